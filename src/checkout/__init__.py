@@ -1,0 +1,1 @@
+"""SCA-ready Stripe payments for anything a Django site sells."""

@@ -1,0 +1,1 @@
+"""A stateful stand-in for Stripe: its API, its webhooks and Stripe.js."""
