@@ -1,0 +1,41 @@
+# Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench docs lock clean
+
+PYTHON_IN_VENV := .venv/bin/python
+export PYTEST_ARGS LOCK_ARGS
+
+help: ## Show this list
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-9s %s\n", $$1, $$2 }'
+
+setup: ## Make .venv with everything a developer needs (PYTHON=... picks the interpreter)
+	@sh scripts/setup.sh dev
+
+demo: ## Run the example shop at http://127.0.0.1:8000 (PORT=..., EMULATOR_PORT=...)
+	@sh scripts/setup.sh demo
+	@exec $(PYTHON_IN_VENV) manage.py demo
+
+test: ## Run all tests, on SQLite and on PostgreSQL (PYTEST_ARGS="-k name -x")
+	@sh scripts/setup.sh dev
+	@sh scripts/test.sh
+
+check: ## Lint, format, types, migrations, deployment checks, links in the documents
+	@sh scripts/setup.sh dev
+	@sh scripts/check.sh
+
+bench: ## Run the benchmarks
+	@sh scripts/setup.sh dev
+	@sh scripts/bench.sh
+
+docs: ## Check that links and anchors in the documents lead somewhere
+	@sh scripts/setup.sh dev
+	@$(PYTHON_IN_VENV) scripts/check_docs.py
+
+lock: ## Resolve pyproject.toml again into requirements/, with hashes
+	@sh scripts/setup.sh dev
+	@sh scripts/lock.sh
+
+clean: ## Remove everything that make made: .venv, caches, built files, the demo's data
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist var
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,34 @@
+#!/bin/sh
+# All tests: first everything that SQLite can show, then on PostgreSQL what is marked for it and all of tests/services.
+# Both parts always run. PYTEST_ARGS is added to both (shell quoting in it works).
+set -u
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+
+CHROMIUM=$($python scripts/chromium.py) || exit 1
+export CHROMIUM
+
+# Tests that share a costly thing name a group (xdist_group), and a group stays on one worker.
+spread="-n ${PYTEST_WORKERS:-logical} --maxprocesses 8 --dist loadgroup"
+eval "set -- ${PYTEST_ARGS:-}"
+
+echo "== SQLite"
+$python -m tests.redis_server -- $python -m pytest -m "not postgres" $spread "$@"
+sqlite=$?
+
+echo "== PostgreSQL"
+DJANGO_SETTINGS_MODULE=tests.settings_postgres \
+    $python -m tests.redis_server -- $python -m tests.postgres_server -- \
+    $python -m pytest -p tests.only_on_postgres $spread "$@"
+postgres=$?
+
+# 5 = "no tests ran". When a choice was passed in, it may well leave one of the two parts empty, but not both.
+if [ $# -gt 0 ]; then
+    if [ $sqlite -eq 5 ] && [ $postgres -ne 5 ]; then sqlite=0; fi
+    if [ $postgres -eq 5 ] && [ $sqlite -ne 5 ]; then postgres=0; fi
+fi
+if [ $sqlite -ne 0 ]; then
+    echo "make test: the part on SQLite failed (pytest's exit status was $sqlite); see above." >&2
+    exit "$sqlite"
+fi
+exit "$postgres"
