@@ -1,4 +1,4 @@
-"""Check that relative links and anchors in our Markdown files lead somewhere. Web addresses are not visited."""
+"""Check that relative links and anchors in our Markdown files lead somewhere. The web is not visited."""
 
 import re
 import subprocess

@@ -1,6 +1,6 @@
 """Print the path of a Chromium that starts; install one when there is none. Run it with .venv/bin/python.
 
-Looks at $CHROMIUM, then on the PATH, then for Playwright's own; then asks apt-get, then `playwright install`.
+Takes $CHROMIUM, or what is on the PATH, or Playwright's own; then asks apt-get, then `playwright install`.
 Exits 1 with a sentence when nothing worked: browser tests are never skipped in silence.
 """
 
@@ -8,66 +8,67 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import apt
+from playwright.sync_api import sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-ADVICE = """\
+NO_CHROMIUM = """\
 The browser tests need Chromium, and none could be found or installed.
 Install it (Debian: sudo apt-get install chromium), or say where it is: make test CHROMIUM=/path/to/chrome"""
+NO_DRIVER = """\
+Playwright, which drives the browser in the tests, does not start: most likely libatomic is missing.
+Install it (Debian: sudo apt-get install libatomic1), then run the same command again."""
 
 
 def main() -> None:
+    ensure_driver()
     if named := os.environ.get("CHROMIUM"):
         if not starts(named):
             raise SystemExit(f"CHROMIUM={named} does not start. Correct it, or unset it to have one found.")
         print(named)
         return
-    path = next(find(), None)
+    path = find()
     if path is None and apt.install("chromium", "fonts-liberation"):
-        path = next(find(), None)
+        path = find()
     if path is None:
         install_playwrights_own()
-        path = next(find(), None)
+        path = find()
     if path is None:
-        raise SystemExit(ADVICE)
+        raise SystemExit(NO_CHROMIUM)
     print(path)
 
 
-def find() -> Iterator[str]:
-    """Each Chromium here that starts, best first."""
-    yield from (path for name in NAMES if (path := shutil.which(name)) and starts(path))
-    if starts(path := playwrights_own()):
-        yield path
+def ensure_driver() -> None:
+    """Playwright drives the browser through its own Node.js, for which a small Debian lacks a library."""
+    driver = (sys.executable, "-m", "playwright")
+    if not starts(*driver) and not (apt.install("libatomic1") and starts(*driver)):
+        raise SystemExit(NO_DRIVER)
 
 
-def starts(path: str) -> bool:
+def find() -> str | None:
+    """The best Chromium here that starts."""
+    for name in NAMES:
+        if (path := shutil.which(name)) and starts(path):
+            return path
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if starts(path) else None
+
+
+def starts(*command: str) -> bool:
     """Can it run at all? Ubuntu's `chromium-browser` may be a stub, and a download may lack libraries."""
     try:
-        return (
-            subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False).returncode == 0
-        )
+        done = subprocess.run([*command, "--version"], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-
-
-def playwrights_own() -> str:
-    """Where Playwright would keep its browser, whether or not it is there."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        return playwright.chromium.executable_path
+    return done.returncode == 0
 
 
 def install_playwrights_own() -> None:
     print("Downloading Playwright's Chromium", file=sys.stderr, flush=True)
-    subprocess.run(
-        [sys.executable, "-m", "playwright", "install", "chromium"],
-        stdout=sys.stderr,
-        check=False,
-        timeout=600,
-    )
+    command = [sys.executable, "-m", "playwright", "install", "chromium"]
+    subprocess.run(command, stdout=sys.stderr, check=False, timeout=600)
 
 
 if __name__ == "__main__":
