@@ -16,9 +16,7 @@ def install(*packages: str) -> bool:
     # One unreachable source makes `update` fail although the others would do: its status decides nothing.
     subprocess.run([*apt, "update"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     # Callers read our standard output (chromium.py prints a path there); apt's words go to standard error.
-    done = subprocess.run(
-        [*apt, "install", "-y", "--no-install-recommends", *packages], stdout=sys.stderr, check=False
-    )
+    done = subprocess.run([*apt, "install", "-y", "--no-install-recommends", *packages], stdout=sys.stderr, check=False)
     return done.returncode == 0
 
 
@@ -27,9 +25,6 @@ def _as_root() -> list[str] | None:
     if os.geteuid() == 0:
         return []
     sudo = ["sudo", "-n"]
-    if (
-        shutil.which("sudo")
-        and subprocess.run([*sudo, "true"], capture_output=True, check=False).returncode == 0
-    ):
+    if shutil.which("sudo") and subprocess.run([*sudo, "true"], capture_output=True, check=False).returncode == 0:
         return sudo
     return None

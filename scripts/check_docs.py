@@ -21,9 +21,7 @@ def main() -> int:
     ).stdout.split("\0")  # fmt: skip
     pages = [ROOT / name for name in names if name and (ROOT / name).exists()]
     broken = [complaint for page in pages for complaint in complaints(page)]
-    print(
-        "\n".join(broken or [f"{len(pages)} Markdown files: every relative link and anchor leads somewhere."])
-    )
+    print("\n".join(broken or [f"{len(pages)} Markdown files: every relative link and anchor leads somewhere."]))
     return 1 if broken else 0
 
 

@@ -87,10 +87,7 @@ def find_uv() -> Path | str:
 
 def has_pip() -> bool:
     """A .venv that uv made has no pip."""
-    return (
-        subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode
-        == 0
-    )
+    return subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
 
 
 # --- what is in it

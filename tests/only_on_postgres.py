@@ -11,8 +11,6 @@ SERVICES = Path(__file__).parent / "services"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    kept = [
-        item for item in items if item.get_closest_marker("postgres") or item.path.is_relative_to(SERVICES)
-    ]
+    kept = [item for item in items if item.get_closest_marker("postgres") or item.path.is_relative_to(SERVICES)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
