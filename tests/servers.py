@@ -1,6 +1,7 @@
 """What postgres_server.py and redis_server.py share: run a command while a server is up."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,8 @@ def run_beside(variable: str, server: Callable[[], AbstractContextManager[str]],
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:
+    # `kill` must not leave a server behind: end by an exception, so that everything on the way out is done.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with subprocess.Popen(command, env=env) as child:
         while True:
             try:
@@ -30,3 +33,6 @@ def _run(command: list[str], env: dict[str, str]) -> int:
             except KeyboardInterrupt:
                 # Ctrl-C reached the child as well: let it finish its own way, then stop the server.
                 continue
+            except SystemExit:
+                child.terminate()
+                raise
