@@ -1,0 +1,28 @@
+"""What a checkout does: the actions, and whether each takes money now."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PAYMENT: Final = "payment"
+PAYMENT_PLAN: Final = "payment_plan"
+CARD_REFRESH: Final = "card_refresh"
+CHARGE: Final = "charge"
+MANUAL: Final = "manual"
+INVOICE: Final = "invoice"
+
+#: slug -> (name that staff read, takes money now). The rows of `CheckoutAction` are made from it.
+ACTIONS: Final[dict[str, tuple[str, bool]]] = {
+    PAYMENT: ("Payment", True),
+    PAYMENT_PLAN: ("Payment plan", False),
+    CARD_REFRESH: ("Card refresh", False),
+    CHARGE: ("Charge", True),
+    MANUAL: ("Manual", True),
+    INVOICE: ("Invoice", False),
+}
+
+#: Written out, because a database constraint cannot look into another table.
+TAKES_MONEY: Final = tuple(slug for slug, (_, payment) in ACTIONS.items() if payment)
+
+#: A payer starts these; the others belong to staff or to the run.
+SAVES_CARD: Final = (PAYMENT_PLAN, CARD_REFRESH)

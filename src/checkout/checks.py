@@ -1,0 +1,125 @@
+"""System checks: what is wrong with the settings, and what to do about it, before a payer finds out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
+
+from checkout import money
+from checkout.conf import conf, is_live_key
+from checkout.errors import MoneyError
+
+
+@register(Tags.security)
+def check_keys(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Both keys are there, of one mode, each in its place."""
+    found: list[CheckMessage] = []
+    secret, publishable = conf.STRIPE_SECRET_KEY, conf.STRIPE_PUBLISH_KEY
+    if not secret:
+        found.append(
+            Error(
+                "STRIPE_SECRET_KEY is not set, so nothing can be paid.",
+                hint="Stripe dashboard > Developers > API keys. A restricted key (rk_…) is best.",
+                id="checkout.E001",
+            )
+        )
+    elif str(secret).startswith("pk_"):
+        found.append(
+            Error(
+                "STRIPE_SECRET_KEY holds a publishable key.",
+                hint="Put the key that begins sk_ or rk_ there.",
+                id="checkout.E002",
+            )
+        )
+    if not publishable:
+        found.append(
+            Error(
+                "STRIPE_PUBLISH_KEY is not set, so the payment page cannot start Stripe.js.",
+                hint="Stripe dashboard > Developers > API keys > Publishable key.",
+                id="checkout.E003",
+            )
+        )
+    elif not str(publishable).startswith("pk_"):
+        found.append(
+            Error(
+                "STRIPE_PUBLISH_KEY is no publishable key, and it is shown to every payer.",
+                hint="Put the key that begins pk_ there. If a secret key was there, roll it now.",
+                id="checkout.E004",
+            )
+        )
+    if secret and publishable and is_live_key(secret) != is_live_key(publishable):
+        found.append(
+            Error(
+                "One Stripe key is a live key and the other a test key.",
+                hint="Take both from the same mode of the Stripe dashboard.",
+                id="checkout.E005",
+            )
+        )
+    if is_live_key(secret) and settings.DEBUG:
+        found.append(
+            CheckWarning(
+                "A live Stripe key is used while DEBUG is on: real money, with tracebacks on show.",
+                hint="Use a test key for development.",
+                id="checkout.W001",
+            )
+        )
+    if conf.CHECKOUT_STRIPE_API_BASE and is_live_key(secret):
+        found.append(
+            Error(
+                "CHECKOUT_STRIPE_API_BASE sends a live key to an address that is not Stripe's.",
+                hint="Remove CHECKOUT_STRIPE_API_BASE, or use a test key.",
+                id="checkout.E006",
+            )
+        )
+    return found
+
+
+@register(Tags.security, deploy=True)
+def check_emulator(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    if conf.CHECKOUT_STRIPE_API_BASE and not settings.DEBUG:
+        return [
+            CheckWarning(
+                "Payments go to an emulator (CHECKOUT_STRIPE_API_BASE) with DEBUG off: nobody is really charged.",
+                hint="Remove CHECKOUT_STRIPE_API_BASE and CHECKOUT_STRIPE_JS_URL in production.",
+                id="checkout.W002",
+            )
+        ]
+    return []
+
+
+@register()
+def check_currency(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        money.check_currency(conf.CHECKOUT_CURRENCY)
+    except MoneyError as problem:
+        return [Error(f"CHECKOUT_CURRENCY: {problem}", hint="For example GBP or EUR.", id="checkout.E007")]
+    return []
+
+
+@register()
+def check_can_login_and_pay(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    hint = "A dotted path to a function that takes the contact and returns True or False."
+    try:
+        function = conf.load("CHECKOUT_CAN_LOGIN_AND_PAY")
+    except ImproperlyConfigured as problem:
+        return [Error(str(problem), hint=hint, id="checkout.E008")]
+    if len(inspect.signature(function).parameters) != 1:
+        return [Error("CHECKOUT_CAN_LOGIN_AND_PAY must take exactly one parameter.", hint=hint, id="checkout.E009")]
+    return []
+
+
+@register()
+def check_numbers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Settings that count something are whole numbers above zero."""
+    names = ["CHECKOUT_LINK_DAYS", "CHECKOUT_STALE_MINUTES", "CHECKOUT_LEASE_MINUTES", "CHECKOUT_WORKERS"]
+    return [
+        Error(f"{name} is {getattr(conf, name)!r}; it must be a whole number above 0.", id="checkout.E010")
+        for name in names
+        if not isinstance(getattr(conf, name), int) or getattr(conf, name) < 1
+    ]

@@ -1,0 +1,17 @@
+"""Today and now, asked in one place so that every rule uses the site's time zone."""
+
+from __future__ import annotations
+
+import datetime
+
+from django.utils import timezone
+
+
+def now() -> datetime.datetime:
+    """This moment, aware."""
+    return timezone.now()
+
+
+def today() -> datetime.date:
+    """The date on the site's wall (settings.TIME_ZONE), whatever zone a visitor has activated."""
+    return timezone.localdate(timezone=timezone.get_default_timezone())

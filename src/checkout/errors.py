@@ -1,0 +1,85 @@
+"""Every error this app raises; each message says what happened and what to do next."""
+
+from __future__ import annotations
+
+
+class CheckoutError(Exception):
+    """Something about a payment cannot be done. The message may be shown to staff, and to a payer where
+    `for_payer` is set."""
+
+    for_payer = False
+
+
+class CannotPay(CheckoutError):
+    """This content object cannot be paid for now, or not in this way. The payer may read the message."""
+
+    for_payer = True
+
+
+class AlreadyPaid(CannotPay):
+    """The debt was settled already. Nothing more is taken."""
+
+
+class AttemptInProgress(CannotPay):
+    """Another attempt at the same debt has not been answered yet; a second one could take it twice."""
+
+
+class NoSavedCard(CheckoutError):
+    """The customer has no card that may be charged off session."""
+
+
+class PlanError(CheckoutError):
+    """A payment plan cannot be made, changed or split as asked."""
+
+    for_payer = True
+
+
+class MoneyError(CheckoutError, ValueError):
+    """An amount or a currency that Stripe would not take."""
+
+    for_payer = True
+
+
+class IntentMismatch(CheckoutError):
+    """Stripe's intent is not the one that was agreed: amount, currency or owner differ. Nothing is settled."""
+
+
+class HookFailed(CheckoutError):
+    """The host's hook raised while settling, so nothing was settled. The next sweep tries again."""
+
+
+class GatewayError(CheckoutError):
+    """Above all that can go wrong between us and Stripe."""
+
+    def __init__(self, message: str, *, code: str = "", request_id: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.request_id = request_id
+
+
+class OutcomeUnknown(GatewayError):
+    """No answer, or none that tells: the money may have moved. Never read this as a failure."""
+
+
+class NothingHappened(GatewayError):
+    """Stripe proves that it did not act on the request (it refused before doing any work)."""
+
+
+class GatewayRefused(NothingHappened):
+    """Stripe refused the request itself: something in it is wrong. Sending it again would not help."""
+
+
+class NotFoundAtStripe(GatewayRefused):
+    """Stripe has no object with that id under our key."""
+
+
+class KeyRefused(NothingHappened):
+    """Stripe refused our secret key, or the key may not do this. A person must correct the settings."""
+
+
+class TooManyRequests(NothingHappened):
+    """Stripe was too busy or we were too fast. Send the same again, slower."""
+
+
+class InsideTransaction(GatewayError):
+    """Stripe was about to be called inside a database transaction; a programming error."""

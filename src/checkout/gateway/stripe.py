@@ -1,0 +1,344 @@
+"""The only room that talks to Stripe. Its verbs take our words, refuse an open transaction, and answer values."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Final
+
+import stripe
+from django.core.signals import setting_changed
+from django.db import connections
+
+from checkout.conf import conf
+from checkout.errors import GatewayError, GatewayRefused, InsideTransaction, NotFoundAtStripe
+from checkout.gateway import translate
+from checkout.gateway.values import Decline, PaymentIntent, PaymentMethod, SetupIntent
+
+logger = logging.getLogger("checkout.gateway")
+
+#: The version that stripe-python 16.1 pins, and that the webhook endpoint should be made with.
+API_VERSION: Final = "2026-10-28.endive"
+
+#: Stored-credential indicator of a fixed number of parts of one purchase
+#: (https://docs.stripe.com/changelog/endive, 2026-10-28).
+INSTALMENT_USAGE: Final = "installment"
+
+#: Stripe's largest page (https://docs.stripe.com/api/pagination).
+PAGE: Final = 100
+
+# Otherwise the SDK writes a file into the home directory and sends platform data with each request.
+stripe.enable_telemetry = False
+
+
+def assert_no_transaction() -> None:
+    """Raises InsideTransaction when any database transaction is open in this thread."""
+    for connection in connections.all(initialized_only=True):
+        # _from_testcase is private Django (checked on 5.2 to 6.1); without it every TestCase would trip the guard.
+        if any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
+            raise InsideTransaction(
+                "Stripe was called inside transaction.atomic(): a rollback cannot give money back. "
+                "Commit what you know first, then call the gateway."
+            )
+
+
+class Gateway:
+    """Stripe, in the words of this app. Amounts are int minor units, currencies ISO codes in capitals.
+
+    Every method raises OutcomeUnknown when no answer tells what happened, and a subclass of NothingHappened when Stripe
+    refused before doing anything. A decline is an answer: it comes back as the intent.
+    """
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._v1 = client.v1
+
+    # -- payment intents ---------------------------------------------------------------------------
+
+    def create_payment_intent(
+        self,
+        *,
+        amount_minor: int,
+        currency: str,
+        description: str,
+        metadata: dict[str, str],
+        idempotency_key: str,
+        customer_id: str = "",
+        save_card: bool = False,
+    ) -> PaymentIntent:
+        """An intent for a payer who is on the page; Stripe.js confirms it. `save_card` keeps the card on the customer
+        for instalments (https://docs.stripe.com/payments/save-during-payment)."""
+        params: dict[str, Any] = {
+            "amount": amount_minor,
+            "currency": currency.lower(),
+            "description": description,
+            "metadata": metadata,
+            # Card only: a debit or a buy-now-pay-later method would need words on the page that are not there.
+            "allowed_payment_method_types": ["card"],
+        }
+        if customer_id:
+            params["customer"] = customer_id
+        if save_card:
+            params["setup_future_usage"] = "off_session"
+            params["payment_method_options"] = {"card": {"setup_credential_usage": INSTALMENT_USAGE}}
+        return self._payment_intent(
+            "payment_intents.create",
+            lambda: self._v1.payment_intents.create(params, _key(idempotency_key)),  # type: ignore[arg-type]
+        )
+
+    def charge_off_session(
+        self,
+        *,
+        amount_minor: int,
+        currency: str,
+        customer_id: str,
+        payment_method_id: str,
+        description: str,
+        metadata: dict[str, str],
+        idempotency_key: str,
+    ) -> PaymentIntent:
+        """Create and confirm in one call while the payer is away.
+
+        The card is always named: without it Stripe may fall back to the customer's legacy default source. Redirects are
+        ruled out because a confirm without `return_url` is refused otherwise
+        (https://docs.stripe.com/api/payment_intents/confirm#confirm_payment_intent-return_url).
+        """
+        params: dict[str, Any] = {
+            "amount": amount_minor,
+            "currency": currency.lower(),
+            "customer": customer_id,
+            "payment_method": payment_method_id,
+            "confirm": True,
+            "off_session": True,
+            "description": description,
+            "metadata": metadata,
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            "payment_method_options": {"card": {"stored_credential_usage": INSTALMENT_USAGE}},
+        }
+        return self._payment_intent(
+            "payment_intents.charge",
+            lambda: self._v1.payment_intents.create(params, _key(idempotency_key)),  # type: ignore[arg-type]
+        )
+
+    def retrieve_payment_intent(self, intent_id: str) -> PaymentIntent:
+        # An empty id would turn the request into the list of all intents.
+        _require_id(intent_id)
+        return self._payment_intent("payment_intents.retrieve", lambda: self._v1.payment_intents.retrieve(intent_id))
+
+    def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
+        """Cancel, or learn why it cannot be: the answer is the intent as it now stands (it may have succeeded)."""
+        _require_id(intent_id)
+        return self._payment_intent(
+            "payment_intents.cancel",
+            lambda: self._v1.payment_intents.cancel(intent_id, {"cancellation_reason": "abandoned"}),
+        )
+
+    def list_payment_intents(
+        self, *, since: datetime, until: datetime | None = None, customer_id: str = ""
+    ) -> Iterator[PaymentIntent]:
+        """Intents created from `since` to `until`, newest first, a hundred per call."""
+        params = _window(since, until)
+        if customer_id:
+            params["customer"] = customer_id
+        yield from self._pages("payment_intents.list", self._v1.payment_intents.list, params, translate.payment_intent)
+
+    # -- setup intents -----------------------------------------------------------------------------
+
+    def create_setup_intent(
+        self, *, customer_id: str, description: str, metadata: dict[str, str], idempotency_key: str
+    ) -> SetupIntent:
+        """An intent that saves the payer's card for instalments; Stripe.js confirms it."""
+        params: dict[str, Any] = {
+            "customer": customer_id,
+            "usage": "off_session",
+            "description": description,
+            "metadata": metadata,
+            "allowed_payment_method_types": ["card"],
+            "payment_method_options": {"card": {"setup_credential_usage": INSTALMENT_USAGE}},
+            "expand": ["payment_method"],
+        }
+        return self._setup_intent(
+            "setup_intents.create",
+            lambda: self._v1.setup_intents.create(params, _key(idempotency_key)),  # type: ignore[arg-type]
+        )
+
+    def retrieve_setup_intent(self, intent_id: str) -> SetupIntent:
+        _require_id(intent_id)
+        return self._setup_intent(
+            "setup_intents.retrieve",
+            lambda: self._v1.setup_intents.retrieve(intent_id, {"expand": ["payment_method"]}),
+        )
+
+    def cancel_setup_intent(self, intent_id: str) -> SetupIntent:
+        """Cancel, or learn why it cannot be: the answer is the intent as it now stands."""
+        _require_id(intent_id)
+        return self._setup_intent(
+            "setup_intents.cancel",
+            lambda: self._v1.setup_intents.cancel(
+                intent_id, {"cancellation_reason": "abandoned", "expand": ["payment_method"]}
+            ),
+        )
+
+    def list_setup_intents(self, *, since: datetime, until: datetime | None = None) -> Iterator[SetupIntent]:
+        params = _window(since, until) | {"expand": ["data.payment_method"]}
+        yield from self._pages("setup_intents.list", self._v1.setup_intents.list, params, translate.setup_intent)
+
+    # -- customers and cards -----------------------------------------------------------------------
+
+    def create_customer(self, *, email: str, name: str, metadata: dict[str, str], idempotency_key: str) -> str:
+        """Stripe's id of the new customer. Stripe does not keep addresses unique; our row does."""
+        params: dict[str, Any] = {"email": email, "name": name or None, "metadata": metadata}
+        made = self._call(
+            "customers.create",
+            lambda: self._v1.customers.create(params, _key(idempotency_key)),  # type: ignore[arg-type]
+        )
+        return str(made.id)
+
+    def customer_exists(self, customer_id: str) -> bool:
+        """False for a customer that was deleted at Stripe, or never was."""
+        _require_id(customer_id)
+        try:
+            found = self._call("customers.retrieve", lambda: self._v1.customers.retrieve(customer_id))
+        except NotFoundAtStripe:
+            return False
+        return not getattr(found, "deleted", False)
+
+    def retrieve_payment_method(self, payment_method_id: str) -> PaymentMethod:
+        _require_id(payment_method_id)
+        found = self._call("payment_methods.retrieve", lambda: self._v1.payment_methods.retrieve(payment_method_id))
+        return translate.payment_method(found)
+
+    def detach_payment_method(self, payment_method_id: str) -> None:
+        """Take a card off its customer, for good (https://docs.stripe.com/api/payment_methods/detach)."""
+        _require_id(payment_method_id)
+        self._call("payment_methods.detach", lambda: self._v1.payment_methods.detach(payment_method_id))
+
+    # -- how every call is made ----------------------------------------------------------------------
+
+    def _payment_intent(self, name: str, ask: Callable[[], Any]) -> PaymentIntent:
+        return self._intent(name, ask, "payment_intent", translate.payment_intent)
+
+    def _setup_intent(self, name: str, ask: Callable[[], Any]) -> SetupIntent:
+        return self._intent(name, ask, "setup_intent", translate.setup_intent)
+
+    def _intent(self, name: str, ask: Callable[[], Any], kind: str, to_value: Callable[..., Any]) -> Any:
+        """An intent comes back even when the request failed, if Stripe put it on the error: a decline, or a state that
+        does not allow what was asked. Both are answers."""
+        try:
+            return to_value(self._call(name, ask, raw=True))
+        except stripe.CardError as problem:
+            carried = translate.intent_on(problem, kind)
+            if carried is None:
+                raise _Declined(translate.decline_of(problem), problem.request_id or "") from problem
+            return to_value(carried, problem.request_id or "")
+        except stripe.InvalidRequestError as problem:
+            carried = translate.intent_on(problem, kind)
+            if carried is None or not (problem.code or "").endswith("_unexpected_state"):
+                raise translate.error(problem) from problem
+            return to_value(carried, problem.request_id or "")
+
+    def _call(self, name: str, ask: Callable[[], Any], *, raw: bool = False) -> Any:
+        """Ask, with one log line that carries no secret: what, how long, how it ended, Stripe's request id."""
+        assert_no_transaction()
+        started = time.perf_counter()
+        outcome, request_id = "ok", ""
+        try:
+            answer = ask()
+            request_id = getattr(getattr(answer, "last_response", None), "request_id", "") or ""
+            return answer
+        except stripe.StripeError as problem:
+            outcome, request_id = type(problem).__name__, problem.request_id or ""
+            if raw and isinstance(problem, stripe.CardError | stripe.InvalidRequestError):
+                raise
+            raise translate.error(problem) from problem
+        finally:
+            logger.info(
+                "stripe %s %s",
+                name,
+                outcome,
+                extra={
+                    "call": name,
+                    "outcome": outcome,
+                    "request_id": request_id,
+                    "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+                },
+            )
+
+    def _pages(
+        self, name: str, ask: Callable[[Any], Any], params: dict[str, Any], to_value: Callable[[Any], Any]
+    ) -> Iterator[Any]:
+        cursor: dict[str, Any] = {}
+        while True:
+            page = self._call(name, lambda: ask(params | cursor))  # noqa: B023 - called at once
+            yield from (to_value(row) for row in page.data)
+            if not page.has_more:
+                return
+            cursor = {"starting_after": page.data[-1].id}
+
+
+class _Declined(GatewayRefused):
+    """A card was refused and no intent came with the answer."""
+
+    def __init__(self, decline: Decline, request_id: str) -> None:
+        super().__init__(decline.message or "The card was declined.", code=decline.code, request_id=request_id)
+        self.decline = decline
+
+
+def _key(idempotency_key: str) -> stripe.RequestOptions:
+    return {"idempotency_key": idempotency_key}
+
+
+def _window(since: datetime, until: datetime | None) -> dict[str, Any]:
+    created = {"gte": int(since.timestamp())}
+    if until is not None:
+        created["lt"] = int(until.timestamp()) + 1
+    return {"created": created, "limit": PAGE}
+
+
+def _require_id(value: str) -> None:
+    if not value:
+        raise GatewayError("Stripe was to be asked about an empty id; that would answer with a list of everything.")
+
+
+# -- one client per process --------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_cached: tuple[int, Gateway] | None = None
+
+
+def gateway() -> Gateway:
+    """The gateway of this process, made when first needed: after a fork the connections must not be shared."""
+    global _cached  # noqa: PLW0603 - one client per process is the point
+    with _lock:
+        if _cached is None or _cached[0] != os.getpid():
+            _cached = (os.getpid(), Gateway(_client()))
+        return _cached[1]
+
+
+def _client() -> stripe.StripeClient:
+    http_client: stripe.HTTPClient = (
+        conf.load("CHECKOUT_STRIPE_HTTP_CLIENT")()
+        if conf.CHECKOUT_STRIPE_HTTP_CLIENT
+        else stripe.RequestsClient(timeout=conf.CHECKOUT_STRIPE_TIMEOUT)
+    )
+    addresses: Any = {"api": conf.CHECKOUT_STRIPE_API_BASE} if conf.CHECKOUT_STRIPE_API_BASE else {}
+    return stripe.StripeClient(
+        conf.required("STRIPE_SECRET_KEY"),
+        stripe_version=API_VERSION,
+        base_addresses=addresses,
+        http_client=http_client,
+        # The SDK's own retries send the same idempotency key, so they cannot charge twice; its default is none.
+        max_network_retries=conf.CHECKOUT_STRIPE_MAX_RETRIES,
+    )
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    global _cached  # noqa: PLW0603
+    if setting.startswith(("STRIPE_", "CHECKOUT_STRIPE_")):
+        _cached = None
+
+
+setting_changed.connect(_forget, dispatch_uid="checkout.gateway.forget")

@@ -1,0 +1,27 @@
+"""The tables. Import them from here."""
+
+from checkout.models.checkouts import Agreement, Checkout, CheckoutAdditional, StateChange
+from checkout.models.customers import Customer, CustomerPayment
+from checkout.models.inbox import Notice, StripeEvent
+from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutState
+from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.models.runs import PaymentRun, PaymentRunItem
+
+__all__ = [
+    "Agreement",
+    "Checkout",
+    "CheckoutAction",
+    "CheckoutAdditional",
+    "CheckoutSettings",
+    "CheckoutState",
+    "Customer",
+    "CustomerPayment",
+    "Notice",
+    "ObjectPaymentPlan",
+    "ObjectPaymentPlanInstalment",
+    "PaymentPlan",
+    "PaymentRun",
+    "PaymentRunItem",
+    "StateChange",
+    "StripeEvent",
+]

@@ -1,0 +1,286 @@
+"""`Checkout`: one attempt to take money or to save a card. The row is written before Stripe is asked."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from checkout import actions, clock, states
+from checkout.models import fields
+from checkout.models.managers import CheckoutManager
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+
+class Checkout(models.Model):
+    """One attempt. Its uuid is the idempotency key, so it asks Stripe for one thing only, however often.
+
+    `total` is in whole currency units, empty when only a card is saved. Every time is aware.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    action = models.ForeignKey(
+        "checkout.CheckoutAction", to_field="slug", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    state = fields.state()
+    content_type = models.ForeignKey(ContentType, on_delete=models.PROTECT, related_name="+", db_index=False)
+    object_id = models.CharField(max_length=64, help_text=_("An integer or a UUID, as text."))
+    content_object = GenericForeignKey("content_type", "object_id")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("Who started it: the payer if logged in, or staff."),
+    )
+    customer = models.ForeignKey(
+        "checkout.Customer", on_delete=models.PROTECT, null=True, blank=True, related_name="checkouts"
+    )
+    payment_plan = models.ForeignKey(
+        "checkout.PaymentPlan", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    description = models.TextField(blank=True)
+    total = fields.amount(null=True, blank=True)
+    currency = fields.currency()
+    payment_intent_id = models.CharField(max_length=255, blank=True)
+    setup_intent_id = models.CharField(max_length=255, blank=True)
+    payment_method_id = models.CharField(max_length=255, blank=True)
+    stripe_customer_id = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text=_("Whose card was asked: the customer's id at Stripe at that time."),
+    )
+    on_session = models.BooleanField(default=True, help_text=_("The payer is on the page, or is awaited there."))
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    claimed_at = models.DateTimeField(null=True, blank=True, help_text=_("When Stripe was first asked."))
+    lease_until = models.DateTimeField(
+        null=True, blank=True, help_text=_("Until then an unanswered request is left to whoever asked.")
+    )
+    settled_at = models.DateTimeField(null=True, blank=True)
+    error_code = models.CharField(max_length=100, blank=True, help_text=_("Stripe's code."))
+    decline_code = models.CharField(max_length=100, blank=True, help_text=_("The bank's reason, in Stripe's words."))
+    failure = models.TextField(blank=True, help_text=_("Why it failed or waits, in a sentence."))
+    superseded = models.BooleanField(default=False, help_text=_("A newer attempt took its place."))
+
+    objects = CheckoutManager()
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name = _("checkout")
+        permissions = [
+            ("charge", _("Can charge a saved card")),
+            ("settle_by_hand", _("Can mark as paid by other means")),
+            ("refund", _("Can refund")),
+        ]
+        constraints = [
+            # Design rule 1: a debt is not taken twice. The slugs are written out because a constraint cannot join.
+            models.UniqueConstraint(
+                fields=["content_type", "object_id"],
+                condition=Q(state__in=sorted(states.OPEN), action__in=sorted(actions.TAKES_MONEY)),
+                name="checkout_one_open_attempt",
+            ),
+            fields.unique_unless_blank("payment_intent_id", name="checkout_payment_intent_unique"),
+            fields.unique_unless_blank("setup_intent_id", name="checkout_setup_intent_unique"),
+            fields.positive("total", name="checkout_total_positive", or_null=True),
+            fields.known_currency(name="checkout_known_currency"),
+            models.CheckConstraint(
+                condition=Q(total__isnull=False) | ~Q(action__in=sorted(actions.TAKES_MONEY)),
+                name="checkout_money_has_total",
+            ),
+            # Design rule 2: a card payment is a success only with an intent of Stripe's to show for it.
+            models.CheckConstraint(
+                condition=~Q(state=states.SUCCESS, action__in=[actions.CHARGE, actions.PAYMENT], payment_intent_id=""),
+                name="checkout_success_has_intent",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["content_type", "object_id"], name="checkout_content_object"),
+            models.Index(fields=["state", "-id"], name="checkout_by_state"),
+            models.Index(fields=["lease_until"], condition=Q(state=states.REQUEST), name="checkout_lease"),
+            models.Index(
+                fields=["created_at"], condition=Q(state__in=sorted(states.OPEN)), name="checkout_open_by_age"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        # `object_id` and not the object: the host's row may be gone.
+        what = self.description.splitlines()[0] if self.description else f"object {self.object_id}"
+        return f"{self.action_id} {self.state_id}: {what}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("checkout.detail", args=[self.uuid])
+
+    # -- what it is --------------------------------------------------------------------------------
+
+    @property
+    def is_payment(self) -> bool:
+        return self.action_id == actions.PAYMENT
+
+    @property
+    def is_payment_plan(self) -> bool:
+        return self.action_id == actions.PAYMENT_PLAN
+
+    @property
+    def is_card_refresh(self) -> bool:
+        return self.action_id == actions.CARD_REFRESH
+
+    @property
+    def is_charge(self) -> bool:
+        return self.action_id == actions.CHARGE
+
+    @property
+    def is_manual(self) -> bool:
+        return self.action_id == actions.MANUAL
+
+    @property
+    def is_invoice(self) -> bool:
+        return self.action_id == actions.INVOICE
+
+    @property
+    def saves_card(self) -> bool:
+        return self.action_id in actions.SAVES_CARD
+
+    @property
+    def failed(self) -> bool:
+        return self.state_id == states.FAIL
+
+    @property
+    def succeeded(self) -> bool:
+        return self.state_id == states.SUCCESS
+
+    @property
+    def is_open(self) -> bool:
+        return self.state_id in states.OPEN
+
+    @property
+    def intent_id(self) -> str:
+        """Stripe's id of what was asked for: pi_…, seti_…, or empty while nothing was answered."""
+        return self.setup_intent_id if self.saves_card else self.payment_intent_id
+
+    @property
+    def description_lines(self) -> list[str]:
+        return self.description.splitlines()
+
+    @property
+    def invoice_data(self) -> CheckoutAdditional | None:
+        """The address that the payer gave for an invoice, or None."""
+        return CheckoutAdditional.objects.filter(checkout=self).first()
+
+    def notify(self, request: HttpRequest | None = None) -> int:
+        """Queue a mail about this attempt to CHECKOUT_NOTIFY_EMAILS; the number of addresses."""
+        from checkout.services import notices
+
+        return notices.notify_staff(self, request)
+
+
+class CheckoutAdditional(models.Model):
+    """Where to send an invoice."""
+
+    checkout = models.OneToOneField(Checkout, on_delete=models.PROTECT, related_name="additional")
+    company_name = models.CharField(max_length=100, blank=True)
+    address_1 = models.CharField(_("address"), max_length=100, blank=True)
+    address_2 = models.CharField(_("address line 2"), max_length=100, blank=True)
+    town = models.CharField(max_length=100, blank=True)
+    county = models.CharField(max_length=100, blank=True)
+    postcode = models.CharField(max_length=20, blank=True)
+    country = models.CharField(max_length=100, blank=True)
+    contact_name = models.CharField(max_length=100, blank=True)
+    email = models.EmailField(blank=True)
+    phone = models.CharField(max_length=50, blank=True)
+
+    class Meta:
+        verbose_name = _("invoice address")
+        verbose_name_plural = _("invoice addresses")
+        constraints = [
+            models.CheckConstraint(condition=~Q(email="") | ~Q(phone=""), name="checkout_additional_email_or_phone")
+        ]
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, [self.company_name, self.contact_name, self.email or self.phone]))
+
+
+class StateChange(models.Model):
+    """What moved, from where to where, when, by whom and why. Written with the move, never changed."""
+
+    checkout = models.ForeignKey(
+        Checkout, on_delete=models.PROTECT, null=True, blank=True, related_name="state_changes"
+    )
+    instalment = models.ForeignKey(
+        "checkout.ObjectPaymentPlanInstalment",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="state_changes",
+    )
+    customer_payment = models.ForeignKey(
+        "checkout.CustomerPayment",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="state_changes",
+    )
+    from_state = models.CharField(max_length=20, blank=True)
+    to_state = models.CharField(max_length=20)
+    at = models.DateTimeField(default=clock.now)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    reason = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        verbose_name = _("state change")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(checkout__isnull=False) | Q(instalment__isnull=False) | Q(customer_payment__isnull=False),
+                name="checkout_state_change_has_subject",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.from_state or 'new'} → {self.to_state}: {self.reason}"
+
+
+class Agreement(models.Model):
+    """What the payer agreed to before a card was saved. Written once and never changed.
+
+    The card networks want the wording, the amounts and dates, the time and the address kept
+    (https://docs.stripe.com/strong-customer-authentication/sca-enforcement). The intent and the card are on the
+    checkout.
+    """
+
+    checkout = models.OneToOneField(Checkout, on_delete=models.PROTECT, related_name="agreement")
+    text = models.TextField()
+    version = models.CharField(max_length=50)
+    total = fields.amount(null=True, blank=True)
+    currency = fields.currency()
+    lines = models.JSONField(default=list, help_text=_("Each payment: count, due (ISO date), amount (text)."))
+    agreed_at = models.DateTimeField(default=clock.now)
+    ip_address = models.GenericIPAddressField(null=True, blank=True)
+    user_agent = models.CharField(max_length=500, blank=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["pk"]
+        verbose_name = _("agreement")
+
+    def __str__(self) -> str:
+        return f"Agreement of {self.agreed_at:%Y-%m-%d %H:%M}, version {self.version}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise ValidationError("An agreement is never changed. Ask the payer to agree to a new one.")
+        super().save(*args, **kwargs)

@@ -1,0 +1,104 @@
+"""The two lookup tables, keyed by slug, and the settings that staff may change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from checkout import actions, states
+
+
+class _BySlug(models.Manager[Any]):
+    """`CheckoutState.objects.pending`: the row of that slug, one query."""
+
+    slugs: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.slugs:
+            return self.get(slug=name)
+        raise AttributeError(f"{type(self).__name__} has no {name!r}")
+
+
+class CheckoutStateManager(_BySlug):
+    slugs = tuple(states.STATES)
+
+
+class CheckoutActionManager(_BySlug):
+    slugs = tuple(actions.ACTIONS)
+
+
+class CheckoutState(models.Model):
+    """Where an attempt or an instalment stands; `checkout.states` holds the moves."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+
+    objects = CheckoutStateManager()
+
+    class Meta:
+        ordering = ["slug"]
+        verbose_name = _("checkout state")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CheckoutAction(models.Model):
+    """What an attempt does."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    payment = models.BooleanField(default=False, help_text=_("Takes money now."))
+
+    objects = CheckoutActionManager()
+
+    class Meta:
+        ordering = ["slug"]
+        verbose_name = _("checkout action")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CheckoutSettingsManager(models.Manager["CheckoutSettings"]):
+    @property
+    def settings(self) -> CheckoutSettings:
+        """The one row, made when it is first asked for."""
+        return self.get_or_create(pk=1)[0]
+
+
+class CheckoutSettings(models.Model):
+    """What staff, not developers, decide. One row."""
+
+    default_payment_plan = models.ForeignKey(
+        "checkout.PaymentPlan",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("Offered first when a payer may pay in instalments."),
+    )
+
+    objects = CheckoutSettingsManager()
+
+    class Meta:
+        verbose_name = _("checkout settings")
+        verbose_name_plural = _("checkout settings")
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="checkout_settings_one_row")]
+
+    def __str__(self) -> str:
+        return f"Default payment plan: {self.default_payment_plan or 'none'}"
+
+
+def ensure_lookups(using: str = "default", **kwargs: Any) -> None:
+    """Put the rows of both lookup tables there; safe to run again.
+
+    A migration does it for a site. `post_migrate` does it again because Django empties every table after a
+    TransactionTestCase, and sends that signal afterwards: hosts' own tests would otherwise lose the rows.
+    """
+    for slug, name in states.STATES.items():
+        CheckoutState.objects.using(using).get_or_create(slug=slug, defaults={"name": name})
+    for slug, (name, payment) in actions.ACTIONS.items():
+        CheckoutAction.objects.using(using).get_or_create(slug=slug, defaults={"name": name, "payment": payment})

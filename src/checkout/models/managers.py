@@ -1,0 +1,164 @@
+"""Managers: the public names, one line deep. The work is in `services` and `selectors`.
+
+The imports are late because services import models.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from checkout import actions, clock, states
+
+if TYPE_CHECKING:
+    from checkout.models.checkouts import Checkout
+    from checkout.models.customers import Customer
+    from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+
+
+def _of(content_object: models.Model) -> dict[str, Any]:
+    """The columns that point at a content object."""
+    return {
+        "content_type": ContentType.objects.get_for_model(content_object),
+        "object_id": str(content_object.pk),
+    }
+
+
+class CheckoutQuerySet(models.QuerySet["Checkout"]):
+    def for_content_object(self, content_object: models.Model) -> CheckoutQuerySet:
+        return self.filter(**_of(content_object))
+
+    def open(self) -> CheckoutQuerySet:
+        """Attempts that may still take money or save a card."""
+        return self.filter(Q(state__in=states.OPEN))
+
+    def taking_money(self) -> CheckoutQuerySet:
+        return self.filter(Q(action__in=actions.TAKES_MONEY))
+
+    def success(self) -> CheckoutQuerySet:
+        return self.filter(Q(state=states.SUCCESS))
+
+    def audit(self) -> CheckoutQuerySet:
+        """What staff should look at: everything that is not a success, newest first."""
+        return self.exclude(Q(state=states.SUCCESS)).order_by("-pk")
+
+
+class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: ignore[misc]
+    def create_checkout(self, action: Any, content_object: Any, user: Any = None, **options: Any) -> Checkout:
+        """Begin (or continue) an attempt, and make its intent at Stripe. See `services.checkouts.create_checkout`."""
+        from checkout.services import checkouts
+
+        return checkouts.create_checkout(action, content_object, user, **options)
+
+    def create_checkout_pay_on_session(self, instalment: ObjectPaymentPlanInstalment, user: Any = None) -> Checkout:
+        """The payer is here for an instalment: continue with the same intent where Stripe allows it."""
+        from checkout.services import on_session
+
+        return on_session.create_checkout_pay_on_session(instalment, user)
+
+    def charge(self, content_object: Any, user: Any = None) -> Checkout:
+        """Charge the saved card of the content object's payer, off session."""
+        from checkout.services import instalments
+
+        return instalments.charge(content_object, user)
+
+    def manual(self, content_object: Any, user: Any = None) -> Checkout:
+        """Staff: it was paid by other means."""
+        from checkout.services import checkouts
+
+        return checkouts.manual(content_object, user)
+
+    def stripe_intent_fulfillment(self) -> int:
+        """Bring the truth about every open attempt from Stripe; the number of attempts that changed."""
+        from checkout.services import polling
+
+        return polling.fulfill_open_intents().changed
+
+
+class CustomerManager(models.Manager["Customer"]):
+    def with_email(self, email: str) -> Customer | None:
+        """The customer of that e-mail address, compared without case."""
+        return self.annotate(email_lower=Lower("email")).filter(email_lower=email.lower()).first()
+
+    @property
+    def refresh(self) -> models.QuerySet[Customer]:
+        """Customers who should give us a new card, the soonest to run out first."""
+        return self.filter(refresh=True).order_by("expiry_date", "pk")
+
+    def refresh_credit_card(self, email: str) -> bool:
+        """True if the customer of that address should give us a new card."""
+        customer = self.with_email(email)
+        return customer is not None and customer.refresh
+
+    def update_card_expiry(self, email: str) -> Customer | None:
+        """Read the saved card of that address from Stripe again; None when there is none."""
+        from checkout.services import cards
+
+        customer = self.with_email(email)
+        return cards.update_card(customer) if customer is not None and customer.has_card else None
+
+
+class PaymentPlanManager(models.Manager["PaymentPlan"]):
+    def create_payment_plan(self, slug: str, name: str, deposit: int, count: int, interval: int) -> PaymentPlan:
+        return self.create(slug=slug, name=name, deposit=deposit, count=count, interval=interval)
+
+    def current(self) -> models.QuerySet[PaymentPlan]:
+        """Templates that are offered."""
+        return self.filter(deleted=False)
+
+
+class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
+    def create_object_payment_plan(
+        self, content_object: Any, payment_plan: PaymentPlan, total: Decimal, **options: Any
+    ) -> ObjectPaymentPlan:
+        """Agree a plan and make its deposit line, due today."""
+        from checkout.services import plans
+
+        return plans.create_object_payment_plan(content_object, payment_plan, total, **options)
+
+    def for_content_object(self, content_object: models.Model) -> ObjectPaymentPlan:
+        """The live plan of that row. Raises ObjectPaymentPlan.DoesNotExist."""
+        return self.get(deleted=False, **_of(content_object))
+
+    def charge_deposit(self, content_object: Any, user: Any = None) -> Checkout:
+        """Charge the deposit of that row's live plan to the saved card, off session."""
+        return self.for_content_object(content_object).charge_deposit(user)
+
+    @property
+    def outstanding_payment_plans(self) -> models.QuerySet[ObjectPaymentPlan]:
+        """Live plans with something still to pay."""
+        from checkout.models.plans import ObjectPaymentPlanInstalment
+
+        lines = ObjectPaymentPlanInstalment.objects.filter(object_payment_plan=models.OuterRef("pk"))
+        unpaid = lines.exclude(Q(state=states.SUCCESS))
+        return self.filter(models.Exists(unpaid), deleted=False)
+
+    @property
+    def report_card_expiry_dates(self) -> models.QuerySet[ObjectPaymentPlan]:
+        """Outstanding plans, the card that runs out soonest first."""
+        return self.outstanding_payment_plans.select_related("customer", "payment_plan").order_by(
+            models.F("customer__expiry_date").asc(nulls_last=True), "pk"
+        )
+
+
+class ObjectPaymentPlanInstalmentManager(models.Manager["ObjectPaymentPlanInstalment"]):
+    @property
+    def due(self) -> models.QuerySet[ObjectPaymentPlanInstalment]:
+        """What a run would take: due today or before, untouched, no deposit, of a live plan."""
+        return self.filter(
+            Q(state=states.PENDING),
+            due__lte=clock.today(),
+            deposit=False,
+            object_payment_plan__deleted=False,
+        ).order_by("due", "pk")
+
+    def _user_has_active_account(self, contact: Any) -> bool:
+        """The default of CHECKOUT_CAN_LOGIN_AND_PAY."""
+        from checkout.services import on_session
+
+        return on_session.user_has_active_account(contact)

@@ -1,0 +1,362 @@
+"""Payment plans: the template, the plan agreed for one content object, and its lines."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from checkout import actions, clock, schedule, states
+from checkout.conf import conf
+from checkout.errors import PlanError
+from checkout.models import fields
+from checkout.models.managers import (
+    ObjectPaymentPlanInstalmentManager,
+    ObjectPaymentPlanManager,
+    PaymentPlanManager,
+)
+
+if TYPE_CHECKING:
+    from checkout.models.checkouts import Checkout
+
+
+class PaymentPlan(models.Model):
+    """A template: so many per cent now, the rest in so many instalments, so many months apart.
+
+    Once a plan was agreed on it, it is frozen: make a new version instead.
+    """
+
+    FROZEN = ("deposit", "count", "interval", "slug")
+
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(unique=True)
+    deposit = models.PositiveSmallIntegerField(_("deposit (%)"))
+    count = models.PositiveSmallIntegerField(_("instalments"), help_text=_("After the deposit."))
+    interval = models.PositiveSmallIntegerField(_("months between instalments"))
+    deleted = models.BooleanField(default=False, help_text=_("No longer offered."))
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    objects = PaymentPlanManager()
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("payment plan")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(deposit__gte=1, deposit__lte=99, count__gte=1, interval__gte=1),
+                name="checkout_payment_plan_terms",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        schedule.check_terms(deposit=self.deposit, count=self.count, interval=self.interval)
+        if self.pk is not None:
+            before = PaymentPlan.objects.filter(pk=self.pk).values(*self.FROZEN).first()
+            changed = [name for name in self.FROZEN if before and before[name] != getattr(self, name)]
+            if changed and self.in_use:
+                raise PlanError(
+                    f"“{self.name}” is in use, so its {', '.join(changed)} cannot change. "
+                    "Make a new version of it instead."
+                )
+        super().save(*args, **kwargs)
+
+    @property
+    def in_use(self) -> bool:
+        """True when a plan was agreed, or a payer is agreeing, on these terms."""
+        from checkout.models.checkouts import Checkout
+
+        return (
+            ObjectPaymentPlan.objects.filter(payment_plan=self).exists()
+            or Checkout.objects.filter(payment_plan=self).exists()
+        )
+
+    def lines(self, deposit_due: datetime.date, total: Decimal, currency: str = "") -> list[schedule.Line]:
+        """Deposit and instalments. Raises PlanError, with what would work, when the total cannot be split so."""
+        return schedule.plan_lines(
+            total,
+            currency or conf.CHECKOUT_CURRENCY,
+            deposit=self.deposit,
+            count=self.count,
+            interval=self.interval,
+            deposit_due=deposit_due,
+        )
+
+    def deposit_amount(self, total: Decimal, currency: str = "") -> Decimal:
+        """The deposit on `total`, rounded half up to the currency's smallest unit."""
+        return self.lines(clock.today(), total, currency)[0].amount
+
+    def instalments(
+        self, deposit_due_date: datetime.date, total: Decimal, currency: str = ""
+    ) -> list[tuple[datetime.date, Decimal]]:
+        """Date and amount of each instalment after the deposit."""
+        return [(line.due, line.amount) for line in self.lines(deposit_due_date, total, currency)[1:]]
+
+    def example(
+        self, deposit_due_date: datetime.date, total: Decimal, currency: str = ""
+    ) -> list[tuple[datetime.date, Decimal]]:
+        """Date and amount of every payment, the deposit first: what a payer wants to see before agreeing."""
+        return [(line.due, line.amount) for line in self.lines(deposit_due_date, total, currency)]
+
+
+class ObjectPaymentPlan(models.Model):
+    """A plan agreed for one content object."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    content_type = models.ForeignKey(ContentType, on_delete=models.PROTECT, related_name="+", db_index=False)
+    object_id = models.CharField(max_length=64)
+    content_object = GenericForeignKey("content_type", "object_id")
+    payment_plan = models.ForeignKey(PaymentPlan, on_delete=models.PROTECT, related_name="object_payment_plans")
+    customer = models.ForeignKey(
+        "checkout.Customer",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="object_payment_plans",
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("The payer, if logged in when the plan was agreed."),
+    )
+    total = fields.amount()
+    currency = fields.currency()
+    deleted = models.BooleanField(default=False, help_text=_("Stopped: nothing more is taken."))
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    deleted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    objects = ObjectPaymentPlanManager()
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name = _("agreed payment plan")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["content_type", "object_id"],
+                condition=Q(deleted=False),
+                name="checkout_one_live_plan",
+            ),
+            fields.positive("total", name="checkout_plan_total_positive"),
+            fields.known_currency(name="checkout_plan_known_currency"),
+        ]
+        indexes = [
+            models.Index(fields=["content_type", "object_id"], name="checkout_plan_content_object"),
+            models.Index(fields=["deleted", "-id"], name="checkout_plan_live"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.payment_plan} over {self.total} {self.currency}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("checkout.object.payment.plan.detail", args=[self.uuid])
+
+    # -- the content-object contract: a plan is what a card is refreshed for ------------------------
+
+    @property
+    def checkout_actions(self) -> list[str]:
+        return [actions.CARD_REFRESH]
+
+    @property
+    def checkout_can_charge(self) -> bool:
+        return not self.deleted
+
+    @property
+    def checkout_currency(self) -> str:
+        return self.currency
+
+    @property
+    def checkout_description(self) -> list[str]:
+        lines = list(self.content_object.checkout_description) if self.content_object is not None else []
+        return [*lines, str(_("New card"))]
+
+    @property
+    def checkout_email(self) -> str:
+        return self.customer.email if self.customer is not None else getattr(self.content_object, "checkout_email", "")
+
+    @property
+    def checkout_name(self) -> str:
+        return str(self.content_object.checkout_name) if self.content_object is not None else ""
+
+    @property
+    def checkout_total(self) -> Decimal | None:
+        """Nothing is taken when a card is refreshed."""
+        return None
+
+    def checkout_success(self, checkout: Checkout) -> None:
+        """The card is on the customer by now; the plan itself does not change."""
+
+    def checkout_fail(self, due: datetime.date | None = None) -> None:
+        """The old card stays in use."""
+
+    def checkout_success_url(self, checkout_pk: int) -> str:
+        return reverse("checkout.plan.progress", args=[self.uuid])
+
+    def checkout_fail_url(self, checkout_pk: int) -> str:
+        return reverse("checkout.plan.progress", args=[self.uuid])
+
+    # -- its lines -----------------------------------------------------------------------------------
+
+    @property
+    def payments(self) -> models.QuerySet[ObjectPaymentPlanInstalment]:
+        """Every line, the deposit first."""
+        return self.instalments.order_by("count")
+
+    @property
+    def payment_count(self) -> int:
+        return self.instalments.count()
+
+    def create_instalments(self) -> list[ObjectPaymentPlanInstalment]:
+        """Make the lines after the deposit, once. Raises PlanError without a deposit line, or when they are there."""
+        from checkout.services import plans
+
+        return plans.create_instalments(self)
+
+    def charge_deposit(self, user: Any = None) -> Checkout:
+        """Charge the deposit to the saved card, off session."""
+        from checkout.services import plans
+
+        return plans.charge_deposit(self, user)
+
+    def delete_plan(self, user: Any = None) -> ObjectPaymentPlan:
+        """Stop the plan: open attempts are cancelled at Stripe first, then nothing more is taken."""
+        from checkout.services import plans
+
+        return plans.stop(self, user)
+
+
+class ObjectPaymentPlanInstalment(models.Model):
+    """One line of a plan; `count` 1 is the deposit. It is itself a content object."""
+
+    MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON = "object_payment_plan_instalment_on_session_payment_anon"
+    MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH = "object_payment_plan_instalment_on_session_payment_auth"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    object_payment_plan = models.ForeignKey(
+        ObjectPaymentPlan, on_delete=models.PROTECT, related_name="instalments", db_index=False
+    )
+    count = models.PositiveSmallIntegerField()
+    deposit = models.BooleanField(default=False)
+    amount = fields.amount()
+    due = models.DateField()
+    state = fields.state()
+    checkouts = GenericRelation("checkout.Checkout", related_query_name="instalment")
+
+    objects = ObjectPaymentPlanInstalmentManager()
+
+    class Meta:
+        ordering = ["object_payment_plan", "count"]
+        verbose_name = _("instalment")
+        constraints = [
+            models.UniqueConstraint(fields=["object_payment_plan", "count"], name="checkout_instalment_count"),
+            models.UniqueConstraint(fields=["object_payment_plan", "due"], name="checkout_instalment_due"),
+            fields.positive("amount", name="checkout_instalment_amount"),
+            models.CheckConstraint(
+                condition=Q(deposit=True, count=1) | Q(deposit=False, count__gt=1),
+                name="checkout_instalment_first_is_deposit",
+            ),
+        ]
+        indexes = [
+            # What a run asks for: due, untouched, no deposit. Small however many lines were ever paid.
+            models.Index(
+                fields=["due", "id"],
+                condition=Q(state=states.PENDING, deposit=False),
+                name="checkout_instalment_is_due",
+            ),
+            models.Index(fields=["state", "due", "id"], name="checkout_instalment_by_state"),
+        ]
+
+    def __str__(self) -> str:
+        name = _("Deposit") if self.deposit else _("Instalment %(number)d") % {"number": self.count - 1}
+        return f"{name}, {self.amount} due {self.due}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("checkout.object.payment.plan.instalment", args=[self.pk])
+
+    # -- the content-object contract ---------------------------------------------------------------
+
+    @property
+    def checkout_actions(self) -> list[str]:
+        return [actions.PAYMENT]
+
+    @property
+    def checkout_can_charge(self) -> bool:
+        return self.state_id != states.SUCCESS and not self.object_payment_plan.deleted
+
+    @property
+    def checkout_contact(self) -> Any:
+        content_object = self.object_payment_plan.content_object
+        return getattr(content_object, "checkout_contact", content_object)
+
+    @property
+    def checkout_user(self) -> Any:
+        content_object = self.object_payment_plan.content_object
+        return getattr(content_object, "checkout_user", None) or self.object_payment_plan.user
+
+    @property
+    def checkout_currency(self) -> str:
+        return self.object_payment_plan.currency
+
+    @property
+    def checkout_description(self) -> list[str]:
+        content_object = self.object_payment_plan.content_object
+        lines = list(content_object.checkout_description) if content_object is not None else []
+        count = self.object_payment_plan.payment_plan.count
+        if self.deposit:
+            return [*lines, str(_("Deposit"))]
+        return [*lines, _("Instalment %(number)d of %(count)d") % {"number": self.count - 1, "count": count}]
+
+    @property
+    def checkout_email(self) -> str:
+        if self.object_payment_plan.customer is not None:
+            return self.object_payment_plan.customer.email
+        return str(getattr(self.object_payment_plan.content_object, "checkout_email", ""))
+
+    @property
+    def checkout_name(self) -> str:
+        content_object = self.object_payment_plan.content_object
+        if content_object is None:
+            customer = self.object_payment_plan.customer
+            return customer.name if customer else ""
+        return str(content_object.checkout_name)
+
+    @property
+    def checkout_total(self) -> Decimal:
+        return self.amount
+
+    def checkout_success(self, checkout: Checkout) -> None:
+        from checkout.services import instalments
+
+        instalments.instalment_paid(self, checkout)
+
+    def checkout_fail(self, due: datetime.date | None = None) -> None:
+        from checkout.services import instalments
+
+        instalments.instalment_failed(self)
+
+    def checkout_pay_on_session(self, checkout: Checkout) -> None:
+        from checkout.services import instalments
+
+        instalments.instalment_wants_payer(self, checkout)
+
+    def checkout_success_url(self, checkout_pk: int) -> str:
+        return reverse("checkout.plan.progress", args=[self.object_payment_plan.uuid])
+
+    def checkout_fail_url(self, checkout_pk: int) -> str:
+        return reverse("checkout.plan.progress", args=[self.object_payment_plan.uuid])

@@ -1,0 +1,144 @@
+"""The arithmetic of a payment plan: deposit, dates and amounts. No rows, no network, no clock."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from decimal import Decimal
+
+from dateutil.relativedelta import relativedelta
+
+from checkout import money
+from checkout.errors import PlanError
+
+#: A deposit due after this day of the month pushes the instalments one month further.
+LAST_DAY_FOR_NEXT_MONTH = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a plan. `count` 1 is the deposit; `amount` is in whole currency units."""
+
+    count: int
+    due: datetime.date
+    amount: Decimal
+
+    @property
+    def deposit(self) -> bool:
+        return self.count == 1
+
+
+def split_minor(total_minor: int, parts: int, step: int = 1) -> list[int]:
+    """Split `total_minor` into `parts` multiples of `step` that add up to it; the odd steps go on the last parts.
+
+    >>> split_minor(10000, 3), split_minor(5000, 3), split_minor(1000, 3, step=100)
+    ([3333, 3333, 3334], [1666, 1667, 1667], [300, 300, 400])
+
+    Raises ValueError when there are no parts, or the total is negative or no multiple of `step`.
+    """
+    if parts < 1:
+        raise ValueError("A total is split into one part or more.")
+    if total_minor < 0 or total_minor % step:
+        raise ValueError(f"{total_minor} is not a sum of whole steps of {step}.")
+    each, odd = divmod(total_minor // step, parts)
+    return [(each + (index >= parts - odd)) * step for index in range(parts)]
+
+
+def deposit_minor(total_minor: int, percent: int, currency: str) -> int:
+    """`percent` of the total, rounded half up to the currency's smallest unit. Minor units in and out.
+
+    >>> deposit_minor(9999, 50, "GBP")
+    5000
+    """
+    return money.round_minor(Decimal(total_minor) * percent / 100, currency)
+
+
+def instalment_dates(deposit_due: datetime.date, count: int, interval: int) -> list[datetime.date]:
+    """The first of the month, `interval` months after the deposit's month and then every `interval` months; all one
+    month later when the deposit falls after the 15th.
+
+    >>> [str(due) for due in instalment_dates(datetime.date(2026, 1, 16), 2, 1)]
+    ['2026-03-01', '2026-04-01']
+
+    Raises PlanError when a date would lie beyond the calendar.
+    """
+    first_of_month = deposit_due.replace(day=1)
+    later = int(deposit_due.day > LAST_DAY_FOR_NEXT_MONTH)
+    try:
+        return [first_of_month + relativedelta(months=interval * number + later) for number in range(1, count + 1)]
+    except (ValueError, OverflowError) as error:
+        raise PlanError(
+            "The last instalment would fall after the year 9999. Use fewer or closer instalments."
+        ) from error
+
+
+def plan_lines(
+    total: Decimal, currency: str, *, deposit: int, count: int, interval: int, deposit_due: datetime.date
+) -> list[Line]:
+    """The deposit and every instalment of `total`, first to last; the amounts add up to it exactly.
+
+    `deposit` is a percentage, `count` the number of instalments after the deposit, `interval` months.
+
+    Raises PlanError when a line would be zero or below Stripe's minimum, with what would work instead; MoneyError when
+    the total itself is no amount of that currency.
+    """
+    check_terms(deposit=deposit, count=count, interval=interval)
+    code = money.check_currency(currency)
+    total_minor = money.to_minor(total, code)
+    step = money.step_minor(code)
+    first = deposit_minor(total_minor, deposit, code)
+    rest = total_minor - first
+    least = money.minimum_minor(code)
+    if first < least or rest // count < least:
+        raise PlanError(_too_small(total, code, first, rest, least, deposit, count))
+    amounts = [first, *split_minor(rest, count, step)]
+    if (most := max(amounts)) > money.maximum_minor(code):
+        raise PlanError(
+            f"A line of {money.from_minor(most, code)} {code} is more than one card payment may be "
+            f"({money.from_minor(money.maximum_minor(code), code)} {code}). Use more instalments."
+        )
+    dates = [deposit_due, *instalment_dates(deposit_due, count, interval)]
+    return [
+        Line(number, due, money.from_minor(minor, code))
+        for number, (due, minor) in enumerate(zip(dates, amounts, strict=True), start=1)
+    ]
+
+
+def check_terms(*, deposit: int, count: int, interval: int) -> None:
+    """Raises PlanError unless the deposit is 1 to 99 per cent and count and interval are at least 1."""
+    if not 1 <= deposit <= 99:
+        raise PlanError("The deposit is a percentage from 1 to 99: with less or more there would be an empty line.")
+    if count < 1:
+        raise PlanError("A plan has at least 1 instalment after the deposit.")
+    if interval < 1:
+        raise PlanError("Instalments are at least 1 month apart.")
+
+
+def _too_small(
+    total: Decimal, code: str, first_minor: int, rest_minor: int, least_minor: int, deposit: int, count: int
+) -> str:
+    least = money.from_minor(least_minor, code)
+    shown = money.tidy(total, code)
+    if first_minor >= least_minor and (fits := rest_minor // least_minor) >= 1:
+        return (
+            f"{shown} {code} cannot be split into {count} instalments after the deposit: each must be at least "
+            f"{least} {code}. At most {fits} would work."
+        )
+    needed = _smallest_total(code, least_minor, deposit, count)
+    return (
+        f"{shown} {code} is too little for this plan: every payment must be at least {least} {code}. "
+        f"It works from {money.from_minor(needed, code)} {code}."
+    )
+
+
+def _smallest_total(code: str, least_minor: int, deposit: int, count: int) -> int:
+    """The least total (minor units) that the terms can split."""
+    step = money.step_minor(code)
+    total = max(least_minor * 100 // deposit, least_minor * count * 100 // (100 - deposit))
+    total -= total % step + 2 * step * 100
+    total = max(total, step)
+    while True:
+        first = deposit_minor(total, deposit, code)
+        if first >= least_minor and (total - first) // count >= least_minor:
+            return total
+        total += step

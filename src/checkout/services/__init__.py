@@ -1,0 +1,1 @@
+"""Verbs: everything that changes something. One file a subject."""

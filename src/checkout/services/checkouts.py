@@ -1,0 +1,347 @@
+"""Beginning, continuing and closing an attempt that the payer makes on the page."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from checkout import actions, clock, contract, money, states
+from checkout.conf import conf
+from checkout.errors import (
+    AlreadyPaid,
+    AttemptInProgress,
+    CannotPay,
+    CheckoutError,
+    GatewayRefused,
+    IntentMismatch,
+    NotFoundAtStripe,
+)
+from checkout.gateway import PaymentIntent, SetupIntent, gateway
+from checkout.models import Agreement, Checkout, CheckoutAction, PaymentPlan
+from checkout.services import cards, fulfillment, moves
+
+logger = logging.getLogger("checkout.checkouts")
+
+#: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
+KEY_TRUSTED_FOR = datetime.timedelta(hours=20)
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementTerms:
+    """What the payer ticked, and where from; becomes an `Agreement` row."""
+
+    text: str
+    version: str
+    total: Decimal | None
+    currency: str
+    lines: list[dict[str, Any]]
+    ip_address: str | None = None
+    user_agent: str = ""
+
+
+def currency_of(content_object: Any) -> str:
+    """The content object's currency, or the site's. Raises MoneyError for one that Stripe does not take."""
+    return money.check_currency(getattr(content_object, "checkout_currency", None) or conf.CHECKOUT_CURRENCY)
+
+
+def create_checkout(
+    action: CheckoutAction | str,
+    content_object: Any,
+    user: Any = None,
+    *,
+    payment_plan: PaymentPlan | None = None,
+    agreement: AgreementTerms | None = None,
+) -> Checkout:
+    """Begin an attempt, or continue the one that is open, and make its intent at Stripe.
+
+    The row is committed before Stripe is asked, and the row's uuid is the idempotency key: after a lost answer the next
+    call finds the same intent instead of making a second one.
+
+    Raises CannotPay (with a sentence for the payer) when this object cannot be paid for in this way, AlreadyPaid when
+    an earlier attempt turns out to have succeeded, AttemptInProgress while one is unanswered, OutcomeUnknown when
+    Stripe gave no answer, MoneyError for an amount that Stripe would not take.
+    """
+    slug = action if isinstance(action, str) else action.slug
+    payer = user if getattr(user, "pk", None) else None
+    check_allowed(content_object, slug)
+    match slug:
+        case actions.PAYMENT:
+            checkout = _begin_payment(content_object, payer)
+        case actions.PAYMENT_PLAN | actions.CARD_REFRESH:
+            checkout = _begin_setup(content_object, slug, payer, payment_plan, agreement)
+        case actions.INVOICE:
+            return _open_or_insert(content_object, slug, payer, total=content_object.checkout_total)
+        case _:
+            raise CannotPay(_("This cannot be started here. Staff charge a card or settle by hand on the staff pages."))
+    return ask(checkout)
+
+
+def check_allowed(content_object: Any, slug: str) -> None:
+    """Raises CannotPay unless the content object offers this action and may be charged now."""
+    missing = contract.missing_members(content_object)
+    if missing:
+        raise CheckoutError(
+            f"{type(content_object).__name__} cannot be paid for: it lacks {', '.join(missing)}. "
+            "See checkout.contract.ContentObject."
+        )
+    if slug not in actions.ACTIONS:
+        raise CheckoutError(f"{slug!r} is no checkout action; the actions are {', '.join(actions.ACTIONS)}.")
+    if slug not in content_object.checkout_actions:
+        raise CannotPay(_("This cannot be paid for in that way."))
+    if not content_object.checkout_can_charge:
+        raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
+
+
+def ask(checkout: Checkout) -> Checkout:
+    """Make sure that the attempt has its intent at Stripe, and that we know its id."""
+    if checkout.intent_id or not checkout.is_open:
+        return checkout
+    if checkout.claimed_at is not None and checkout.claimed_at < clock.now() - KEY_TRUSTED_FOR:
+        # The key may have lapsed, so the old request cannot be sent again safely; nobody ever saw that page.
+        close(checkout, reason="Never answered by Stripe", superseded=True)
+        raise AttemptInProgress(_("That page had expired. Please start the payment again."))
+    if checkout.claimed_at is None:
+        checkout.claimed_at = clock.now()
+        Checkout.objects.filter(pk=checkout.pk, claimed_at=None).update(claimed_at=checkout.claimed_at)
+    try:
+        intent = _request_intent(checkout)
+    except GatewayRefused as problem:
+        fulfillment.fail(checkout, reason="Refused by Stripe", failure=str(problem), error_code=problem.code)
+        logger.warning("checkout %s refused by Stripe: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
+        raise CannotPay(
+            _("The payment could not be started. Please contact us; you have not been charged.")
+        ) from problem
+    column = "setup_intent_id" if checkout.saves_card else "payment_intent_id"
+    Checkout.objects.filter(pk=checkout.pk, **{column: ""}).update(**{column: intent.id})
+    setattr(checkout, column, intent.id)
+    return checkout
+
+
+def _request_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
+    """Everything sent is read off the row, so that a repeated request is the same to the letter."""
+    if checkout.saves_card:
+        if not checkout.stripe_customer_id:
+            raise CheckoutError(f"Checkout {checkout.pk} saves a card but has no customer at Stripe.")
+        return gateway().create_setup_intent(
+            customer_id=checkout.stripe_customer_id,
+            description=checkout.description,
+            metadata=metadata(checkout),
+            idempotency_key=str(checkout.uuid),
+        )
+    if checkout.total is None:
+        raise CheckoutError(f"Checkout {checkout.pk} takes money but has no total.")
+    return gateway().create_payment_intent(
+        amount_minor=money.to_minor(checkout.total, checkout.currency),
+        currency=checkout.currency,
+        description=checkout.description,
+        metadata=metadata(checkout),
+        idempotency_key=str(checkout.uuid),
+        customer_id=checkout.customer.customer_id if checkout.customer else "",
+    )
+
+
+def metadata(checkout: Checkout) -> dict[str, str]:
+    """How Stripe's objects point back at us. No personal data: metadata is shown to everyone with Stripe access."""
+    return {"checkout": str(checkout.uuid), "checkout_pk": str(checkout.pk)}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a payment page needs. `finished` means that there is nothing left to enter: show the result instead."""
+
+    checkout: Checkout
+    client_secret: str
+    finished: bool
+    payment_method_id: str = ""
+
+
+def page(checkout: Checkout) -> Page:
+    """Read the attempt's intent before its form is shown.
+
+    Elements refuses to start on an intent that has succeeded, is processing or was canceled
+    (https://docs.stripe.com/changelog/clover), so those lead to the result. One call to Stripe, which changes nothing.
+    """
+    if not checkout.is_open:
+        return Page(checkout, "", finished=True)
+    intent = read_intent(ask(checkout))
+    finished = intent.succeeded or intent.processing or intent.canceled
+    saved = "" if checkout.saves_card else checkout.payment_method_id
+    return Page(checkout, "" if finished else intent.client_secret, finished, saved)
+
+
+def read_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
+    """The attempt's intent as it is at Stripe now, checked to be ours."""
+    if checkout.saves_card:
+        intent: PaymentIntent | SetupIntent = gateway().retrieve_setup_intent(checkout.setup_intent_id)
+    else:
+        intent = gateway().retrieve_payment_intent(checkout.payment_intent_id)
+    if intent.metadata.get("checkout") != str(checkout.uuid):
+        raise IntentMismatch(f"{intent.id} at Stripe does not belong to checkout {checkout.pk}. Tell a developer.")
+    return intent
+
+
+def close(checkout: Checkout, *, reason: str, user: Any = None, superseded: bool = False) -> Checkout:
+    """End an open attempt: cancel it at Stripe first, and only then mark it `fail`.
+
+    If it had succeeded meanwhile it is settled as a success instead. Raises AttemptInProgress while the money may still
+    be moving.
+    """
+    if not checkout.is_open:
+        return checkout
+    if checkout.state_id == states.REQUEST and not checkout.on_session:
+        raise AttemptInProgress(_("A payment is being taken at this moment. Please look again in a few minutes."))
+    intent = _cancel(checkout)
+    if intent is not None and intent.succeeded:
+        return fulfillment.settle(checkout.pk, intent)
+    if intent is not None and not intent.canceled:
+        raise AttemptInProgress(_("A payment is still being processed. Please look again in a few minutes."))
+    fulfillment.fail(checkout, reason=reason, user=user, superseded=superseded)
+    return checkout
+
+
+def _cancel(checkout: Checkout) -> PaymentIntent | SetupIntent | None:
+    """The intent after cancelling it; None when there never was one."""
+    if checkout.action_id == actions.INVOICE or (not checkout.intent_id and checkout.claimed_at is None):
+        return None
+    if not checkout.intent_id and not _learn_intent(checkout):
+        return None
+    try:
+        if checkout.saves_card:
+            return gateway().cancel_setup_intent(checkout.setup_intent_id)
+        return gateway().cancel_payment_intent(checkout.payment_intent_id)
+    except NotFoundAtStripe:
+        logger.warning("intent %s is unknown at Stripe", checkout.intent_id, extra={"checkout": checkout.pk})
+        return None
+
+
+def _learn_intent(checkout: Checkout) -> bool:
+    """Find the intent of an attempt whose answer was lost. False when it is proven that there is none to pay.
+
+    An on-session intent whose client secret never reached a browser cannot be paid by anyone, so past the life of the
+    key there is nothing to find.
+    """
+    if checkout.claimed_at is None or checkout.claimed_at < clock.now() - KEY_TRUSTED_FOR:
+        return False
+    ask(checkout)
+    return bool(checkout.intent_id)
+
+
+def manual(content_object: Any, user: Any = None, reason: str = "") -> Checkout:
+    """Staff say that it was paid by other means. Open attempts are cancelled at Stripe first.
+
+    Raises AlreadyPaid when one of them had succeeded, AttemptInProgress while one is unanswered.
+    """
+    close_open_attempts(content_object, user)
+    if not content_object.checkout_can_charge:
+        raise AlreadyPaid(_("This was settled already."))
+    with transaction.atomic(durable=True):
+        checkout = insert(content_object, actions.MANUAL, user, total=content_object.checkout_total, on_session=False)
+        fulfillment.succeed(checkout, user=user, reason=reason or "Paid by other means")
+    return checkout
+
+
+def close_open_attempts(content_object: Any, user: Any = None) -> None:
+    """Cancel whatever is open for this debt. Raises AlreadyPaid when that shows that it was paid."""
+    for checkout in Checkout.objects.for_content_object(content_object).taking_money().open():
+        closed = close(checkout, reason="Another attempt took its place", user=user, superseded=True)
+        if closed.succeeded:
+            raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
+
+
+def _begin_payment(content_object: Any, user: Any) -> Checkout:
+    total, currency = content_object.checkout_total, currency_of(content_object)
+    money.check_chargeable(total, currency)
+    existing = Checkout.objects.for_content_object(content_object).taking_money().open().first()
+    if existing is not None:
+        if not existing.on_session and existing.state_id == states.REQUEST:
+            raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
+        if existing.total == total and existing.currency == currency and not _expired_unasked(existing):
+            return take_over(existing, user)
+        close_open_attempts(content_object, user)
+    return _open_or_insert(content_object, actions.PAYMENT, user, total=total)
+
+
+def _expired_unasked(checkout: Checkout) -> bool:
+    lapsed = checkout.claimed_at is not None and checkout.claimed_at < clock.now() - KEY_TRUSTED_FOR
+    return not checkout.intent_id and lapsed
+
+
+def take_over(checkout: Checkout, user: Any) -> Checkout:
+    """The host has let this user pay, so the open attempt becomes theirs: two tabs share one intent."""
+    if user is not None and checkout.user_id != user.pk:
+        Checkout.objects.filter(pk=checkout.pk).update(user=user)
+        checkout.user = user
+    return checkout
+
+
+def _begin_setup(
+    content_object: Any,
+    slug: str,
+    user: Any,
+    payment_plan: PaymentPlan | None,
+    agreement: AgreementTerms | None,
+) -> Checkout:
+    """A new SetupIntent per visit: Stripe advises against keeping unconfirmed ones."""
+    for stale in Checkout.objects.for_content_object(content_object).open().filter(action_id=slug):
+        closed = close(stale, reason="Started again", user=user, superseded=True)
+        if closed.succeeded and slug == actions.PAYMENT_PLAN:
+            raise AlreadyPaid(_("Your card was saved already."))
+    customer = cards.ensure_customer(content_object.checkout_email, content_object.checkout_name)
+    stripe_customer_id = cards.ensure_stripe_customer(customer)
+    with transaction.atomic(durable=True):
+        checkout = insert(
+            content_object,
+            slug,
+            user,
+            total=content_object.checkout_total,
+            customer=customer,
+            stripe_customer_id=stripe_customer_id,
+            payment_plan=payment_plan,
+        )
+        if agreement is not None:
+            Agreement.objects.create(
+                checkout=checkout,
+                text=agreement.text,
+                version=agreement.version,
+                total=agreement.total,
+                currency=agreement.currency,
+                lines=agreement.lines,
+                ip_address=agreement.ip_address,
+                user_agent=agreement.user_agent[:500],
+                user=user,
+            )
+    return checkout
+
+
+def _open_or_insert(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
+    """A new row, or the open one of somebody who was a moment faster: the constraint decides."""
+    try:
+        with transaction.atomic(durable=True):
+            return insert(content_object, slug, user, **fields)
+    except IntegrityError:
+        faster = Checkout.objects.for_content_object(content_object).taking_money().open().first()
+        if faster is None:
+            raise
+        return take_over(faster, user)
+
+
+def insert(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
+    """Write a new attempt, and the line that tells who began it. The caller holds the transaction."""
+    checkout = Checkout.objects.create(
+        action_id=slug,
+        content_type=ContentType.objects.get_for_model(content_object),
+        object_id=str(content_object.pk),
+        description="\n".join(str(line) for line in content_object.checkout_description)[:1000],
+        currency=currency_of(content_object),
+        user=user if getattr(user, "pk", None) else None,
+        **fields,
+    )
+    moves.record(checkout, from_state="", to=checkout.state_id, user=user, reason=f"{slug} begun")
+    return checkout

@@ -1,0 +1,313 @@
+"""The one door: a Stripe intent's true status comes into our rows here, and nowhere else.
+
+Webhook, poll, return page, run and command all bring an id or a freshly read intent, never a verdict. Twice, late or
+out of order is a normal day: the second caller finds `success` and leaves quietly.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.db import transaction
+
+from checkout import clock, money, signals, states
+from checkout.conf import conf, is_live_key
+from checkout.errors import CheckoutError, GatewayError, HookFailed, IntentMismatch
+from checkout.gateway import Decline, PaymentIntent, SetupIntent, gateway
+from checkout.models import Checkout, Customer
+from checkout.services import cards, moves, plans
+
+logger = logging.getLogger("checkout.fulfillment")
+
+
+def fulfill(checkout: Checkout, user: Any = None) -> Checkout:
+    """Read the attempt's intent from Stripe and settle what it says. Safe to call at any time, by anyone, again.
+
+    Raises OutcomeUnknown when Stripe cannot be read, IntentMismatch when the intent is not what was agreed, HookFailed
+    when the host's hook raised (nothing is settled then; the next sweep tries again).
+    """
+    if not checkout.intent_id:
+        return checkout
+    if checkout.saves_card:
+        return fulfill_setup_intent(checkout.setup_intent_id, user)
+    return fulfill_payment_intent(checkout.payment_intent_id, user)
+
+
+def fulfill_payment_intent(intent_id: str, user: Any = None) -> Checkout:
+    """Settle what Stripe says about this PaymentIntent. Raises Checkout.DoesNotExist when it is not one of ours."""
+    intent = gateway().retrieve_payment_intent(intent_id)
+    checkout = settle(_owner(intent).pk, intent, user)
+    if checkout.succeeded and checkout.is_payment and checkout.customer is not None:
+        _read_adopted_card(checkout.customer)
+    return checkout
+
+
+def _read_adopted_card(customer: Customer) -> None:
+    """What is printed on a card that was saved while paying is not on the intent. A failure here changes nothing."""
+    if customer.payment_method_id and not customer.card_last4:
+        try:
+            cards.update_card(customer)
+        except GatewayError as problem:
+            logger.warning("card of customer %s was not read: %s", customer.pk, problem)
+
+
+def fulfill_setup_intent(intent_id: str, user: Any = None) -> Checkout:
+    """Settle what Stripe says about this SetupIntent; after a plan's card is saved, its deposit is charged."""
+    intent = gateway().retrieve_setup_intent(intent_id)
+    before = _owner(intent)
+    old_card = before.customer.payment_method_id if before.customer else ""
+    checkout = settle(before.pk, intent, user)
+    if checkout.succeeded and checkout.customer is not None and not before.succeeded:
+        cards.detach_replaced_card(checkout.customer, old_card)
+    if checkout.succeeded and checkout.is_payment_plan:
+        plans.take_waiting_deposit(checkout)
+    return checkout
+
+
+def _owner(intent: PaymentIntent | SetupIntent) -> Checkout:
+    """The attempt that an intent belongs to: by id, or by our metadata when the answer that named the id was lost."""
+    column = "setup_intent_id" if isinstance(intent, SetupIntent) else "payment_intent_id"
+    found = Checkout.objects.filter(**{column: intent.id}).first()
+    if found is not None:
+        return found
+    uuid = intent.metadata.get("checkout", "")
+    checkout = Checkout.objects.filter(**{column: ""}, uuid=uuid).first() if _is_uuid(uuid) else None
+    if checkout is None:
+        raise Checkout.DoesNotExist(f"No checkout of ours asked for {intent.id}.")
+    Checkout.objects.filter(pk=checkout.pk, **{column: ""}).update(**{column: intent.id})
+    return checkout
+
+
+def _is_uuid(text: str) -> bool:
+    from uuid import UUID
+
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Any = None) -> Checkout:
+    """Bring what was read into the rows: state, hook and queued mail in one commit, or none of them."""
+    with transaction.atomic(durable=True):
+        # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
+        checkout = Checkout.objects.select_for_update(of=("self",)).select_related("customer").get(pk=checkout_pk)
+        if isinstance(intent, SetupIntent):
+            _verify_setup(checkout, intent)
+            _settle_setup(checkout, intent, user)
+        else:
+            _verify_payment(checkout, intent)
+            _settle_payment(checkout, intent, user)
+    return checkout
+
+
+def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
+    if intent.succeeded:
+        won = succeed(
+            checkout,
+            user=user,
+            reason="Stripe: succeeded",
+            payment_intent_id=intent.id,
+            payment_method_id=intent.payment_method_id or checkout.payment_method_id,
+        )
+        if won and checkout.is_payment:
+            cards.adopt_card(checkout, intent.payment_method_id)
+    elif intent.canceled:
+        if checkout.is_open:
+            fail(checkout, user=user, reason="Stripe: canceled", failure="The payment was cancelled.")
+    elif intent.processing:
+        if checkout.state_id in (states.PENDING, states.PAY_ON_SESSION):
+            moves.move(checkout, to=states.REQUEST, user=user, reason="Stripe: processing")
+    elif checkout.state_id == states.REQUEST:
+        _settle_unpaid_request(checkout, intent, user)
+    elif intent.decline is not None and checkout.is_open:
+        _remember_decline(checkout, intent.decline)
+
+
+def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
+    """We asked while the payer was away (or it was processing), and it was not paid."""
+    if intent.wants_payer and not checkout.on_session:
+        _wait_for_payer(checkout, intent, user)
+    elif intent.decline is not None or intent.status == "requires_payment_method":
+        decline = intent.decline or Decline(code="")
+        fail(
+            checkout,
+            user=user,
+            reason=f"Stripe: {decline.decline_code or decline.code or intent.status}",
+            failure=decline.message or "The card was declined.",
+            error_code=decline.code,
+            decline_code=decline.decline_code,
+            payment_intent_id=intent.id,
+        )
+
+
+def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Any) -> None:
+    if intent.succeeded:
+        if checkout.state_id == states.SUCCESS:
+            return
+        cards.store_card(checkout, intent)
+        succeed(
+            checkout,
+            user=user,
+            reason="Stripe: card saved",
+            setup_intent_id=intent.id,
+            payment_method_id=intent.payment_method_id,
+        )
+    elif intent.canceled:
+        if checkout.is_open:
+            fail(checkout, user=user, reason="Stripe: canceled", failure="Saving the card was cancelled.")
+    elif intent.decline is not None and checkout.is_open:
+        _remember_decline(checkout, intent.decline)
+
+
+def succeed(checkout: Checkout, *, user: Any = None, reason: str, **fields: Any) -> bool:
+    """Move to `success` and run the host's hook, in the caller's transaction. False if it was a success already."""
+    won = moves.move(
+        checkout,
+        to=states.SUCCESS,
+        user=user,
+        reason=reason,
+        settled_at=clock.now(),
+        lease_until=None,
+        error_code="",
+        decline_code="",
+        failure="",
+        **fields,
+    )
+    if not won:
+        return False
+    content_object = checkout.content_object
+    if content_object is None:
+        logger.error(
+            "checkout %s was paid, but the row it paid for is gone",
+            checkout.pk,
+            extra={"checkout": checkout.pk},
+        )
+    else:
+        _run_hook(content_object.checkout_success, checkout)
+    if checkout.saves_card and checkout.is_payment_plan:
+        plans.ensure_plan(checkout)
+    signals.send_after_commit(signals.checkout_succeeded, checkout)
+    _log(checkout, "success", reason)
+    return True
+
+
+def fail(
+    checkout: Checkout,
+    *,
+    user: Any = None,
+    reason: str,
+    failure: str = "",
+    superseded: bool = False,
+    **fields: Any,
+) -> bool:
+    """Move to `fail` and tell the host, unless a newer attempt takes its place. False if somebody else was faster."""
+    with transaction.atomic():
+        won = moves.move(
+            checkout,
+            to=states.FAIL,
+            user=user,
+            reason=reason,
+            settled_at=clock.now(),
+            lease_until=None,
+            failure=failure or checkout.failure or reason,
+            superseded=superseded,
+            **fields,
+        )
+        if not won:
+            return False
+        content_object = checkout.content_object
+        if content_object is not None and not superseded:
+            _run_hook(content_object.checkout_fail)
+        signals.send_after_commit(signals.checkout_failed, checkout)
+    _log(checkout, "fail", reason)
+    return True
+
+
+def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
+    """Authentication wanted is not failed: keep the intent, wait for the payer, tell the host."""
+    decline = intent.decline or Decline(code="authentication_required")
+    won = moves.move(
+        checkout,
+        to=states.PAY_ON_SESSION,
+        user=user,
+        reason="Stripe: the bank wants the payer",
+        lease_until=None,
+        on_session=True,
+        payment_intent_id=intent.id,
+        error_code=decline.code,
+        decline_code=decline.decline_code,
+        failure=decline.message or "The bank wants the payer to confirm the payment.",
+    )
+    if not won:
+        return
+    hook = getattr(checkout.content_object, "checkout_pay_on_session", None)
+    if hook is not None:
+        _run_hook(hook, checkout)
+    signals.send_after_commit(signals.pay_on_session_required, checkout)
+    _log(checkout, "pay_on_session", decline.code)
+
+
+def _remember_decline(checkout: Checkout, decline: Decline) -> None:
+    """The payer may try again on the page, so the attempt stays open; staff see why it has not been paid."""
+    known = {"error_code": decline.code, "decline_code": decline.decline_code, "failure": decline.message}
+    Checkout.objects.filter(pk=checkout.pk).update(**known)
+    for name, value in known.items():
+        setattr(checkout, name, value)
+
+
+def _run_hook(hook: Any, *args: Any) -> None:
+    try:
+        hook(*args)
+    except CheckoutError:
+        raise
+    except Exception as error:
+        owner = type(getattr(hook, "__self__", None)).__name__
+        raise HookFailed(
+            f"{owner}.{getattr(hook, '__name__', 'hook')} raised {type(error).__name__}: {error}. Nothing was settled; "
+            "correct the hook and the next sweep settles it."
+        ) from error
+
+
+def _verify_payment(checkout: Checkout, intent: PaymentIntent) -> None:
+    """Raises IntentMismatch unless the intent is the one that was agreed: whose, how much, in what."""
+    if checkout.total is None:
+        raise IntentMismatch(f"{intent.id} takes money, checkout {checkout.pk} does not.")
+    expected = {
+        "amount": (intent.amount_minor, money.to_minor(checkout.total, checkout.currency)),
+        "currency": (intent.currency, checkout.currency),
+        "customer": (intent.customer_id, checkout.stripe_customer_id),
+    }
+    if intent.succeeded:
+        expected["amount received"] = (intent.amount_received_minor, expected["amount"][1])
+    _compare(checkout, intent, expected)
+
+
+def _verify_setup(checkout: Checkout, intent: SetupIntent) -> None:
+    expected = {"customer": (intent.customer_id, checkout.stripe_customer_id)}
+    _compare(checkout, intent, expected)
+
+
+def _compare(checkout: Checkout, intent: PaymentIntent | SetupIntent, expected: dict[str, tuple[Any, Any]]) -> None:
+    expected = expected | {
+        "intent": (intent.id, checkout.intent_id or intent.id),
+        "metadata": (intent.metadata.get("checkout"), str(checkout.uuid)),
+        "live mode": (intent.livemode, is_live_key(conf.STRIPE_SECRET_KEY)),
+    }
+    wrong = [f"{name} is {got!r}, agreed was {want!r}" for name, (got, want) in expected.items() if got != want]
+    if wrong:
+        message = f"{intent.id} does not match checkout {checkout.pk}: {'; '.join(wrong)}. Nothing was settled."
+        logger.error(message, extra={"checkout": checkout.pk, "intent": intent.id})
+        raise IntentMismatch(message)
+
+
+def _log(checkout: Checkout, to: str, reason: str) -> None:
+    logger.info(
+        "checkout %s -> %s (%s)",
+        checkout.pk,
+        to,
+        reason,
+        extra={"checkout": checkout.pk, "intent": checkout.intent_id, "state": to},
+    )

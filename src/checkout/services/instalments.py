@@ -1,0 +1,231 @@
+"""Charging a saved card while its owner is away: claim, ask, settle. Each phase commits before the next begins."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from checkout import actions, clock, money, states
+from checkout.conf import conf
+from checkout.errors import (
+    AttemptInProgress,
+    CannotPay,
+    GatewayError,
+    GatewayRefused,
+    NoSavedCard,
+    NothingHappened,
+)
+from checkout.gateway import PaymentIntent, gateway
+from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.services import checkouts, fulfillment, moves
+
+logger = logging.getLogger("checkout.instalments")
+
+#: From these a charge may begin: a run takes `pending` only, staff may try the others again.
+CHARGEABLE = frozenset({states.PENDING, states.FAIL, states.PAY_ON_SESSION})
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRequest:
+    """All that Stripe is asked for one charge. Read off the row, so a repeated request is the same to the letter."""
+
+    checkout_pk: int
+    amount_minor: int
+    currency: str
+    customer_id: str
+    payment_method_id: str
+    description: str
+    metadata: dict[str, str]
+    idempotency_key: str
+
+
+def charge(content_object: Any, user: Any = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
+    """Charge the saved card of the content object's payer, off session.
+
+    The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank wants the payer), or
+    request (no answer yet; `reconcile` finds out). Raises NoSavedCard, MoneyError, AttemptInProgress when somebody else is at
+    it, AlreadyPaid, or KeyRefused/TooManyRequests when Stripe did not take the request at all.
+    """
+    if only_from is CHARGEABLE:
+        checkouts.close_open_attempts(content_object, user)
+    checkout = claim(content_object, user, only_from=only_from)
+    answer = ask(request_for(checkout))
+    settled = settle(checkout, answer)
+    if isinstance(answer, NothingHappened) and not isinstance(answer, GatewayRefused):
+        raise answer
+    return settled
+
+
+def claim(content_object: Any, user: Any = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
+    """Commit that Stripe is about to be asked. From here on nobody else may ask for this debt."""
+    customer = _customer_with_card(content_object)
+    money.check_chargeable(content_object.checkout_total, checkouts.currency_of(content_object))
+    if not content_object.checkout_can_charge:
+        raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
+    try:
+        with transaction.atomic(durable=True):
+            if isinstance(content_object, ObjectPaymentPlanInstalment):
+                _claim_line(content_object, user, only_from)
+            return insert_claimed(content_object, customer, user)
+    except IntegrityError as error:
+        raise AttemptInProgress(_("Another payment for this is under way.")) from error
+
+
+def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Any, only_from: Collection[str]) -> None:
+    plans = ObjectPaymentPlan.objects.select_for_update()
+    # The lock meets the UPDATE of `plans.stop`: either it sees this claim, or this sees the stopped plan.
+    if not plans.filter(pk=instalment.object_payment_plan_id, deleted=False).exists():
+        raise CannotPay(_("This payment plan was stopped, so nothing more is taken."))
+    if not moves.move(instalment, to=states.REQUEST, user=user, only_from=only_from, reason="Claimed"):
+        raise AttemptInProgress(_("Somebody else is taking this payment, or it was paid."))
+
+
+def insert_claimed(content_object: Any, customer: Customer, user: Any) -> Checkout:
+    """The attempt's row, already in `request` and with its lease. The caller holds the transaction."""
+    now = clock.now()
+    return checkouts.insert(
+        content_object,
+        actions.CHARGE,
+        user,
+        state_id=states.REQUEST,
+        total=content_object.checkout_total,
+        customer=customer,
+        stripe_customer_id=customer.customer_id,
+        payment_method_id=customer.payment_method_id,
+        on_session=False,
+        claimed_at=now,
+        lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
+    )
+
+
+def request_for(checkout: Checkout) -> ChargeRequest:
+    """What Stripe is asked for a claimed attempt."""
+    if checkout.total is None:
+        raise CannotPay(f"Checkout {checkout.pk} has no total to charge.")
+    return ChargeRequest(
+        checkout_pk=checkout.pk,
+        amount_minor=money.to_minor(checkout.total, checkout.currency),
+        currency=checkout.currency,
+        customer_id=checkout.stripe_customer_id,
+        payment_method_id=checkout.payment_method_id,
+        description=checkout.description,
+        metadata=checkouts.metadata(checkout),
+        # The same key for every retry of this attempt: after a time-out the card may already be charged.
+        idempotency_key=str(checkout.uuid),
+    )
+
+
+def ask(request: ChargeRequest) -> PaymentIntent | GatewayError:
+    """One call to Stripe, no database. An error is part of the answer: what it means is for `settle` to say."""
+    try:
+        return gateway().charge_off_session(
+            amount_minor=request.amount_minor,
+            currency=request.currency,
+            customer_id=request.customer_id,
+            payment_method_id=request.payment_method_id,
+            description=request.description,
+            metadata=request.metadata,
+            idempotency_key=request.idempotency_key,
+        )
+    except GatewayError as error:
+        return error
+
+
+def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout:
+    """Bring the answer into the rows. No answer settles nothing: the attempt stays in `request`, under its lease."""
+    match answer:
+        case PaymentIntent():
+            return fulfillment.settle(checkout.pk, answer)
+        case GatewayRefused():
+            fulfillment.fail(
+                checkout,
+                reason="Stripe refused the request",
+                failure=_refusal(answer),
+                error_code=answer.code,
+            )
+        case NothingHappened():
+            release(checkout, reason="Stripe did not take the request")
+        case _:
+            logger.warning("checkout %s: outcome unknown", checkout.pk, extra={"checkout": checkout.pk})
+    return checkout
+
+
+def release(checkout: Checkout, *, reason: str) -> bool:
+    """Stripe proves that it never acted: the debt may be claimed again, and the host is told nothing."""
+    with transaction.atomic():
+        closed = fulfillment.fail(checkout, reason=reason, superseded=True)
+        content_object = checkout.content_object
+        if closed and isinstance(content_object, ObjectPaymentPlanInstalment):
+            moves.move(content_object, to=states.PENDING, only_from={states.REQUEST}, reason=reason)
+    return closed
+
+
+def close_attempts(instalment: ObjectPaymentPlanInstalment, *, reason: str, user: Any = None) -> None:
+    """Cancel every open attempt at this line. Raises AttemptInProgress while one is unanswered."""
+    for checkout in Checkout.objects.for_content_object(instalment).taking_money().open():
+        checkouts.close(checkout, reason=reason, user=user, superseded=True)
+
+
+def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
+    """The line's own hook, in the settling transaction. A paid deposit brings the other lines."""
+    from checkout.services import plans
+
+    moved = moves.move(
+        instalment,
+        to=states.SUCCESS,
+        user=checkout.user,
+        reason=f"Checkout {checkout.pk} ({checkout.action_id})",
+    )
+    if not moved:
+        # Money that we did not expect: never hide it behind a quiet "already paid".
+        logger.error(
+            "instalment %s was paid before; checkout %s took it again and should be refunded",
+            instalment.pk,
+            checkout.pk,
+            extra={"instalment": instalment.pk, "checkout": checkout.pk},
+        )
+        return
+    if instalment.deposit and not instalment.object_payment_plan.instalments.filter(deposit=False).exists():
+        plans.create_instalments(instalment.object_payment_plan)
+
+
+def instalment_failed(instalment: ObjectPaymentPlanInstalment) -> None:
+    """An attempt failed for good. A line that waits for its payer goes on waiting: the link in the mail still works."""
+    moved = moves.move(instalment, to=states.FAIL, only_from={states.REQUEST, states.PENDING}, reason="Attempt failed")
+    content_object = instalment.object_payment_plan.content_object
+    if moved and content_object is not None:
+        content_object.checkout_fail(due=instalment.due)
+
+
+def instalment_wants_payer(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
+    """The bank wants the payer: the line waits, and the host is told if it has a hook for that."""
+    moves.move(instalment, to=states.PAY_ON_SESSION, reason=f"Checkout {checkout.pk}: the bank wants the payer")
+    hook = getattr(instalment.object_payment_plan.content_object, "checkout_pay_on_session", None)
+    if hook is not None:
+        hook(checkout)
+
+
+def _customer_with_card(content_object: Any) -> Customer:
+    customer = None
+    if isinstance(content_object, ObjectPaymentPlanInstalment):
+        customer = content_object.object_payment_plan.customer
+    if customer is None:
+        customer = Customer.objects.with_email(content_object.checkout_email)
+    if customer is None or not customer.has_card:
+        raise NoSavedCard(
+            f"{content_object.checkout_name or content_object.checkout_email} has no saved card that can be charged. "
+            "Ask for one: Staff > Card refresh."
+        )
+    return customer
+
+
+def _refusal(error: GatewayRefused) -> str:
+    if error.code == "resource_missing":
+        return f"{error} The card or the customer was deleted at Stripe: ask the payer for a new card."
+    return str(error)

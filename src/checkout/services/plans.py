@@ -1,0 +1,196 @@
+"""A plan's life: agreed, its deposit taken, its instalments made, stopped."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from checkout import clock, states
+from checkout.conf import conf
+from checkout.errors import AttemptInProgress, GatewayError, NoSavedCard, PlanError
+from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.services import checkouts, instalments
+
+logger = logging.getLogger("checkout.plans")
+
+
+def create_object_payment_plan(
+    content_object: Any,
+    payment_plan: PaymentPlan,
+    total: Decimal,
+    *,
+    customer: Customer | None = None,
+    user: Any = None,
+    deposit_due: datetime.date | None = None,
+) -> ObjectPaymentPlan:
+    """Agree `payment_plan` for a row and make the deposit line, due today unless another day was agreed.
+
+    Raises PlanError, with what would work, when the total cannot be split so, when the row has a live plan already, or
+    when the template is no longer offered.
+    """
+    if payment_plan.deleted:
+        raise PlanError(f"“{payment_plan}” is no longer offered. Choose another payment plan.")
+    currency = checkouts.currency_of(content_object)
+    deposit = payment_plan.lines(deposit_due or clock.today(), total, currency)[0]
+    try:
+        with transaction.atomic():
+            plan = ObjectPaymentPlan.objects.create(
+                content_type=ContentType.objects.get_for_model(content_object),
+                object_id=str(content_object.pk),
+                payment_plan=payment_plan,
+                customer=customer or Customer.objects.with_email(content_object.checkout_email),
+                user=user if getattr(user, "pk", None) else None,
+                total=total,
+                currency=currency,
+            )
+            ObjectPaymentPlanInstalment.objects.create(
+                object_payment_plan=plan, count=1, deposit=True, amount=deposit.amount, due=deposit.due
+            )
+    except IntegrityError as error:
+        raise PlanError("There is a payment plan for this already. Stop it before you agree another.") from error
+    return plan
+
+
+def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
+    """The plan that the payer agreed to when the card was saved, in the settling transaction.
+
+    A host whose hook makes the plan itself (as hosts of old do) keeps doing so: then this finds it.
+    """
+    content_object = checkout.content_object
+    if content_object is None or checkout.payment_plan is None or checkout.total is None:
+        return None
+    existing = live_plan(checkout)
+    if existing is not None:
+        if existing.customer_id is None:
+            ObjectPaymentPlan.objects.filter(pk=existing.pk).update(customer=checkout.customer)
+        return existing
+    return create_object_payment_plan(
+        content_object,
+        checkout.payment_plan,
+        checkout.total,
+        customer=checkout.customer,
+        user=checkout.user,
+        deposit_due=_agreed_deposit_date(checkout),
+    )
+
+
+def live_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
+    """The plan of the row that this attempt was for."""
+    return ObjectPaymentPlan.objects.filter(
+        content_type=checkout.content_type_id, object_id=checkout.object_id, deleted=False
+    ).first()
+
+
+def _agreed_deposit_date(checkout: Checkout) -> datetime.date | None:
+    """The dates the payer saw hold, even when the bank's check ran past midnight."""
+    agreement = getattr(checkout, "agreement", None)
+    if agreement is None or not agreement.lines:
+        return None
+    return datetime.date.fromisoformat(agreement.lines[0]["due"])
+
+
+def create_instalments(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalment]:
+    """Make the lines after the deposit; together with it they add up to the total exactly.
+
+    Raises PlanError without a deposit line, or when the lines are there already.
+    """
+    deposit = plan.instalments.filter(deposit=True).first()
+    if deposit is None:
+        raise PlanError("This plan has no deposit line, so its instalments cannot be worked out.")
+    lines = plan.payment_plan.lines(deposit.due, plan.total, plan.currency)
+    if lines[0].amount != deposit.amount:
+        raise PlanError(
+            f"The deposit is {deposit.amount}, but this plan's terms say {lines[0].amount}. "
+            "Stop the plan and agree a new one."
+        )
+    rows = [
+        ObjectPaymentPlanInstalment(
+            object_payment_plan=plan, count=line.count, deposit=False, amount=line.amount, due=line.due
+        )
+        for line in lines[1:]
+    ]
+    try:
+        with transaction.atomic():
+            return ObjectPaymentPlanInstalment.objects.bulk_create(rows)
+    except IntegrityError as error:
+        raise PlanError("The instalments of this plan were made already.") from error
+
+
+def deposit_of(plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:
+    """The deposit line. Raises PlanError without one."""
+    deposit = plan.instalments.select_related("object_payment_plan").filter(deposit=True).first()
+    if deposit is None:
+        raise PlanError("This plan has no deposit line.")
+    return deposit
+
+
+def charge_deposit(plan: ObjectPaymentPlan, user: Any = None) -> Checkout:
+    """Charge the deposit to the saved card, off session. Errors as `instalments.charge`."""
+    return instalments.charge(deposit_of(plan), user)
+
+
+def take_waiting_deposit(checkout: Checkout) -> Checkout | None:
+    """Charge the deposit of the plan that `checkout` saved a card for, if nobody has tried yet.
+
+    Called by every door that sees the saved card, so a door that was shut in the middle is made good by the next one.
+    """
+    plan = live_plan(checkout)
+    deposit = plan.instalments.filter(Q(state=states.PENDING), deposit=True).first() if plan else None
+    if deposit is None:
+        return None
+    try:
+        return instalments.charge(deposit, checkout.user, only_from={states.PENDING})
+    except (AttemptInProgress, NoSavedCard, GatewayError) as problem:
+        logger.warning(
+            "deposit of plan %s waits: %s",
+            deposit.object_payment_plan_id,
+            problem,
+            extra={"instalment": deposit.pk},
+        )
+        return None
+
+
+def stop(plan: ObjectPaymentPlan, user: Any = None) -> ObjectPaymentPlan:
+    """Stop a plan: nothing more is taken. Attempts that are open are cancelled at Stripe first.
+
+    Raises AttemptInProgress while a charge is unanswered: whether it is taken is not known yet.
+    """
+    # First nothing new may begin, then what has begun is ended: a run that claims in between is refused by the flag.
+    ObjectPaymentPlan.objects.filter(pk=plan.pk, deleted=False).update(
+        deleted=True, deleted_at=clock.now(), deleted_by=user if getattr(user, "pk", None) else None
+    )
+    try:
+        for instalment in plan.instalments.exclude(Q(state=states.SUCCESS)):
+            instalments.close_attempts(instalment, reason="The plan was stopped", user=user)
+    except (AttemptInProgress, GatewayError):
+        ObjectPaymentPlan.objects.filter(pk=plan.pk).update(deleted=False, deleted_at=None, deleted_by=None)
+        raise
+    plan.refresh_from_db()
+    return plan
+
+
+def new_version(payment_plan: PaymentPlan, **changes: Any) -> PaymentPlan:
+    """A copy of a template with other terms; the old one is no longer offered, plans agreed on it go on.
+
+    Raises PlanError for terms that make no plan.
+    """
+    stem = payment_plan.slug.rsplit("-v", 1)[0]
+    with transaction.atomic():
+        number = PaymentPlan.objects.filter(slug__startswith=stem).count() + 1
+        while PaymentPlan.objects.filter(slug=f"{stem}-v{number}").exists():
+            number += 1
+        terms = {name: getattr(payment_plan, name) for name in ("name", "deposit", "count", "interval")}
+        made = PaymentPlan.objects.create(slug=f"{stem}-v{number}", **(terms | changes))
+        PaymentPlan.objects.filter(pk=payment_plan.pk).update(deleted=True)
+    return made
+
+
+def preview(payment_plan: PaymentPlan, total: Decimal, currency: str = "") -> list[tuple[datetime.date, Decimal]]:
+    """Date and amount of every payment if the plan were agreed today."""
+    return payment_plan.example(clock.today(), total, currency or conf.CHECKOUT_CURRENCY)

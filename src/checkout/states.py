@@ -1,0 +1,50 @@
+"""The states of a checkout and of an instalment, and the moves between them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PENDING: Final = "pending"
+REQUEST: Final = "request"
+PAY_ON_SESSION: Final = "pay_on_session"
+SUCCESS: Final = "success"
+FAIL: Final = "fail"
+
+#: Every slug with the name that staff read. The rows of `CheckoutState` are made from it.
+STATES: Final[dict[str, str]] = {
+    PENDING: "Pending",
+    REQUEST: "Request",
+    PAY_ON_SESSION: "Pay on session",
+    SUCCESS: "Success",
+    FAIL: "Fail",
+}
+
+#: An attempt in one of these may still take money, so a second attempt has to wait.
+OPEN: Final = frozenset({PENDING, REQUEST, PAY_ON_SESSION})
+
+#: The whole diagram: from -> to. `request` means "asked, no answer known": unknown is not fail.
+MOVES: Final[dict[str, frozenset[str]]] = {
+    PENDING: frozenset({REQUEST, PAY_ON_SESSION, SUCCESS, FAIL}),
+    REQUEST: frozenset({SUCCESS, PAY_ON_SESSION, FAIL, PENDING}),
+    PAY_ON_SESSION: frozenset({PENDING, REQUEST, SUCCESS, FAIL}),
+    FAIL: frozenset({PENDING, REQUEST, SUCCESS}),
+    SUCCESS: frozenset(),
+}
+
+
+def sources(to: str) -> frozenset[str]:
+    """The states from which a row may move to `to`.
+
+    >>> sorted(sources("success"))
+    ['fail', 'pay_on_session', 'pending', 'request']
+
+    Raises ValueError for a word that is no state.
+    """
+    if to not in MOVES:
+        raise ValueError(f"{to!r} is no checkout state; the states are {', '.join(MOVES)}.")
+    return frozenset(state for state, targets in MOVES.items() if to in targets)
+
+
+def may_move(from_state: str, to: str) -> bool:
+    """True if the diagram has an arrow from `from_state` to `to`."""
+    return from_state in sources(to)

@@ -1,0 +1,113 @@
+"""Who may open a payment page, and what is said when something cannot be done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
+
+from checkout.conf import conf
+from checkout.errors import CheckoutError, GatewayError, OutcomeUnknown, TooManyRequests
+from checkout.models import Checkout
+
+logger = logging.getLogger("checkout.views")
+
+SESSION_KEY = "checkout_pages"
+#: A browser rarely has more than one payment open; this bounds the session.
+REMEMBERED = 20
+
+
+def remember_checkout(request: HttpRequest, checkout: Checkout, page: str = "") -> None:
+    """Let this browser session open the attempt's pages. Call it in the view that created the attempt.
+
+    Needed for payers without a login; harmless for the others.
+    """
+    pages: dict[str, str] = request.session.get(SESSION_KEY, {})
+    key = str(checkout.uuid)
+    pages[key] = page or pages.pop(key, "")
+    request.session[SESSION_KEY] = dict(list(pages.items())[-REMEMBERED:])
+
+
+def remembered_page(request: HttpRequest, checkout: Checkout) -> str:
+    """The path of the page on which this browser was paying, or an empty text."""
+    return str(request.session.get(SESSION_KEY, {}).get(str(checkout.uuid), ""))
+
+
+def may_open(request: HttpRequest, checkout: Checkout) -> bool:
+    """True for the payer who began the attempt: by login, or by this browser's session."""
+    if str(checkout.uuid) in request.session.get(SESSION_KEY, {}):
+        return True
+    return request.user.is_authenticated and checkout.user_id is not None and checkout.user_id == request.user.pk
+
+
+class PayerViewMixin:
+    """What every page for payers shares: no open transaction while Stripe is asked, nothing cached, nothing leaked by
+    the referrer, and a clear page instead of a traceback."""
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
+        # A decorated `dispatch` loses its mark behind LoginRequiredMixin; this one does not.
+        view: Callable[..., HttpResponseBase] = super().as_view(**initkwargs)  # type: ignore[misc]
+        return transaction.non_atomic_requests(view)
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+            if isinstance(response, HttpResponse) and hasattr(response, "render"):
+                response.render()
+        except (Http404, PermissionDenied):
+            # The same words for "not yours" and "does not exist": a guess learns nothing.
+            response = problem_page(
+                request,
+                404,
+                _("This page is not open to you"),
+                _("The payment page that you asked for does not exist, or belongs to another visit."),
+            )
+        except CheckoutError as problem:
+            response = _checkout_problem(request, problem)
+        patch_cache_control(response, no_store=True, private=True)
+        # The return address carries the intent's client secret in its query.
+        response.headers.setdefault("Referrer-Policy", "same-origin")
+        return response
+
+
+def _checkout_problem(request: HttpRequest, problem: CheckoutError) -> HttpResponse:
+    if problem.for_payer:
+        return problem_page(request, 409, _("This cannot be paid now"), str(problem))
+    if isinstance(problem, OutcomeUnknown | TooManyRequests):
+        logger.warning("payment page: %s", problem)
+        return problem_page(
+            request,
+            503,
+            _("We could not reach the payment service"),
+            _("Nothing was taken on this page. Please try again in a minute."),
+            retry=True,
+        )
+    logger.error("payment page: %s", problem, exc_info=problem)
+    status = 503 if isinstance(problem, GatewayError) else 500
+    return problem_page(
+        request,
+        status,
+        _("Something is wrong on our side"),
+        _("We have been told about it. Please do not pay a second time before you have spoken to us."),
+    )
+
+
+def problem_page(request: HttpRequest, status: int, heading: str, message: str, *, retry: bool = False) -> HttpResponse:
+    """A page that says what happened and what to do next."""
+    context = {
+        "base_template": conf.CHECKOUT_BASE_TEMPLATE,
+        "heading": heading,
+        "message": message,
+        "contact": conf.CHECKOUT_CONTACT_TEXT,
+        "retry_url": request.get_full_path() if retry and request.method == "GET" else "",
+    }
+    return render(request, "checkout/problem.html", context, status=status)

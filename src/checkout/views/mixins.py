@@ -1,0 +1,113 @@
+"""What a host site builds its own payment page from."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from checkout import money
+from checkout.conf import conf
+from checkout.models import Checkout
+from checkout.services import checkouts
+from checkout.views.access import PayerViewMixin, may_open, remember_checkout
+
+
+class CheckoutAccessMixin(PayerViewMixin):
+    """Finds the attempt that the address names, for the payer who began it. Works on GET and POST alike."""
+
+    request: HttpRequest
+    kwargs: dict[str, Any]
+    object: Checkout
+
+    def get_object(self, queryset: Any = None) -> Checkout:
+        """Raises Http404 for a made-up uuid and for somebody else's alike."""
+        name = str(self.kwargs.get("uuid", ""))
+        try:
+            checkout = Checkout.objects.select_related("customer").get(uuid=UUID(name))
+        except (ValueError, Checkout.DoesNotExist):
+            raise Http404 from None
+        if not may_open(self.request, checkout):
+            raise Http404
+        return checkout
+
+
+class CheckoutMixin(CheckoutAccessMixin):
+    """The payment page: put it before a DetailView or TemplateView, with `<uuid:uuid>` in the address.
+
+    Puts `client_secret` into the context, and what `checkout/_elements.html` and `checkout/_elements.js.html` need. An
+    attempt that is finished, or whose intent turns out to be, leads to the return page, which shows the result.
+    """
+
+    model = Checkout
+    template_name = "checkout/pay.html"
+    page: checkouts.Page
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.object = self.get_object()
+        self.page = checkouts.page(self.object)
+        if self.page.finished:
+            return redirect("checkout.return", uuid=self.object.uuid)
+        remember_checkout(request, self.object, request.path)
+        return self.render_to_response(self.get_context_data(object=self.object))  # type: ignore[attr-defined]
+
+    def get_success_url(self) -> str:
+        """Where Stripe.js goes after the card was accepted: our return page, which asks Stripe and then hands over to
+        the content object's `checkout_success_url`."""
+        return self.request.build_absolute_uri(reverse("checkout.return", args=[self.object.uuid]))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        checkout = self.object
+        success_url = self.get_success_url()
+        context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]
+        return context | {
+            "base_template": conf.CHECKOUT_BASE_TEMPLATE,
+            "checkout": checkout,
+            "client_secret": self.page.client_secret,
+            "success_url": success_url,
+            "stripe_js_url": conf.CHECKOUT_STRIPE_JS_URL,
+            "elements_config": elements_config(self.page, success_url),
+            "amount": amount_text(checkout),
+            "button_text": button_text(checkout),
+            "contact": conf.CHECKOUT_CONTACT_TEXT,
+            "caption": conf.STRIPE_CAPTION,
+        }
+
+
+def amount_text(checkout: Checkout) -> str:
+    """The amount as the reader writes it; empty when nothing is taken."""
+    if checkout.total is None:
+        return ""
+    return money.format_money(checkout.total, checkout.currency, get_language() or "en-gb")
+
+
+def button_text(checkout: Checkout) -> str:
+    if checkout.saves_card:
+        return _("Save card")
+    return _("Pay %(amount)s now") % {"amount": amount_text(checkout)}
+
+
+def elements_config(page: checkouts.Page, success_url: str) -> dict[str, Any]:
+    """What elements.js reads from the page. The client secret is in its payer's page only, never in a log or URL."""
+    return {
+        "publishableKey": conf.required("STRIPE_PUBLISH_KEY"),
+        "clientSecret": page.client_secret,
+        "intent": "setup" if page.checkout.saves_card else "payment",
+        "savedPaymentMethod": page.payment_method_id,
+        "successUrl": success_url,
+        "locale": (get_language() or "auto").split("-")[0],
+        "messages": {
+            "working": _("One moment, please. Do not close this page."),
+            "notLoaded": _(
+                "The card form could not be loaded, so nothing was taken. Check your connection or any blocker of "
+                "scripts, then reload this page."
+            ),
+            "failed": _("The payment did not go through. You have not been charged. Please try again."),
+            "unknown": _("We could not see the answer of the payment service. Looking it up…"),
+        },
+    }
