@@ -1,0 +1,34 @@
+"""The whole API: importing this registers every route, and names the background jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import paying
+from .resources import (  # noqa: F401 - importing a resource registers its routes
+    challenges,
+    charges,
+    customers,
+    disputes,
+    events,
+    payment_intents,
+    payment_methods,
+    refunds,
+    setup_intents,
+)
+from .routing import ROUTES, resolve
+from .tables import JSON
+from .world import World
+
+JOBS: dict[str, Callable[[World, JSON], None]] = {
+    "dispute": disputes.open_job,
+    "fraud_warning": disputes.warn_job,
+    "lapse_hold": paying.lapse_hold,
+    "refund_fails": refunds.fails,
+    "refund_reference": refunds.reference_arrives,
+    "refund_succeeds": refunds.succeeds,
+    "settle": charges.settle_job,
+    "verdict": disputes.verdict_job,
+}
+
+__all__ = ["JOBS", "ROUTES", "resolve"]

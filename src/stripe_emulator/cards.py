@@ -1,0 +1,257 @@
+"""Stripe's test cards and what each one does (https://docs.stripe.com/testing)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+OffSession = Literal["ok", "ok_if_set_up", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """How a bank (or Radar, when `blocked`) says no. `code` is the top-level code of the error."""
+
+    code: str
+    decline_code: str
+    message: str
+    advice_code: str | None = None
+    network_decline_code: str | None = None
+    param: str | None = None
+    blocked: bool = False
+
+
+_PLAIN = "Your card was declined."
+# code, message, param for the declines that are more than `card_declined`
+_OWN_CODE = {
+    "expired_card": ("Your card has expired.", "exp_month"),
+    "incorrect_cvc": ("Your card's security code is incorrect.", "cvc"),
+    "incorrect_number": ("Your card number is incorrect.", "number"),
+    "incorrect_zip": ("The zip code you supplied failed validation.", "address_zip"),
+    "invalid_cvc": ("Your card's security code is invalid.", "cvc"),
+    "invalid_expiry_month": ("Your card's expiration month is invalid.", "exp_month"),
+    "invalid_expiry_year": ("Your card's expiration year is invalid.", "exp_year"),
+    "invalid_number": ("Your card number is not a valid credit card number.", "number"),
+    "processing_error": ("An error occurred while processing your card. Try again in a little bit.", None),
+}
+_MESSAGES = {
+    "authentication_required": "Your card was declined. This transaction requires authentication.",
+    "card_velocity_exceeded": "Your card was declined for making repeated attempts too frequently or exceeding its "
+    "amount limit.",
+    "insufficient_funds": "Your card has insufficient funds.",
+    "card_not_supported": "Your card is not supported.",
+    "currency_not_supported": "Your card does not support this currency.",
+    "test_mode_live_card": "Your card was declined. Your request was in test mode, but used a non test (live) card. "
+    "For a list of valid test cards, visit: https://stripe.com/docs/testing.",
+}
+_NEVER_AGAIN = frozenset(
+    [
+        "lost_card",
+        "stolen_card",
+        "pickup_card",
+        "fraudulent",
+        "restricted_card",
+        "revocation_of_authorization",
+        "revocation_of_all_authorizations",
+        "stop_payment_order",
+        "do_not_try_again",
+        "invalid_account",
+    ]
+)
+_CHECK_DATA = frozenset(["expired_card", "incorrect_cvc", "incorrect_number", "incorrect_zip", "invalid_account"])
+_NETWORK_CODES = {
+    "generic_decline": "01", "do_not_honor": "05", "insufficient_funds": "51", "lost_card": "41", "stolen_card": "43",
+    "pickup_card": "04", "expired_card": "54", "card_velocity_exceeded": "61", "transaction_not_allowed": "57",
+    "restricted_card": "62", "authentication_required": "1A", "incorrect_cvc": "N7", "invalid_account": "14",
+    "issuer_not_available": "91", "revocation_of_authorization": "R1", "revocation_of_all_authorizations": "R3",
+    "stop_payment_order": "R0",
+}  # fmt: skip
+
+
+def decline_for(decline_code: str) -> Decline:
+    """The decline that a bank answers with for `decline_code`, any of Stripe's list or a new word."""
+    advice = (
+        "do_not_try_again"
+        if decline_code in _NEVER_AGAIN
+        else "confirm_card_data"
+        if decline_code in _CHECK_DATA
+        else None
+        if decline_code == "authentication_required"
+        else "try_again_later"
+    )
+    network = _NETWORK_CODES.get(decline_code)
+    if decline_code in _OWN_CODE:
+        message, param = _OWN_CODE[decline_code]
+        return Decline(decline_code, decline_code, message, advice, network, param)
+    code = "authentication_required" if decline_code == "authentication_required" else "card_declined"
+    return Decline(code, decline_code, _MESSAGES.get(decline_code, _PLAIN), advice, network)
+
+
+BLOCKED = Decline("card_declined", "fraudulent", _PLAIN, "do_not_try_again", blocked=True)
+AUTHENTICATION = decline_for("authentication_required")
+THREE_DS_ERROR = decline_for("generic_decline")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One test card. The defaults are a card that just works."""
+
+    number: str
+    names: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+    brand: str = "visa"
+    funding: str = "credit"
+    country: str = "US"
+    decline: Decline | None = None
+    """What every charge meets (after the challenge, if there is one)."""
+    saves: bool = True
+    """Whether it can be attached or set up although it declines."""
+    challenge: bool = False
+    """On-session the bank wants 3-D Secure: payments and set-ups."""
+    challenge_if_asked: bool = False
+    """Only with request_three_d_secure `any` or `challenge`."""
+    off_session: OffSession = "ok"
+    lookup_fails: Literal["", "always", "if_asked"] = ""
+    """3-D Secure itself breaks down."""
+    frictionless: bool = False
+    three_d_secure: bool = True
+    risk: Literal["normal", "elevated", "highest"] = "normal"
+    failed_checks: tuple[str, ...] = ()
+    dispute: str | None = None
+    inquiry: bool = False
+    fraud_warning: bool = False
+    refund: Literal["", "pending", "fails"] = ""
+    available_at_once: bool = False
+    cvc_length: int = field(default=3)
+
+    @property
+    def last4(self) -> str:
+        return self.number[-4:]
+
+
+def _declining(number: str, code: str, *names: str, tokens: tuple[str, ...] = ()) -> Card:
+    return Card(number, names, tokens, decline=decline_for(code), saves=False)
+
+
+_FUNDS = decline_for("insufficient_funds")
+
+CARDS: tuple[Card, ...] = (
+    Card("4242424242424242", ("pm_card_visa", "pm_card_us"), ("tok_visa", "tok_us")),
+    Card("4000056655665556", ("pm_card_visa_debit",), ("tok_visa_debit",), funding="debit"),
+    Card("5555555555554444", ("pm_card_mastercard",), ("tok_mastercard",), "mastercard"),
+    Card("2223003122003222", (), (), "mastercard"),
+    Card("5200828282828210", ("pm_card_mastercard_debit",), ("tok_mastercard_debit",), "mastercard", "debit"),
+    Card("5105105105105100", ("pm_card_mastercard_prepaid",), ("tok_mastercard_prepaid",), "mastercard", "prepaid"),
+    Card("378282246310005", ("pm_card_amex", "pm_card_amex_threeDSecureNotSupported"), ("tok_amex",), "amex",
+         three_d_secure=False, cvc_length=4),
+    Card("371449635398431", (), (), "amex", cvc_length=4),
+    Card("6011111111111117", ("pm_card_discover",), ("tok_discover",), "discover"),
+    Card("3056930009020004", ("pm_card_diners",), ("tok_diners",), "diners"),
+    Card("36227206271667", (), (), "diners"),
+    Card("3566002020360505", ("pm_card_jcb",), ("tok_jcb",), "jcb", country="JP"),
+    Card("6200000000000005", ("pm_card_unionpay",), ("tok_unionpay",), "unionpay", country="CN"),
+    # Europe, without 3-D Secure
+    Card("4000008260000000", ("pm_card_gb",), ("tok_gb",), country="GB"),
+    Card("4000058260000005", ("pm_card_gb_debit",), ("tok_gb_debit",), funding="debit", country="GB"),
+    Card("5555558265554449", ("pm_card_gb_mastercard",), ("tok_gb_mastercard",), "mastercard", country="GB"),
+    Card("4000003720000005", ("pm_card_ie",), ("tok_ie",), country="IE"),
+    Card("4000002760000016", ("pm_card_de",), ("tok_de",), country="DE"),
+    Card("4000002500000003", ("pm_card_fr",), ("tok_fr",), country="FR"),
+    # 3-D Secure and off-session rules (docs.stripe.com/testing#regulatory-cards)
+    Card("4000002500003155", ("pm_card_authenticationRequiredOnSetup",), ("tok_threeDSecureRequiredOnSetup",),
+         country="FR", challenge=True, off_session="ok_if_set_up"),
+    Card("4000002760003184", ("pm_card_authenticationRequired",), (), country="DE",
+         challenge=True, off_session="refuse"),
+    Card("4000003800000446", ("pm_card_authenticationRequiredSetupForOffSession",), (), country="IT", challenge=True),
+    Card("4000008260003178", ("pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",), (), country="GB",
+         challenge=True, off_session="ok_if_set_up", decline=_FUNDS),
+    Card("4000000000003220", ("pm_card_threeDSecure2Required",), ("tok_threeDSecure2Required",),
+         challenge=True, off_session="refuse"),
+    Card("4000000000003063", ("pm_card_threeDSecureRequired",), ("tok_threeDSecureRequired",),
+         challenge=True, off_session="refuse"),
+    Card("4000008400001629", ("pm_card_threeDSecureRequiredChargeDeclined",),
+         ("tok_threeDSecureRequiredChargeDeclined",), challenge=True, off_session="refuse",
+         decline=decline_for("generic_decline"), saves=False),
+    Card("4000008400001280", ("pm_card_threeDSecureRequiredProcessingError",),
+         ("tok_threeDSecureRequiredProcessingError",), lookup_fails="always", saves=False),
+    Card("4000000000003055", ("pm_card_threeDSecureOptional",), ("tok_threeDSecureOptional",), challenge_if_asked=True),
+    Card("4000000000003097", ("pm_card_threeDSecureOptionalProcessingError",),
+         ("tok_threeDSecureOptionalProcessingError",), lookup_fails="if_asked"),
+    Card("4000000032200000", (), (), frictionless=True),
+    # Declined at once
+    _declining("4000000000000002", "generic_decline", "pm_card_visa_chargeDeclined", "pm_card_chargeDeclined",
+               tokens=("tok_visa_chargeDeclined", "tok_chargeDeclined")),
+    _declining("4000000000009995", "insufficient_funds", "pm_card_visa_chargeDeclinedInsufficientFunds",
+               "pm_card_chargeDeclinedInsufficientFunds", tokens=("tok_visa_chargeDeclinedInsufficientFunds",)),
+    _declining("4000000000009987", "lost_card", "pm_card_visa_chargeDeclinedLostCard",
+               "pm_card_chargeDeclinedLostCard", tokens=("tok_visa_chargeDeclinedLostCard",)),
+    _declining("4000000000009979", "stolen_card", "pm_card_visa_chargeDeclinedStolenCard",
+               "pm_card_chargeDeclinedStolenCard", tokens=("tok_visa_chargeDeclinedStolenCard",)),
+    _declining("4000000000000069", "expired_card", "pm_card_chargeDeclinedExpiredCard",
+               "pm_card_visa_chargeDeclinedExpiredCard", tokens=("tok_chargeDeclinedExpiredCard",)),
+    _declining("4000000000000127", "incorrect_cvc", "pm_card_chargeDeclinedIncorrectCvc",
+               "pm_card_visa_chargeDeclinedIncorrectCvc", tokens=("tok_chargeDeclinedIncorrectCvc",)),
+    _declining("4000000000000119", "processing_error", "pm_card_chargeDeclinedProcessingError",
+               "pm_card_visa_chargeDeclinedProcessingError", tokens=("tok_chargeDeclinedProcessingError",)),
+    _declining("4000000000006975", "card_velocity_exceeded", "pm_card_visa_chargeDeclinedVelocityLimitExceeded",
+               "pm_card_chargeDeclinedVelocityLimitExceeded",
+               tokens=("tok_visa_chargeDeclinedVelocityLimitExceeded",)),
+    # Saves, then every charge fails: the card to test instalments with
+    Card("4000000000000341", ("pm_card_chargeCustomerFail",), ("tok_chargeCustomerFail",),
+         decline=decline_for("generic_decline")),
+    # Fraud prevention and checks
+    Card("4100000000000019", ("pm_card_radarBlock",), ("tok_radarBlock",), decline=BLOCKED, risk="highest"),
+    Card("4000000000004954", ("pm_card_riskLevelHighest",), ("tok_riskLevelHighest",), risk="highest"),
+    Card("4000000000009235", ("pm_card_riskLevelElevated",), ("tok_riskLevelElevated",), risk="elevated"),
+    Card("4000000000000101", ("pm_card_cvcCheckFail",), ("tok_cvcCheckFail",), failed_checks=("cvc_check",)),
+    Card("4000000000000036", ("pm_card_avsZipFail",), ("tok_avsZipFail",),
+         failed_checks=("address_postal_code_check",)),
+    Card("4000000000000028", ("pm_card_avsLine1Fail",), ("tok_avsLine1Fail",), failed_checks=("address_line1_check",)),
+    Card("4000000000000010", ("pm_card_avsFail",), ("tok_avsFail",),
+         failed_checks=("address_line1_check", "address_postal_code_check")),
+    # Disputes
+    Card("4000000000000259", ("pm_card_createDispute",), ("tok_createDispute",), dispute="fraudulent"),
+    Card("4000000000002685", ("pm_card_createDisputeProductNotReceived",), ("tok_createDisputeProductNotReceived",),
+         dispute="product_not_received"),
+    Card("4000000000001976", ("pm_card_createDisputeInquiry",), ("tok_createDisputeInquiry",),
+         dispute="general", inquiry=True),
+    Card("4000000000005423", ("pm_card_createIssuerFraudRecord",), ("tok_createIssuerFraudRecord",),
+         fraud_warning=True),
+    # Refunds and balance
+    Card("4000000000007726", ("pm_card_pendingRefund",), ("tok_pendingRefund",), refund="pending"),
+    Card("4000000000005126", ("pm_card_refundFail",), ("tok_refundFail",), refund="fails"),
+    Card("4000000000000077", ("pm_card_bypassPending",), ("tok_bypassPending",), available_at_once=True),
+    Card("4000003720000278", ("pm_card_bypassPendingInternational",), ("tok_bypassPendingInternational",),
+         country="IE", available_at_once=True),
+)  # fmt: skip
+
+BY_NUMBER = {card.number: card for card in CARDS}
+BY_NAME = {name: card for card in CARDS for name in card.names}
+BY_TOKEN = {token: card for card in CARDS for token in card.tokens}
+
+_BRANDS = (
+    ("34", "amex"), ("37", "amex"), ("6011", "discover"), ("65", "discover"), ("35", "jcb"), ("62", "unionpay"),
+    ("30", "diners"), ("36", "diners"), ("38", "diners"), ("4", "visa"), ("5", "mastercard"), ("2", "mastercard"),
+)  # fmt: skip
+
+
+def luhn(number: str) -> bool:
+    """Whether the check digit of a card number is right.
+
+    >>> luhn("4242424242424242"), luhn("4242424242424241")
+    (True, False)
+    """
+    total = 0
+    for place, digit in enumerate(reversed(number)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def card_for(number: str) -> Card:
+    """The test card with that number; any other is declined, as a real card is in test mode."""
+    known = BY_NUMBER.get(number)
+    if known is not None:
+        return known
+    brand = next((brand for prefix, brand in _BRANDS if number.startswith(prefix)), "unknown")
+    return Card(number, brand=brand, decline=decline_for("test_mode_live_card"), saves=False)

@@ -1,0 +1,40 @@
+"""Ids that look like Stripe's and are the same again for the same seed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from hashlib import blake2b
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def spell(number: int, length: int) -> str:
+    """`number` in `length` alphanumeric characters (its lowest digits in base 62)."""
+    letters = []
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        letters.append(ALPHABET[digit])
+    return "".join(letters)
+
+
+class Ids:
+    """One stream of ids per prefix, so a poll more or less does not change the ids of payments.
+
+    An id is a hash of seed, prefix and count: nothing but the counts has to be saved with a snapshot.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.counts: defaultdict[str, int] = defaultdict(int)
+
+    def text(self, stream: str, length: int = 24) -> str:
+        self.counts[stream] += 1
+        return self.of(f"{stream}/{self.counts[stream]}", length)
+
+    def of(self, value: str, length: int = 16) -> str:
+        """Always the same text for the same value, such as a card's fingerprint."""
+        digest = blake2b(f"{self.seed}/{value}".encode(), digest_size=32).digest()
+        return spell(int.from_bytes(digest, "big"), length)
+
+    def new(self, prefix: str, length: int = 24) -> str:
+        return f"{prefix}_{self.text(prefix, length)}"
