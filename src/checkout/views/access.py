@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -69,10 +69,17 @@ class PayerViewMixin:
                 request,
                 404,
                 _("This page is not open to you"),
-                _("The payment page that you asked for does not exist, or belongs to another visit."),
+                _(
+                    "It does not exist, or it belongs to another visit or another login. Go back to what you were "
+                    "buying and start the payment from there. If you have paid already, nothing more is taken."
+                ),
             )
         except CheckoutError as problem:
             response = _checkout_problem(request, problem)
+        except ImproperlyConfigured as problem:
+            response = _our_fault(request, problem, status=500)
+        if response.status_code == 405:
+            response = _wrong_method(request, response)
         patch_cache_control(response, no_store=True, private=True)
         # The return address carries the intent's client secret in its query.
         response.headers.setdefault("Referrer-Policy", "same-origin")
@@ -91,14 +98,28 @@ def _checkout_problem(request: HttpRequest, problem: CheckoutError) -> HttpRespo
             _("Nothing was taken on this page. Please try again in a minute."),
             retry=True,
         )
+    return _our_fault(request, problem, status=503 if isinstance(problem, GatewayError) else 500)
+
+
+def _our_fault(request: HttpRequest, problem: Exception, *, status: int) -> HttpResponse:
     logger.error("payment page: %s", problem, exc_info=problem)
-    status = 503 if isinstance(problem, GatewayError) else 500
     return problem_page(
         request,
         status,
         _("Something is wrong on our side"),
         _("We have been told about it. Please do not pay a second time before you have spoken to us."),
     )
+
+
+def _wrong_method(request: HttpRequest, refusal: HttpResponseBase) -> HttpResponse:
+    page = problem_page(
+        request,
+        405,
+        _("Nothing was sent"),
+        _("This page cannot be used in that way. Go back and use the buttons on the page."),
+    )
+    page.headers["Allow"] = refusal.headers["Allow"]
+    return page
 
 
 def problem_page(request: HttpRequest, status: int, heading: str, message: str, *, retry: bool = False) -> HttpResponse:

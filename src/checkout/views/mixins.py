@@ -74,6 +74,7 @@ class CheckoutMixin(CheckoutAccessMixin):
             "elements_config": elements_config(self.page, success_url),
             "amount": amount_text(checkout),
             "button_text": button_text(checkout),
+            "saved_card": saved_card_text(self.page),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
             "caption": conf.STRIPE_CAPTION,
         }
@@ -92,6 +93,17 @@ def button_text(checkout: Checkout) -> str:
     return _("Pay %(amount)s now") % {"amount": amount_text(checkout)}
 
 
+def saved_card_text(page: checkouts.Page) -> str:
+    """Which saved card the page offers to pay with first; empty when it offers none."""
+    if not page.payment_method_id:
+        return ""
+    customer = page.checkout.customer
+    described = customer is not None and customer.payment_method_id == page.payment_method_id
+    return (customer.card_description if customer is not None and described else "") or _(
+        "the card that we keep for you"
+    )
+
+
 def elements_config(page: checkouts.Page, success_url: str) -> dict[str, Any]:
     """What elements.js reads from the page. The client secret is in its payer's page only, never in a log or URL."""
     return {
@@ -102,12 +114,23 @@ def elements_config(page: checkouts.Page, success_url: str) -> dict[str, Any]:
         "successUrl": success_url,
         "locale": (get_language() or "auto").split("-")[0],
         "messages": {
+            "loading": _("Loading the card form…"),
             "working": _("One moment, please. Do not close this page."),
             "notLoaded": _(
                 "The card form could not be loaded, so nothing was taken. Check your connection or any blocker of "
                 "scripts, then reload this page."
             ),
-            "failed": _("The payment did not go through. You have not been charged. Please try again."),
+            "failed": failed_text(page.checkout),
             "unknown": _("We could not see the answer of the payment service. Looking it up…"),
+            "unclear": _(
+                "We could not reach the payment service. Check your connection, then press the button again: on this "
+                "page you cannot be charged twice."
+            ),
         },
     }
+
+
+def failed_text(checkout: Checkout) -> str:
+    if checkout.saves_card:
+        return _("The card was not saved. Please try again.")
+    return _("The payment did not go through. You have not been charged. Please try again.")

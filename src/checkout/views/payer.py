@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from checkout import states
@@ -14,6 +15,7 @@ from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.models import Checkout
 from checkout.services import fulfillment
+from checkout.views import declines
 from checkout.views.access import remembered_page
 from checkout.views.mixins import CheckoutAccessMixin, amount_text
 
@@ -35,6 +37,8 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
     """
 
     template_name = "checkout/return.html"
+    #: Stripe gave no answer that could be settled.
+    trouble = False
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         checkout = self.object = self.get_object()
@@ -43,7 +47,7 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
             return redirect("checkout.return", uuid=checkout.uuid)
         checkout = self.object = self._look(checkout)
         if request.GET.get("format") == "json":
-            return JsonResponse({"state": checkout.state_id})
+            return JsonResponse({"state": checkout.state_id, "processing": self.is_processing})
         if checkout.succeeded:
             return redirect(self._success_url(checkout))
         return self.render_to_response(self.get_context_data(checkout=checkout))
@@ -57,23 +61,72 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
             logger.warning("return page of checkout %s: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
             return checkout
 
-    trouble = False
+    @property
+    def is_processing(self) -> bool:
+        """True while the answer may still come; the page then looks again."""
+        return self.object.is_open and (self.trouble or self.object.state_id == states.REQUEST)
 
     def _success_url(self, checkout: Checkout) -> str:
         content_object = checkout.content_object
         return str(content_object.checkout_success_url(checkout.pk)) if content_object is not None else "/"
 
+    def _again_url(self, checkout: Checkout) -> str:
+        """The page on which this browser was paying, while it is of use; else what the host says."""
+        page = remembered_page(self.request, checkout) if checkout.is_open else ""
+        content_object = checkout.content_object
+        if page or content_object is None:
+            return page
+        return str(content_object.checkout_fail_url(checkout.pk))
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         checkout = self.object
-        content_object = checkout.content_object
-        again = remembered_page(self.request, checkout) if checkout.is_open else ""
-        if not again and content_object is not None:
-            again = content_object.checkout_fail_url(checkout.pk)
+        outcome, heading, reason = describe(checkout, trouble=self.trouble)
         return super().get_context_data(**kwargs) | {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "checkout": checkout,
             "amount": amount_text(checkout),
-            "processing": self.trouble or checkout.state_id == states.REQUEST,
-            "again_url": again,
+            "processing": self.is_processing,
+            "outcome": outcome,
+            "heading": heading,
+            "reason": reason,
+            "again_url": self._again_url(checkout),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
+
+
+def describe(checkout: Checkout, *, trouble: bool = False) -> tuple[str, str, str]:
+    """Where an attempt stands that has not succeeded: one word for the template, a heading and a sentence."""
+    if trouble and checkout.is_open:
+        return (
+            "checking",
+            _("We are checking your payment") if not checkout.saves_card else _("We are checking your card"),
+            _("The payment service has not told us the result yet. Please do not pay again until you see it."),
+        )
+    if checkout.state_id == states.REQUEST:
+        return (
+            "processing",
+            _("Your payment is being processed"),
+            _("Your bank has not answered for good yet. There is nothing more to do, and no need to pay again."),
+        )
+    if checkout.superseded:
+        return (
+            "superseded",
+            _("This page is out of date"),
+            _("The payment was started again, or settled in another way. Nothing was taken on this page."),
+        )
+    heading = _("Your card was not saved") if checkout.saves_card else _("Not paid")
+    return ("failed" if checkout.failed else "unpaid"), heading, " ".join([_reason(checkout), _what_now(checkout)])
+
+
+def _reason(checkout: Checkout) -> str:
+    if checkout.error_code or checkout.decline_code:
+        return declines.sentence(checkout.error_code, checkout.decline_code)
+    if checkout.failed:
+        return _("The payment was cancelled.") if not checkout.saves_card else _("Saving the card was cancelled.")
+    return _("The payment was not finished.") if not checkout.saves_card else _("The card form was not finished.")
+
+
+def _what_now(checkout: Checkout) -> str:
+    if checkout.saves_card:
+        return _("You can try again, or use another card.")
+    return _("Nothing was taken. You can try again, or use another card.")
