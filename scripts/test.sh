@@ -7,6 +7,11 @@ python=.venv/bin/python
 
 CHROMIUM=$($python scripts/chromium.py) || exit 1
 export CHROMIUM
+# Stripe's Node SDK drives the emulator too; without a Node.js on this machine, take the one that came by pip.
+export PATH="$PATH:$PWD/.venv/bin"
+
+# Each process of the suite writes the requests that it sent to Stripe into a file of this folder.
+if [ -n "${CHECKOUT_REQUEST_LOG:-}" ]; then mkdir -p "$CHECKOUT_REQUEST_LOG"; fi
 
 # Tests that share a costly thing name a group (xdist_group), and a group stays on one worker.
 spread="-n ${PYTEST_WORKERS:-logical} --maxprocesses 8 --dist loadgroup"
