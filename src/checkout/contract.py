@@ -66,4 +66,4 @@ def missing_members(obj: object) -> list[str]:
     A property that fails for this row counts as there: its own error tells more than "missing" would.
     """
     names = sorted(name for name in vars(ContentObject) if name.startswith("checkout_") or name == "get_absolute_url")
-    return [name for name in names if not hasattr(type(obj), name) and name not in vars(obj)]
+    return [name for name in names if not hasattr(type(obj), name) and name not in getattr(obj, "__dict__", {})]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from checkout.models.checkouts import Checkout
     from checkout.models.customers import Customer
     from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+    from checkout.models.runs import PaymentRun
 
 
 def _of(content_object: models.Model) -> dict[str, Any]:
@@ -156,6 +157,12 @@ class ObjectPaymentPlanInstalmentManager(models.Manager["ObjectPaymentPlanInstal
             deposit=False,
             object_payment_plan__deleted=False,
         ).order_by("due", "pk")
+
+    def process_payments(self, **options: Any) -> PaymentRun:
+        """Charge everything that is due. See `services.runs.process_payments`."""
+        from checkout.services import runs
+
+        return runs.process_payments(**options)
 
     def _user_has_active_account(self, contact: Any) -> bool:
         """The default of CHECKOUT_CAN_LOGIN_AND_PAY."""

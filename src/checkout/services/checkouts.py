@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +23,7 @@ from checkout.errors import (
     GatewayRefused,
     IntentMismatch,
     NotFoundAtStripe,
+    OutcomeUnknown,
 )
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
 from checkout.models import Agreement, Checkout, CheckoutAction, PaymentPlan
@@ -30,7 +32,10 @@ from checkout.services import cards, fulfillment, moves
 logger = logging.getLogger("checkout.checkouts")
 
 #: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
-KEY_TRUSTED_FOR = datetime.timedelta(hours=20)
+KEY_TRUSTED_FOR = timedelta(hours=20)
+
+#: Stripe's clock and ours may differ by this much when a window is listed.
+CLOCK_SKEW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,17 @@ def ask(checkout: Checkout) -> Checkout:
         # The key may have lapsed, so the old request cannot be sent again safely; nobody ever saw that page.
         close(checkout, reason="Never answered by Stripe", superseded=True)
         raise AttemptInProgress(_("That page had expired. Please start the payment again."))
-    if checkout.claimed_at is None:
+    asked_before = checkout.claimed_at is not None
+    if not asked_before:
         checkout.claimed_at = clock.now()
         Checkout.objects.filter(pk=checkout.pk, claimed_at=None).update(claimed_at=checkout.claimed_at)
     try:
         intent = _request_intent(checkout)
+    except OutcomeUnknown:
+        if not asked_before:
+            raise
+        # Stripe replays even a 500 for as long as it keeps the key, so asking again may never answer.
+        intent = _find_lost_intent(checkout)
     except GatewayRefused as problem:
         fulfillment.fail(checkout, reason="Refused by Stripe", failure=str(problem), error_code=problem.code)
         logger.warning("checkout %s refused by Stripe: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
@@ -122,6 +133,25 @@ def ask(checkout: Checkout) -> Checkout:
     Checkout.objects.filter(pk=checkout.pk, **{column: ""}).update(**{column: intent.id})
     setattr(checkout, column, intent.id)
     return checkout
+
+
+def _find_lost_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
+    """The intent that was made although its answer was lost, found by our metadata.
+
+    Raises OutcomeUnknown when there is none. The attempt is then given up, but only when no request can be in flight
+    any more: an intent whose client secret never reached a browser cannot be paid by anyone, so a new attempt is safe.
+    """
+    since = (checkout.claimed_at or checkout.created_at) - CLOCK_SKEW
+    client = gateway()
+    intents: Iterable[PaymentIntent | SetupIntent] = (
+        client.list_setup_intents(since=since) if checkout.saves_card else client.list_payment_intents(since=since)
+    )
+    for intent in intents:
+        if intent.metadata.get("checkout") == str(checkout.uuid):
+            return intent
+    if checkout.claimed_at and checkout.claimed_at < clock.now() - timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES):
+        fulfillment.fail(checkout, reason="Never answered by Stripe", superseded=True)
+    raise OutcomeUnknown("Stripe gave no answer, and has no such intent yet. Try again in a few minutes.")
 
 
 def _request_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:

@@ -49,8 +49,8 @@ def charge(content_object: Any, user: Any = None, *, only_from: Collection[str] 
     """Charge the saved card of the content object's payer, off session.
 
     The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank wants the payer), or
-    request (no answer yet; `reconcile` finds out). Raises NoSavedCard, MoneyError, AttemptInProgress when somebody else is at
-    it, AlreadyPaid, or KeyRefused/TooManyRequests when Stripe did not take the request at all.
+    request (no answer yet; `reconcile` finds out). Raises NoSavedCard, MoneyError, AttemptInProgress when somebody else
+    is at it, AlreadyPaid, or KeyRefused/TooManyRequests when Stripe did not take the request at all.
     """
     if only_from is CHARGEABLE:
         checkouts.close_open_attempts(content_object, user)

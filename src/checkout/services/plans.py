@@ -12,8 +12,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from checkout import clock, states
-from checkout.conf import conf
-from checkout.errors import AttemptInProgress, GatewayError, NoSavedCard, PlanError
+from checkout.conf import conf, is_live_key
+from checkout.errors import AttemptInProgress, CheckoutError, GatewayError, NoSavedCard, PlanError
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.services import checkouts, instalments
 
@@ -194,3 +194,23 @@ def new_version(payment_plan: PaymentPlan, **changes: Any) -> PaymentPlan:
 def preview(payment_plan: PaymentPlan, total: Decimal, currency: str = "") -> list[tuple[datetime.date, Decimal]]:
     """Date and amount of every payment if the plan were agreed today."""
     return payment_plan.example(clock.today(), total, currency or conf.CHECKOUT_CURRENCY)
+
+
+def testing_set_pending_instalment_due(plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:
+    """Make the first pending instalment due today, for trying things out.
+
+    Raises CheckoutError with a live key: a real payer would be charged before the day that was agreed.
+    """
+    if is_live_key(conf.STRIPE_SECRET_KEY):
+        raise CheckoutError("STRIPE_SECRET_KEY is a live key. Due dates that were agreed are not changed for testing.")
+    instalment = plan.instalments.filter(Q(state=states.PENDING), deposit=False).order_by("count").first()
+    if instalment is None:
+        raise PlanError("This plan has no pending instalment.")
+    # No two lines of a plan are due on the same day: if today is taken, the last free day before it.
+    taken = set(plan.instalments.exclude(pk=instalment.pk).values_list("due", flat=True))
+    day = clock.today()
+    while day in taken:
+        day -= datetime.timedelta(days=1)
+    instalment.due = day
+    instalment.save(update_fields=["due"])
+    return instalment

@@ -5,19 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.db.models import QuerySet
 
 from checkout.errors import CheckoutError
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
 from checkout.models import Checkout
-from checkout.services import fulfillment
+from checkout.services import checkouts, fulfillment
 
 logger = logging.getLogger("checkout.polling")
-
-#: Stripe's clock and ours may differ by this much at the edges of a window.
-CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -83,7 +79,7 @@ def _sweep(
     if not waiting:
         return swept
     times = [row.created_at for row in waiting.values()]
-    for intent in list_intents(min(times) - CLOCK_SKEW, None):
+    for intent in list_intents(min(times) - checkouts.CLOCK_SKEW, None):
         checkout = waiting.pop(intent.id, None)
         if checkout is not None:
             _settle_one(checkout, intent, swept)

@@ -1,0 +1,115 @@
+"""Charge the instalments that are due."""
+
+from __future__ import annotations
+
+import argparse
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from checkout import money
+from checkout.errors import CheckoutError
+from checkout.models import PaymentPlan, PaymentRun, PaymentRunItem
+from checkout.services import runs
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not amount.is_finite() or amount <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount such as 1500.00")
+    return amount
+
+
+class Command(BaseCommand):
+    help = (
+        "Charge every instalment that is due to its payer's saved card. Safe to run again, and at the same time as "
+        "another run: nothing is taken twice. Exits 1 when an outcome is unknown or something could not be asked."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="list what would be taken; nothing changes")
+        parser.add_argument("--limit", type=_positive, help="charge at most so many instalments")
+        parser.add_argument("--max-total", type=_amount, help="stop before this sum is passed")
+        parser.add_argument("--plan", help="only plans agreed on the template with this slug")
+        parser.add_argument("--currency", default="", help="only this currency, for example GBP")
+        parser.add_argument("--workers", type=_positive, help="requests to Stripe at the same time")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        choice = {
+            "limit": options["limit"],
+            "max_total": options["max_total"],
+            "currency": options["currency"],
+            "payment_plan": self._plan(options["plan"]),
+        }
+        try:
+            if options["dry_run"]:
+                self._dry_run(choice)
+            else:
+                self._run(choice, options["workers"])
+        except CheckoutError as problem:
+            raise CommandError(str(problem)) from problem
+
+    def _plan(self, slug: str | None) -> PaymentPlan | None:
+        if not slug:
+            return None
+        plan = PaymentPlan.objects.filter(slug=slug).first()
+        if plan is None:
+            known = ", ".join(PaymentPlan.objects.values_list("slug", flat=True)) or "none"
+            raise CommandError(f"There is no payment plan {slug!r}. Known: {known}.")
+        return plan
+
+    def _dry_run(self, choice: dict[str, Any]) -> None:
+        totals: dict[str, Decimal] = {}
+        count = doubtful = 0
+        for line in runs.dry_run(**choice):
+            plan = line.instalment.object_payment_plan
+            amount = money.format_money(line.instalment.amount, plan.currency)
+            warning = f"  ! {line.warning}" if line.warning else ""
+            card = line.card or "no card"
+            self.stdout.write(f"{line.instalment.due}  {amount:>12}  {line.payer}  ({card}){warning}")
+            totals[plan.currency] = totals.get(plan.currency, Decimal(0)) + line.instalment.amount
+            count += 1
+            doubtful += bool(line.warning)
+        self.stdout.write(f"Would charge {count}: {_sums(totals)}. {doubtful} likely to fail. Nothing was changed.")
+
+    def _run(self, choice: dict[str, Any], workers: int | None) -> None:
+        tally = runs.Tally()
+
+        def progress(now: runs.Tally) -> None:
+            nonlocal tally
+            tally = now
+            if self.stdout.isatty():
+                self.stdout.write(f"\r{now.done} of {now.due} …", ending="")
+                self.stdout.flush()
+
+        run: PaymentRun = runs.process_payments(workers=workers, progress=progress, **choice)
+        counts = runs.counts(run)
+        if self.stdout.isatty():
+            self.stdout.write("")
+        parts = [f"{outcome.value} {counts.get(outcome.value, 0)}" for outcome in PaymentRunItem.Outcome]
+        self.stdout.write(f"Payment run {run.pk}: {', '.join(parts)}. Taken: {_sums(tally.taken)}.")
+        if run.note:
+            self.stdout.write(run.note)
+        unsettled = sum(counts.get(outcome, 0) for outcome in ("unknown", "claimed"))
+        if unsettled:
+            raise CommandError(f"{unsettled} without an answer: run `reconcile` in a few minutes; nothing is lost.")
+        if counts.get("error"):
+            raise CommandError(f"{counts['error']} could not be asked; each says why in the run's list and the log.")
+
+
+def _sums(totals: dict[str, Decimal]) -> str:
+    return ", ".join(money.format_money(total, currency) for currency, total in sorted(totals.items())) or "nothing"

@@ -1,0 +1,22 @@
+"""Find out what became of requests whose answer was lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from checkout.services import reconcile
+
+
+class Command(BaseCommand):
+    help = (
+        "Ask Stripe about every charge whose answer was lost, and settle it. Safe to run at any time, again; run it "
+        "hourly. Exits 1 when something is still without an answer or needs a person."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        counts = reconcile.reconcile()
+        self.stdout.write(f"settled {counts.settled}, waiting {counts.waiting}, errors {counts.errors}")
+        if counts.waiting or counts.errors:
+            raise CommandError("Not everything is known yet; the log says why (logger checkout.reconcile).")

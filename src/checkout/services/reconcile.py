@@ -1,0 +1,97 @@
+"""What became of requests that nobody saw the answer of. Nothing is guessed: Stripe is asked."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Q, QuerySet
+
+from checkout import clock, states
+from checkout.conf import conf
+from checkout.errors import CheckoutError, NotFoundAtStripe
+from checkout.gateway import PaymentIntent, gateway
+from checkout.models import Checkout
+from checkout.services import checkouts, fulfillment, instalments
+
+logger = logging.getLogger("checkout.reconcile")
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """Counts of one sweep. `waiting` were asked and are still without an answer; `errors` need a person."""
+
+    settled: int = 0
+    waiting: int = 0
+    errors: int = 0
+
+
+def overdue() -> QuerySet[Checkout]:
+    """Attempts in `request` whose lease has run out, the oldest first."""
+    return Checkout.objects.filter(Q(state=states.REQUEST), lease_until__lt=clock.now()).order_by("lease_until", "pk")
+
+
+def reconcile(limit: int | None = None) -> Reconciled:
+    """Settle every attempt whose answer was lost, as far as Stripe can be asked. Safe to run at any time, again."""
+    counts = Reconciled()
+    for checkout in overdue()[:limit]:
+        if not _renew_lease(checkout):
+            continue
+        try:
+            settled = resolve(checkout)
+        except CheckoutError:
+            logger.exception("checkout %s could not be reconciled", checkout.pk, extra={"checkout": checkout.pk})
+            counts.errors += 1
+            continue
+        if settled.state_id == states.REQUEST:
+            counts.waiting += 1
+        else:
+            counts.settled += 1
+    return counts
+
+
+def _renew_lease(checkout: Checkout) -> bool:
+    """True if this caller may ask: of several reconcilers one wins."""
+    lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
+    rows = Checkout.objects.filter(Q(state=states.REQUEST), pk=checkout.pk, lease_until=checkout.lease_until)
+    return bool(rows.update(lease_until=lease))
+
+
+def resolve(checkout: Checkout) -> Checkout:
+    """Find out what Stripe did with one request, and settle it.
+
+    The intent is known: read it. The key is still trusted: send the same again, which replays the first answer if there
+    was one. Older than that the key may have lapsed and would charge again, so the customer's intents are searched for
+    our metadata; proven absent means that the debt may be claimed anew.
+    """
+    if checkout.payment_intent_id:
+        return _settle_or_cancel(checkout, gateway().retrieve_payment_intent(checkout.payment_intent_id))
+    if checkout.claimed_at is not None and checkout.claimed_at > clock.now() - checkouts.KEY_TRUSTED_FOR:
+        return instalments.settle(checkout, instalments.ask(instalments.request_for(checkout)))
+    found = _search(checkout)
+    if found is not None:
+        return _settle_or_cancel(checkout, found)
+    instalments.release(checkout, reason="Stripe has no such payment")
+    return checkout
+
+
+def _search(checkout: Checkout) -> PaymentIntent | None:
+    since = (checkout.claimed_at or checkout.created_at) - checkouts.CLOCK_SKEW
+    try:
+        intents = gateway().list_payment_intents(since=since, customer_id=checkout.stripe_customer_id)
+        return next((intent for intent in intents if intent.metadata.get("checkout") == str(checkout.uuid)), None)
+    except NotFoundAtStripe:
+        # The customer was deleted, and its intents can no longer be listed by it: look through everything since then.
+        intents = gateway().list_payment_intents(
+            since=since, until=since + 2 * checkouts.CLOCK_SKEW + checkouts.KEY_TRUSTED_FOR
+        )
+        return next((intent for intent in intents if intent.metadata.get("checkout") == str(checkout.uuid)), None)
+
+
+def _settle_or_cancel(checkout: Checkout, intent: PaymentIntent) -> Checkout:
+    settled = fulfillment.settle(checkout.pk, intent)
+    if settled.state_id == states.REQUEST and intent.status == "requires_confirmation":
+        # Made but never confirmed: nobody will, so it is ended rather than left to be paid by accident.
+        settled = fulfillment.settle(checkout.pk, gateway().cancel_payment_intent(intent.id))
+    return settled

@@ -1,0 +1,362 @@
+"""A payment run: one thread claims in batches, many ask Stripe, and the first settles what comes back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Q, QuerySet, prefetch_related_objects
+
+from checkout import clock, money, states
+from checkout.conf import conf
+from checkout.errors import CheckoutError, GatewayError, KeyRefused, MoneyError, OutcomeUnknown, TooManyRequests
+from checkout.gateway import PaymentIntent
+from checkout.models import (
+    Checkout,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    PaymentRun,
+    PaymentRunItem,
+)
+from checkout.services import instalments, moves, reconcile
+from checkout.services.pace import Pace
+
+logger = logging.getLogger("checkout.runs")
+
+Outcome = PaymentRunItem.Outcome
+Progress = Callable[["Tally"], None]
+
+#: How many instalments are claimed in one transaction.
+BATCH = 50
+#: How often the same request is sent when Stripe was too busy to take it.
+TRIES_WHEN_BUSY = 6
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run did so far: how many of each outcome, and the money really taken per currency."""
+
+    due: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, Decimal] = field(default_factory=dict)
+
+    def add(self, outcome: str, checkout: Checkout | None = None) -> None:
+        self.counts[outcome] = self.counts.get(outcome, 0) + 1
+        if outcome == Outcome.CHARGED and checkout is not None and checkout.total is not None:
+            self.taken[checkout.currency] = self.taken.get(checkout.currency, Decimal(0)) + checkout.total
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts.values())
+
+
+def due_instalments(
+    payment_plan: PaymentPlan | None = None, currency: str = ""
+) -> QuerySet[ObjectPaymentPlanInstalment]:
+    """What a run would take, the longest due first."""
+    rows = ObjectPaymentPlanInstalment.objects.due
+    if payment_plan is not None:
+        rows = rows.filter(object_payment_plan__payment_plan=payment_plan)
+    if currency:
+        rows = rows.filter(object_payment_plan__currency=money.check_currency(currency))
+    return rows.select_related("object_payment_plan__customer", "object_payment_plan__payment_plan")
+
+
+def process_payments(
+    *,
+    user: Any = None,
+    workers: int | None = None,
+    limit: int | None = None,
+    max_total: Decimal | None = None,
+    payment_plan: PaymentPlan | None = None,
+    currency: str = "",
+    progress: Progress | None = None,
+) -> PaymentRun:
+    """Charge what is due, off session. The run's items tell what became of each instalment.
+
+    Attempts whose answer an earlier run never saw are reconciled first. `max_total` (Decimal, whole units) stops before it is
+    passed, and needs a single currency. A bad row is counted, logged and skipped. Safe to run at the
+    same time as another run, and again after it was killed: what was claimed is found by `reconcile`.
+
+    Raises MoneyError when `max_total` is given and more than one currency is due.
+    """
+    rows = due_instalments(payment_plan, currency)
+    if max_total is not None:
+        _check_one_currency(rows, currency)
+    reconcile.reconcile()
+    run = PaymentRun.objects.create(user=user if getattr(user, "pk", None) else None)
+    _Run(run, rows, user, limit, max_total, progress).work(workers or conf.CHECKOUT_WORKERS)
+    return run
+
+
+class _Run:
+    """The moving parts of one run; only this thread touches the database."""
+
+    def __init__(
+        self,
+        run: PaymentRun,
+        rows: QuerySet[ObjectPaymentPlanInstalment],
+        user: Any,
+        limit: int | None,
+        max_total: Decimal | None,
+        progress: Progress | None,
+    ) -> None:
+        self.run, self.rows, self.user, self.limit, self.max_total = run, rows, user, limit, max_total
+        self.progress = progress
+        self.tally = Tally(due=min(rows.count(), limit) if limit is not None else rows.count())
+        self.pace = Pace(conf.CHECKOUT_RATE_LIMIT)
+        self.claimed_total = Decimal(0)
+        self.claimed_count = 0
+        self.stopped = ""
+        self.after: tuple[Any, int] | None = None
+
+    def work(self, workers: int) -> None:
+        asking: dict[Future[PaymentIntent | GatewayError], tuple[Checkout, int]] = {}
+        try:
+            with ThreadPoolExecutor(workers, thread_name_prefix="charge") as pool:
+                more = True
+                while more or asking:
+                    # Claim ahead just enough to keep everyone busy: what is claimed and not asked is lost time for a
+                    # reconcile if this process is killed.
+                    while more and len(asking) < workers * 2:
+                        claimed = self._claim_batch(min(BATCH, workers * 2))
+                        more = claimed is not None and not self.stopped
+                        for checkout, item_pk in claimed or ():
+                            future = pool.submit(self._ask, instalments.request_for(checkout))
+                            asking[future] = (checkout, item_pk)
+                    if not asking:
+                        break
+                    try:
+                        done, _waiting = wait(asking, return_when=FIRST_COMPLETED)
+                    except KeyboardInterrupt:
+                        # What was asked is still settled; a second Ctrl-C leaves it to reconcile.
+                        self.stopped = "Stopped by hand."
+                        done = set()
+                    for future in done:
+                        self._settle(*asking.pop(future), future.result())
+                    more = more and not self.stopped
+        finally:
+            PaymentRun.objects.filter(pk=self.run.pk).update(finished_at=clock.now(), note=self.stopped)
+            self.run.refresh_from_db()
+
+    # -- claim -------------------------------------------------------------------------------------
+
+    def _claim_batch(self, size: int) -> list[tuple[Checkout, int]] | None:
+        """Claim the next few; None when there is nothing left that this run has not looked at."""
+        if self.limit is not None:
+            size = min(size, self.limit - self.claimed_count)
+        page = list(self._next_page()[:size]) if size > 0 else []
+        if not page:
+            return None
+        self.after = (page[-1].due, page[-1].pk)
+        # The hosts' rows are read in one query per model, not one per instalment.
+        prefetch_related_objects(page, "object_payment_plan__content_object")
+        page = self._within_max_total(page)
+        ready = [instalment for instalment in page if self._chargeable(instalment)]
+        try:
+            return self._claim(ready)
+        except IntegrityError:
+            # One of them has another attempt open; claimed one by one, only that one is left out.
+            return [pair for instalment in ready for pair in self._claim_alone(instalment)]
+
+    def _next_page(self) -> QuerySet[ObjectPaymentPlanInstalment]:
+        if self.after is None:
+            return self.rows
+        due, pk = self.after
+        return self.rows.filter(Q(due__gt=due) | Q(due=due, pk__gt=pk))
+
+    def _within_max_total(self, page: list[ObjectPaymentPlanInstalment]) -> list[ObjectPaymentPlanInstalment]:
+        if self.max_total is None:
+            return page
+        kept = []
+        for instalment in page:
+            if self.claimed_total + instalment.amount > self.max_total:
+                self.stopped = f"Stopped before the total of {self.max_total} was passed."
+                break
+            self.claimed_total += instalment.amount
+            kept.append(instalment)
+        return kept
+
+    def _chargeable(self, instalment: ObjectPaymentPlanInstalment) -> bool:
+        """Leave out what cannot be asked, and say why; it stays `pending` for the day somebody has put it right."""
+        trouble = _trouble(instalment)
+        if trouble:
+            self._skip(instalment, Outcome.ERROR, trouble)
+        return not trouble
+
+    def _skip(self, instalment: ObjectPaymentPlanInstalment, outcome: str, note: str) -> None:
+        logger.warning("instalment %s not charged: %s", instalment.pk, note, extra={"instalment": instalment.pk})
+        PaymentRunItem.objects.create(payment_run=self.run, instalment=instalment, outcome=outcome, note=note)
+        self._count(outcome)
+
+    def _claim(self, page: list[ObjectPaymentPlanInstalment]) -> list[tuple[Checkout, int]]:
+        """Commit that these are about to be asked. A row that somebody else has taken is left to them."""
+        claimed = []
+        with transaction.atomic(durable=True):
+            plans = ObjectPaymentPlan.objects.select_for_update().filter(
+                pk__in={row.object_payment_plan_id for row in page}, deleted=False
+            )
+            live = set(plans.order_by("pk").values_list("pk", flat=True))
+            for instalment in page:
+                plan = instalment.object_payment_plan
+                if plan.pk not in live or plan.customer is None:
+                    continue
+                if not moves.move(
+                    instalment,
+                    to=states.REQUEST,
+                    only_from={states.PENDING},
+                    user=self.user,
+                    reason=f"Payment run {self.run.pk}",
+                ):
+                    continue
+                checkout = instalments.insert_claimed(instalment, plan.customer, self.user)
+                item = PaymentRunItem.objects.create(payment_run=self.run, instalment=instalment, checkout=checkout)
+                claimed.append((checkout, item.pk))
+        self.claimed_count += len(claimed)
+        return claimed
+
+    def _claim_alone(self, instalment: ObjectPaymentPlanInstalment) -> list[tuple[Checkout, int]]:
+        try:
+            return self._claim([instalment])
+        except IntegrityError:
+            self._skip(instalment, Outcome.SKIPPED, "The payer or staff have another payment for it open.")
+            return []
+
+    # -- ask (in a worker thread, no database) -------------------------------------------------------
+
+    def _ask(self, request: instalments.ChargeRequest) -> PaymentIntent | GatewayError:
+        answer: PaymentIntent | GatewayError = OutcomeUnknown("not asked")
+        for _attempt in range(TRIES_WHEN_BUSY):
+            self.pace.wait()
+            answer = instalments.ask(request)
+            if not isinstance(answer, TooManyRequests):
+                self.pace.went_well()
+                return answer
+            # Refused before any work (https://docs.stripe.com/rate-limits), and not remembered under the key.
+            self.pace.slow_down()
+        return answer
+
+    # -- settle --------------------------------------------------------------------------------------
+
+    def _settle(self, checkout: Checkout, item_pk: int, answer: PaymentIntent | GatewayError) -> None:
+        note = ""
+        try:
+            settled = instalments.settle(checkout, answer)
+            outcome = _outcome(settled, answer)
+            note = settled.failure if outcome != Outcome.CHARGED else ""
+        except CheckoutError as problem:
+            logger.exception("checkout %s could not be settled", checkout.pk, extra={"checkout": checkout.pk})
+            settled, outcome, note = checkout, Outcome.ERROR, str(problem)
+        if isinstance(answer, KeyRefused):
+            self.stopped = str(answer)
+        PaymentRunItem.objects.filter(pk=item_pk).update(outcome=outcome, note=note)
+        self._count(outcome, settled)
+
+    def _count(self, outcome: str, checkout: Checkout | None = None) -> None:
+        self.tally.add(outcome, checkout)
+        if self.progress is not None:
+            self.progress(self.tally)
+
+
+def _outcome(checkout: Checkout, answer: PaymentIntent | GatewayError) -> str:
+    if isinstance(answer, KeyRefused | TooManyRequests):
+        return Outcome.ERROR
+    return {
+        states.SUCCESS: Outcome.CHARGED,
+        states.FAIL: Outcome.DECLINED,
+        states.PAY_ON_SESSION: Outcome.PAY_ON_SESSION,
+    }.get(checkout.state_id or "", Outcome.UNKNOWN)
+
+
+def _check_one_currency(rows: QuerySet[ObjectPaymentPlanInstalment], currency: str) -> None:
+    if currency:
+        return
+    currencies = rows.order_by().values_list("object_payment_plan__currency", flat=True).distinct()
+    if len(names := sorted(currencies)) > 1:
+        raise MoneyError(f"A largest total needs one currency, but {', '.join(names)} are due. Choose one of them.")
+
+
+def _trouble(instalment: ObjectPaymentPlanInstalment) -> str:
+    """Why Stripe cannot even be asked for this line; empty when it can."""
+    plan = instalment.object_payment_plan
+    if plan.content_object is None:
+        return "What this plan was agreed for no longer exists. Stop the plan, or charge it by hand."
+    if plan.customer is None or not plan.customer.has_card:
+        return "There is no saved card. Ask the payer for one (Staff > Card refresh)."
+    try:
+        money.check_chargeable(instalment.amount, plan.currency)
+    except MoneyError as problem:
+        return str(problem)
+    return ""
+
+
+# -- looking, without touching anything ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DryRunLine:
+    """What a run would do with one instalment. `warning` is why it is likely to fail, or empty."""
+
+    instalment: ObjectPaymentPlanInstalment
+    payer: str
+    card: str
+    warning: str
+
+
+def dry_run(
+    *,
+    limit: int | None = None,
+    max_total: Decimal | None = None,
+    payment_plan: PaymentPlan | None = None,
+    currency: str = "",
+) -> Iterator[DryRunLine]:
+    """What `process_payments` with the same options would take, in the same order. Reads only, and never Stripe."""
+    rows = due_instalments(payment_plan, currency)
+    if max_total is not None:
+        _check_one_currency(rows, currency)
+    total = Decimal(0)
+    count = 0
+    after: tuple[Any, int] | None = None
+    while True:
+        page = list((rows.filter(Q(due__gt=after[0]) | Q(due=after[0], pk__gt=after[1])) if after else rows)[:500])
+        if not page:
+            return
+        prefetch_related_objects(page, "object_payment_plan__content_object")
+        for instalment in page:
+            trouble = _trouble(instalment)
+            if max_total is not None and total + instalment.amount > max_total:
+                return
+            if limit is not None and count >= limit:
+                return
+            total += instalment.amount
+            count += not trouble
+            yield _dry_run_line(instalment, trouble)
+        after = (page[-1].due, page[-1].pk)
+
+
+def _dry_run_line(instalment: ObjectPaymentPlanInstalment, trouble: str) -> DryRunLine:
+    customer = instalment.object_payment_plan.customer
+    warning = trouble
+    if not warning and customer is not None:
+        if customer.expiry_date is not None and customer.expiry_date < clock.today():
+            warning = "The card has expired."
+        elif customer.refresh:
+            warning = "The payer was asked for a new card."
+    return DryRunLine(
+        instalment,
+        payer=str(customer or instalment.checkout_email),
+        card=customer.card_description if customer else "",
+        warning=warning,
+    )
+
+
+def counts(run: PaymentRun) -> dict[str, int]:
+    """How many instalments of a run ended how."""
+    rows = PaymentRunItem.objects.filter(payment_run=run).order_by().values_list("outcome").annotate(Count("pk"))
+    return {str(Outcome(outcome).value): number for outcome, number in rows}

@@ -1,0 +1,66 @@
+"""What every test may use: an emulator under the real SDK, makers of rows, counters of queries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, settings
+
+from stripe_emulator import Clock, Emulator
+
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+settings.load_profile("suite")
+
+
+@pytest.fixture
+def emulator(settings: Any, request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """A Stripe of its own for one test, in process, under the real SDK."""
+    made = Emulator(seed=1, clock=Clock())
+    if folder := os.environ.get("CHECKOUT_REQUEST_LOG"):
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        made.request_log_path = Path(folder) / f"{worker}.jsonl"
+    settings.CHECKOUT_STRIPE_HTTP_CLIENT = made.transport
+    yield made
+
+
+@pytest.fixture
+def payer(db: None) -> Any:
+    return get_user_model().objects.create_user("payer", "payer@example.com", "payer")
+
+
+@pytest.fixture
+def other_payer(db: None) -> Any:
+    return get_user_model().objects.create_user("other", "other@example.com", "other")
+
+
+@pytest.fixture
+def staff(db: None) -> Any:
+    return get_user_model().objects.create_user("staff", "staff@example.com", "staff", is_staff=True)
+
+
+@pytest.fixture
+def membership(db: None) -> Any:
+    from tests.host.models import Membership
+
+    return Membership.objects.create()
+
+
+@pytest.fixture
+def count_queries() -> Callable[[Callable[[], Any]], int]:
+    """`count_queries(function)`: how many queries it made."""
+
+    def count(function: Callable[[], Any]) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            function()
+        return len(captured)
+
+    return count
