@@ -6,15 +6,21 @@ from collections.abc import Callable
 
 from . import paying
 from .resources import (  # noqa: F401 - importing a resource registers its routes
+    account,
+    browser,
     challenges,
     charges,
+    checkout_sessions,
     customers,
     disputes,
     events,
     payment_intents,
     payment_methods,
     refunds,
+    searches,
     setup_intents,
+    test_clocks,
+    webhook_endpoints,
 )
 from .routing import ROUTES, resolve
 from .tables import JSON
@@ -22,6 +28,7 @@ from .world import World
 
 JOBS: dict[str, Callable[[World, JSON], None]] = {
     "dispute": disputes.open_job,
+    "expire_session": checkout_sessions.expire_job,
     "fraud_warning": disputes.warn_job,
     "lapse_hold": paying.lapse_hold,
     "refund_fails": refunds.fails,
