@@ -12,6 +12,38 @@ if TYPE_CHECKING:
     from .engine import Emulator
 
 
+def legacy_card(method: JSON) -> JSON:
+    """A `card_…` as the old Cards API shows it; the emulator keeps it as a payment method."""
+    card, address = method["card"], method["billing_details"]["address"]
+    checks = card["checks"]
+    return {
+        "id": method["id"],
+        "object": "card",
+        "address_city": address["city"],
+        "address_country": address["country"],
+        "address_line1": address["line1"],
+        "address_line1_check": checks["address_line1_check"],
+        "address_line2": address["line2"],
+        "address_state": address["state"],
+        "address_zip": address["postal_code"],
+        "address_zip_check": checks["address_postal_code_check"],
+        "brand": {"visa": "Visa", "mastercard": "MasterCard", "amex": "American Express"}.get(card["brand"], "Unknown"),
+        "country": card["country"],
+        "customer": method["customer"],
+        "cvc_check": checks["cvc_check"],
+        "dynamic_last4": None,
+        "exp_month": card["exp_month"],
+        "exp_year": card["exp_year"],
+        "fingerprint": card["fingerprint"],
+        "funding": card["funding"],
+        "last4": card["last4"],
+        "metadata": method["metadata"],
+        "name": method["billing_details"]["name"],
+        "regulated_status": card["regulated_status"],
+        "tokenization_method": None,
+    }
+
+
 class Bank:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -28,7 +60,10 @@ class Bank:
             if last4 is not None:
                 card |= {"last4": last4, "fingerprint": world.ids.of(f"fingerprint/{payment_method_id}/{last4}")}
             previous = world.change(method, card=card)
-            world.emit("payment_method.automatically_updated", method, previous)
+            if payment_method_id.startswith("pm_"):
+                world.emit("payment_method.automatically_updated", method, previous)
+            else:
+                world.emit("customer.source.updated", legacy_card(method), previous["card"])
             return dict(method)
 
     def decline_next(self, payment_method_id: str, decline_code: str = "insufficient_funds", times: int = 1) -> None:

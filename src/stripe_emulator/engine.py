@@ -11,20 +11,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import unquote
 
 from . import faults, idempotency
 from .api import JOBS, resolve
 from .bank import Bank
-from .cards import card_for
 from .clock import Clock
-from .errors import ApiError, invalid, no_such_url, secret_key_required
+from .errors import (
+    ApiError,
+    invalid,
+    lock_timeout,
+    no_such_url,
+    rate_limited,
+    secret_key_required,
+    status_error,
+)
 from .expanding import check_paths, expand
 from .forms import Tree, decode
 from .idempotency import Keys
 from .intents import trimmed
 from .keys import is_publishable, sent_key
 from .ledger import Ledger
+from .payer import pay
 from .requests_log import RecordedRequest, record
 from .resources import challenges
 from .routing import Call, Route
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stripe_emulator")
 
-RECORDED_REQUESTS = 20_000
+RECORDED_REQUESTS = 10_000
 LONGEST_BODY = 1_000_000
 _PRIVATE = "/v1/emulator/"
 
@@ -102,37 +110,52 @@ class Emulator:
         self._public_url = public_url
         self.ledger = Ledger(self)
         self.bank = Bank(self)
-        self._begin()
-
-    def _begin(self) -> None:
-        self.world = World(self.clock, self.seed)
-        self.world.public_url = self._public_url
-        self.world.jobs = JOBS
-        self.weather = Weather(self.seed)
-        self.webhooks = Webhooks(self, self.seed)
-        self.world.on_event = self.webhooks.on_event
+        self.weather = Weather(seed)
+        self.webhooks = Webhooks(self, seed)
         self.keys = Keys()
         self.requests: deque[RecordedRequest] = deque(maxlen=RECORDED_REQUESTS)
         self._busy: set[str] = set()
         self._second, self._in_second = 0, 0
+        self.world = self._new_world()
+
+    def _new_world(self) -> World:
+        world = World(self.clock, self.seed)
+        world.public_url = self._public_url
+        world.jobs = JOBS
+        world.on_event = self.webhooks.on_event
+        return world
+
+    @property
+    def public_url(self) -> str:
+        """Where a payer's browser finds the emulator: the bank's page and the checkout page are under it."""
+        return self._public_url
+
+    @public_url.setter
+    def public_url(self, url: str) -> None:
+        self._public_url = self.world.public_url = url
 
     def reset(self) -> None:
-        """Forget everything; the clock goes on."""
+        """Forget everything, faults and endpoints too; the clock goes on."""
         with self.lock:
-            self._begin()
+            self.world = self._new_world()
+            self.weather.reset()
+            self.webhooks.reset()
+            self.keys = Keys()
+            self.requests.clear()
+            self._busy.clear()
 
     # -- requests ------------------------------------------------------------------------------------
     def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
         """Answer one request. `path` may have a query. Never raises: nonsense gets an error like Stripe's."""
         method = method.upper()
-        path, _, query = path.partition("?")
+        path, _, query = path.encode("utf-8", "replace").decode().partition("?")
         lowered = {str(name).lower(): str(value) for name, value in headers.items()}
         with self.lock:
             self.world.run_due()
             request = _Request(method, path, query, lowered, bytes(body), self.world.ids.new("req", 14))
             private = path.startswith(_PRIVATE)
             if self.rate_limit is not None and not private and self._too_fast():
-                response = self._error(request, _rate_limited())
+                response = self._error(request, rate_limited())
                 self._record(request, response.status)
                 return response
             request.fault = None if private else self.weather.strike(method, path)
@@ -162,9 +185,9 @@ class Emulator:
             case faults.LostBefore():
                 return Response(0, {}, b"", lost=True)
             case faults.Status(status=status, after=False, kept=kept) if not kept:
-                return self._error(request, _status_error(status))
+                return self._error(request, status_error(status))
             case faults.LockTimeout():
-                return self._error(request, _lock_timeout())
+                return self._error(request, lock_timeout())
             case faults.KeyInUse():
                 return self._error(request, idempotency.in_use())
             case faults.HtmlBody(status=status, after=False):
@@ -186,7 +209,7 @@ class Emulator:
             # A bug of the emulator's must look like Stripe being down, not take the server down.
             logger.exception("Could not read %s %s", request.method, request.path)
             self._let_go(request)
-            return self._error(request, _status_error(500))
+            return self._error(request, status_error(500))
         return None
 
     def _read(self, request: _Request) -> None:
@@ -201,6 +224,14 @@ class Emulator:
                 f"Invalid Stripe API version: {version[:40]}. This emulator speaks {API_VERSION} only: use an SDK that "
                 "pins it, or send it in the Stripe-Version header."
             )
+        account = request.headers.get("stripe-account")
+        if account is not None and account != self.world.ids.account():
+            raise ApiError(
+                403,
+                f"The provided key does not have access to account '{account[:60]}' (or that account does not exist). "
+                "Application access may have been revoked. (The emulator has one account and no connected ones.)",
+                code="account_invalid",
+            )
         found = resolve(request.method, request.path.strip("/").split("/"))
         if found is None:
             raise no_such_url(request.method, request.path[:200])
@@ -214,7 +245,9 @@ class Emulator:
         check_paths(request.route.answers, params.get("expand") or ())
         if request.method == "POST" and ids:
             self._take(request, ids[0])
-        request.call = Call(tuple(map(_unquoted, ids)), params, request.publishable, request.id, request.path)
+        request.call = Call(
+            tuple(unquote(i, errors="replace") for i in ids), params, request.publishable, request.id, request.path
+        )
 
     def _parameters(self, request: _Request) -> Tree:
         if request.method != "POST" or not request.body:
@@ -237,7 +270,7 @@ class Emulator:
     def _take(self, request: _Request, object_id: str) -> None:
         """While a slow request works on an object, others that would write it are turned away."""
         if object_id in self._busy:
-            raise _lock_timeout()
+            raise lock_timeout()
         if isinstance(request.fault, faults.Slow):
             self._busy.add(object_id)
             request.locked = object_id
@@ -246,7 +279,7 @@ class Emulator:
         """Do what is asked: status, body, and whether the answer is remembered under the idempotency key."""
         world = self.world
         if isinstance(request.fault, faults.Status) and not request.fault.after:
-            error = _status_error(request.fault.status)
+            error = status_error(request.fault.status)
             return error.status, self._error_body(error, request), True
         assert request.route is not None  # noqa: S101 - _read has set it
         assert request.call is not None  # noqa: S101 - _read has set it
@@ -262,7 +295,7 @@ class Emulator:
             return error.status, self._error_body(error, request), error.begun
         except Exception:
             logger.exception("Could not answer %s %s", request.method, request.path)
-            return 500, self._error_body(_status_error(500), request), False
+            return 500, self._error_body(status_error(500), request), False
         finally:
             world.cause = None
 
@@ -270,7 +303,7 @@ class Emulator:
         """Remember the answer, and give it unless a fault strikes now."""
         fault = request.fault
         if isinstance(fault, faults.Status) and fault.after:
-            error = _status_error(fault.status)
+            error = status_error(fault.status)
             status, body, kept = error.status, self._error_body(error, request), fault.kept is not False
         if request.key is not None and kept:
             self.keys.keep(request.key, status, body)
@@ -310,10 +343,10 @@ class Emulator:
             "Stripe-Version": API_VERSION,
             "Cache-Control": "no-cache, no-store",
         }
-        if request.method == "POST" and "idempotency-key" in request.headers:
-            headers["Idempotency-Key"] = request.headers["idempotency-key"][:255]
+        sent = request.headers.get("idempotency-key", "")
+        if request.method == "POST" and sent.isascii() and sent.isprintable():
+            headers["Idempotency-Key"] = sent[:255]
         headers.update(extra)
-        # A lone surrogate cannot be written as UTF-8; it can only come from a request that was not text.
         return Response(status, headers, body.encode("utf-8", "replace"))
 
     def _too_fast(self) -> bool:
@@ -365,7 +398,7 @@ class Emulator:
         """Go back to a snapshot, clock included. The snapshot can be restored again."""
         copy = json.loads(compact(snapshot))
         with self.lock:
-            self._begin()
+            self.world = self._new_world()
             self.world.load(copy["world"])
             self.keys.load(copy["keys"])
             self.webhooks.load(copy["webhooks"])
@@ -400,29 +433,7 @@ class Emulator:
         `number` may also be the id or name of a payment method. `authenticate`: True passes the bank's challenge,
         False fails it, None closes the tab. Returns the intent as the browser sees it, or the body of the error.
         """
-        intent_id = client_secret.partition("_secret_")[0]
-        kind = "setup_intents" if intent_id.startswith("seti_") else "payment_intents"
-        form = {"client_secret": client_secret, "return_url": "https://example.com/return", "use_stripe_sdk": "true"}
-        if number.startswith(("pm_", "card_")):
-            form["payment_method"] = number
-        else:
-            form["payment_method_data[type]"] = "card"
-            form["payment_method_data[card][number]"] = number
-            form["payment_method_data[card][exp_month]"] = "12"
-            form["payment_method_data[card][exp_year]"] = str(time.gmtime(self.clock.now()).tm_year + 3)
-            form["payment_method_data[card][cvc]"] = "1234" if card_for(number).cvc_length == 4 else "123"
-        headers = {
-            "Authorization": f"Bearer {self.publishable_key}",
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
-        path = f"/v1/{kind}/{quote(intent_id)}/confirm"
-        response = self.handle("POST", path, headers, urlencode(form).encode())
-        body: JSON = response.json()
-        if body.get("status") == "requires_action" and authenticate is not None:
-            form = {"client_secret": client_secret, "outcome": "complete" if authenticate else "fail"}
-            path = f"{_PRIVATE}challenges/{quote(intent_id)}"
-            body = self.handle("POST", path, headers, urlencode(form).encode()).json()
-        return body
+        return pay(self, client_secret, number, authenticate=authenticate)
 
 
 class _Replay(Exception):
@@ -435,42 +446,6 @@ class _Replay(Exception):
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _unquoted(text: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(text, errors="replace")
-
-
-def _status_error(status: int) -> ApiError:
-    if status == 429:
-        return _rate_limited()
-    if status >= 500:
-        message = "An unexpected error occurred on our side. Please try again later. (A fault of the emulator.)"
-        return ApiError(status, message, type="api_error")
-    if status == 409:
-        return idempotency.in_use()
-    return ApiError(status, f"The emulator was told to answer with {status}.")
-
-
-def _rate_limited() -> ApiError:
-    return ApiError(
-        429,
-        "Request rate limit exceeded. Learn more about rate limits here https://docs.stripe.com/rate-limits.",
-        code="rate_limit",
-        headers={"Stripe-Rate-Limited-Reason": "global-rate"},
-    )
-
-
-def _lock_timeout() -> ApiError:
-    return ApiError(
-        429,
-        "This object cannot be accessed right now because another API request or Stripe process is currently accessing "
-        "it. If you see this error intermittently, retry the request.",
-        code="lock_timeout",
-        headers={"Stripe-Should-Retry": "true"},
-    )
 
 
 def _html(status: int) -> Response:

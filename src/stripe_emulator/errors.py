@@ -79,3 +79,32 @@ def secret_key_required() -> ApiError:
         "of your API keys at https://dashboard.stripe.com/account/apikeys.",
         code="secret_key_required",
     )
+
+
+def status_error(status: int) -> ApiError:
+    """The answer of a fault that was told to be of that status."""
+    if status == 429:
+        return rate_limited()
+    if status >= 500:
+        message = "An unexpected error occurred on our side. Please try again later. (A fault of the emulator.)"
+        return ApiError(status, message, type="api_error")
+    return ApiError(status, f"The emulator was told to answer with {status}.")
+
+
+def rate_limited() -> ApiError:
+    return ApiError(
+        429,
+        "Request rate limit exceeded. Learn more about rate limits here https://docs.stripe.com/rate-limits.",
+        code="rate_limit",
+        headers={"Stripe-Rate-Limited-Reason": "global-rate"},
+    )
+
+
+def lock_timeout() -> ApiError:
+    return ApiError(
+        429,
+        "This object cannot be accessed right now because another API request or Stripe process is currently accessing "
+        "it. If you see this error intermittently, retry the request.",
+        code="lock_timeout",
+        headers={"Stripe-Should-Retry": "true"},
+    )

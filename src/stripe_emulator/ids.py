@@ -36,5 +36,9 @@ class Ids:
         digest = blake2b(f"{self.seed}/{value}".encode(), digest_size=32).digest()
         return spell(int.from_bytes(digest, "big"), length)
 
+    def account(self) -> str:
+        """The id of the one account."""
+        return "acct_" + self.of("account", 16)
+
     def new(self, prefix: str, length: int = 24) -> str:
         return f"{prefix}_{self.text(prefix, length)}"

@@ -179,6 +179,16 @@ class AnyHash:
         return value
 
 
+class NotEmulated:
+    """A parameter that Stripe has and the emulator has not: refused, rather than taken and forgotten."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def read(self, value: Any, name: str) -> Any:
+        raise invalid(f"The emulator does not take `{name}`: {self.why}.", name)
+
+
 class List:
     def __init__(self, of: Kind, *, unset: bool = False) -> None:
         self.of = of

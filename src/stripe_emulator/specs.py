@@ -12,6 +12,7 @@ from .params import (
     Kind,
     List,
     Metadata,
+    NotEmulated,
     Text,
     TimeRange,
 )
@@ -182,6 +183,8 @@ MANDATE_DATA = Hash(
     unset=True,
 )
 AMOUNT_DETAILS = AnyHash()
+CONNECT = NotEmulated("it has no connected accounts")
+SOURCE = NotEmulated("tokens and sources are no longer attached to customers; use payment methods")
 
 PAGE: dict[str, Kind] = {
     "ending_before": ID,

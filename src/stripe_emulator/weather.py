@@ -65,7 +65,11 @@ class Weather:
         return rule
 
     def clear(self) -> None:
+        """Fair weather from now on."""
         self.rules.clear()
+
+    def reset(self) -> None:
+        self.__init__(self.seed)  # type: ignore[misc]
 
     def strike(self, method: str, path: str) -> Fault | None:
         """The fault that this request meets."""

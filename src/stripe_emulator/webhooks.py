@@ -91,6 +91,12 @@ class Webhooks:
         self.log: deque[JSON] = deque(maxlen=500)
         """The newest attempts: at, url, event_id, type, attempt, status, again_at."""
 
+    def reset(self) -> None:
+        """Forget what has to be sent, and fair weather again."""
+        self._waiting, self._sent, self._count = [], {}, 0
+        self.weather = WebhookWeather()
+        self.log.clear()
+
     # -- endpoints -----------------------------------------------------------------------------------
     @property
     def endpoints(self) -> list[JSON]:

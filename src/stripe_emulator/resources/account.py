@@ -16,13 +16,9 @@ from stripe_emulator.world import DAY, World
 COUNTRY, CURRENCY = "GB", "gbp"
 
 
-def account_id(world: World) -> str:
-    return "acct_" + world.ids.of("account", 16)
-
-
 def _account(world: World) -> JSON:
     return {
-        "id": account_id(world),
+        "id": world.ids.account(),
         "object": "account",
         "capabilities": {"card_payments": "active", "transfers": "active"},
         "charges_enabled": True,
@@ -43,7 +39,7 @@ def own(world: World, call: Call) -> JSON:
 
 @route("GET", "/v1/accounts/*")
 def retrieve(world: World, call: Call) -> JSON:
-    if call.ids[0] != account_id(world):
+    if call.ids[0] != world.ids.account():
         raise missing("account", call.ids[0][:200], "id", in_path=True)
     return own(world, call)
 

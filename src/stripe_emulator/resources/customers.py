@@ -6,7 +6,7 @@ from stripe_emulator.errors import missing
 from stripe_emulator.listing import page
 from stripe_emulator.params import AnyHash, Boolean, Choice, Email, Hash, Integer, Kind, List, Text, merged_metadata
 from stripe_emulator.routing import Call, route
-from stripe_emulator.specs import CREATED_PAGE, ID, METADATA, SHIPPING, address
+from stripe_emulator.specs import CREATED_PAGE, ID, METADATA, SHIPPING, SOURCE, address
 from stripe_emulator.tables import JSON
 from stripe_emulator.world import World
 
@@ -36,7 +36,7 @@ _WRITABLE: dict[str, Kind] = {
     "phone": Text(20, unset=True),
     "preferred_locales": List(Text(20), unset=True),
     "shipping": SHIPPING,
-    "source": ID,
+    "source": SOURCE,
     "tax": AnyHash(),
     "tax_exempt": Choice("exempt", "none", "reverse", unset=True),
     "validate": Boolean(),

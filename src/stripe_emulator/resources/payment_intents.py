@@ -31,6 +31,7 @@ from stripe_emulator.params import (
 from stripe_emulator.routing import Call, route
 from stripe_emulator.specs import (
     AMOUNT_DETAILS,
+    CONNECT,
     CREATED_PAGE,
     ID,
     MANDATE_DATA,
@@ -50,7 +51,7 @@ _CAPTURE_METHOD = Choice("automatic", "automatic_async", "manual")
 _DETAILS = Hash({"customer_reference": Text(25, unset=True), "order_reference": Text(25, unset=True)}, unset=True)
 _WRITABLE: dict[str, Kind] = {
     "amount_details": AMOUNT_DETAILS,
-    "application_fee_amount": Integer(0, unset=True),
+    "application_fee_amount": CONNECT,
     "capture_method": _CAPTURE_METHOD,
     "customer": ID,
     "customer_account": Text(),
@@ -66,7 +67,7 @@ _WRITABLE: dict[str, Kind] = {
     "shipping": SHIPPING,
     "statement_descriptor": Text(22, unset=True),
     "statement_descriptor_suffix": Text(22, unset=True),
-    "transfer_data": AnyHash(),
+    "transfer_data": CONNECT,
     "transfer_group": Text(),
 }
 _CONFIRMING: dict[str, Kind] = {
@@ -129,7 +130,7 @@ def _check_credential_usage(options: JSON, future: str | None) -> None:
         "confirm": Boolean(),
         "confirmation_method": Choice("automatic", "manual"),
         "currency": Text(10),
-        "on_behalf_of": ID,
+        "on_behalf_of": CONNECT,
     },
     ("amount", "currency"),
 )
@@ -305,6 +306,18 @@ def _plain_changes(world: World, intent: JSON, params: JSON) -> JSON:
     return changes | reselect(intent, params)
 
 
+def _check_browser_may(intent: JSON, call: Call) -> None:
+    """A browser may ask for more use of the card than the server did, never for less."""
+    if not call.publishable or "setup_future_usage" not in call.params:
+        return
+    rank = {None: 0, "on_session": 1, "off_session": 2}
+    if rank[call.params["setup_future_usage"]] < rank[intent["setup_future_usage"]]:
+        raise invalid(
+            "With a publishable key, setup_future_usage can only be raised from on_session to off_session.",
+            "setup_future_usage",
+        )
+
+
 @route(
     "POST",
     "/v1/payment_intents/*/confirm",
@@ -322,6 +335,7 @@ def _plain_changes(world: World, intent: JSON, params: JSON) -> JSON:
 def confirm(world: World, call: Call) -> JSON:
     intent = _find(world, call)
     try:
+        _check_browser_may(intent, call)
         attempt = paying.prepare(world, intent, call.params, publishable=call.publishable)
         changes = _plain_changes(world, intent, call.params)
     except ApiError as error:
@@ -338,14 +352,14 @@ def confirm(world: World, call: Call) -> JSON:
     {
         "amount_details": AMOUNT_DETAILS,
         "amount_to_capture": Integer(1),
-        "application_fee_amount": Integer(0),
+        "application_fee_amount": CONNECT,
         "final_capture": Boolean(),
         "hooks": AnyHash(),
         "metadata": METADATA,
         "payment_details": _DETAILS,
         "statement_descriptor": Text(22, unset=True),
         "statement_descriptor_suffix": Text(22, unset=True),
-        "transfer_data": AnyHash(),
+        "transfer_data": CONNECT,
     },
 )
 def capture(world: World, call: Call) -> JSON:

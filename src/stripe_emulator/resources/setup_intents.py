@@ -18,7 +18,7 @@ from stripe_emulator.intents import (
 from stripe_emulator.listing import page
 from stripe_emulator.params import Boolean, Choice, Hash, Integer, Kind, List, Text, merged_metadata
 from stripe_emulator.routing import Call, route
-from stripe_emulator.specs import CREATED_PAGE, ID, MANDATE_DATA, METADATA, METHOD_DATA, SECRET, SETUP_OPTIONS
+from stripe_emulator.specs import CONNECT, CREATED_PAGE, ID, MANDATE_DATA, METADATA, METHOD_DATA, SECRET, SETUP_OPTIONS
 from stripe_emulator.tables import JSON
 from stripe_emulator.world import World
 
@@ -61,7 +61,7 @@ def _find(world: World, call: Call) -> JSON:
         **_CONFIRMING,
         **NEW_METHOD_SELECTION,
         "confirm": Boolean(),
-        "on_behalf_of": ID,
+        "on_behalf_of": CONNECT,
         "single_use": Hash({"amount": Integer(1), "currency": Text(10)}, ("amount", "currency")),
         "usage": Choice("off_session", "on_session"),
     },
