@@ -1,0 +1,688 @@
+/* A stand-in for Stripe.js (release "endive"), served by the Stripe emulator. Test keys only.
+ *
+ * It keeps the outer behaviour of the real one: card data is typed into an iframe of another origin and never touches the
+ * host page; promises resolve with {error}; only integration mistakes throw. Everything it does in the host page is
+ * allowed by a strict Content-Security-Policy: no inline style or script, styles only through the CSSOM.
+ */
+(() => {
+  "use strict";
+
+  const ORIGIN = new URL(document.currentScript.src).origin;
+  const LOAD_TIMEOUT_MS = 15000;
+  const CONFIRMED = ["succeeded", "processing", "requires_capture"];
+  const KINDS = {
+    payment_intent: { path: "payment_intents", key: "paymentIntent", prefix: "pi", name: "PaymentIntent" },
+    setup_intent: { path: "setup_intents", key: "setupIntent", prefix: "seti", name: "SetupIntent" },
+  };
+  const UNABLE_TO_AUTHENTICATE =
+    "We are unable to authenticate your payment method. Please choose a different payment method and try again.";
+
+  class IntegrationError extends Error {
+    constructor(message) {
+      super(message);
+      this.name = "IntegrationError";
+    }
+  }
+
+  const insist = (condition, message) => {
+    if (!condition) throw new IntegrationError(message);
+  };
+
+  const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+
+  /** {a: {b: [1]}} becomes a[b][0]=1, as Stripe reads forms. null and undefined are left out. */
+  function encodeForm(params, prefix = "", pairs = new URLSearchParams()) {
+    for (const [name, value] of Object.entries(params)) {
+      if (value === undefined || value === null) continue;
+      const key = prefix ? `${prefix}[${name}]` : name;
+      if (typeof value === "object") encodeForm(value, key, pairs);
+      else pairs.append(key, String(value));
+    }
+    return pairs;
+  }
+
+  /** The answer of the API as {value} or {error}; it never rejects. */
+  async function request(client, method, path, params = {}) {
+    const headers = { Authorization: `Bearer ${client.key}` };
+    if (client.apiVersion) headers["Stripe-Version"] = client.apiVersion;
+    if (client.stripeAccount) headers["Stripe-Account"] = client.stripeAccount;
+    const form = encodeForm(params);
+    const init = { method, headers, credentials: "omit", cache: "no-store" };
+    let url = `${ORIGIN}/v1/${path}`;
+    if (method === "GET") url += `?${form}`;
+    else init.body = form;
+    let reply;
+    let text;
+    try {
+      reply = await fetch(url, init);
+      text = await reply.text();
+    } catch {
+      return { error: connectionError() };
+    }
+    try {
+      const body = JSON.parse(text);
+      return reply.ok ? { value: body } : { error: body.error ?? unreadable() };
+    } catch {
+      return { error: unreadable() };
+    }
+  }
+
+  const connectionError = () => ({
+    type: "api_connection_error",
+    message: "The payment service could not be reached. Please check your connection and try again.",
+  });
+  const unreadable = () => ({ type: "api_error", message: "The payment service gave an answer that could not be read." });
+
+  function parseSecret(secret, where, kind) {
+    const wanted = kind ? KINDS[kind].prefix : "(?:pi|seti)";
+    const match = typeof secret === "string" && new RegExp(`^(${wanted}_[A-Za-z0-9]+)_secret_[A-Za-z0-9]+$`).exec(secret);
+    insist(match, `${where}: the client secret should look like ${kind ? KINDS[kind].prefix : "pi"}_..._secret_... .`);
+    return { id: match[1], kind: match[1].startsWith("seti_") ? "setup_intent" : "payment_intent", secret };
+  }
+
+  async function retrieve(client, intent) {
+    return request(client, "GET", `${KINDS[intent.kind].path}/${intent.id}`, { client_secret: intent.secret });
+  }
+
+  /* ---- frames ------------------------------------------------------------------------------------------------ */
+
+  let frames = 0;
+
+  /** An iframe of the emulator's origin with calls and events in both directions. */
+  class Frame {
+    constructor(page, title, { init, onEvent }) {
+      frames += 1;
+      this.pending = new Map();
+      this.calls = 0;
+      this.onEvent = onEvent;
+      this.ready = new Promise((resolve, reject) => {
+        this.markReady = resolve;
+        this.giveUp = reject;
+      });
+      this.ready.catch(() => {});
+      this.timer = setTimeout(() => this.giveUp(new Error("timeout")), LOAD_TIMEOUT_MS);
+      this.init = init;
+      const node = document.createElement("iframe");
+      node.name = `__privateStripeFrame${frames}`;
+      node.title = title;
+      node.src = `${ORIGIN}/stripe-js/${page}#${encodeURIComponent(location.origin)}`;
+      node.setAttribute("allow", "payment *");
+      node.setAttribute("scrolling", "no");
+      // A frame whose colour scheme differs from its element's is painted opaque: both are pinned to "light".
+      Object.assign(node.style, { border: "0", width: "100%", display: "block", height: "1px", colorScheme: "light" });
+      this.node = node;
+      this.listen = (event) => this.receive(event);
+      window.addEventListener("message", this.listen);
+    }
+
+    async receive(event) {
+      if (event.origin !== ORIGIN || event.source !== this.node.contentWindow || !isObject(event.data)) return;
+      const { type, call, result } = event.data;
+      if (type === "hello") {
+        this.post({ type: "init", ...(await this.init()) });
+      } else if (type === "reply") {
+        this.pending.get(call)?.(result);
+        this.pending.delete(call);
+      } else {
+        if (type === "ready") {
+          clearTimeout(this.timer);
+          this.markReady();
+        }
+        this.onEvent(type, event.data);
+      }
+    }
+
+    post(message) {
+      this.node.contentWindow?.postMessage(message, ORIGIN);
+    }
+
+    /** Ask the frame for something; resolves with its result, or with {error} when the frame never came up. */
+    async call(type, payload = {}) {
+      try {
+        await this.ready;
+      } catch {
+        return { error: connectionError() };
+      }
+      this.calls += 1;
+      const call = this.calls;
+      return new Promise((resolve) => {
+        this.pending.set(call, resolve);
+        this.post({ type, call, ...payload });
+      });
+    }
+
+    remove() {
+      clearTimeout(this.timer);
+      window.removeEventListener("message", this.listen);
+      this.node.remove();
+      for (const resolve of this.pending.values()) resolve({ error: connectionError() });
+      this.pending.clear();
+    }
+  }
+
+  /* ---- elements ---------------------------------------------------------------------------------------------- */
+
+  const ELEMENT_EVENTS = [
+    "ready", "change", "focus", "blur", "escape", "loaderror", "loaderstart",
+    "savedpaymentmethodupdate", "savedpaymentmethodremove",
+  ];
+
+  class PaymentElement {
+    constructor(elements, options) {
+      this._elements = elements;
+      this._options = options;
+      this._handlers = new Map();
+      this._frame = null;
+      this._destroyed = false;
+      this._loadError = null;
+    }
+
+    on(name, handler) {
+      insist(ELEMENT_EVENTS.includes(name), `The payment Element has no event "${name}".`);
+      insist(typeof handler === "function", `The handler of "${name}" is not a function.`);
+      this._handlers.set(name, [...(this._handlers.get(name) ?? []), handler]);
+      return this;
+    }
+
+    once(name, handler) {
+      const wrapper = (event) => {
+        this.off(name, wrapper);
+        handler(event);
+      };
+      wrapper.original = handler;
+      return this.on(name, wrapper);
+    }
+
+    off(name, handler) {
+      const kept = (this._handlers.get(name) ?? []).filter((one) => handler && one !== handler && one.original !== handler);
+      this._handlers.set(name, kept);
+      return this;
+    }
+
+    _emit(name, event = {}) {
+      const handlers = this._handlers.get(name) ?? [];
+      if (name === "loaderror" && handlers.length === 0) console.error("Unhandled payment Element loaderror", event.error);
+      for (const handler of handlers) handler({ elementType: "payment", ...event });
+    }
+
+    mount(target) {
+      this._alive();
+      insist(target, "mount(): give a selector or a DOM element.");
+      const node = typeof target === "string" ? document.querySelector(target) : target;
+      insist(node instanceof Element, `mount(): nothing on the page matches ${target}. Is it there before mount() is called?`);
+      if (this._frame && this._parent === node) return this;
+      this.unmount();
+      this._parent = node;
+      node.replaceChildren();
+      node.classList.add("StripeElement");
+      const frame = new Frame("payment-element.html", "Secure payment input frame", {
+        init: () => this._initial(),
+        onEvent: (type, data) => this._frame === frame && this._onFrame(type, data),
+      });
+      this._frame = frame;
+      frame.ready.catch(() => this._frame === frame && this._failLoading(connectionError()));
+      // The frame keeps 4px around its fields for the focus ring; this lines the fields up with the host's own.
+      Object.assign(frame.node.style, { margin: "-4px", width: "calc(100% + 8px)" });
+      node.append(frame.node);
+      queueMicrotask(() => this._emit("loaderstart"));
+      this._elements._load().then((error) => error && this._frame === frame && this._failLoading(error));
+      return this;
+    }
+
+    _initial() {
+      const { appearance, locale } = this._elements._options;
+      const client = this._elements._stripe._client;
+      return { client, appearance, locale, options: this._options, saves: this._elements._saves() };
+    }
+
+    _failLoading(error) {
+      if (this._loadError) return;
+      this._loadError = error;
+      if (this._frame) this._frame.node.style.display = "none";
+      this._emit("loaderror", { error });
+    }
+
+    async _onFrame(type, data) {
+      if (type === "height") this._frame.node.style.height = `${Math.ceil(Number(data.height)) || 0}px`;
+      else if (type === "submit") this._parent?.closest("form")?.requestSubmit();
+      else if (type === "ready") {
+        const error = await this._elements._load();
+        if (!error && !this._destroyed) this._emit("ready");
+      } else if (type === "change") this._emit("change", data.event);
+      else if (["focus", "blur", "escape"].includes(type)) {
+        this._parent?.classList.toggle("StripeElement--focus", type !== "blur");
+        this._emit(type);
+      }
+    }
+
+    _alive() {
+      insist(!this._destroyed, "This Element was destroyed. Create a new one.");
+    }
+
+    update(options = {}) {
+      this._alive();
+      this._options = { ...this._options, ...options };
+      this._frame?.post({ type: "options", options: this._options });
+      return this;
+    }
+
+    _tell(type) {
+      this._alive();
+      insist(this._frame, `${type}(): the payment Element is not mounted.`);
+      if (type === "focus") this._frame.node.focus();
+      this._frame.ready.then(() => this._frame?.post({ type })).catch(() => {});
+      return this;
+    }
+
+    focus() { return this._tell("focus"); }
+    blur() { return this._tell("blur"); }
+    clear() { return this._tell("clear"); }
+    collapse() { return this._tell("collapse"); }
+
+    unmount() {
+      this._frame?.remove();
+      this._frame = null;
+      this._loadError = null;
+      this._parent?.classList.remove("StripeElement", "StripeElement--focus");
+      this._parent = null;
+      return this;
+    }
+
+    destroy() {
+      this._alive();
+      this.unmount();
+      this._destroyed = true;
+      this._elements._element = null;
+      return this;
+    }
+  }
+
+  class Elements {
+    constructor(stripe, options) {
+      this._stripe = stripe;
+      this._options = options;
+      this._element = null;
+      this._submitted = false;
+      this._intent = options.clientSecret ? parseSecret(options.clientSecret, "elements()") : null;
+      this._loading = null;
+    }
+
+    create(type, options = {}) {
+      insist(
+        type !== "paymentRequestButton",
+        "create('paymentRequestButton') was removed in endive. Use the Express Checkout Element.",
+      );
+      insist(type === "payment", `The emulator has the "payment" Element only, not "${type}".`);
+      insist(!this._element, "There can be only one payment Element per elements().");
+      this._element = new PaymentElement(this, options);
+      return this._element;
+    }
+
+    getElement(type) {
+      return type === "payment" ? this._element : null;
+    }
+
+    /** Read the intent once; resolves with the reason why the Element cannot be shown, or null. */
+    _load() {
+      this._loading ??= this._check();
+      return this._loading;
+    }
+
+    async _check() {
+      if (!this._intent) return null;
+      const { value, error } = await retrieve(this._stripe._client, this._intent);
+      if (error) return error;
+      this._loaded = value;
+      if (["requires_payment_method", "requires_confirmation", "requires_action"].includes(value.status)) return null;
+      const { name } = KINDS[this._intent.kind];
+      return {
+        type: "invalid_request_error",
+        code: `${this._intent.kind}_unexpected_state`,
+        message: `Elements cannot start from the client secret of a ${name} with the status ${value.status}.`,
+        [this._intent.kind]: value,
+      };
+    }
+
+    _saves() {
+      return Boolean(this._intent?.kind === "setup_intent" || this._options.mode === "setup" || this._options.setupFutureUsage);
+    }
+
+    async update(options = {}) {
+      insist(!("clientSecret" in options), "elements.update(): the client secret cannot be changed. Make a new elements().");
+      refuseRemovedOptions(options);
+      this._options = { ...this._options, ...options };
+      const { appearance, locale } = this._options;
+      this._element?._frame?.post({ type: "elements", appearance, locale });
+    }
+
+    async fetchUpdates() {
+      this._loading = null;
+      const error = await this._load();
+      return error ? { error } : {};
+    }
+
+    async submit() {
+      insist(this._element?._frame, "elements.submit(): no Element is mounted.");
+      if (this._element._loadError) return { error: this._element._loadError };
+      const { error } = await this._element._frame.call("validate");
+      if (error) return { error };
+      this._submitted = true;
+      return { selectedPaymentMethod: "card" };
+    }
+  }
+
+  function refuseRemovedOptions(options) {
+    insist(
+      !("paymentMethodTypes" in options) && !("payment_method_types" in options),
+      "elements(): paymentMethodTypes was removed in endive. Use allowedPaymentMethodTypes or excludedPaymentMethodTypes.",
+    );
+  }
+
+  function checkElementsOptions(options) {
+    insist(isObject(options), "elements(): give an options object.");
+    refuseRemovedOptions(options);
+    insist(!(options.clientSecret && options.mode), "elements(): give clientSecret or mode, not both.");
+    if (options.clientSecret !== undefined || options.mode === undefined) {
+      insist(options.clientSecret, "elements(): a clientSecret, or a mode with amount and currency, is needed.");
+      return;
+    }
+    insist(["payment", "setup", "subscription"].includes(options.mode), `elements(): "${options.mode}" is no mode.`);
+    insist(
+      options.mode === "setup" ? options.currency === undefined || isCurrency(options.currency) : isCurrency(options.currency),
+      "elements(): currency should be a three-letter code in lower case.",
+    );
+    if (options.mode === "payment")
+      insist(Number.isInteger(options.amount) && options.amount > 0, "elements(): amount should be minor units above zero.");
+  }
+
+  const isCurrency = (text) => typeof text === "string" && /^[a-z]{3}$/.test(text);
+
+  /* ---- 3-D Secure -------------------------------------------------------------------------------------------- */
+
+  /** Show the test bank's page over the host page. Resolves with {intent} or {error}. */
+  function challenge(client, intent, merchant) {
+    return new Promise((resolve) => {
+      const before = document.activeElement;
+      const dialog = document.createElement("dialog");
+      dialog.setAttribute("role", "dialog");
+      dialog.setAttribute("aria-modal", "true");
+      dialog.setAttribute("aria-label", "Card authentication");
+      Object.assign(dialog.style, {
+        position: "fixed", inset: "0", width: "100vw", height: "100vh", maxWidth: "none", maxHeight: "none", margin: "0",
+        padding: "16px", border: "0", boxSizing: "border-box", background: "rgba(15, 23, 42, 0.6)", zIndex: "2147483647",
+        overflow: "auto", display: "flex", alignItems: "center", justifyContent: "center",
+      });
+      let settled = false;
+      const settle = (result) => {
+        if (settled) return;
+        settled = true;
+        frame.remove();
+        dialog.close();
+        dialog.remove();
+        if (before instanceof HTMLElement && before.isConnected) before.focus();
+        resolve(result);
+      };
+      const frame = new Frame("challenge.html", "Card authentication", {
+        init: () => ({ client, intent, merchant }),
+        onEvent: (type, data) => {
+          if (type === "height") frame.node.style.height = `${Math.ceil(Number(data.height)) || 0}px`;
+          else if (type === "done") settle(data.result);
+        },
+      });
+      Object.assign(frame.node.style, {
+        maxWidth: "440px", minHeight: "200px", borderRadius: "12px", background: "#fff", boxShadow: "0 20px 50px rgba(0,0,0,.3)",
+      });
+      frame.ready.then(() => frame.node.focus()).catch(() => settle({ error: connectionError() }));
+      dialog.addEventListener("cancel", (event) => {
+        event.preventDefault();
+        frame.call("leave");
+      });
+      // The iframe is the only thing in here that takes focus; focus that strays to the dialog goes back into it.
+      dialog.addEventListener("focusin", (event) => event.target === dialog && frame.node.focus());
+      dialog.append(frame.node);
+      document.body.append(dialog);
+      dialog.showModal();
+    });
+  }
+
+  /** What an intent without success means, in the shape that Stripe.js answers. */
+  function failureOf(kind, intent) {
+    const last = kind === "setup_intent" ? intent.last_setup_error : intent.last_payment_error;
+    const authentication = `${kind}_authentication_failure`;
+    if (!last || last.code === authentication) {
+      return {
+        type: "invalid_request_error",
+        code: authentication,
+        doc_url: `https://stripe.com/docs/error-codes/${authentication.replaceAll("_", "-")}`,
+        message: UNABLE_TO_AUTHENTICATE,
+        ...(last?.payment_method ? { payment_method: last.payment_method } : {}),
+        [kind]: intent,
+      };
+    }
+    return { ...last, [kind]: intent };
+  }
+
+  /** Follow next_action until the intent is at rest. */
+  async function settleActions(client, kind, intent, merchant) {
+    if (intent.status !== "requires_action") return { intent };
+    if (intent.next_action?.type === "redirect_to_url") {
+      location.assign(intent.next_action.redirect_to_url.url);
+      return new Promise(() => {});
+    }
+    const { value, error } = await challenge(client, intent, merchant);
+    if (error) return { error };
+    if (CONFIRMED.includes(value.status)) return { intent: value };
+    return { error: failureOf(kind, value) };
+  }
+
+  /* ---- stripe ------------------------------------------------------------------------------------------------ */
+
+  const inFlight = new Set();
+
+  class StripeInstance {
+    constructor(key, options) {
+      this._client = { key, apiVersion: options.apiVersion, stripeAccount: options.stripeAccount };
+      this._locale = options.locale;
+    }
+
+    elements(options) {
+      checkElementsOptions(options);
+      return new Elements(this, { locale: this._locale, ...options });
+    }
+
+    confirmPayment(options) {
+      return this._confirm("payment_intent", "confirmPayment()", options);
+    }
+
+    confirmSetup(options) {
+      return this._confirm("setup_intent", "confirmSetup()", options);
+    }
+
+    /** Checks what the integration may get wrong, then returns the promise that only ever resolves. */
+    _confirm(kind, where, options) {
+      insist(isObject(options), `${where}: give an options object.`);
+      const { elements, clientSecret, confirmParams = {}, redirect = "always" } = options;
+      insist(["always", "if_required"].includes(redirect), `${where}: redirect is "always" or "if_required".`);
+      insist(isObject(confirmParams), `${where}: confirmParams should be an object.`);
+      insist(elements || clientSecret, `${where}: give elements, or a clientSecret.`);
+      insist(!elements || elements instanceof Elements, `${where}: elements is not what stripe.elements() made.`);
+      insist(
+        redirect === "if_required" || confirmParams.return_url,
+        `${where}: confirmParams.return_url is needed unless redirect is "if_required".`,
+      );
+      const intent = elements ? this._secretOf(kind, where, elements, clientSecret) : parseSecret(clientSecret, where, kind);
+      if (elements) checkHiddenFields(where, elements, confirmParams);
+      else
+        insist(
+          confirmParams.payment_method || confirmParams.payment_method_data || confirmParams.confirmation_token === undefined,
+          `${where}: the emulator has no confirmation tokens.`,
+        );
+      insist(!inFlight.has(intent.id), `${where} is already under way for this intent. Disable the button while it runs.`);
+      inFlight.add(intent.id);
+      return this._run(kind, intent, elements, confirmParams, redirect).finally(() => inFlight.delete(intent.id));
+    }
+
+    _secretOf(kind, where, elements, clientSecret) {
+      insist(elements._element?._frame, `${where}: the payment Element is not mounted.`);
+      if (elements._intent) {
+        insist(
+          clientSecret === undefined || clientSecret === elements._intent.secret,
+          `${where}: elements were made from another client secret.`,
+        );
+        insist(elements._intent.kind === kind, `${where}: elements() were made for a ${KINDS[elements._intent.kind].name}.`);
+        return elements._intent;
+      }
+      insist(elements._submitted, `${where}: call elements.submit() first, before any other asynchronous work.`);
+      return parseSecret(clientSecret, where, kind);
+    }
+
+    async _run(kind, intent, elements, confirmParams, redirect) {
+      const { return_url: returnUrl } = confirmParams;
+      if (returnUrl !== undefined && !isWebUrl(returnUrl)) {
+        const message = "return_url should be an absolute http or https URL.";
+        return { error: { type: "invalid_request_error", code: "url_invalid", message, param: "return_url" } };
+      }
+      const loadError = elements?._element._loadError;
+      if (loadError) return { error: loadError };
+      const params = { ...confirmParams, client_secret: intent.secret, use_stripe_sdk: true };
+      const path = `${KINDS[kind].path}/${intent.id}/confirm`;
+      const { value, error } = elements
+        ? await elements._element._frame.call("confirm", { path, params })
+        : await request(this._client, "POST", path, params);
+      if (error) return { error };
+      const merchant = elements?._element?._options.business?.name ?? location.hostname;
+      const settled = await settleActions(this._client, kind, value, merchant);
+      if (settled.error) return settled;
+      return this._finish(kind, intent, settled.intent, returnUrl, redirect);
+    }
+
+    _finish(kind, { secret }, intent, returnUrl, redirect) {
+      if (!CONFIRMED.includes(intent.status)) return { error: failureOf(kind, intent) };
+      if (redirect !== "always") return { [KINDS[kind].key]: intent };
+      const url = new URL(returnUrl);
+      url.searchParams.set(kind, intent.id);
+      url.searchParams.set(`${kind}_client_secret`, secret);
+      url.searchParams.set("redirect_status", intent.status === "processing" ? "processing" : "succeeded");
+      location.assign(url);
+      return new Promise(() => {}); // the page is leaving: there is nobody left to tell
+    }
+
+    async _retrieve(kind, where, secret) {
+      const { value, error } = await retrieve(this._client, parseSecret(secret, where, kind));
+      return error ? { error } : { [KINDS[kind].key]: value };
+    }
+
+    retrievePaymentIntent(secret) {
+      return this._retrieve("payment_intent", "retrievePaymentIntent()", secret);
+    }
+
+    retrieveSetupIntent(secret) {
+      return this._retrieve("setup_intent", "retrieveSetupIntent()", secret);
+    }
+
+    async _nextAction(where, secret, kind) {
+      const intent = parseSecret(secret, where, kind);
+      const { value, error } = await retrieve(this._client, intent);
+      if (error) return { error };
+      if (value.status !== "requires_action") {
+        const message = `${where}: the ${KINDS[intent.kind].name} is not in the requires_action state.`;
+        const code = `${intent.kind}_unexpected_state`;
+        return { error: { type: "invalid_request_error", code, message, [intent.kind]: value } };
+      }
+      const settled = await settleActions(this._client, intent.kind, value, location.hostname);
+      return settled.error ? settled : { [KINDS[intent.kind].key]: settled.intent };
+    }
+
+    handleNextAction(options) {
+      insist(isObject(options), "handleNextAction(): give {clientSecret}.");
+      return this._nextAction("handleNextAction()", options.clientSecret);
+    }
+
+    handleCardAction(secret) {
+      return this._nextAction("handleCardAction()", secret, "payment_intent");
+    }
+
+    /** The old calls: a saved card by id, or the payment Element in place of the card Element. */
+    async _confirmCard(kind, where, secret, data = {}, { handleActions = true } = {}) {
+      const intent = parseSecret(secret, where, kind);
+      const method = data.payment_method;
+      insist(
+        method === undefined || typeof method === "string",
+        `${where}: the emulator takes the id of a payment method. Use ${where.replace("Card", "")} with the payment Element.`,
+      );
+      const params = { client_secret: secret, use_stripe_sdk: true, payment_method: method, return_url: data.return_url };
+      const { value, error } = await request(this._client, "POST", `${KINDS[kind].path}/${intent.id}/confirm`, params);
+      if (error) return { error };
+      if (!handleActions && value.status === "requires_action") return { [KINDS[kind].key]: value };
+      const settled = await settleActions(this._client, kind, value, location.hostname);
+      if (settled.error) return settled;
+      return this._finish(kind, intent, settled.intent, undefined, "if_required");
+    }
+
+    confirmCardPayment(secret, data, options) {
+      return this._confirmCard("payment_intent", "confirmCardPayment()", secret, data, options);
+    }
+
+    confirmCardSetup(secret, data, options) {
+      return this._confirmCard("setup_intent", "confirmCardSetup()", secret, data, options);
+    }
+
+    async createPaymentMethod({ elements, params = {} } = {}) {
+      insist(elements instanceof Elements, "createPaymentMethod(): give {elements}; the card Element is not emulated.");
+      insist(elements._element?._frame, "createPaymentMethod(): the payment Element is not mounted.");
+      insist(elements._intent === null, "createPaymentMethod(): elements() must be made with a mode, not with a clientSecret.");
+      insist(elements._submitted, "createPaymentMethod(): call elements.submit() first.");
+      const { value, error } = await elements._element._frame.call("create", { params });
+      return error ? { error } : { paymentMethod: value };
+    }
+
+    createConfirmationToken() {
+      throw new IntegrationError("createConfirmationToken(): the emulator has no confirmation tokens.");
+    }
+
+    paymentRequest() {
+      throw new IntegrationError("paymentRequest() was removed in endive. Use the Express Checkout Element.");
+    }
+
+    createToken() {
+      throw new IntegrationError("createToken(): tokens and the card Element are not emulated. Use the payment Element.");
+    }
+
+    registerAppInfo() {}
+    _registerWrapper() {}
+  }
+
+  /** A field that is never shown must come with the confirmation, or the payment would lack it. */
+  function checkHiddenFields(where, elements, confirmParams) {
+    const fields = elements._element._options.fields?.billingDetails;
+    const given = confirmParams.payment_method_data?.billing_details ?? {};
+    const hidden = (name) => fields === "never" || fields?.address === "never" || fields?.address?.[name] === "never";
+    for (const [option, param] of [["country", "country"], ["postalCode", "postal_code"]])
+      insist(
+        !hidden(option) || given.address?.[param] !== undefined,
+        `${where}: the field ${option} is "never" shown, so give confirmParams.payment_method_data.billing_details.address.${param}.`,
+      );
+  }
+
+  function isWebUrl(text) {
+    try {
+      return ["http:", "https:"].includes(new URL(text).protocol);
+    } catch {
+      return false;
+    }
+  }
+
+  function Stripe(key, options = {}) {
+    insist(typeof key === "string" && key !== "", "Stripe(): give your publishable key.");
+    if (/^[a-z]+_live_/.test(key)) throw new Error("The Stripe emulator refuses live keys: this page must load Stripe's own Stripe.js.");
+    insist(!/^(sk|rk)_/.test(key), "Stripe(): this is a secret key. Give the publishable key (pk_test_...).");
+    insist(key.startsWith("pk_test_"), "Stripe(): the publishable key should start with pk_test_.");
+    insist(options.locale === undefined || typeof options.locale === "string", "Stripe(): locale should be a string.");
+    return new StripeInstance(key, options);
+  }
+  Stripe.version = "endive";
+  Stripe.emulator = true;
+
+  if (window.Stripe) console.warn("Stripe.js was loaded more than once on this page.");
+  else window.Stripe = Stripe;
+})();

@@ -1,0 +1,633 @@
+"""Stripe.js in a real browser, on a host page whose Content-Security-Policy allows nothing inline."""
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
+
+from stripe_emulator import Emulator
+
+pytestmark = pytest.mark.browser
+
+FRAME = "iframe[title='Secure payment input frame']"
+DIALOG = "iframe[title='Card authentication']"
+UNABLE = "We are unable to authenticate your payment method. Please choose a different payment method and try again."
+
+HOST_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Shop</title><meta name="viewport" content="width=device-width">
+<link rel="stylesheet" href="/host.css"><script src="{emulator}/stripe.js"></script>
+<script src="/host.js" defer></script></head>
+<body><main><h1>Pay for the course</h1><form id="form"><div id="element"></div><button id="pay">Pay</button></form>
+<p id="status" role="status"></p></main></body></html>"""
+
+HOST_CSS = """body { font-family: sans-serif; margin: 24px } main { max-width: 480px; margin: auto }
+#pay { margin-top: 16px; min-height: 44px; width: 100% }"""
+
+HOST_JS = """
+const q = new URLSearchParams(location.search);
+const status = document.getElementById("status");
+window.events = [];
+window.results = [];
+if (q.get("cs")) {
+  window.stripe = Stripe(q.get("pk") || "pk_test_emulator");
+  const setup = q.get("cs").startsWith("seti_");
+  const theme = q.get("theme") || "stripe";
+  const options = q.get("deferred")
+    ? {mode: setup ? "setup" : "payment", amount: 1000, currency: "gbp"}
+    : {clientSecret: q.get("cs"), appearance: {theme}};
+  window.elements = stripe.elements(options);
+  window.element = elements.create("payment", JSON.parse(q.get("options") || "{}"));
+  for (const name of ["ready", "change", "focus", "blur", "escape", "loaderror", "loaderstart"])
+    element.on(name, (event) => window.events.push({name, ...event}));
+  element.mount("#element");
+  document.getElementById("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    status.textContent = "";
+    const redirect = q.get("redirect") || "always";
+    const how = {elements, redirect, confirmParams: {return_url: location.origin + "/thanks?order=7"}};
+    if (q.get("deferred")) {
+      const {error} = await elements.submit();
+      if (error) { window.results.push({error}); status.textContent = error.message; return; }
+      how.clientSecret = q.get("cs");
+    }
+    const result = await (setup ? stripe.confirmSetup(how) : stripe.confirmPayment(how));
+    window.results.push(result);
+    const intent = result.paymentIntent || result.setupIntent;
+    status.textContent = result.error ? result.error.message : "Status: " + intent.status;
+  });
+}
+"""
+
+
+@dataclass
+class Host:
+    """A shop's page on an origin of its own, and what the browser complained about there."""
+
+    page: Page
+    url: str
+    problems: list[str] = field(default_factory=list)
+
+    def visit(self, secret: str = "", **options: str) -> None:
+        self.page.goto(f"{self.url}/?{urlencode({'cs': secret, **options})}")
+
+    @property
+    def card(self) -> FrameLocator:
+        return self.page.frame_locator(FRAME)
+
+    @property
+    def bank(self) -> FrameLocator:
+        return self.page.frame_locator(DIALOG)
+
+    @property
+    def pay(self) -> Locator:
+        return self.page.get_by_role("button", name="Pay")
+
+    @property
+    def status(self) -> Locator:
+        return self.page.get_by_role("status")
+
+    def fill(self, number: str, *, expiry: str = "12 / 34", cvc: str = "123", postal: str | None = "SW1A 1AA") -> None:
+        self.card.get_by_label("Card number").fill(number)
+        self.card.get_by_label("Expiration date").fill(expiry)
+        self.card.get_by_label("Security code").fill(cvc)
+        if postal is not None:
+            self.card.get_by_label("Postal code").fill(postal)
+
+    def result(self) -> dict[str, Any]:
+        self.page.wait_for_function("() => window.results.length > 0")
+        answer: dict[str, Any] = self.page.evaluate("window.results.at(-1)")
+        return answer
+
+    def returned(self) -> dict[str, str]:
+        self.page.wait_for_url("**/thanks?*")
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.page.url).query).items()}
+
+    def event(self, name: str) -> dict[str, Any]:
+        self.page.wait_for_function("name => window.events.some(e => e.name === name)", arg=name)
+        last: dict[str, Any] = self.page.evaluate("name => window.events.filter(e => e.name === name).at(-1)", name)
+        return last
+
+
+@pytest.fixture
+def host_url(served: str) -> Iterator[str]:
+    policy = f"default-src 'self'; script-src 'self' {served}; frame-src {served}; connect-src {served}"
+    pages = {
+        "/": ("text/html", HOST_PAGE.format(emulator=served)),
+        "/thanks": ("text/html", "<!doctype html><title>Thanks</title><h1>Thank you</h1>"),
+        "/host.js": ("text/javascript", HOST_JS),
+        "/host.css": ("text/css", HOST_CSS),
+        "/favicon.ico": ("image/x-icon", ""),
+    }
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind, text = pages.get(self.path.partition("?")[0], ("text/plain", "?"))
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Security-Policy", policy)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def host(page: Page, host_url: str) -> Iterator[Host]:
+    host = Host(page, host_url)
+
+    def note(text: str) -> None:
+        # A declined card is a 402, which Chromium reports like a missing picture; the rest is ours to answer for.
+        if "Failed to load resource" not in text:
+            host.problems.append(text)
+
+    page.set_default_timeout(10_000)
+    page.on("console", lambda message: note(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: note(str(error)))
+    yield host
+    assert host.problems == []
+
+
+@pytest.fixture
+def payment(api: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def make(amount: int = 1250, **form: Any) -> dict[str, Any]:
+        return api("POST", "/v1/payment_intents", amount=amount, currency="gbp", **form)
+
+    return make
+
+
+@pytest.fixture
+def status_of(api: Callable[..., dict[str, Any]]) -> Callable[[dict[str, Any]], str]:
+    def read(intent: dict[str, Any]) -> str:
+        path = "setup_intents" if intent["id"].startswith("seti_") else "payment_intents"
+        status: str = api("GET", f"/v1/{path}/{intent['id']}")["status"]
+        return status
+
+    return read
+
+
+def test_a_payer_pays_and_is_sent_to_the_return_url(host: Host, payment: Any, status_of: Any) -> None:
+    intent = payment()
+    host.visit(intent["client_secret"])
+    host.fill("4242424242424242")
+    expect(host.card.get_by_label("Card number")).to_have_value("4242 4242 4242 4242")
+    expect(host.card.get_by_text("Visa", exact=True)).to_be_visible()
+    host.pay.click()
+    assert host.returned() == {
+        "order": "7",
+        "payment_intent": intent["id"],
+        "payment_intent_client_secret": intent["client_secret"],
+        "redirect_status": "succeeded",
+    }
+    assert status_of(intent) == "succeeded"
+
+
+def test_if_required_resolves_with_the_intent_and_stays(host: Host, payment: Any) -> None:
+    intent = payment()
+    host.visit(intent["client_secret"], redirect="if_required")
+    host.fill("5555 5555 5555 4444")
+    host.pay.click()
+    expect(host.status).to_have_text("Status: succeeded")
+    assert host.result()["paymentIntent"]["id"] == intent["id"]
+    assert "metadata" not in host.result()["paymentIntent"]
+
+
+def test_a_decline_is_an_answer_and_another_card_may_follow(host: Host, payment: Any, status_of: Any) -> None:
+    intent = payment()
+    host.visit(intent["client_secret"], redirect="if_required")
+    host.fill("4000000000000002")
+    host.pay.click()
+    expect(host.status).to_have_text("Your card was declined.")
+    error = host.result()["error"]
+    assert (error["type"], error["code"], error["decline_code"]) == ("card_error", "card_declined", "generic_decline")
+    assert error["payment_intent"]["status"] == "requires_payment_method"
+    host.fill("4242424242424242")
+    host.pay.click()
+    expect(host.status).to_have_text("Status: succeeded")
+    assert status_of(intent) == "succeeded"
+
+
+def test_card_data_never_enters_the_host_page(host: Host, payment: Any) -> None:
+    host.visit(payment()["client_secret"], redirect="if_required")
+    host.fill("4242424242424242")
+    host.pay.click()
+    expect(host.status).to_have_text("Status: succeeded")
+    assert host.page.evaluate("document.querySelectorAll('input').length") == 0
+    assert host.page.evaluate("(title) => document.querySelector(title).contentDocument", FRAME) is None
+    assert "4242424242424242" not in host.page.evaluate("JSON.stringify([window.events, window.results])")
+
+
+def test_an_authentication_can_be_completed(host: Host, payment: Any, status_of: Any) -> None:
+    intent = payment(123456)
+    host.visit(intent["client_secret"], redirect="if_required")
+    host.fill("4000002500003155")
+    host.pay.click()
+    expect(host.page.get_by_role("dialog", name="Card authentication")).to_be_visible()
+    expect(host.bank.get_by_text("1,234.56")).to_be_visible()
+    host.bank.get_by_role("button", name="Complete authentication").click()
+    expect(host.status).to_have_text("Status: succeeded")
+    expect(host.page.get_by_role("dialog")).to_have_count(0)
+    assert status_of(intent) == "succeeded"
+
+
+@pytest.mark.parametrize("way", ["Fail authentication", "Close", "Escape"])
+def test_an_authentication_that_fails_or_is_left_is_no_payment(
+    host: Host, payment: Any, status_of: Any, way: str
+) -> None:
+    intent = payment()
+    host.visit(intent["client_secret"], redirect="if_required")
+    host.fill("4000002500003155")
+    host.pay.click()
+    expect(host.bank.get_by_role("button", name="Complete authentication")).to_be_focused()
+    if way == "Escape":
+        host.page.keyboard.press("Escape")
+    else:
+        host.bank.get_by_role("button", name=way).click()
+    expect(host.status).to_have_text(UNABLE)
+    error = host.result()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["code"] == "payment_intent_authentication_failure"
+    assert error["payment_intent"]["status"] == status_of(intent) == "requires_payment_method"
+    expect(host.pay).to_be_focused()
+
+
+def test_after_a_challenge_the_bank_may_still_decline(host: Host, payment: Any) -> None:
+    host.visit(payment()["client_secret"], redirect="if_required")
+    host.fill("4000008260003178")
+    host.pay.click()
+    host.bank.get_by_role("button", name="Complete authentication").click()
+    expect(host.status).to_have_text("Your card has insufficient funds.")
+    assert host.result()["error"]["decline_code"] == "insufficient_funds"
+
+
+@pytest.mark.parametrize("number", ["4242424242424242", "4000002500003155"])
+def test_a_card_is_saved_for_later(host: Host, api: Any, status_of: Any, number: str) -> None:
+    customer = api("POST", "/v1/customers")
+    intent = api("POST", "/v1/setup_intents", customer=customer["id"])
+    host.visit(intent["client_secret"])
+    expect(host.card.get_by_text("Your card is kept")).to_be_visible()
+    host.fill(number)
+    host.pay.click()
+    if number.endswith("3155"):
+        host.bank.get_by_role("button", name="Complete authentication").click()
+    back = host.returned()
+    assert (back["setup_intent"], back["redirect_status"]) == (intent["id"], "succeeded")
+    assert status_of(intent) == "succeeded"
+    assert len(api("GET", f"/v1/customers/{customer['id']}/payment_methods")["data"]) == 1
+
+
+def test_a_failed_setup_says_so(host: Host, api: Any) -> None:
+    intent = api("POST", "/v1/setup_intents")
+    host.visit(intent["client_secret"], redirect="if_required")
+    host.fill("4000002500003155")
+    host.pay.click()
+    host.bank.get_by_role("button", name="Fail authentication").click()
+    expect(host.status).to_have_text(UNABLE)
+    assert host.result()["error"]["code"] == "setup_intent_authentication_failure"
+
+
+def test_the_deferred_flow_submits_before_it_confirms(host: Host, payment: Any) -> None:
+    host.visit(payment(1000)["client_secret"], redirect="if_required", deferred="1")
+    host.pay.click()
+    expect(host.status).to_have_text("Your card number is incomplete.")
+    host.fill("4242424242424242")
+    host.pay.click()
+    expect(host.status).to_have_text("Status: succeeded")
+
+
+@pytest.mark.parametrize(
+    ("entry", "code", "message", "label"),
+    [
+        ({"number": ""}, "incomplete_number", "Your card number is incomplete.", "Card number"),
+        ({"number": "4242 4242"}, "incomplete_number", "Your card number is incomplete.", "Card number"),
+        ({"number": "4242424242424241"}, "invalid_number", "Your card number is not valid.", "Card number"),
+        ({"expiry": "13 / 34"}, "invalid_expiry_month", "The expiration month is not valid.", "Expiration date"),
+        ({"expiry": "12 / 20"}, "invalid_expiry_year_past", "The expiration year is in the past.", "Expiration date"),
+        ({"expiry": "1"}, "incomplete_expiry", "Your expiration date is incomplete.", "Expiration date"),
+        ({"cvc": "99"}, "incomplete_cvc", "Your security code is incomplete.", "Security code"),
+        ({"postal": "S"}, "incomplete_zip", "Your postal code is incomplete.", "Postal code"),
+    ],
+)
+def test_a_slip_is_shown_at_its_field(
+    host: Host, payment: Any, entry: dict[str, str], code: str, message: str, label: str
+) -> None:
+    host.visit(payment()["client_secret"])
+    number = entry.pop("number", "4242424242424242")
+    host.fill(number, **entry)  # type: ignore[arg-type]
+    host.pay.click()
+    expect(host.status).to_have_text(message)
+    assert host.result()["error"] == {"type": "validation_error", "code": code, "message": message}
+    slip = host.card.get_by_label(label)
+    expect(slip).to_be_focused()
+    expect(slip).to_have_attribute("aria-invalid", "true")
+    expect(slip).to_have_accessible_description(message)
+
+
+def test_everything_works_by_keyboard_alone(host: Host, payment: Any) -> None:
+    host.visit(payment()["client_secret"], redirect="if_required")
+    host.event("ready")
+    keys = host.page.keyboard
+    keys.press("Tab")
+    expect(host.card.get_by_label("Card number")).to_be_focused()
+    keys.type("4000002500003155")
+    keys.press("Tab")
+    keys.type("334")  # "3" is no first digit of a month, so it becomes 03 / 34
+    keys.press("Tab")
+    keys.type("123")
+    keys.press("Tab")
+    expect(host.card.get_by_label("Country")).to_be_focused()
+    keys.press("Tab")
+    keys.type("SW1A 1AA")
+    expect(host.card.get_by_label("Expiration date")).to_have_value("03 / 34")
+    keys.press("Enter")
+    complete = host.bank.get_by_role("button", name="Complete authentication")
+    expect(complete).to_be_focused()
+    for _ in range(3):
+        keys.press("Tab")
+    expect(complete).to_be_focused()
+    keys.press("Shift+Tab")
+    expect(host.bank.get_by_role("button", name="Close")).to_be_focused()
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(host.status).to_have_text("Status: succeeded")
+
+
+def test_typing_and_correcting_keeps_the_groups(host: Host, payment: Any) -> None:
+    host.visit(payment()["client_secret"])
+    number = host.card.get_by_label("Card number")
+    number.press_sequentially("378282246310005")
+    expect(number).to_have_value("3782 822463 10005")
+    expect(host.card.get_by_text("American Express")).to_be_visible()
+    for _ in range(15):
+        number.press("Backspace")
+    number.press_sequentially("424242424242424299")
+    expect(number).to_have_value("4242 4242 4242 4242")
+    expiry = host.card.get_by_label("Expiration date")
+    expiry.press_sequentially("1230")
+    for _ in range(3):
+        expiry.press("Backspace")
+    expect(expiry).to_have_value("1")
+    expiry.press_sequentially("2030")  # the 1 is still there: 12 / 03, and the rest does not fit
+    expect(expiry).to_have_value("12 / 03")
+    for text in ["12/30", "1230", "12/2030", "12 / 30"]:
+        expiry.fill(text)
+        expect(expiry).to_have_value("12 / 30")
+
+
+def test_postal_code_is_asked_where_it_is_needed(host: Host, payment: Any, emulator: Emulator) -> None:
+    host.visit(payment()["client_secret"], redirect="if_required")
+    country = host.card.get_by_label("Country")
+    expect(country).to_have_value("GB")
+    assert host.card.locator("#country option").first.get_attribute("value") == "GB"
+    country.select_option("IE")
+    expect(host.card.get_by_label("Postal code")).to_be_hidden()
+    host.fill("4242424242424242", postal=None)
+    host.pay.click()
+    expect(host.status).to_have_text("Status: succeeded")
+
+
+def test_events_tell_the_host_what_happens(host: Host, payment: Any) -> None:
+    host.visit(payment()["client_secret"])
+    assert host.event("ready")["elementType"] == "payment"
+    assert host.event("loaderstart")
+    host.fill("4242424242424242")
+    change = host.event("change")
+    assert change == {
+        "name": "change",
+        "elementType": "payment",
+        "empty": False,
+        "complete": True,
+        "collapsed": False,
+        "value": {"type": "card"},
+    }
+    assert host.event("focus")
+    host.page.keyboard.press("Escape")
+    assert host.event("escape")
+    host.pay.focus()
+    assert host.event("blur")
+    host.page.evaluate("element.clear()")
+    host.page.wait_for_function("() => window.events.at(-1).empty === true")
+    host.page.evaluate("element.collapse()")
+    host.page.wait_for_function("() => window.events.at(-1).collapsed === true")
+    host.card.get_by_role("button", name="Card").click()
+    host.page.evaluate("element.focus()")
+    expect(host.card.get_by_label("Card number")).to_be_focused()
+    host.page.evaluate("element.unmount()")
+    expect(host.page.locator(FRAME)).to_have_count(0)
+    host.page.evaluate("element.mount(document.getElementById('element'))")
+    expect(host.card.get_by_label("Card number")).to_be_visible()
+    assert host.page.evaluate("elements.getElement('payment') === element")
+    host.page.evaluate("element.destroy()")
+    assert host.page.evaluate("elements.getElement('payment')") is None
+
+
+def test_elements_refuse_an_intent_that_is_settled(host: Host, payment: Any, api: Any) -> None:
+    intent = payment()
+    api("POST", f"/v1/payment_intents/{intent['id']}/cancel")
+    host.visit(intent["client_secret"])
+    error = host.event("loaderror")["error"]
+    assert error["code"] == "payment_intent_unexpected_state"
+    assert error["payment_intent"]["status"] == "canceled"
+
+
+def test_a_second_tab_learns_that_it_is_paid(host: Host, payment: Any, api: Any) -> None:
+    intent = payment()
+    host.visit(intent["client_secret"], redirect="if_required")
+    host.fill("4242424242424242")
+    api(
+        "POST",
+        f"/v1/payment_intents/{intent['id']}/confirm",
+        payment_method="pm_card_visa",
+        return_url="https://shop.example/back",
+    )
+    host.pay.click()
+    assert host.result()["error"]["payment_intent"]["status"] == "succeeded"
+
+
+def test_without_a_connection_the_answer_is_a_connection_error(host: Host, payment: Any) -> None:
+    host.visit(payment()["client_secret"], redirect="if_required")
+    host.fill("4242424242424242")
+    host.page.context.set_offline(True)
+    host.pay.click()
+    assert host.result()["error"]["type"] == "api_connection_error"
+    host.page.context.set_offline(False)
+    host.pay.click()
+    expect(host.status).to_have_text("Status: succeeded")
+
+
+def test_intents_can_be_read_and_confirmed_without_an_element(host: Host, payment: Any, api: Any) -> None:
+    paid, refused, saved = payment(), payment(), api("POST", "/v1/setup_intents")
+    host.visit()
+    page = host.page
+    page.evaluate("window.stripe = Stripe('pk_test_emulator')")
+    read = page.evaluate("secret => stripe.retrievePaymentIntent(secret)", paid["client_secret"])
+    assert read["paymentIntent"]["amount"] == 1250
+    wrong = page.evaluate(
+        "secret => stripe.retrievePaymentIntent(secret)", paid["client_secret"][:-1] + "!".replace("!", "A")
+    )
+    assert "error" in wrong or wrong["paymentIntent"]["id"] == paid["id"]
+    read = page.evaluate("secret => stripe.retrieveSetupIntent(secret)", saved["client_secret"])
+    assert read["setupIntent"]["status"] == "requires_payment_method"
+    confirm = """([clientSecret, payment_method]) => stripe.confirmPayment(
+        {clientSecret, redirect: "if_required", confirmParams: {payment_method, return_url: location.href}})"""
+    assert page.evaluate(confirm, [paid["client_secret"], "pm_card_visa"])["paymentIntent"]["status"] == "succeeded"
+    assert (
+        page.evaluate(confirm, [refused["client_secret"], "pm_card_chargeDeclined"])["error"]["code"] == "card_declined"
+    )
+    page.evaluate(
+        "secret => { window.done = stripe.confirmCardSetup(secret, {payment_method: 'pm_card_visa'}) }",
+        saved["client_secret"],
+    )
+    assert page.evaluate("window.done.then(r => r.setupIntent?.status ?? r.error.code)")
+
+
+def test_a_server_side_confirmation_is_finished_by_handle_next_action(host: Host, payment: Any, api: Any) -> None:
+    intent = payment()
+    api(
+        "POST", f"/v1/payment_intents/{intent['id']}/confirm",
+        payment_method="pm_card_authenticationRequired", use_stripe_sdk="true", return_url="https://shop.example/back",
+    )  # fmt: skip
+    host.visit()
+    host.page.evaluate(
+        "s => { window.stripe = Stripe('pk_test_emulator');"
+        " stripe.handleNextAction({clientSecret: s}).then(r => window.results.push(r)) }",
+        intent["client_secret"],
+    )
+    host.bank.get_by_role("button", name="Complete authentication").click()
+    assert host.result()["paymentIntent"]["status"] == "succeeded"
+    again = host.page.evaluate("s => stripe.handleNextAction({clientSecret: s})", intent["client_secret"])
+    assert again["error"]["code"] == "payment_intent_unexpected_state"
+
+
+MISTAKES = {
+    "Stripe('pk_live_x')": "refuses live keys",
+    "Stripe('sk_test_x')": "secret key",
+    "Stripe('')": "publishable key",
+    "Stripe()": "publishable key",
+    "S().elements({clientSecret: 'pi_1'})": "client secret",
+    "S().elements({})": "clientSecret",
+    "S().elements({clientSecret: CS, mode: 'payment'})": "not both",
+    "S().elements({mode: 'payment', amount: 0, currency: 'gbp'})": "amount",
+    "S().elements({mode: 'payment', amount: 5, currency: 'GBP'})": "currency",
+    "S().elements({clientSecret: CS, paymentMethodTypes: ['card']})": "allowedPaymentMethodTypes",
+    "S().elements({clientSecret: CS}).create('paymentRequestButton')": "removed in endive",
+    "S().elements({clientSecret: CS}).create('payment').mount('#nowhere')": "nothing on the page",
+    "(e => { e.create('payment'); e.create('payment') })(S().elements({clientSecret: CS}))": "only one",
+    "S().elements({clientSecret: CS}).create('payment').on('wat', () => 1)": "no event",
+    "S().confirmPayment({clientSecret: CS})": "return_url",
+    "S().confirmPayment({confirmParams: {return_url: 'https://x.example'}})": "give elements",
+    "S().confirmSetup({clientSecret: CS, redirect: 'if_required'})": "seti_",
+    "S().confirmPayment({elements: S().elements({clientSecret: CS}), redirect: 'if_required'})": "not mounted",
+    "S().retrievePaymentIntent('seti_1_secret_2')": "client secret",
+    "S().createConfirmationToken({})": "tokens",
+}
+
+
+def test_integration_mistakes_throw(host: Host) -> None:
+    host.visit()
+    for mistake, words in MISTAKES.items():
+        message = host.page.evaluate(
+            """async (code) => {
+                const S = () => Stripe("pk_test_emulator"), CS = "pi_1_secret_2";
+                try { await eval(code) } catch (error) { return `${error.name}: ${error.message}` }
+                return "nothing was thrown"
+            }""".replace("eval(code)", mistake),
+        )
+        assert words in message, mistake
+        assert message.startswith("Error: " if "live" in mistake else "IntegrationError: "), message
+
+
+def test_a_bad_return_url_is_never_followed(host: Host, payment: Any) -> None:
+    host.visit()
+    for url in ["javascript:alert(1)", "/thanks", "wat"]:
+        answer = host.page.evaluate(
+            """([clientSecret, return_url]) => Stripe("pk_test_emulator").confirmPayment(
+                {clientSecret, confirmParams: {payment_method: "pm_card_visa", return_url}})""",
+            [payment()["client_secret"], url],
+        )
+        assert answer["error"]["code"] == "url_invalid"
+
+
+def test_a_stranger_cannot_speak_to_the_frame(host: Host, payment: Any, served: str) -> None:
+    host.visit(payment()["client_secret"])
+    host.fill("4242424242424242")
+    # The page that embeds the frame is checked by origin: from a frame told to trust another one, nothing comes.
+    host.page.evaluate(
+        """(base) => new Promise((resolve) => {
+            window.heard = [];
+            window.spy = document.createElement("iframe");
+            window.addEventListener("message", ({source, data}) => source === spy.contentWindow && heard.push(data));
+            spy.src = base + "/stripe-js/payment-element.html#" + encodeURIComponent("https://shop.example");
+            spy.onload = () => {
+                spy.contentWindow.postMessage({type: "init", client: {key: "pk_test_emulator"}}, "*");
+                setTimeout(resolve, 500);
+            };
+            document.body.append(spy);
+        })""",
+        served,
+    )
+    assert host.page.evaluate("window.heard") == []
+    host.problems[:] = [text for text in host.problems if "postMessage" not in text]
+
+
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.mark.parametrize("theme", ["stripe", "night"])
+def test_it_fits_a_phone_and_axe_finds_nothing(host: Host, payment: Any, theme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    host.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    host.visit(payment()["client_secret"], redirect="if_required", theme=theme)
+    host.event("ready")
+    host.pay.click()
+    expect(host.status).to_have_text("Your card number is incomplete.")
+    frame = host.page.frames[1]
+    assert frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    host.page.wait_for_timeout(200)
+    assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight + 1"), (
+        "the frame is as tall as its content"
+    )
+    axe = Axe()
+    if theme == "night":
+        frame.evaluate("document.body.style.background = '#1a1f27'")  # the host's page would be dark
+    assert violations(axe, frame) == []
+    host.page.screenshot(path=f"/tmp/stripe-js-{theme}.png")
+    host.fill("4000002500003155")
+    host.pay.click()
+    expect(host.bank.get_by_role("button", name="Complete authentication")).to_be_focused()
+    host.page.wait_for_timeout(100)
+    host.page.screenshot(path=f"/tmp/stripe-js-bank-{theme}.png")
+    bank = host.page.frames[-1]
+    assert bank.evaluate("document.documentElement.scrollHeight <= innerHeight + 1")
+    assert violations(axe, bank) == []
+    assert axe.run(host.page).violations_count == 0
+    host.problems[:] = [
+        text for text in host.problems if "postMessage" not in text
+    ]  # axe looking for itself in our frames
+
+
+def violations(axe: Any, frame: Any) -> list[tuple[str, str]]:
+    frame.evaluate(axe.axe_script)
+    found = frame.evaluate("axe.run()")["violations"]
+    return [(one["id"], one["nodes"][0]["html"]) for one in found]
+
+
+def test_a_page_may_load_it_from_every_path_that_pages_use(browser: Browser, served: str) -> None:
+    page = browser.new_page()
+    for path in ["/stripe.js", "/endive/stripe.js", "/v3/"]:
+        page.goto(served + "/stripe-js/frame.css")
+        page.add_script_tag(url=served + path)
+        assert page.evaluate("Stripe.version") == "endive"
+    page.close()
