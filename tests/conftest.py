@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ settings.load_profile("suite")
 
 
 @pytest.fixture
-def emulator(settings: Any, request: pytest.FixtureRequest) -> Iterator[Emulator]:
+def emulator(settings: Any, request: pytest.FixtureRequest) -> Emulator:
     """A Stripe of its own for one test, in process, under the real SDK."""
     made = Emulator(seed=1, clock=Clock())
     if folder := os.environ.get("CHECKOUT_REQUEST_LOG"):
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
         made.request_log_path = Path(folder) / f"{worker}.jsonl"
     settings.CHECKOUT_STRIPE_HTTP_CLIENT = made.transport
-    yield made
+    return made
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import datetime
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, example, given
@@ -26,7 +27,7 @@ def test_a_split_adds_up_and_the_odd_units_are_last(steps: int, parts: int, step
 
 @pytest.mark.parametrize(("total", "parts", "step"), [(100, 0, 1), (-1, 1, 1), (105, 2, 10)])
 def test_what_cannot_be_split_is_refused(total: int, parts: int, step: int) -> None:
-    with pytest.raises(ValueError, match="split|steps"):
+    with pytest.raises(ValueError, match=r"split|steps"):
         schedule.split_minor(total, parts, step)
 
 
@@ -41,7 +42,7 @@ def test_dates_rise_strictly_from_the_deposit_on_firsts_of_months(
     assert all(day.day == 1 for day in due)
     assert deposit_due < due[0]
     months = [day.year * 12 + day.month for day in due]
-    assert {later - earlier for earlier, later in zip(months, months[1:], strict=False)} <= {interval}
+    assert {later - earlier for earlier, later in pairwise(months)} <= {interval}
     first = deposit_due.year * 12 + deposit_due.month + interval + (deposit_due.day > 15)
     assert months[0] == first
 
@@ -88,7 +89,7 @@ def test_a_plan_adds_up_in_every_currency_or_says_what_would_work(
     assert [line.deposit for line in lines] == [True] + [False] * terms["count"]
     assert all(money.check_chargeable(line.amount, currency) for line in lines)
     assert lines[0].due == due
-    assert all(earlier.due < later.due for earlier, later in zip(lines, lines[1:], strict=False))
+    assert all(earlier.due < later.due for earlier, later in pairwise(lines))
 
 
 @given(st.sampled_from(["GBP", "JPY", "KWD", "HUF", "ISK"]), terms)

@@ -252,6 +252,16 @@ class StateChange(models.Model):
         return f"{self.from_state or 'new'} → {self.to_state}: {self.reason}"
 
 
+class AgreementQuerySet(models.QuerySet["Agreement"]):
+    """Reads only: what a payer agreed to is evidence."""
+
+    def update(self, **kwargs: Any) -> int:
+        raise ValidationError("An agreement is never changed. Ask the payer to agree to a new one.")
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise ValidationError("An agreement is never deleted.")
+
+
 class Agreement(models.Model):
     """What the payer agreed to before a card was saved. Written once and never changed.
 
@@ -270,8 +280,16 @@ class Agreement(models.Model):
     ip_address = models.GenericIPAddressField(null=True, blank=True)
     user_agent = models.CharField(max_length=500, blank=True)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        # The row stays as it was written even when the user is deleted later.
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
     )
+
+    objects = AgreementQuerySet.as_manager()
 
     class Meta:
         ordering = ["pk"]
@@ -284,3 +302,6 @@ class Agreement(models.Model):
         if self.pk is not None:
             raise ValidationError("An agreement is never changed. Ask the payer to agree to a new one.")
         super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise ValidationError("An agreement is never deleted.")

@@ -27,7 +27,7 @@ from checkout.errors import (
 )
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
 from checkout.models import Agreement, Checkout, CheckoutAction, PaymentPlan
-from checkout.services import cards, fulfillment, moves
+from checkout.services import cards, fulfillment, moves, plans
 
 logger = logging.getLogger("checkout.checkouts")
 
@@ -319,6 +319,8 @@ def _begin_setup(
     agreement: AgreementTerms | None,
 ) -> Checkout:
     """A new SetupIntent per visit: Stripe advises against keeping unconfirmed ones."""
+    if payment_plan is not None:
+        plans.check_can_agree(content_object, payment_plan)
     for stale in Checkout.objects.for_content_object(content_object).open().filter(action_id=slug):
         closed = close(stale, reason="Started again", user=user, superseded=True)
         if closed.succeeded and slug == actions.PAYMENT_PLAN:

@@ -15,6 +15,7 @@ from checkout import clock, states
 from checkout.conf import conf, is_live_key
 from checkout.errors import AttemptInProgress, CheckoutError, GatewayError, NoSavedCard, PlanError
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.schedule import Line
 from checkout.services import checkouts, instalments
 
 logger = logging.getLogger("checkout.plans")
@@ -55,6 +56,34 @@ def create_object_payment_plan(
     except IntegrityError as error:
         raise PlanError("There is a payment plan for this already. Stop it before you agree another.") from error
     return plan
+
+
+def check_can_agree(content_object: Any, payment_plan: PaymentPlan) -> list[Line]:
+    """Every line, if this plan may be agreed for this row today. Raises PlanError, with what would work, if not."""
+    if payment_plan.deleted:
+        raise PlanError(f"“{payment_plan}” is no longer offered. Choose another payment plan.")
+    plans = ObjectPaymentPlan.objects.filter(
+        content_type=ContentType.objects.get_for_model(content_object), object_id=str(content_object.pk), deleted=False
+    )
+    if plans.exists():
+        raise PlanError("There is a payment plan for this already. Stop it before you agree another.")
+    return payment_plan.lines(clock.today(), content_object.checkout_total, checkouts.currency_of(content_object))
+
+
+def agreement_terms(
+    payment_plan: PaymentPlan, content_object: Any, *, text: str, ip_address: str | None = None, user_agent: str = ""
+) -> checkouts.AgreementTerms:
+    """What a payer who agrees to this plan now agrees to: the wording, and every date and amount."""
+    lines = check_can_agree(content_object, payment_plan)
+    return checkouts.AgreementTerms(
+        text=text,
+        version=conf.CHECKOUT_AGREEMENT_VERSION,
+        total=content_object.checkout_total,
+        currency=checkouts.currency_of(content_object),
+        lines=[{"count": line.count, "due": line.due.isoformat(), "amount": str(line.amount)} for line in lines],
+        ip_address=ip_address,
+        user_agent=user_agent,
+    )
 
 
 def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:

@@ -80,8 +80,8 @@ def process_payments(
 ) -> PaymentRun:
     """Charge what is due, off session. The run's items tell what became of each instalment.
 
-    Attempts whose answer an earlier run never saw are reconciled first. `max_total` (Decimal, whole units) stops before it is
-    passed, and needs a single currency. A bad row is counted, logged and skipped. Safe to run at the
+    Attempts whose answer an earlier run never saw are reconciled first. `max_total` (Decimal, whole units) stops before
+    it is passed, and needs a single currency. A bad row is counted, logged and skipped. Safe to run at the
     same time as another run, and again after it was killed: what was claimed is found by `reconcile`.
 
     Raises MoneyError when `max_total` is given and more than one currency is due.
