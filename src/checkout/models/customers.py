@@ -44,7 +44,13 @@ class Customer(models.Model):
     card_exp_year = models.PositiveSmallIntegerField(null=True, blank=True)
     card_fingerprint = models.CharField(max_length=64, blank=True)
     expiry_date = models.DateField(null=True, blank=True, help_text=_("Last day on which the card is good."))
+    card_read_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the sweep over expiry dates last read the card at Stripe.")
+    )
     refresh = models.BooleanField(default=False, help_text=_("The payer should give us a new card."))
+    language = models.CharField(
+        max_length=12, blank=True, help_text=_("In which the payer used our pages; mails are written in it.")
+    )
     creation_key = models.UUIDField(
         default=uuid.uuid4, editable=False, help_text=_("Idempotency key for making the customer at Stripe.")
     )
@@ -60,7 +66,10 @@ class Customer(models.Model):
             models.UniqueConstraint(Lower("email"), name="checkout_customer_one_per_email"),
             fields.unique_unless_blank("customer_id", name="checkout_customer_id_unique"),
         ]
-        indexes = [models.Index(fields=["expiry_date"], name="checkout_customer_expiry")]
+        indexes = [
+            models.Index(fields=["expiry_date", "id"], name="checkout_customer_expiry"),
+            models.Index(fields=["id"], condition=models.Q(refresh=True), name="checkout_customer_refresh"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} <{self.email}>" if self.name else self.email
