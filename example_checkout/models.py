@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
+from post_office import mail
+
+from checkout.money import format_money
 
 if TYPE_CHECKING:
     from checkout.models import Checkout
@@ -33,8 +36,11 @@ class Contact(models.Model):
 class Product(models.Model):
     """A course or a membership."""
 
+    PICTURES = frozenset({"beekeeping", "bookkeeping", "garden-design", "library", "pottery", "first-aid"})
+
     name = models.CharField(max_length=100)
     slug = models.SlugField(unique=True)
+    when = models.CharField(max_length=100, blank=True, help_text="For example: Tuesdays, 7 pm, ten weeks.")
     description = models.TextField(blank=True)
     price = models.DecimalField(max_digits=8, decimal_places=2)
     on_plan = models.BooleanField(default=False, help_text="May be paid in instalments or by invoice.")
@@ -47,6 +53,16 @@ class Product(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("example.product", args=[self.slug])
+
+    @property
+    def price_text(self) -> str:
+        return format_money(self.price, "GBP")
+
+    @property
+    def picture(self) -> str:
+        """The static file that shows it; a course that staff add has the college's own picture."""
+        known = self.slug if self.slug in self.PICTURES else "college"
+        return f"example/img/{known}.svg"
 
 
 class SalesLedger(models.Model):
@@ -74,6 +90,10 @@ class SalesLedger(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("example.sales.ledger", args=[self.pk])
+
+    @property
+    def total_text(self) -> str:
+        return format_money(self.checkout_total, "GBP")
 
     # -- the content-object contract of checkout ----------------------------------------------------
 
@@ -118,6 +138,26 @@ class SalesLedger(models.Model):
             self.status = self.Status.PAID
         self.overdue = None
         self.save(update_fields=["status", "overdue"])
+        self._queue_receipt(checkout)
+
+    def _queue_receipt(self, checkout: Checkout) -> None:
+        """A row in the transaction that settles: no mail about something that was rolled back, and none is lost."""
+        if self.status != self.Status.PAID or checkout.total is None:
+            return
+        amount = format_money(checkout.total, checkout.currency)
+        lines = [
+            f"Dear {self.contact.name},",
+            f"thank you. We have received {amount} for:",
+            "\n".join(self.checkout_description),
+            "Your place is booked, and there is nothing more to do.",
+            "Green Lane College",
+        ]
+        mail.send(
+            self.contact.email,
+            settings.DEFAULT_FROM_EMAIL,
+            subject=f"Paid: {amount} for {self.product.name}",
+            message="\n\n".join(lines),
+        )
 
     def checkout_fail(self, due: datetime.date | None = None) -> None:
         if due is not None:

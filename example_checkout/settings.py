@@ -48,6 +48,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "example_checkout.context.shop",
             ],
         },
     },
@@ -97,5 +98,7 @@ if USES_EMULATOR:
     STRIPE_SECRET_KEY, STRIPE_PUBLISH_KEY = "sk_test_emulator", "pk_test_emulator"
     CHECKOUT_STRIPE_API_BASE = EMULATOR_URL
     CHECKOUT_STRIPE_JS_URL = f"{EMULATOR_URL}/stripe.js"
+CHECKOUT_WEBHOOK_SECRET = os.environ.get("CHECKOUT_WEBHOOK_SECRET", "whsec_demo")
+CHECKOUT_BASE_TEMPLATE = "example/base.html"
 CHECKOUT_BASE_URL = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
 CHECKOUT_CONTACT_TEXT = "Green Lane College office, telephone 01632 960 123"
