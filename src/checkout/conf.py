@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "STRIPE_CAPTION": "",
     "CHECKOUT_ACTIVE_LOGIN_MONTHS": 6,
     "CHECKOUT_AGREEMENT_VERSION": "1",
+    "CHECKOUT_BACKGROUND": "inline",
     "CHECKOUT_BASE_TEMPLATE": "checkout/base.html",
     "CHECKOUT_BASE_URL": "",
     "CHECKOUT_CAN_LOGIN_AND_PAY": "checkout.services.on_session.user_has_active_account",
@@ -27,12 +28,14 @@ DEFAULTS: dict[str, Any] = {
     "CHECKOUT_NOTIFY_EMAILS": (),
     "CHECKOUT_ON_SESSION_REMINDER_DAYS": 3,
     "CHECKOUT_RATE_LIMIT": 100,
+    "CHECKOUT_RATE_LIMIT_REDIS": "",
     "CHECKOUT_STALE_MINUTES": 60,
     "CHECKOUT_STRIPE_API_BASE": "",
     "CHECKOUT_STRIPE_HTTP_CLIENT": "",
     "CHECKOUT_STRIPE_JS_URL": "https://js.stripe.com/endive/stripe.js",
     "CHECKOUT_STRIPE_MAX_RETRIES": 2,
     "CHECKOUT_STRIPE_TIMEOUT": (5, 20),
+    "CHECKOUT_WEBHOOK_SECRET": "",
     "CHECKOUT_WORKERS": 8,
 }
 
@@ -69,6 +72,13 @@ class Conf:
 
 
 conf = Conf()
+
+
+def webhook_secrets() -> list[str]:
+    """CHECKOUT_WEBHOOK_SECRET as a list: while Stripe rolls a secret, the old and the new one both sign."""
+    value = conf.CHECKOUT_WEBHOOK_SECRET
+    secrets = [value] if isinstance(value, str) else list(value or ())
+    return [secret.strip() for secret in secrets if secret and secret.strip()]
 
 
 def is_live_key(key: str | None) -> bool:

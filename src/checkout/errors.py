@@ -81,5 +81,9 @@ class TooManyRequests(NothingHappened):
     """Stripe was too busy or we were too fast. Send the same again, slower."""
 
 
+class EventRefused(CheckoutError):
+    """What came to the webhook address is not an event that Stripe sent us just now. Nothing is stored."""
+
+
 class InsideTransaction(GatewayError):
     """Stripe was about to be called inside a database transaction; a programming error."""
