@@ -174,6 +174,8 @@ def _request_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
         metadata=metadata(checkout),
         idempotency_key=str(checkout.uuid),
         customer_id=checkout.customer.customer_id if checkout.customer else "",
+        # Only a payer of a plan has a customer here: a new card they pay with is kept for what follows.
+        save_card=checkout.customer is not None,
     )
 
 
@@ -198,12 +200,20 @@ def page(checkout: Checkout) -> Page:
     Elements refuses to start on an intent that has succeeded, is processing or was canceled
     (https://docs.stripe.com/changelog/clover), so those lead to the result. One call to Stripe, which changes nothing.
     """
-    if not checkout.is_open:
+    off_session = checkout.state_id == states.REQUEST and not checkout.on_session
+    if not checkout.is_open or off_session:
+        # A charge that is being asked for while the payer looks on must not get a second request from this page.
         return Page(checkout, "", finished=True)
     intent = read_intent(ask(checkout))
     finished = intent.succeeded or intent.processing or intent.canceled
-    saved = "" if checkout.saves_card else checkout.payment_method_id
-    return Page(checkout, "" if finished else intent.client_secret, finished, saved)
+    return Page(checkout, "" if finished else intent.client_secret, finished, _saved_card(checkout))
+
+
+def _saved_card(checkout: Checkout) -> str:
+    """The card to offer first: the one saved now, for the one first asked may have been replaced and detached."""
+    if checkout.saves_card or not checkout.payment_method_id or checkout.customer is None:
+        return ""
+    return checkout.customer.payment_method_id if checkout.customer.has_card else ""
 
 
 def read_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
@@ -371,9 +381,16 @@ def insert(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout
         content_type=ContentType.objects.get_for_model(content_object),
         object_id=str(content_object.pk),
         description="\n".join(str(line) for line in content_object.checkout_description)[:1000],
+        payer=_payer(content_object),
         currency=currency_of(content_object),
         user=user if getattr(user, "pk", None) else None,
         **fields,
     )
     moves.record(checkout, from_state="", to=checkout.state_id, user=user, reason=f"{slug} begun")
     return checkout
+
+
+def _payer(content_object: Any) -> str:
+    """Who pays, as staff read it in their lists; kept on the row, because the host's row may change or go."""
+    name, email = str(content_object.checkout_name), str(content_object.checkout_email)
+    return f"{name} <{email}>"[:400] if name and email else (name or email)[:400]
