@@ -1,5 +1,6 @@
 """Outside: the only room that imports stripe. Frozen values come out, never an SDK object."""
 
+from checkout.gateway.refunds import ChargeEvidence, DisputeAnswer, FraudWarning, RefundAnswer
 from checkout.gateway.stripe import API_VERSION, Gateway, assert_no_transaction, gateway
 from checkout.gateway.values import WANTS_PAYER, Card, Decline, PaymentIntent, PaymentMethod, SetupIntent
 
@@ -7,10 +8,14 @@ __all__ = [
     "API_VERSION",
     "WANTS_PAYER",
     "Card",
+    "ChargeEvidence",
     "Decline",
+    "DisputeAnswer",
+    "FraudWarning",
     "Gateway",
     "PaymentIntent",
     "PaymentMethod",
+    "RefundAnswer",
     "SetupIntent",
     "assert_no_transaction",
     "gateway",

@@ -17,6 +17,7 @@ from django.db import connections
 from checkout.conf import conf
 from checkout.errors import GatewayError, GatewayRefused, InsideTransaction, NotFoundAtStripe
 from checkout.gateway import translate
+from checkout.gateway.refunds import RefundVerbs
 from checkout.gateway.values import Decline, PaymentIntent, PaymentMethod, SetupIntent
 
 logger = logging.getLogger("checkout.gateway")
@@ -46,7 +47,7 @@ def assert_no_transaction() -> None:
             )
 
 
-class Gateway:
+class Gateway(RefundVerbs):
     """Stripe, in the words of this app. Amounts are int minor units, currencies ISO codes in capitals.
 
     Every method raises OutcomeUnknown when no answer tells what happened, and a subclass of NothingHappened when Stripe

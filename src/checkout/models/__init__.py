@@ -3,8 +3,10 @@
 from checkout.models.checkouts import Agreement, Checkout, CheckoutAdditional, StateChange
 from checkout.models.customers import Customer, CustomerPayment
 from checkout.models.inbox import Notice, StripeEvent
+from checkout.models.jobs import ScheduledJob
 from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutState
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.models.refunds import Dispute, Refund
 from checkout.models.runs import PaymentRun, PaymentRunItem
 
 __all__ = [
@@ -16,12 +18,15 @@ __all__ = [
     "CheckoutState",
     "Customer",
     "CustomerPayment",
+    "Dispute",
     "Notice",
     "ObjectPaymentPlan",
     "ObjectPaymentPlanInstalment",
     "PaymentPlan",
     "PaymentRun",
     "PaymentRunItem",
+    "Refund",
+    "ScheduledJob",
     "StateChange",
     "StripeEvent",
 ]

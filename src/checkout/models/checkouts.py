@@ -51,6 +51,9 @@ class Checkout(models.Model):
         "checkout.PaymentPlan", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     description = models.TextField(blank=True)
+    payer = models.CharField(
+        max_length=400, blank=True, help_text=_("Name and e-mail address at that time, for lists and searching.")
+    )
     total = fields.amount(null=True, blank=True)
     currency = fields.currency()
     payment_intent_id = models.CharField(max_length=255, blank=True)
@@ -72,6 +75,9 @@ class Checkout(models.Model):
     decline_code = models.CharField(max_length=100, blank=True, help_text=_("The bank's reason, in Stripe's words."))
     failure = models.TextField(blank=True, help_text=_("Why it failed or waits, in a sentence."))
     superseded = models.BooleanField(default=False, help_text=_("A newer attempt took its place."))
+    refunded = fields.amount(
+        default=0, help_text=_("Reserved for refunds that were asked for, and not failed; never more than the total.")
+    )
 
     objects = CheckoutManager()
 
@@ -82,6 +88,9 @@ class Checkout(models.Model):
             ("charge", _("Can charge a saved card")),
             ("settle_by_hand", _("Can mark as paid by other means")),
             ("refund", _("Can refund")),
+            ("cancel_attempt", _("Can cancel an open attempt")),
+            ("send_mail", _("Can send a payer's mail again")),
+            ("view_dashboard", _("Can see the office's figures")),
         ]
         constraints = [
             # Design rule 1: a debt is not taken twice. The slugs are written out because a constraint cannot join.
@@ -98,6 +107,10 @@ class Checkout(models.Model):
                 condition=Q(total__isnull=False) | ~Q(action__in=sorted(actions.TAKES_MONEY)),
                 name="checkout_money_has_total",
             ),
+            models.CheckConstraint(
+                condition=Q(refunded__gte=0) & (Q(refunded=0) | Q(refunded__lte=models.F("total"))),
+                name="checkout_refunded_at_most_total",
+            ),
             # Design rule 2: a card payment is a success only with an intent of Stripe's to show for it.
             models.CheckConstraint(
                 condition=~Q(state=states.SUCCESS, action__in=[actions.CHARGE, actions.PAYMENT], payment_intent_id=""),
@@ -107,6 +120,13 @@ class Checkout(models.Model):
         indexes = [
             models.Index(fields=["content_type", "object_id"], name="checkout_content_object"),
             models.Index(fields=["state", "-id"], name="checkout_by_state"),
+            models.Index(fields=["action", "-id"], name="checkout_by_action"),
+            # The office asks for a month's takings and a month's failures.
+            models.Index(
+                fields=["state", "settled_at"],
+                include=["total", "currency", "action", "error_code", "decline_code"],
+                name="checkout_settled",
+            ),
             models.Index(fields=["lease_until"], condition=Q(state=states.REQUEST), name="checkout_lease"),
             models.Index(
                 fields=["created_at"], condition=Q(state__in=sorted(states.OPEN)), name="checkout_open_by_age"
@@ -230,6 +250,16 @@ class StateChange(models.Model):
         blank=True,
         related_name="state_changes",
     )
+    object_payment_plan = models.ForeignKey(
+        "checkout.ObjectPaymentPlan",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="state_changes",
+    )
+    refund = models.ForeignKey(
+        "checkout.Refund", on_delete=models.PROTECT, null=True, blank=True, related_name="state_changes"
+    )
     from_state = models.CharField(max_length=20, blank=True)
     to_state = models.CharField(max_length=20)
     at = models.DateTimeField(default=clock.now)
@@ -243,7 +273,11 @@ class StateChange(models.Model):
         verbose_name = _("state change")
         constraints = [
             models.CheckConstraint(
-                condition=Q(checkout__isnull=False) | Q(instalment__isnull=False) | Q(customer_payment__isnull=False),
+                condition=Q(checkout__isnull=False)
+                | Q(instalment__isnull=False)
+                | Q(customer_payment__isnull=False)
+                | Q(object_payment_plan__isnull=False)
+                | Q(refund__isnull=False),
                 name="checkout_state_change_has_subject",
             )
         ]

@@ -10,7 +10,16 @@ from checkout import clock
 
 
 class StripeEvent(models.Model):
-    """A webhook event, stored once by its id before it is worked on."""
+    """A webhook event, stored once by its id before it is worked on.
+
+    While it waits it has a `next_attempt_at`; without one, and not handled, it was given up and needs a person.
+    """
+
+    class Outcome(models.TextChoices):
+        WAITING = "", _("waiting")
+        DONE = "done", _("worked on")
+        IGNORED = "ignored", _("of a kind that changes nothing here")
+        NOT_OURS = "not_ours", _("about something that this site did not start")
 
     event_id = models.CharField(max_length=255, unique=True)
     event_type = models.CharField(max_length=100)
@@ -23,6 +32,7 @@ class StripeEvent(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True, default=clock.now)
     handled_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=20, choices=Outcome.choices, default=Outcome.WAITING, blank=True)
     error = models.TextField(blank=True)
 
     class Meta:
@@ -35,6 +45,7 @@ class StripeEvent(models.Model):
                 name="checkout_event_waiting",
             ),
             models.Index(fields=["object_id"], name="checkout_event_object"),
+            models.Index(fields=["-id"], condition=Q(handled_at__isnull=True), name="checkout_event_unhandled"),
         ]
 
     def __str__(self) -> str:

@@ -150,12 +150,13 @@ class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
 class ObjectPaymentPlanInstalmentManager(models.Manager["ObjectPaymentPlanInstalment"]):
     @property
     def due(self) -> models.QuerySet[ObjectPaymentPlanInstalment]:
-        """What a run would take: due today or before, untouched, no deposit, of a live plan."""
+        """What a run would take: due today or before, untouched, no deposit, of a live plan that no bank disputes."""
         return self.filter(
             Q(state=states.PENDING),
             due__lte=clock.today(),
             deposit=False,
             object_payment_plan__deleted=False,
+            object_payment_plan__paused=False,
         ).order_by("due", "pk")
 
     def process_payments(self, **options: Any) -> PaymentRun:

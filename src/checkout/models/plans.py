@@ -136,6 +136,9 @@ class ObjectPaymentPlan(models.Model):
     total = fields.amount()
     currency = fields.currency()
     deleted = models.BooleanField(default=False, help_text=_("Stopped: nothing more is taken."))
+    paused = models.BooleanField(
+        default=False, help_text=_("Nothing is charged off session, because a bank disputes a payment of it.")
+    )
     deleted_at = models.DateTimeField(null=True, blank=True)
     deleted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -159,6 +162,7 @@ class ObjectPaymentPlan(models.Model):
         indexes = [
             models.Index(fields=["content_type", "object_id"], name="checkout_plan_content_object"),
             models.Index(fields=["deleted", "-id"], name="checkout_plan_live"),
+            models.Index(fields=["currency"], name="checkout_plan_currency"),
         ]
 
     def __str__(self) -> str:
@@ -256,6 +260,14 @@ class ObjectPaymentPlanInstalment(models.Model):
     amount = fields.amount()
     due = models.DateField()
     state = fields.state()
+    replaces = models.OneToOneField(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="replaced_by",
+        help_text=_("The line that was paid, refunded, and is owed again by this one. Adds nothing to the total."),
+    )
     checkouts = GenericRelation("checkout.Checkout", related_query_name="instalment")
 
     objects = ObjectPaymentPlanInstalmentManager()
@@ -279,7 +291,13 @@ class ObjectPaymentPlanInstalment(models.Model):
                 condition=Q(state=states.PENDING, deposit=False),
                 name="checkout_instalment_is_due",
             ),
-            models.Index(fields=["state", "due", "id"], name="checkout_instalment_by_state"),
+            models.Index(fields=["state", "due", "id"], include=["amount"], name="checkout_instalment_by_state"),
+            models.Index(fields=["due", "id"], include=["amount"], name="checkout_instalment_by_due"),
+            models.Index(
+                fields=["object_payment_plan", "due"],
+                condition=~Q(state=states.SUCCESS),
+                name="checkout_instalment_unpaid",
+            ),
         ]
 
     def __str__(self) -> str:

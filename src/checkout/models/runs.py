@@ -31,6 +31,7 @@ class PaymentRunItem(models.Model):
     """What became of one instalment in a run."""
 
     class Outcome(models.TextChoices):
+        PLANNED = "planned", _("not reached yet")
         CLAIMED = "claimed", _("claimed, not answered")
         CHARGED = "charged", _("charged")
         DECLINED = "declined", _("declined")

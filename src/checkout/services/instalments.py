@@ -16,6 +16,7 @@ from checkout.conf import conf
 from checkout.errors import (
     AttemptInProgress,
     CannotPay,
+    CheckoutError,
     GatewayError,
     GatewayRefused,
     NoSavedCard,
@@ -82,6 +83,11 @@ def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Any, only_from: C
     # The lock meets the UPDATE of `plans.stop`: either it sees this claim, or this sees the stopped plan.
     if not plans.filter(pk=instalment.object_payment_plan_id, deleted=False).exists():
         raise CannotPay(_("This payment plan was stopped, so nothing more is taken."))
+    if plans.filter(pk=instalment.object_payment_plan_id, paused=True).exists():
+        raise CheckoutError(
+            "A payer's bank disputes a payment of this plan, so nothing is charged to the card. "
+            "See the dispute on the staff pages; the payer can still pay by the link."
+        )
     if not moves.move(instalment, to=states.REQUEST, user=user, only_from=only_from, reason="Claimed"):
         raise AttemptInProgress(_("Somebody else is taking this payment, or it was paid."))
 

@@ -200,7 +200,7 @@ class _Run:
         claimed = []
         with transaction.atomic(durable=True):
             plans = ObjectPaymentPlan.objects.select_for_update().filter(
-                pk__in={row.object_payment_plan_id for row in page}, deleted=False
+                pk__in={row.object_payment_plan_id for row in page}, deleted=False, paused=False
             )
             live = set(plans.order_by("pk").values_list("pk", flat=True))
             for instalment in page:
