@@ -1,0 +1,148 @@
+"""No request can crash the emulator: whatever comes, the answer has Stripe's shape."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stripe_emulator import Emulator, Response
+from stripe_emulator.api import ROUTES
+from stripe_emulator.params import (
+    AnyHash,
+    Boolean,
+    BooleanOr,
+    Choice,
+    Decimal,
+    Email,
+    Hash,
+    Integer,
+    List,
+    Metadata,
+    NotEmulated,
+    Text,
+    TimeRange,
+    Url,
+)
+from stripe_emulator.routing import Route
+
+from .helpers import Bench, bench
+
+TYPES = {"api_error", "card_error", "idempotency_error", "invalid_request_error"}
+KEYS = ("Bearer sk_test_x", "Bearer pk_test_x", "Basic c2tfdGVzdF8xOg==", "Bearer", "Basic !", "")
+
+
+def check_shape(answer: Response) -> None:
+    assert answer.status == 200 or 400 <= answer.status < 500, answer.body
+    body = json.loads(answer.body)
+    assert answer.headers["Request-Id"].startswith("req_")
+    if answer.status != 200:
+        assert body["error"]["type"] in TYPES
+        assert body["error"]["message"]
+    json.dumps(answer.headers).encode()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    method=st.sampled_from(("GET", "POST", "DELETE", "PATCH", "")) | st.text(max_size=5),
+    path=st.text(max_size=40) | st.binary(max_size=40).map(lambda raw: "/v1/customers" + raw.decode("latin-1")),
+    headers=st.dictionaries(
+        st.sampled_from(("Authorization", "Idempotency-Key", "Stripe-Version", "Content-Type")) | st.text(max_size=9),
+        st.sampled_from(KEYS) | st.text(max_size=30),
+        max_size=4,
+    ),
+    body=st.binary(max_size=200),
+)
+def test_any_bytes(method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+    check_shape(Emulator().handle(method, path, headers, body))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    path=st.sampled_from(("/v1/customers", "/v1/payment_intents", "/v1/payment_methods", "/v1/refunds")),
+    body=st.binary(max_size=120)
+    | st.text(alphabet="amount[]=&0123currency=gbp%\x00é", max_size=80).map(lambda text: text.encode()),
+)
+def test_any_body_to_a_known_path(path: str, body: bytes) -> None:
+    check_shape(Emulator().handle("POST", path, {"Authorization": "Bearer sk_test_x"}, body))
+
+
+def _values(kind: Any, ids: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    """Values for a parameter of that kind: mostly good, now and then not."""
+    text = st.text(max_size=12)
+    match kind:
+        case Hash():
+            known = {name: _values(below, ids) for name, below in kind.known.items()}
+            return st.fixed_dictionaries({}, optional=known) | text
+        case List():
+            return st.lists(_values(kind.of, ids), max_size=3)
+        case Choice():
+            return st.sampled_from(sorted(kind.values)) | text
+        case Boolean() | BooleanOr():
+            return st.sampled_from(("true", "false", "one_off", ""))
+        case Integer() | TimeRange():
+            return st.integers(-5, 10_000) | st.integers() | text
+        case Metadata() | AnyHash():
+            return st.dictionaries(st.text(max_size=5), text, max_size=3) | st.just("")
+        case Email() | Url():
+            return st.sampled_from(("a@example.com", "https://example.com/x", "")) | text
+        case Decimal() | NotEmulated():
+            return text
+        case Text():
+            return ids | st.sampled_from(("gbp", "usd", "tok_visa", "4242424242424242", "12", "2031", "")) | text
+    return text
+
+
+def _pairs(name: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        return [pair for key, below in value.items() for pair in _pairs(f"{name}[{key}]" if name else key, below)]
+    if isinstance(value, list):
+        return [pair for place, below in enumerate(value) for pair in _pairs(f"{name}[{place}]", below)]
+    return [(name, str(value))]
+
+
+def _stocked() -> tuple[Bench, list[str]]:
+    """An emulator that holds one of each, in several states, and the ids of it all."""
+    shop = bench()
+    customer, method = shop.saved()
+    shop.charge(customer, method)
+    shop.v1.refunds.create({"payment_intent": shop.charge(customer, method).id, "amount": 100})
+    waiting = shop.v1.payment_intents.create({"amount": 900, "currency": "gbp", "customer": customer})
+    shop.emulator.pay(waiting.client_secret, "4000000000003220", authenticate=None)
+    shop.v1.payment_intents.create({"amount": 900, "currency": "gbp"})
+    shop.set_up("4000002500003155")
+    shop.v1.setup_intents.create()
+    shop.charge(*shop.saved("pm_card_createDispute"))
+    shop.v1.webhook_endpoints.create({"url": "https://example.com/hook", "enabled_events": ["*"]})
+    shop.emulator.clock.advance(seconds=2)
+    ids = [i for table in shop.emulator.world.tables.values() for i in table.rows if not i.startswith("evt_")]
+    return shop, sorted([*ids, "pm_card_visa", "pm_card_chargeDeclined", "pm_card_threeDSecure2Required"])
+
+
+STOCK, IDS = _stocked()
+SNAPSHOT = STOCK.emulator.snapshot()
+SOME_ID = st.sampled_from(IDS)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[str, str, bytes]:
+    route: Route = draw(st.sampled_from(ROUTES))
+    path = "/".join(draw(SOME_ID) if part == "*" else part for part in route.pattern.split("/"))
+    form = draw(st.fixed_dictionaries({}, optional={n: _values(k, SOME_ID) for n, k in route.params.known.items()}))
+    for name in route.params.required:
+        form.setdefault(name, draw(_values(route.params.known[name], SOME_ID)))
+    return route.method, path, urlencode(_pairs("", form), errors="replace").encode()
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(requests(), min_size=1, max_size=6), st.sampled_from(("sk_test_x", "pk_test_x")))
+def test_any_parameters_to_any_endpoint(sent: list[tuple[str, str, bytes]], key: str) -> None:
+    STOCK.emulator.restore(SNAPSHOT)
+    for method, path, form in sent:
+        target = path if method == "POST" else f"{path}?{form.decode()}"
+        body = form if method == "POST" else b""
+        check_shape(STOCK.emulator.handle(method, target, {"Authorization": f"Bearer {key}"}, body))
+        STOCK.emulator.clock.advance(seconds=3)

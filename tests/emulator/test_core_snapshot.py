@@ -1,0 +1,64 @@
+"""Snapshots: everything comes back, and the future is the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stripe_emulator import Clock, Emulator
+
+from .helpers import Bench, bench
+
+
+@pytest.fixture
+def shop() -> Bench:
+    return bench()
+
+
+def test_restoring_brings_back_objects_keys_clock_and_what_was_due(shop: Bench) -> None:
+    customer, method = shop.saved("pm_card_createDispute")
+    paid = shop.charge(customer, method, key="attempt-1")
+    shop.emulator.webhooks.add("http://127.0.0.1:1/", "whsec_x")
+    saved = json.loads(json.dumps(shop.emulator.snapshot()))
+    other = Emulator(clock=Clock(frozen=True))
+    other.restore(saved)
+    there = Bench(other, shop.client.__class__("sk_test_x", http_client=other.transport()))
+    assert other.clock.now() == shop.emulator.clock.now()
+    assert there.charge(customer, method, key="attempt-1").id == paid.id
+    assert other.ledger.taken_minor() == 2000
+    other.clock.advance(seconds=2)
+    assert len(there.v1.disputes.list().data) == 1
+    assert [d.event_type for d in other.webhooks.due()] == [
+        "charge.updated",
+        "charge.dispute.created",
+        "charge.dispute.funds_withdrawn",
+    ]
+
+
+def test_the_future_after_a_restore_is_the_same(shop: Bench) -> None:
+    saved = shop.emulator.snapshot()
+    first = shop.customer()
+    shop.emulator.restore(saved)
+    assert shop.v1.customers.list().data == []
+    assert shop.customer() == first
+    assert shop.emulator.snapshot() != saved
+
+
+def test_a_snapshot_survives_its_own_round_trip(shop: Bench) -> None:
+    customer, method = shop.saved()
+    shop.charge(customer, method)
+    shop.v1.customers.delete(customer)
+    before = shop.emulator.snapshot()
+    shop.emulator.restore(before)
+    assert shop.emulator.snapshot() == before
+
+
+def test_reset_forgets_everything_but_keeps_its_parts(shop: Bench) -> None:
+    webhooks, weather = shop.emulator.webhooks, shop.emulator.weather
+    customer, method = shop.saved()
+    shop.charge(customer, method)
+    shop.emulator.reset()
+    assert shop.emulator.ledger.taken_minor() == 0
+    assert shop.v1.customers.list().data == []
+    assert (shop.emulator.webhooks, shop.emulator.weather) == (webhooks, weather)
