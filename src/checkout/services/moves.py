@@ -32,8 +32,9 @@ def move(
     manager: Any = type(row)._default_manager
     with transaction.atomic():
         from_state: str = row.state_id or ""
-        while states.may_move(from_state, to) and (only_from is None or from_state in only_from):
-            if manager.filter(Q(state=from_state), pk=row.pk).update(state=to, **fields):
+        while True:
+            allowed = states.may_move(from_state, to) and (only_from is None or from_state in only_from)
+            if allowed and manager.filter(Q(state=from_state), pk=row.pk).update(state=to, **fields):
                 row.state_id = to
                 for name, value in fields.items():
                     setattr(row, name, value)

@@ -232,9 +232,10 @@ def testing_set_pending_instalment_due(plan: ObjectPaymentPlan) -> ObjectPayment
     """
     if is_live_key(conf.STRIPE_SECRET_KEY):
         raise CheckoutError("STRIPE_SECRET_KEY is a live key. Due dates that were agreed are not changed for testing.")
-    instalment = plan.instalments.filter(Q(state=states.PENDING), deposit=False).order_by("count").first()
+    pending = plan.instalments.filter(Q(state=states.PENDING), deposit=False, due__gt=clock.today())
+    instalment = pending.order_by("count").first()
     if instalment is None:
-        raise PlanError("This plan has no pending instalment.")
+        raise PlanError("This plan has no pending instalment that is not due yet.")
     # No two lines of a plan are due on the same day: if today is taken, the last free day before it.
     taken = set(plan.instalments.exclude(pk=instalment.pk).values_list("due", flat=True))
     day = clock.today()

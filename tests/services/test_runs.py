@@ -1,0 +1,315 @@
+"""Payment runs: what is due is charged once, counted, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import Model
+
+from checkout import errors, states
+from checkout.models import (
+    Checkout,
+    Customer,
+    Notice,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    PaymentRun,
+    PaymentRunItem,
+    StateChange,
+)
+from checkout.services import runs
+from checkout.services.pace import Pace
+from stripe_emulator import Emulator, faults
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, lines, make_due
+
+pytestmark = pytest.mark.django_db
+Out = pytest.CaptureFixture[str]
+
+
+def taken(emulator: Emulator, plan: ObjectPaymentPlan) -> int:
+    assert plan.customer is not None
+    return emulator.ledger.taken_minor(customer=plan.customer.customer_id)
+
+
+def test_a_run_takes_what_is_due_and_nothing_else(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    make_due(plan)
+    run = ObjectPaymentPlanInstalment.objects.process_payments()
+    assert runs.counts(run) == {"charged": 1}
+    assert run.finished_at is not None
+    assert lines(plan)[1:] == [
+        (2, Decimal("26.66"), states.SUCCESS),
+        (3, Decimal("26.67"), states.PENDING),
+        (4, Decimal("26.67"), states.PENDING),
+    ]
+    assert taken(emulator, plan) == 2000 + 2666
+    assert runs.counts(ObjectPaymentPlanInstalment.objects.process_payments()) == {}
+
+
+def test_the_deposit_and_stopped_plans_are_left_alone(
+    emulator: Emulator, save_plan: SavePlan, payment_plan: PaymentPlan
+) -> None:
+    waiting = ObjectPaymentPlan.objects.create_object_payment_plan(
+        Membership.objects.create(email="new@example.com"), payment_plan, Decimal(100)
+    )
+    stopped = save_plan()
+    make_due(stopped)
+    stopped.delete_plan()
+    assert runs.counts(runs.process_payments()) == {}
+    assert lines(waiting) == [(1, Decimal(20), states.PENDING)]
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome", "state", "code"),
+    [
+        ("4000000000000341", "declined", states.FAIL, "generic_decline"),
+        ("4000002760003184", "pay_on_session", states.PAY_ON_SESSION, "authentication_required"),
+    ],
+)
+def test_refusals(
+    emulator: Emulator,
+    save_plan: SavePlan,
+    membership: Membership,
+    number: str,
+    outcome: str,
+    state: str,
+    code: str,
+) -> None:
+    plan = save_plan()
+    swap_card(emulator, plan, number)
+    (due,) = make_due(plan)
+    run = runs.process_payments()
+    assert runs.counts(run) == {outcome: 1}
+    due.refresh_from_db()
+    assert due.state_id == state
+    attempt = Checkout.objects.for_content_object(due).get()
+    assert (attempt.state_id, attempt.decline_code) == (state, code)
+    assert attempt.payment_intent_id
+    membership.refresh_from_db()
+    assert (membership.failed_due == due.due) is (state == states.FAIL)
+    assert membership.waits == (state == states.PAY_ON_SESSION)
+    assert taken(emulator, plan) == 2000
+
+
+def swap_card(emulator: Emulator, plan: ObjectPaymentPlan, number: str) -> None:
+    from checkout.services import fulfillment
+    from tests.services.conftest import enter_card
+
+    checkout = Checkout.objects.create_checkout("card_refresh", plan, None)
+    enter_card(emulator, checkout, number)
+    assert fulfillment.fulfill(checkout).succeeded
+
+
+def test_insufficient_funds_after_set_up_keeps_the_banks_reason(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    swap_card(emulator, plan, "4000008260003178")
+    (due,) = make_due(plan)
+    runs.process_payments()
+    attempt = Checkout.objects.for_content_object(due).get()
+    assert (attempt.state_id, attempt.error_code, attempt.decline_code) == (
+        states.FAIL,
+        "card_declined",
+        "insufficient_funds",
+    )
+
+
+@pytest.mark.parametrize("fault", [faults.LostBefore(), faults.LostAfter(), faults.Status(500), faults.CutBody()])
+def test_a_lost_reply_is_unknown_and_right_after_reconcile(
+    emulator: Emulator, save_plan: SavePlan, fault: Any, capsys: Out
+) -> None:
+    plan = save_plan()
+    (due,) = make_due(plan)
+    emulator.weather.add(fault, path="POST /v1/payment_intents")
+    with pytest.raises(CommandError, match="1 without an answer: run `reconcile`"):
+        call_command("process_payments")
+    due.refresh_from_db()
+    assert due.state_id == states.REQUEST
+    # A second run leaves it alone: unknown is not fail.
+    call_command("process_payments")
+    assert taken(emulator, plan) in (2000, 4666)
+    Checkout.objects.filter(action="charge", state="request").update(lease_until=Checkout.objects.get(object_id=due.pk, action="charge", state="request").created_at)
+    call_command("reconcile")
+    assert capsys.readouterr().out.strip().endswith("settled 1, waiting 0, errors 0")
+    due.refresh_from_db()
+    assert due.state_id == states.SUCCESS
+    assert taken(emulator, plan) == 4666
+
+
+def test_one_bad_row_is_counted_and_skipped(
+    emulator: Emulator, save_plan: SavePlan, settings: Any, capsys: Out
+) -> None:
+    good, no_card, gone = save_plan(), save_plan(email="b@example.com"), save_plan(email="c@example.com")
+    for plan in (good, no_card, gone):
+        make_due(plan)
+    Customer.objects.filter(pk=no_card.customer_id).update(payment_method_id="")
+    Membership.objects.filter(pk=gone.object_id).delete()
+    with pytest.raises(CommandError, match="2 could not be asked"):
+        call_command("process_payments")
+    notes = PaymentRunItem.objects.filter(outcome="error").values_list("note", flat=True)
+    assert any("no saved card" in note for note in notes)
+    assert any("no longer exists" in note for note in notes)
+    assert lines(good)[1][2] == states.SUCCESS
+    assert lines(no_card)[1][2] == states.PENDING
+
+
+def test_a_broken_hook_stops_nobody_else(emulator: Emulator, save_plan: SavePlan, monkeypatch: Any) -> None:
+    broken, good = save_plan(), save_plan(email="b@example.com")
+    (line,) = make_due(broken)
+    make_due(good)
+    emulator.weather.add(faults.Status(402), path="never", times=None)
+    original = ObjectPaymentPlanInstalment.checkout_success
+
+    def hook(self: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
+        if self.pk == line.pk:
+            raise RuntimeError("broken")
+        original(self, checkout)
+
+    monkeypatch.setattr(ObjectPaymentPlanInstalment, "checkout_success", hook)
+    run = runs.process_payments()
+    assert runs.counts(run) == {"charged": 1, "error": 1}
+    assert "broken" in PaymentRunItem.objects.get(outcome="error").note
+
+
+def test_an_open_attempt_of_the_payer_is_left_alone(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan, other = save_plan(), save_plan(email="b@example.com")
+    (line,) = make_due(plan)
+    make_due(other)
+    open_attempt = Checkout.objects.create_checkout_pay_on_session(line, None)
+    run = runs.process_payments()
+    assert runs.counts(run) == {"charged": 1, "skipped": 1}
+    line.refresh_from_db()
+    assert line.state_id == states.PENDING
+    open_attempt.refresh_from_db()
+    assert open_attempt.is_open
+
+
+def test_a_refused_key_stops_the_run_and_loses_nothing(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    (line,) = make_due(plan)
+    emulator.weather.add(faults.Status(401), path="POST /v1/payment_intents", times=None)
+    run = runs.process_payments()
+    assert runs.counts(run) == {"error": 1}
+    assert "key" in run.note
+    line.refresh_from_db()
+    assert line.state_id == states.PENDING
+    emulator.weather.clear()
+    assert runs.counts(runs.process_payments()) == {"charged": 1}
+
+
+def test_too_many_requests_slows_the_run_down(emulator: Emulator, save_plan: SavePlan, settings: Any) -> None:
+    settings.CHECKOUT_RATE_LIMIT = 1000
+    plan = save_plan()
+    make_due(plan)
+    emulator.weather.add(faults.Status(429), path="POST /v1/payment_intents", times=2)
+    assert runs.counts(runs.process_payments()) == {"charged": 1}
+    assert taken(emulator, plan) == 4666
+
+
+def test_the_pace_halves_on_refusal_and_recovers() -> None:
+    slept: list[float] = []
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    pace = Pace(100, clock=lambda: now[0], sleep=sleep)
+    for _ in range(101):
+        pace.wait()
+    assert now[0] == pytest.approx(1.0)
+    pace.slow_down()
+    assert pace.per_second == 50
+    for _ in range(25):
+        pace.went_well()
+    assert pace.per_second == 100
+
+
+def test_limit_and_max_total(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    make_due(plan, 3)
+    assert runs.counts(runs.process_payments(limit=1)) == {"charged": 1}
+    run = runs.process_payments(max_total=Decimal("30.00"))
+    assert runs.counts(run) == {"charged": 1}
+    assert "before the total of 30.00 was passed" in run.note
+    assert runs.counts(runs.process_payments(max_total=Decimal("26.67"))) == {"charged": 1}
+
+
+def test_a_largest_total_needs_one_currency(emulator: Emulator, save_plan: SavePlan) -> None:
+    for plan in (save_plan(), save_plan(email="j@example.com", total=Decimal(5000), currency="JPY")):
+        make_due(plan)
+    with pytest.raises(errors.MoneyError, match="GBP, JPY are due"):
+        runs.process_payments(max_total=Decimal(100))
+    assert not PaymentRun.objects.exists()
+    assert runs.counts(runs.process_payments(max_total=Decimal(100), currency="gbp")) == {"charged": 1}
+
+
+def test_only_one_template(emulator: Emulator, save_plan: SavePlan, capsys: Out) -> None:
+    make_due(save_plan())
+    PaymentPlan.objects.create_payment_plan("other", "Other", 20, 3, 1)
+    call_command("process_payments", plan="other")
+    assert "charged 0" in capsys.readouterr().out
+    call_command("process_payments", plan="standard")
+    assert "charged 1" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="no payment plan 'none'"):
+        call_command("process_payments", plan="none")
+
+
+def test_the_summary_counts_and_sums(emulator: Emulator, save_plan: SavePlan, capsys: Out) -> None:
+    make_due(save_plan(), 2)
+    call_command("process_payments")
+    out = capsys.readouterr().out
+    assert "charged 2, declined 0" in out
+    assert "Taken: £53.33." in out
+
+
+def snapshot() -> dict[str, int]:
+    tables: list[type[Model]] = [Checkout, Customer, Notice, PaymentRun, PaymentRunItem, StateChange]
+    return {table.__name__: table._default_manager.count() for table in tables}
+
+
+def test_the_dry_run_changes_nothing_and_says_what_is_likely_to_fail(
+    emulator: Emulator, save_plan: SavePlan, capsys: Out
+) -> None:
+    good, expired, no_card = save_plan(), save_plan(email="b@example.com"), save_plan(email="c@example.com")
+    for plan in (good, expired, no_card):
+        make_due(plan)
+    Customer.objects.filter(pk=expired.customer_id).update(expiry_date="2020-01-31")
+    Customer.objects.filter(pk=no_card.customer_id).update(payment_method_id="")
+    before, calls = snapshot(), len(emulator.requests)
+    call_command("process_payments", dry_run=True)
+    out = capsys.readouterr().out
+    assert (snapshot(), len(emulator.requests)) == (before, calls)
+    assert "£26.66  A Member <member@example.com>  (Visa ending in 4242" in out
+    assert "The card has expired." in out
+    assert "There is no saved card." in out
+    assert "Would charge 3: £79.98. 2 likely to fail. Nothing was changed." in out
+
+
+def test_bad_options_are_refused() -> None:
+    for option in (["--limit", "0"], ["--max-total", "-1"], ["--workers", "x"], ["--max-total", "ten"]):
+        with pytest.raises(CommandError):
+            call_command("process_payments", *option)
+
+
+def test_queries_per_charge_are_constant(
+    emulator: Emulator, save_plan: SavePlan, count_queries: Callable[[Callable[[], Any]], int]
+) -> None:
+    """Each further instalment of a run costs the same number of queries, whatever else is due."""
+    plan = save_plan()
+    make_due(plan, 1)
+    one = count_queries(lambda: runs.process_payments(limit=1))
+    make_due(plan, 2)
+    two = count_queries(lambda: runs.process_payments(limit=2))
+    more = [save_plan(email=f"p{number}@example.com") for number in range(4)]
+    for other in more:
+        make_due(other)
+    four = count_queries(lambda: runs.process_payments(limit=4))
+    each = two - one
+    assert each <= 24
+    assert four <= one + 3 * each
