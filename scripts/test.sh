@@ -9,6 +9,10 @@ CHROMIUM=$($python scripts/chromium.py) || exit 1
 export CHROMIUM
 # Stripe's Node SDK drives the emulator too; without a Node.js on this machine, take the one that came by pip.
 export PATH="$PATH:$PWD/.venv/bin"
+# npm trusts only its own certificates unless told; pip, git and (see setup.py) uv trust this machine's.
+if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -f /etc/ssl/certs/ca-certificates.crt ]; then
+    export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+fi
 
 # Each process of the suite writes the requests that it sent to Stripe into a file of this folder.
 if [ -n "${CHECKOUT_REQUEST_LOG:-}" ]; then mkdir -p "$CHECKOUT_REQUEST_LOG"; fi
