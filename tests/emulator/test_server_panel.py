@@ -1,0 +1,252 @@
+"""The panel's pages, the levers over HTTP, and who may pull them."""
+
+import http.client
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Page
+
+from stripe_emulator import Emulator
+
+Send = Callable[..., tuple[int, dict[str, str], str]]
+
+
+@pytest.fixture
+def send(served: str) -> Send:
+    """send("POST", "/panel/reset", form={...}, Origin="..."): status, headers in lower case, text."""
+
+    def call(
+        method: str, path: str, form: dict[str, Any] | None = None, data: Any = None, **headers: str
+    ) -> tuple[int, dict[str, str], str]:
+        body = json.dumps(data) if data is not None else urlencode(form) if form is not None else None
+        kind = "application/json" if data is not None else "application/x-www-form-urlencoded"
+        sent = {"Content-Type": kind} | {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = http.client.HTTPConnection(urlsplit(served).netloc, timeout=10)
+        try:
+            connection.request(method, path, body, sent)
+            reply = connection.getresponse()
+            return reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read().decode()
+        finally:
+            connection.close()
+
+    return call
+
+
+@pytest.fixture
+def story(api: Any, emulator: Emulator) -> dict[str, Any]:
+    """A customer with a hostile name who paid, and an endpoint."""
+    emulator.webhooks.add("http://127.0.0.1:9/hook", "whsec_x")
+    customer = api("POST", "/v1/customers", name='<script>alert(1)</script>"><img src=x>')
+    intent = api(
+        "POST", "/v1/payment_intents", amount=1250, currency="gbp", customer=customer["id"], confirm="true",
+        payment_method="pm_card_visa",
+        **{"automatic_payment_methods[enabled]": "true", "automatic_payment_methods[allow_redirects]": "never"},
+    )  # fmt: skip
+    api("POST", "/v1/refunds", payment_intent=intent["id"], amount=250)
+    return {"customer": customer, "intent": intent}
+
+
+PAGES = ["/", "/objects", "/objects?kind=customer", "/ledger", "/events", "/weather", "/clock"]
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/objects?kind=payment_intent&page=99"])
+def test_every_page_shows_and_escapes(send: Send, story: dict[str, Any], path: str) -> None:
+    status, headers, text = send("GET", path)
+    assert status == 200
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "style=" not in text
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store"
+
+
+def test_an_object_is_shown_with_links_to_its_kin(send: Send, story: dict[str, Any]) -> None:
+    customer, intent = story["customer"]["id"], story["intent"]["id"]
+    text = send("GET", f"/objects/{intent}")[2]
+    assert f'href="/objects/{customer}"' in text
+    assert "payment_intent.succeeded" in text
+    text = send("GET", f"/objects/{customer}")[2]
+    assert "&lt;script&gt;" in text
+    event = re.search(r"/objects/(evt_\w+)", send("GET", "/events")[2])
+    assert event
+    assert "&quot;api_version&quot;" in send("GET", f"/objects/{event[1]}")[2]
+    for unknown in ["pi_none", "%3Cscript%3E", "..%2f..%2fetc"]:
+        status, _, text = send("GET", f"/objects/{unknown}")
+        assert status == 404
+        assert "<script" not in text
+
+
+def test_the_ledger_is_there_for_people_and_programs(send: Send, story: dict[str, Any]) -> None:
+    text = send("GET", "/ledger")[2]
+    for amount in ("£12.50 GBP", "£2.50 GBP", "£10.00 GBP"):
+        assert amount in text
+    customer = story["customer"]["id"]
+    status, _, body = send("GET", f"/emulator/ledger?currency=gbp&customer={customer}")
+    assert (status, json.loads(body)) == (
+        200,
+        {"taken_minor": 1250, "refunded_minor": 250, "disputed_minor": 0, "net_minor": 1000},
+    )
+    assert json.loads(send("GET", "/emulator/ledger?metadata[order]=none")[2])["net_minor"] == 0
+    assert send("GET", "/emulator/ledger?colour=red")[0] == 400
+
+
+def test_the_clock_moves_by_button_and_by_json(send: Send, emulator: Emulator) -> None:
+    begin = emulator.clock.now()
+    status, headers, _ = send("POST", "/panel/advance", form={"days": 1})
+    assert (status, headers["location"]) == (303, "/clock?done=advance")
+    assert emulator.clock.now() - begin == pytest.approx(86_400, abs=60)
+    answer = json.loads(send("POST", "/emulator/clock", data={"hours": 2, "minutes": 30})[2])
+    assert answer["now"] - begin == pytest.approx(86_400 + 9_000, abs=60)
+    for nonsense in ({"days": -1}, {"days": "x"}, {"fortnights": 1}, {"days": 1e9}, {"days": [1]}, {"days": True}):
+        assert send("POST", "/emulator/clock", data=nonsense)[0] == 400
+    assert send("POST", "/panel/advance", form={"days": "wat"})[0] == 400
+
+
+def test_weather_is_set_shown_and_cleared(send: Send, emulator: Emulator) -> None:
+    rule = {"fault": "status", "status": 503, "after": True, "path": "POST /v1/refunds", "times": 2}
+    shown = json.loads(send("POST", "/emulator/weather", data=rule)[2])["weather"][0]
+    assert {**rule, "call": None, "probability": None}.items() <= shown.items()
+    assert "status 503" in send("GET", "/weather")[2]
+    assert send("POST", "/panel/fault", form={"fault": "lost_after", "call": "2", "times": ""})[0] == 303
+    assert [rule.times for rule in emulator.weather] == [2, None]
+    assert send("POST", "/panel/unfault", form={"index": 0})[0] == 303
+    assert send("POST", "/panel/unfault", form={"index": 7})[0] == 400
+    assert json.loads(send("POST", "/emulator/weather", data={"clear": True})[2]) == {"weather": []}
+    for nonsense in (
+        {"fault": "wat"}, {"fault": ["status"]}, {"fault": "status", "status": 200}, {"fault": "slow", "seconds": -1},
+        {"fault": "slow", "status": 500}, {"fault": "lost_before", "call": 0}, {"fault": "lost_before", "times": "x"},
+        {"fault": "lost_before", "probability": 2}, {"fault": "lost_before", "path": "("},
+        {"fault": "lost_before", "path": 7},
+        {"fault": "status", "after": "maybe"},
+    ):  # fmt: skip
+        assert send("POST", "/emulator/weather", data=nonsense)[0] == 400, nonsense
+    assert emulator.weather.fair
+
+
+def test_webhooks_are_set_and_sent_again(send: Send, emulator: Emulator, story: dict[str, Any]) -> None:
+    data = {"url": "http://127.0.0.1:9/other", "events": ["charge.succeeded"], "delay": 3, "duplicate": True}
+    answer = json.loads(send("POST", "/emulator/webhooks", data=data)[2])
+    assert answer["endpoints"][-1]["secret"].startswith("whsec_")
+    assert (answer["knobs"]["delay"], answer["knobs"]["duplicate"]) == (3, 1)
+    form = {"url": "http://127.0.0.1:9/third", "secret": "whsec_z", "events": "a.b, c.d"}
+    assert send("POST", "/panel/endpoint", form=form)[0] == 303
+    assert emulator.webhooks.endpoints[-1]["enabled_events"] == ["a.b", "c.d"]
+    assert send("POST", "/panel/knobs", form={"delay": "0", "duplicate": "0.5"})[0] == 303
+    assert emulator.webhooks.weather.duplicate == 0.5
+    event = emulator.handle("GET", "/v1/events", {"authorization": "Bearer sk_test_emulator"}).json()["data"][0]["id"]
+    assert send("POST", "/panel/resend", form={"event": event})[0] == 303
+    assert send("POST", "/panel/resend", form={"event": "evt_none"})[0] == 400
+    for nonsense in (
+        {"url": "ftp://x"}, {"url": "http://"}, {"url": 7}, {"url": "http://x", "events": 7}, {"url": "http://[::1"},
+        {"drop": 2}, {"drop": "x"}, {"wat": 1}, {"url": "http://x", "secret": 7},
+    ):  # fmt: skip
+        assert send("POST", "/emulator/webhooks", data=nonsense)[0] == 400, nonsense
+
+
+def test_a_reset_forgets_all_but_the_endpoints(send: Send, emulator: Emulator, story: dict[str, Any]) -> None:
+    assert send("POST", "/emulator/reset", data={})[0] == 200
+    assert emulator.ledger.taken_minor(currency="gbp") == 0
+    assert [row["url"] for row in emulator.webhooks.endpoints] == ["http://127.0.0.1:9/hook"]
+    assert [row["secret"] for row in json.loads(send("POST", "/emulator/webhooks", data={})[2])["endpoints"]] == [
+        "whsec_x"
+    ]
+
+
+def test_a_snapshot_can_be_taken_away_and_restored(send: Send, story: dict[str, Any]) -> None:
+    status, headers, body = send("GET", "/snapshot")
+    assert (status, headers["content-type"]) == (200, "application/json")
+    other = Emulator()
+    other.restore(json.loads(body))
+    assert other.ledger.taken_minor(currency="gbp") == 1250
+
+
+def test_requests_are_told_without_secrets(send: Send, story: dict[str, Any]) -> None:
+    lines = json.loads(send("GET", "/emulator/requests")[2])["data"]
+    assert [line["path"] for line in lines][:2] == ["/v1/customers", "/v1/payment_intents"]
+    assert "sk_test_emulator" not in json.dumps(lines)
+
+
+def test_the_control_api_refuses_what_it_does_not_know(send: Send) -> None:
+    assert json.loads(send("GET", "/emulator/health")[2])["status"] == "ok"
+    assert send("POST", "/emulator/wat", data={})[0] == 404
+    assert send("POST", "/emulator/clock", form={"days": 1})[0] == 415
+    for body in (["x"], "x", 7):
+        assert send("POST", "/emulator/clock", data=body)[0] == 400
+    assert send("POST", "/panel/wat", form={})[0] == 404
+    assert send("GET", "/wat")[0] == 404
+    assert send("GET", "/panel/reset")[0] == 405
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:12111"},
+    ],
+    ids=lambda headers: "-".join(next(iter(headers.items()))),
+)
+def test_another_site_pulls_no_lever(send: Send, emulator: Emulator, story: Any, headers: dict[str, str]) -> None:
+    assert send("POST", "/panel/reset", form={}, **headers)[0] == 403
+    assert send("POST", "/emulator/reset", data={}, **headers)[0] == 403
+    assert emulator.ledger.taken_minor(currency="gbp") == 1250
+    if "Host" in headers:
+        assert send("GET", "/snapshot", **headers)[0] == 403
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_panel_works_in_a_browser_and_axe_finds_nothing(page: Page, served: str, story: Any, width: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in [*PAGES, f"/objects/{story['intent']['id']}"]:
+        page.goto(served + path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        violations = Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in violations] == [], path
+    page.goto(served)
+    page.get_by_role("link", name="Weather").click()
+    page.get_by_label("Fault", exact=True).select_option("slow")
+    page.get_by_role("button", name="Add the fault").click()
+    assert page.get_by_role("status").inner_text() == "The fault is set."
+    page.get_by_role("button", name="Clear the weather").click()
+    page.get_by_text("Fair weather").wait_for()
+    page.get_by_role("link", name="Clock").click()
+    page.get_by_role("button", name="One day").click()
+    assert page.get_by_role("status").inner_text() == "The clock was moved."
+    assert [text for text in problems if "favicon" not in text and "404" not in text] == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("button", "status"), [("Complete authentication", "succeeded"), ("Fail authentication", "failed")]
+)
+def test_a_redirected_payer_meets_the_bank_and_comes_back(
+    page: Page, served: str, api: Any, button: str, status: str
+) -> None:
+    intent = api("POST", "/v1/payment_intents", amount=1250, currency="gbp")
+    back = f"{served}/emulator/health?order=7"  # any page that answers
+    confirmed = api(
+        "POST", f"/v1/payment_intents/{intent['id']}/confirm",
+        payment_method="pm_card_authenticationRequired", return_url=back,
+    )  # fmt: skip
+    action = confirmed["next_action"]
+    assert action["type"] == "redirect_to_url"
+    page.goto(action["redirect_to_url"]["url"])
+    page.get_by_text("£12.50").wait_for()
+    page.get_by_role("button", name=button).click()
+    page.wait_for_url("**/emulator/health?*")
+    query = dict(pair.split("=") for pair in urlsplit(page.url).query.split("&"))
+    assert (query["order"], query["payment_intent"], query["redirect_status"]) == ("7", intent["id"], status)
+    page.goto(action["redirect_to_url"]["url"])
+    page.get_by_text("does not wait for its payer").wait_for()
