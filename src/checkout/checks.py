@@ -12,7 +12,7 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 
 from checkout import money
-from checkout.conf import conf, is_live_key
+from checkout.conf import conf, is_live_key, webhook_secrets
 from checkout.errors import MoneyError
 
 
@@ -112,6 +112,36 @@ def check_can_login_and_pay(app_configs: Sequence[Any] | None = None, **kwargs: 
     if len(inspect.signature(function).parameters) != 1:
         return [Error("CHECKOUT_CAN_LOGIN_AND_PAY must take exactly one parameter.", hint=hint, id="checkout.E009")]
     return []
+
+
+@register(Tags.security, deploy=True)
+def check_webhook_secret(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    if webhook_secrets() or settings.DEBUG:
+        return []
+    return [
+        CheckWarning(
+            "CHECKOUT_WEBHOOK_SECRET is not set, so no webhook can be checked and every one is refused.",
+            hint=(
+                "Stripe dashboard > Developers > Webhooks > your endpoint > Signing secret (whsec_…). Without webhooks, "
+                "results are found only as often as the fulfilment commands run; then silence this check."
+            ),
+            id="checkout.W003",
+        )
+    ]
+
+
+@register()
+def check_background(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    ways = ("inline", "celery", "sweep")
+    if conf.CHECKOUT_BACKGROUND in ways:
+        return []
+    return [
+        Error(
+            f"CHECKOUT_BACKGROUND is {conf.CHECKOUT_BACKGROUND!r}; it must be one of {', '.join(ways)}.",
+            hint="inline: after the answer, in the web process. celery: by a task. sweep: by `process_events` only.",
+            id="checkout.E011",
+        )
+    ]
 
 
 @register()

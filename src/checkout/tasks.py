@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from checkout.services import polling
+from checkout.services import inbox, jobs, polling
 
 
 @shared_task
 def payment_intent_fulfillment() -> int:
     """Settle every open payment attempt; the number that changed."""
-    return polling.fulfill_payment_intents().changed
+    with jobs.recorded("payment_intent_fulfillment"):
+        return polling.fulfill_payment_intents().changed
 
 
 @shared_task
 def setup_intent_fulfillment() -> int:
     """Settle every open attempt at saving a card; the number that changed."""
-    return polling.fulfill_setup_intents().changed
+    with jobs.recorded("setup_intent_fulfillment"):
+        return polling.fulfill_setup_intents().changed
+
+
+@shared_task
+def handle_event(pk: int) -> bool | None:
+    """Work on one webhook event."""
+    return inbox.handle(pk)

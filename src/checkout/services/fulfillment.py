@@ -37,9 +37,32 @@ def fulfill(checkout: Checkout, user: Any = None) -> Checkout:
 def fulfill_payment_intent(intent_id: str, user: Any = None) -> Checkout:
     """Settle what Stripe says about this PaymentIntent. Raises Checkout.DoesNotExist when it is not one of ours."""
     intent = gateway().retrieve_payment_intent(intent_id)
-    checkout = settle(_owner(intent).pk, intent, user)
-    if checkout.succeeded and checkout.is_payment and checkout.customer is not None:
-        _read_adopted_card(checkout.customer)
+    return bring(_owner(intent), intent, user)
+
+
+def fulfill_setup_intent(intent_id: str, user: Any = None) -> Checkout:
+    """Settle what Stripe says about this SetupIntent; after a plan's card is saved, its deposit is charged."""
+    intent = gateway().retrieve_setup_intent(intent_id)
+    return bring(_owner(intent), intent, user)
+
+
+def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Any = None) -> Checkout:
+    """Settle an intent that was just read (one by one or from a list), and do what follows once that is committed."""
+    if isinstance(intent, SetupIntent):
+        return _bring_setup(checkout, intent, user)
+    settled = settle(checkout.pk, intent, user)
+    if settled.succeeded and settled.is_payment and settled.customer is not None:
+        _read_adopted_card(settled.customer)
+    return settled
+
+
+def _bring_setup(before: Checkout, intent: SetupIntent, user: Any) -> Checkout:
+    old_card = before.customer.payment_method_id if before.customer else ""
+    checkout = settle(before.pk, intent, user)
+    if checkout.succeeded and checkout.customer is not None and not before.succeeded:
+        cards.detach_replaced_card(checkout.customer, old_card)
+    if checkout.succeeded and checkout.is_payment_plan:
+        plans.take_waiting_deposit(checkout)
     return checkout
 
 
@@ -52,19 +75,6 @@ def _read_adopted_card(customer: Customer) -> None:
             logger.warning("card of customer %s was not read: %s", customer.pk, problem)
 
 
-def fulfill_setup_intent(intent_id: str, user: Any = None) -> Checkout:
-    """Settle what Stripe says about this SetupIntent; after a plan's card is saved, its deposit is charged."""
-    intent = gateway().retrieve_setup_intent(intent_id)
-    before = _owner(intent)
-    old_card = before.customer.payment_method_id if before.customer else ""
-    checkout = settle(before.pk, intent, user)
-    if checkout.succeeded and checkout.customer is not None and not before.succeeded:
-        cards.detach_replaced_card(checkout.customer, old_card)
-    if checkout.succeeded and checkout.is_payment_plan:
-        plans.take_waiting_deposit(checkout)
-    return checkout
-
-
 def _owner(intent: PaymentIntent | SetupIntent) -> Checkout:
     """The attempt that an intent belongs to: by id, or by our metadata when the answer that named the id was lost."""
     column = "setup_intent_id" if isinstance(intent, SetupIntent) else "payment_intent_id"
@@ -72,14 +82,14 @@ def _owner(intent: PaymentIntent | SetupIntent) -> Checkout:
     if found is not None:
         return found
     uuid = intent.metadata.get("checkout", "")
-    checkout = Checkout.objects.filter(**{column: ""}, uuid=uuid).first() if _is_uuid(uuid) else None
+    checkout = Checkout.objects.filter(**{column: ""}, uuid=uuid).first() if is_uuid(uuid) else None
     if checkout is None:
         raise Checkout.DoesNotExist(f"No checkout of ours asked for {intent.id}.")
     Checkout.objects.filter(pk=checkout.pk, **{column: ""}).update(**{column: intent.id})
     return checkout
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
     from uuid import UUID
 
     try:

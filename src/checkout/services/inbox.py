@@ -1,0 +1,268 @@
+"""Webhook events: stored once, answered at once, worked on afterwards, tried again until they are understood.
+
+An event is a hint that something changed, never the truth: it may be late, doubled, out of order or missing. What it is
+about is read from Stripe again and brought to the one door.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import import_module
+from typing import Any, Final
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
+
+from checkout import clock
+from checkout.gateway.webhooks import Event
+from checkout.models import Checkout, StripeEvent
+from checkout.services import fulfillment
+
+logger = logging.getLogger("checkout.inbox")
+
+Outcome = StripeEvent.Outcome
+Handler = Callable[[StripeEvent], None]
+
+#: How long to wait after each failed try; after the last one a person has to look. About three days, as long as Stripe
+#: itself tries to deliver (https://docs.stripe.com/webhooks#retries).
+GAPS: Final = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (10, 60, 300, 1800, 2 * 3600, 5 * 3600, 12 * 3600, 12 * 3600, 12 * 3600, 12 * 3600, 12 * 3600)
+)
+#: While somebody works on an event nobody else does; if they die, it is free again after this.
+CLAIM: Final = timedelta(minutes=5)
+#: An event that carries our mark may come before the row it is about can be seen (a replica, a copy being restored).
+#: After this long it is somebody else's: another site on the same Stripe account.
+NOT_OURS_AFTER: Final = timedelta(hours=1)
+#: Events that were worked on are kept this long, about as long as Stripe keeps them.
+KEPT: Final = timedelta(days=90)
+
+
+class NotOurs(Exception):
+    """The event is about something that this site never asked for."""
+
+
+class NotYetOurs(Exception):
+    """The event carries our mark, but there is no such row (yet)."""
+
+
+@dataclass(slots=True)
+class Worked:
+    """What a sweep over waiting events did. `given_up` wait for a person."""
+
+    done: int = 0
+    failed: int = 0
+    given_up: int = 0
+
+
+# -- taking in -------------------------------------------------------------------------------------------
+
+
+def receive(event: Event) -> StripeEvent | None:
+    """Store an event, once. The row if there is work to do; None for a double, and for what changes nothing here."""
+    useless = event.account or event.type not in HANDLERS
+    row = StripeEvent(
+        event_id=event.id,
+        event_type=event.type,
+        object_id=event.object_id,
+        livemode=event.livemode,
+        api_version=event.api_version,
+        created_at=event.created_at,
+        payload=event.payload,
+    )
+    if useless:
+        row.handled_at, row.next_attempt_at = row.received_at, None
+        row.outcome = Outcome.NOT_OURS if event.account else Outcome.IGNORED
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        return None
+    return None if useless else row
+
+
+# -- working off -----------------------------------------------------------------------------------------
+
+
+def waiting() -> QuerySet[StripeEvent]:
+    """Events whose time to be tried (again) has come."""
+    return StripeEvent.objects.filter(handled_at=None, next_attempt_at__lte=clock.now()).order_by(
+        "next_attempt_at", "pk"
+    )
+
+
+def given_up() -> QuerySet[StripeEvent]:
+    """Events that failed to the end and wait for a person."""
+    return StripeEvent.objects.filter(handled_at=None, next_attempt_at=None)
+
+
+def work(limit: int | None = None) -> Worked:
+    """Work on every waiting event (or `limit` of them). Safe to run at any time, and twice at once."""
+    worked = Worked()
+    for pk in list(waiting().values_list("pk", flat=True)[:limit]):
+        match handle(pk):
+            case True:
+                worked.done += 1
+            case False:
+                worked.failed += 1
+    worked.given_up = given_up().count()
+    return worked
+
+
+def handle(pk: int) -> bool | None:
+    """Work on one event. True when it is done with, False when it failed, None when it is not this caller's to do."""
+    row = _claim(pk)
+    if row is None:
+        return None
+    started = time.perf_counter()
+    outcome, error = Outcome.WAITING, ""
+    try:
+        HANDLERS[row.event_type](row)
+        outcome = Outcome.DONE
+    except NotOurs:
+        outcome = Outcome.NOT_OURS
+    except NotYetOurs as problem:
+        if row.received_at < clock.now() - NOT_OURS_AFTER:
+            outcome = Outcome.NOT_OURS
+        error = str(problem)
+    except Exception as problem:
+        error = f"{type(problem).__name__}: {problem}"
+        logger.warning(
+            "event %s (%s) failed", row.event_id, row.event_type, exc_info=True, extra={"event": row.event_id}
+        )
+    _finish(row, outcome, error)
+    _log(row, outcome, started)
+    return outcome != Outcome.WAITING
+
+
+def try_again(row: StripeEvent) -> None:
+    """Staff: begin anew with an event that was given up, or do not wait any longer with one that was not."""
+    StripeEvent.objects.filter(pk=row.pk, handled_at=None).update(attempts=0, next_attempt_at=clock.now())
+
+
+def forget_old(limit: int = 10_000) -> int:
+    """Delete events that were worked on long ago; how many."""
+    old = StripeEvent.objects.filter(handled_at__lt=clock.now() - KEPT).order_by("pk").values_list("pk", flat=True)
+    return StripeEvent.objects.filter(pk__in=list(old[:limit])).delete()[0]
+
+
+def _claim(pk: int) -> StripeEvent | None:
+    """The row if this caller may work on it: one conditional UPDATE decides."""
+    now = clock.now()
+    free = StripeEvent.objects.filter(pk=pk, handled_at=None, next_attempt_at__lte=now)
+    if not free.update(attempts=F("attempts") + 1, next_attempt_at=now + CLAIM):
+        return None
+    return StripeEvent.objects.get(pk=pk)
+
+
+def _finish(row: StripeEvent, outcome: Outcome, error: str) -> None:
+    now = clock.now()
+    changes: dict[str, Any] = {"outcome": outcome, "error": error[:2000]}
+    if outcome != Outcome.WAITING:
+        changes |= {"handled_at": now, "next_attempt_at": None}
+    else:
+        gap = GAPS[row.attempts - 1] if row.attempts <= len(GAPS) else None
+        changes["next_attempt_at"] = now + gap if gap is not None else None
+        if gap is None:
+            logger.error(
+                "event %s (%s) was given up after %s tries: %s",
+                row.event_id,
+                row.event_type,
+                row.attempts,
+                type(error).__name__ if not error else error.partition(":")[0],
+                extra={"event": row.event_id},
+            )
+    StripeEvent.objects.filter(pk=row.pk, handled_at=None).update(**changes)
+
+
+def _log(row: StripeEvent, outcome: Outcome, started: float) -> None:
+    logger.info(
+        "event %s %s",
+        row.event_type,
+        outcome.value or "waits",
+        extra={
+            "event": row.event_id,
+            "event_type": row.event_type,
+            "object": row.object_id,
+            "outcome": outcome.value or "waits",
+            "attempt": row.attempts,
+            "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+            "late_seconds": round((row.received_at - row.created_at).total_seconds(), 1),
+        },
+    )
+
+
+# -- what each kind of event means -----------------------------------------------------------------------
+
+
+def _payment_intent(row: StripeEvent) -> None:
+    checkout = _attempt(row, "payment_intent_id")
+    # A success never moves again, and most events tell of charges whose answer we had long before.
+    if not checkout.succeeded:
+        fulfillment.fulfill_payment_intent(row.object_id)
+
+
+def _setup_intent(row: StripeEvent) -> None:
+    _attempt(row, "setup_intent_id")
+    fulfillment.fulfill_setup_intent(row.object_id)
+
+
+def _attempt(row: StripeEvent, column: str) -> Checkout:
+    """The attempt that the event is about, found without asking Stripe. Raises NotOurs or NotYetOurs."""
+    found = Checkout.objects.filter(**{column: row.object_id}).first()
+    if found is not None:
+        return found
+    metadata = row.payload.get("object", {}).get("metadata") or {}
+    mark = metadata.get("checkout", "")
+    if not mark:
+        raise NotOurs
+    found = Checkout.objects.filter(uuid=mark).first() if fulfillment.is_uuid(mark) else None
+    if found is None:
+        raise NotYetOurs(f"{row.object_id} carries our mark, but there is no such checkout here.")
+    return found
+
+
+def _later(module: str, function: str, *, of: Callable[[StripeEvent], str] | None = None) -> Handler:
+    """A handler in a sister module, found when it is needed: those modules may import this one."""
+
+    def handler(row: StripeEvent) -> None:
+        verb = getattr(import_module(f"checkout.services.{module}"), function)
+        verb(of(row) if of is not None else row.object_id)
+
+    return handler
+
+
+_refund = _later("refunds", "refund_updated_at_stripe")
+_dispute = _later("disputes", "dispute_updated_at_stripe")
+_card = _later("cards", "card_updated_at_stripe")
+
+#: What is done about which event. These are the events that the endpoint at Stripe has to be subscribed to.
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "payment_intent.amount_capturable_updated": _payment_intent,
+    "payment_intent.canceled": _payment_intent,
+    "payment_intent.payment_failed": _payment_intent,
+    "payment_intent.processing": _payment_intent,
+    "payment_intent.requires_action": _payment_intent,
+    "payment_intent.succeeded": _payment_intent,
+    "setup_intent.canceled": _setup_intent,
+    "setup_intent.requires_action": _setup_intent,
+    "setup_intent.setup_failed": _setup_intent,
+    "setup_intent.succeeded": _setup_intent,
+    "payment_method.automatically_updated": _card,
+    "payment_method.updated": _card,
+    "refund.created": _refund,
+    "refund.failed": _refund,
+    "refund.updated": _refund,
+    "charge.refund.updated": _refund,
+    "charge.dispute.closed": _dispute,
+    "charge.dispute.created": _dispute,
+    "charge.dispute.funds_reinstated": _dispute,
+    "charge.dispute.funds_withdrawn": _dispute,
+    "charge.dispute.updated": _dispute,
+    "radar.early_fraud_warning.created": _later("disputes", "early_fraud_warning"),
+    "customer.deleted": _later("cards", "mark_deleted_at_stripe"),
+}
