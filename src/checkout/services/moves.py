@@ -30,7 +30,8 @@ def move(
     up to date either way. No read-then-save: it would lose a race, and SQLite ignores row locks without a word.
     """
     manager: Any = type(row)._default_manager
-    with transaction.atomic():
+    # No savepoint: whoever calls this within a transaction lives or dies with the move.
+    with transaction.atomic(savepoint=False):
         from_state: str = row.state_id or ""
         while True:
             allowed = states.may_move(from_state, to) and (only_from is None or from_state in only_from)

@@ -60,13 +60,22 @@ def create_object_payment_plan(
 
 def check_can_agree(content_object: Any, payment_plan: PaymentPlan) -> list[Line]:
     """Every line, if this plan may be agreed for this row today. Raises PlanError, with what would work, if not."""
-    if payment_plan.deleted:
-        raise PlanError(f"“{payment_plan}” is no longer offered. Choose another payment plan.")
-    plans = ObjectPaymentPlan.objects.filter(
+    if has_live_plan(content_object):
+        raise PlanError("There is a payment plan for this already. Stop it before you agree another.")
+    return lines_today(content_object, payment_plan)
+
+
+def has_live_plan(content_object: Any) -> bool:
+    rows = ObjectPaymentPlan.objects.filter(
         content_type=ContentType.objects.get_for_model(content_object), object_id=str(content_object.pk), deleted=False
     )
-    if plans.exists():
-        raise PlanError("There is a payment plan for this already. Stop it before you agree another.")
+    return rows.exists()
+
+
+def lines_today(content_object: Any, payment_plan: PaymentPlan) -> list[Line]:
+    """Every line if the plan were agreed for this row today. Raises PlanError, with what would work. No query."""
+    if payment_plan.deleted:
+        raise PlanError(f"“{payment_plan}” is no longer offered. Choose another payment plan.")
     return payment_plan.lines(clock.today(), content_object.checkout_total, checkouts.currency_of(content_object))
 
 
@@ -159,6 +168,12 @@ def deposit_of(plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:
     return deposit
 
 
+def deposit_for(checkout: Checkout) -> ObjectPaymentPlanInstalment | None:
+    """The deposit line of the live plan that `checkout` saved a card for."""
+    plan = live_plan(checkout)
+    return plan.instalments.select_related("object_payment_plan").filter(deposit=True).first() if plan else None
+
+
 def charge_deposit(plan: ObjectPaymentPlan, user: Any = None) -> Checkout:
     """Charge the deposit to the saved card, off session. Errors as `instalments.charge`."""
     return instalments.charge(deposit_of(plan), user)
@@ -218,11 +233,6 @@ def new_version(payment_plan: PaymentPlan, **changes: Any) -> PaymentPlan:
         made = PaymentPlan.objects.create(slug=f"{stem}-v{number}", **(terms | changes))
         PaymentPlan.objects.filter(pk=payment_plan.pk).update(deleted=True)
     return made
-
-
-def preview(payment_plan: PaymentPlan, total: Decimal, currency: str = "") -> list[tuple[datetime.date, Decimal]]:
-    """Date and amount of every payment if the plan were agreed today."""
-    return payment_plan.example(clock.today(), total, currency or conf.CHECKOUT_CURRENCY)
 
 
 def testing_set_pending_instalment_due(plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:

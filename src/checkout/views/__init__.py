@@ -3,5 +3,13 @@
 from checkout.views.access import PayerViewMixin, remember_checkout
 from checkout.views.mixins import CheckoutAccessMixin, CheckoutMixin
 from checkout.views.payer import ReturnView
+from checkout.views.plans import PaymentChoiceMixin
 
-__all__ = ["CheckoutAccessMixin", "CheckoutMixin", "PayerViewMixin", "ReturnView", "remember_checkout"]
+__all__ = [
+    "CheckoutAccessMixin",
+    "CheckoutMixin",
+    "PayerViewMixin",
+    "PaymentChoiceMixin",
+    "ReturnView",
+    "remember_checkout",
+]

@@ -8,16 +8,16 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
-from django.views.generic import TemplateView
+from django.views.generic import DetailView, TemplateView
 
 from checkout import states
 from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.models import Checkout
 from checkout.services import fulfillment
-from checkout.views import declines
+from checkout.views import declines, plans
 from checkout.views.access import remembered_page
-from checkout.views.mixins import CheckoutAccessMixin, amount_text
+from checkout.views.mixins import CheckoutAccessMixin, CheckoutMixin, amount_text
 
 logger = logging.getLogger("checkout.views")
 
@@ -28,6 +28,10 @@ STRIPE_PARAMETERS = (
     "setup_intent",
     "setup_intent_client_secret",
 )
+
+
+class PayView(CheckoutMixin, DetailView):  # type: ignore[misc, type-arg]
+    """The payment page, for sites that need none of their own."""
 
 
 class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
@@ -49,7 +53,7 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
         if request.GET.get("format") == "json":
             return JsonResponse({"state": checkout.state_id, "processing": self.is_processing})
         if checkout.succeeded:
-            return redirect(self._success_url(checkout))
+            return plans.after_card_saved(checkout) or redirect(self._success_url(checkout))
         return self.render_to_response(self.get_context_data(checkout=checkout))
 
     def _look(self, checkout: Checkout) -> Checkout:

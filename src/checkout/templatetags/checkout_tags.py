@@ -1,0 +1,45 @@
+"""Template tags: money for a reader, and what a payment plan would mean."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.utils.translation import get_language
+
+from checkout import clock
+from checkout.conf import conf
+from checkout.errors import CheckoutError
+from checkout.models import CheckoutSettings, PaymentPlan
+from checkout.money import format_money
+
+register = template.Library()
+
+
+@register.filter
+def money(amount: Decimal | None, currency: str = "") -> str:
+    """`{{ instalment.amount|money:plan.currency }}`: the amount as the reader writes it; empty for no amount."""
+    if amount is None:
+        return ""
+    return format_money(amount, currency or conf.CHECKOUT_CURRENCY, get_language() or "en-gb")
+
+
+@register.inclusion_tag("checkout/_plan_example.html")
+def checkout_payment_plan_example(
+    total: Decimal, payment_plan: PaymentPlan | None = None, currency: str = ""
+) -> dict[str, Any]:
+    """Every date and amount if a plan over `total` were agreed today; the site's default plan unless one is named.
+
+    A total that the plan cannot split shows the sentence that says what would work.
+    """
+    plan = payment_plan or CheckoutSettings.objects.settings.default_payment_plan
+    code = currency or conf.CHECKOUT_CURRENCY
+    context: dict[str, Any] = {"payment_plan": plan, "currency": code, "total": total, "lines": [], "problem": ""}
+    if plan is None:
+        return context
+    try:
+        context["lines"] = plan.lines(clock.today(), total, code)
+    except CheckoutError as problem:
+        context["problem"] = str(problem)
+    return context

@@ -1,0 +1,57 @@
+"""For a host's own tests: proof that its model can be paid for."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+
+from checkout import actions, contract, money
+from checkout.services.checkouts import currency_of
+
+
+def check_checkout(content_object: Any) -> None:
+    """Raises AssertionError, with every problem in one message, unless `content_object` keeps the contract.
+
+    Reads it only; the hooks are not run. Give it a saved row: addresses often need the primary key.
+    """
+    missing = contract.missing_members(content_object)
+    problems = [f"{name} is missing" for name in missing]
+    if not isinstance(content_object, models.Model):
+        problems.append("it is no Django model")
+    if not missing:
+        problems += _values(content_object)
+    if problems:
+        listed = "\n- ".join(problems)
+        raise AssertionError(f"{type(content_object).__name__} cannot be paid for:\n- {listed}")
+
+
+def _values(content_object: Any) -> list[str]:
+    unknown = set(content_object.checkout_actions) - set(actions.ACTIONS)
+    total = content_object.checkout_total
+    lines = content_object.checkout_description
+    checks = {
+        f"checkout_actions names {', '.join(sorted(unknown))}, but there are {', '.join(actions.ACTIONS)}": not unknown,
+        "checkout_can_charge is no bool": isinstance(content_object.checkout_can_charge, bool),
+        "checkout_description is no list of texts": not isinstance(lines, str) and all(map(str, lines)),
+        "checkout_email is no e-mail address": "@" in str(content_object.checkout_email),
+        "checkout_name is no text": isinstance(content_object.checkout_name, str),
+        "checkout_total is no Decimal": isinstance(total, Decimal),
+    }
+    problems = [message for message, holds in checks.items() if not holds]
+    addresses = {
+        "get_absolute_url": content_object.get_absolute_url,
+        "checkout_success_url": lambda: content_object.checkout_success_url(1),
+        "checkout_fail_url": lambda: content_object.checkout_fail_url(1),
+    }
+    problems += [
+        f"{name} gives {address!r}, no address"
+        for name, make in addresses.items()
+        if not (address := str(make())).startswith(("/", "http"))
+    ]
+    try:
+        money.to_minor(total, currency_of(content_object))
+    except money.MoneyError as problem:
+        problems.append(f"checkout_total: {problem}")
+    return problems
