@@ -384,7 +384,7 @@ def base_url(listener: socket.socket) -> str:
 
 def announce(emulator: Emulator, listener: socket.socket) -> None:
     """Tell the emulator where browsers find it: links to the bank's page begin so."""
-    emulator._public_url = emulator.world.public_url = base_url(listener)
+    emulator.public_url = base_url(listener)
 
 
 class Server(uvicorn.Server):

@@ -306,6 +306,21 @@ def test_the_deferred_flow_submits_before_it_confirms(host: Host, payment: Any) 
     expect(host.status).to_have_text("Status: succeeded")
 
 
+def test_a_confirmation_token_or_a_method_can_be_made_for_the_server(host: Host, payment: Any, api: Any) -> None:
+    host.visit(payment(1000)["client_secret"], redirect="if_required", deferred="1")
+    host.fill("4242424242424242")
+    assert host.page.evaluate("elements.submit()") == {"selectedPaymentMethod": "card"}
+    token = host.page.evaluate("stripe.createConfirmationToken({elements})")["confirmationToken"]
+    intent = payment(1000)
+    done = api(
+        "POST", f"/v1/payment_intents/{intent['id']}/confirm",
+        confirmation_token=token["id"], return_url="https://shop.example/back",
+    )  # fmt: skip
+    assert done["status"] == "succeeded"
+    method = host.page.evaluate("stripe.createPaymentMethod({elements})")["paymentMethod"]
+    assert (method["card"]["last4"], method["billing_details"]["address"]["country"]) == ("4242", "GB")
+
+
 @pytest.mark.parametrize(
     ("entry", "code", "message", "label"),
     [
@@ -530,7 +545,8 @@ MISTAKES = {
     "S().confirmSetup({clientSecret: CS, redirect: 'if_required'})": "seti_",
     "S().confirmPayment({elements: S().elements({clientSecret: CS}), redirect: 'if_required'})": "not mounted",
     "S().retrievePaymentIntent('seti_1_secret_2')": "client secret",
-    "S().createConfirmationToken({})": "tokens",
+    "S().createConfirmationToken({})": "give {elements}",
+    "S().createToken()": "payment Element",
 }
 
 

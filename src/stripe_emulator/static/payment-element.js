@@ -298,9 +298,12 @@ listen({
     const { payment_method_data: extra, ...rest } = params;
     return send(client, path, { ...rest, payment_method_data: cardData(extra) });
   },
-  async create({ params }) {
+  async create({ path, params }) {
     const { error } = validate();
-    return error ? { error } : send(client, "payment_methods", cardData(params));
+    if (error) return { error };
+    if (path === "payment_methods") return send(client, path, cardData(params));
+    const { payment_method_data: extra, ...rest } = params;
+    return send(client, path, { ...rest, payment_method_data: cardData(extra) });
   },
   focus: () => fields.number.focus(),
   blur: () => document.activeElement?.blur(),

@@ -512,11 +512,6 @@
       );
       const intent = elements ? this._secretOf(kind, where, elements, clientSecret) : parseSecret(clientSecret, where, kind);
       if (elements) checkHiddenFields(where, elements, confirmParams);
-      else
-        insist(
-          confirmParams.payment_method || confirmParams.payment_method_data || confirmParams.confirmation_token === undefined,
-          `${where}: the emulator has no confirmation tokens.`,
-        );
       insist(!inFlight.has(intent.id), `${where} is already under way for this intent. Disable the button while it runs.`);
       inFlight.add(intent.id);
       return this._run(kind, intent, elements, confirmParams, redirect).finally(() => inFlight.delete(intent.id));
@@ -628,16 +623,21 @@
     }
 
     async createPaymentMethod({ elements, params = {} } = {}) {
-      insist(elements instanceof Elements, "createPaymentMethod(): give {elements}; the card Element is not emulated.");
-      insist(elements._element?._frame, "createPaymentMethod(): the payment Element is not mounted.");
-      insist(elements._intent === null, "createPaymentMethod(): elements() must be made with a mode, not with a clientSecret.");
-      insist(elements._submitted, "createPaymentMethod(): call elements.submit() first.");
-      const { value, error } = await elements._element._frame.call("create", { params });
+      const { value, error } = await this._create("createPaymentMethod()", elements, "payment_methods", params);
       return error ? { error } : { paymentMethod: value };
     }
 
-    createConfirmationToken() {
-      throw new IntegrationError("createConfirmationToken(): the emulator has no confirmation tokens.");
+    async createConfirmationToken({ elements, params = {} } = {}) {
+      const { value, error } = await this._create("createConfirmationToken()", elements, "confirmation_tokens", params);
+      return error ? { error } : { confirmationToken: value };
+    }
+
+    _create(where, elements, path, params) {
+      insist(elements instanceof Elements, `${where}: give {elements}; the card Element is not emulated.`);
+      insist(elements._element?._frame, `${where}: the payment Element is not mounted.`);
+      insist(elements._intent === null, `${where}: elements() must be made with a mode, not with a clientSecret.`);
+      insist(elements._submitted, `${where}: call elements.submit() first.`);
+      return elements._element._frame.call("create", { path, params });
     }
 
     paymentRequest() {
