@@ -21,6 +21,7 @@ step "makemigrations --check" $bin/python manage.py makemigrations --check --dry
 step "check --deploy" env DJANGO_SETTINGS_MODULE=example_checkout.settings_production \
     SECRET_KEY="$($bin/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
     STRIPE_SECRET_KEY=sk_test_standin STRIPE_PUBLISH_KEY=pk_test_standin \
+    CHECKOUT_WEBHOOK_SECRET=whsec_standin \
     $bin/python manage.py check --deploy --fail-level WARNING
 step "links in the documents" $bin/python scripts/check_docs.py
 
