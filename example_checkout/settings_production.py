@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from urllib.parse import unquote, urlsplit
 
+from checkout import schedules
 from example_checkout.settings import *  # noqa: F403
+from example_checkout.settings import TIME_ZONE
 
 DEBUG = False
 # `check --deploy` reads this file too, so a missing secret must not be an import error; an empty one is refused by it.
@@ -28,9 +30,17 @@ DATABASES = {
 REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 CELERY_BROKER_URL = REDIS_URL
+# A task that a killed worker had taken is given to another after so many seconds; the longest task takes ten minutes.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULE = schedules.CELERY_BEAT_SCHEDULE
 
 STRIPE_SECRET_KEY = os.environ.get("STRIPE_SECRET_KEY", "")
 STRIPE_PUBLISH_KEY = os.environ.get("STRIPE_PUBLISH_KEY", "")
+# One secret, or two with a comma between them while Stripe rolls it.
+CHECKOUT_WEBHOOK_SECRET = os.environ.get("CHECKOUT_WEBHOOK_SECRET", "").split(",")
+CHECKOUT_BACKGROUND = "celery"
+CHECKOUT_RATE_LIMIT_REDIS = REDIS_URL
 USES_EMULATOR = False
 CHECKOUT_STRIPE_API_BASE = ""
 CHECKOUT_STRIPE_JS_URL = "https://js.stripe.com/endive/stripe.js"

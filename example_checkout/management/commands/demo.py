@@ -68,8 +68,10 @@ class Command(BaseCommand):
         emulator_port = free_port("EMULATOR_PORT", "12111") if settings.USES_EMULATOR else 0
         if port == emulator_port:
             raise CommandError(f"PORT and EMULATOR_PORT are both {port}. Choose two different ports.", returncode=2)
-        # `kill` ends it as Ctrl-C does, so that nothing is left running.
-        signal.signal(signal.SIGTERM, _interrupt)
+        # `kill` ends it as Ctrl-C does, so that nothing is left running; a shell that starts us in the background has
+        # Ctrl-C ignored, which must not make us deaf to `kill -INT`.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
         with contextlib.suppress(KeyboardInterrupt):
             settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
             call_command("migrate", verbosity=0)

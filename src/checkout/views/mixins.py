@@ -98,10 +98,10 @@ def saved_card_text(page: checkouts.Page) -> str:
     if not page.payment_method_id:
         return ""
     customer = page.checkout.customer
-    described = customer is not None and customer.payment_method_id == page.payment_method_id
-    return (customer.card_description if customer is not None and described else "") or _(
-        "the card that we keep for you"
-    )
+    described = ""
+    if customer is not None and customer.payment_method_id == page.payment_method_id:
+        described = customer.card_description
+    return described or _("the card that we keep for you")
 
 
 def elements_config(page: checkouts.Page, success_url: str) -> dict[str, Any]:
@@ -120,7 +120,12 @@ def elements_config(page: checkouts.Page, success_url: str) -> dict[str, Any]:
                 "The card form could not be loaded, so nothing was taken. Check your connection or any blocker of "
                 "scripts, then reload this page."
             ),
-            "failed": failed_text(page.checkout),
+            "declined": _("You can try again, or use another card.")
+            if page.checkout.saves_card
+            else _("Nothing was taken. You can try again, or use another card."),
+            "failed": _("The card was not saved. Please try again.")
+            if page.checkout.saves_card
+            else _("The payment did not go through. Nothing was taken. Please try again."),
             "unknown": _("We could not see the answer of the payment service. Looking it up…"),
             "unclear": _(
                 "We could not reach the payment service. Check your connection, then press the button again: on this "
@@ -128,9 +133,3 @@ def elements_config(page: checkouts.Page, success_url: str) -> dict[str, Any]:
             ),
         },
     }
-
-
-def failed_text(checkout: Checkout) -> str:
-    if checkout.saves_card:
-        return _("The card was not saved. Please try again.")
-    return _("The payment did not go through. You have not been charged. Please try again.")

@@ -72,7 +72,8 @@
     const answer = await guarded(confirm);
     const error = answer.error || {};
     if (isOver(intentOf(answer) || error.payment_intent || error.setup_intent)) return;
-    if (error.type === "card_error") complain(error.message);
+    // A bank that was not convinced is told as an invalid request, with a sentence for the payer all the same.
+    if (error.type === "card_error" || /_authentication_failure$/.test(error.code)) complain(`${error.message} ${messages.declined}`);
     else if (error.type === "validation_error") tell(""); // the Element shows it beside the field
     else {
       tell(messages.unknown);
@@ -95,7 +96,11 @@
   };
   const mount = (then) => {
     tell(messages.loading);
-    elements = stripe.elements({ clientSecret: config.clientSecret, appearance: { theme: isDark() ? "night" : "stripe" } });
+    const appearance = {
+      theme: isDark() ? "night" : "stripe",
+      variables: { colorPrimary: getComputedStyle(button).backgroundColor },
+    };
+    elements = stripe.elements({ clientSecret: config.clientSecret, appearance });
     const element = elements.create("payment");
     element.on("ready", () => {
       show();
