@@ -2,30 +2,86 @@
 
 from __future__ import annotations
 
+import argparse
+import datetime
+import re
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
 
-from checkout.errors import GatewayError
+from checkout import clock
+from checkout.errors import CheckoutError
+from checkout.services import jobs
 from checkout.services.polling import Swept
+
+_AGE = re.compile(r"(\d+)(m|h|d)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def moment(text: str) -> datetime.datetime:
+    """For `--since`: an age (90m, 36h, 7d), a date or a moment (ISO 8601; without a zone, the site's)."""
+    if age := _AGE.fullmatch(text):
+        return clock.now() - datetime.timedelta(**{_UNITS[age[2]]: int(age[1])})
+    try:
+        found = parse_datetime(text) or parse_date(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither an age (90m, 36h, 7d) nor a date (2026-11-23)")
+    if not isinstance(found, datetime.datetime):
+        found = datetime.datetime.combine(found, datetime.time())
+    return found if timezone.is_aware(found) else timezone.make_aware(found)
+
+
+def positive(text: str) -> int:
+    """For options that count something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 class SweepCommand(BaseCommand):
-    """A command that looks at open attempts: prints counts, exits 1 when something could not be settled."""
+    """A command that looks at open attempts: shows how far it is, prints counts, exits 1 when something could not be
+    settled. Its name is that of a scheduled job, and its success is written down."""
+
+    #: Jobs that this one does as well.
+    also: tuple[str, ...] = ()
+    since: datetime.datetime | None = None
 
     def sweep(self) -> Swept:
         raise NotImplementedError  # each command says what it sweeps
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--since", type=moment, help="only attempts begun since then: an age (90m, 36h, 7d) or a date"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        self.since = options["since"]
         try:
-            swept = self.sweep()
-        except GatewayError as problem:
+            with jobs.recorded(type(self).__module__.rpartition(".")[2], *self.also):
+                swept = self.sweep()
+        except CheckoutError as problem:
             raise CommandError(
                 f"Stripe could not be asked, so nothing is known to have changed: {problem}"
             ) from problem
+        self.done(swept)
+
+    def done(self, swept: Swept) -> None:
+        """Print the counts. Raises CommandError when they hold an error."""
+        if self.stdout.isatty():
+            self.stdout.write("")
         self.stdout.write(f"looked at {swept.looked_at}, changed {swept.changed}, errors {swept.errors}")
         if swept.errors:
             raise CommandError(
                 f"{swept.errors} could not be settled; the log says why (logger checkout.polling). They stay open and "
                 "the next run tries again."
             )
+
+    def progress(self, swept: Swept) -> None:
+        """Shown while it goes, to a person only."""
+        if self.stdout.isatty():
+            self.stdout.write(f"\rlooked at {swept.looked_at}, changed {swept.changed} …", ending="")
+            self.stdout.flush()

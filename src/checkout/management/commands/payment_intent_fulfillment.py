@@ -8,4 +8,4 @@ class Command(SweepCommand):
     help = "Ask Stripe about every open payment attempt and settle the answers. Safe to run at any time, again."
 
     def sweep(self) -> polling.Swept:
-        return polling.fulfill_payment_intents()
+        return polling.fulfill_payment_intents(since=self.since, progress=self.progress)

@@ -10,4 +10,4 @@ class Command(SweepCommand):
     )
 
     def sweep(self) -> polling.Swept:
-        return polling.fulfill_setup_intents()
+        return polling.fulfill_setup_intents(since=self.since, progress=self.progress)

@@ -1,0 +1,117 @@
+"""Attempts that nobody finished, and deposits that were never asked for because the process died in between."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import F, Q, QuerySet
+
+from checkout import actions, clock, states
+from checkout.conf import conf
+from checkout.errors import AttemptInProgress, CheckoutError, KeyRefused
+from checkout.models import Checkout, ObjectPaymentPlanInstalment
+from checkout.services import checkouts, plans
+
+logger = logging.getLogger("checkout.stale")
+
+
+@dataclass(slots=True)
+class Tidied:
+    """`closed` were cancelled at Stripe and failed, `paid` turned out to have succeeded, `left` are still being
+    processed, `deposits` were taken late."""
+
+    closed: int = 0
+    paid: int = 0
+    left: int = 0
+    deposits: int = 0
+    errors: int = 0
+
+
+def stale_attempts() -> QuerySet[Checkout]:
+    """Attempts whose page was left CHECKOUT_STALE_MINUTES ago, the oldest first.
+
+    Only `pending`: what waits for its payer (pay_on_session) waits as long as the link in the mail lives, what was
+    asked (request) is reconciled, and an invoice is settled by staff.
+    """
+    before = clock.now() - timedelta(minutes=conf.CHECKOUT_STALE_MINUTES)
+    on_the_page = Q(action__in=[*actions.TAKES_MONEY, *actions.SAVES_CARD])
+    return Checkout.objects.filter(Q(state=states.PENDING), on_the_page, created_at__lt=before).order_by(
+        "created_at", "pk"
+    )
+
+
+def tidy(limit: int | None = None) -> Tidied:
+    """Close stale attempts (at Stripe first), then take waiting deposits. Safe to run at any time, and twice at once.
+
+    One bad row is counted and logged. Raises KeyRefused, for nothing can be closed then.
+    """
+    tidied = Tidied()
+    for pk in list(stale_attempts().values_list("pk", flat=True)[:limit]):
+        _close(pk, tidied)
+    _take_deposits(tidied, limit)
+    return tidied
+
+
+def _close(pk: int, tidied: Tidied) -> None:
+    checkout = stale_attempts().select_related("customer").filter(pk=pk).first()
+    if checkout is None:
+        return
+    # A line of a plan is owed whether its page was left or not, so it stays as it is and the host is told nothing.
+    quietly = isinstance(checkout.content_object, ObjectPaymentPlanInstalment)
+    try:
+        closed = checkouts.close(checkout, reason="The payer left the page", superseded=quietly)
+    except KeyRefused:
+        raise
+    except AttemptInProgress:
+        tidied.left += 1
+    except Exception:
+        logger.exception("stale checkout %s could not be closed", pk, extra={"checkout": pk})
+        tidied.errors += 1
+    else:
+        tidied.paid += closed.succeeded
+        tidied.closed += closed.failed
+
+
+def _take_deposits(tidied: Tidied, limit: int | None) -> None:
+    for deposit in waiting_deposits()[:limit]:
+        plan = deposit.object_payment_plan
+        saved = (
+            Checkout.objects.filter(
+                content_type=plan.content_type_id,
+                object_id=plan.object_id,
+                action=actions.PAYMENT_PLAN,
+                state=states.SUCCESS,
+                customer=plan.customer_id,
+            )
+            .order_by("-pk")
+            .first()
+        )
+        # A plan that staff made by hand has no payer's agreement behind it: its deposit is for staff to charge.
+        if saved is None:
+            continue
+        try:
+            taken = plans.take_waiting_deposit(saved)
+        except CheckoutError:
+            logger.exception("deposit of plan %s could not be taken", plan.pk, extra={"instalment": deposit.pk})
+            tidied.errors += 1
+        else:
+            tidied.deposits += taken is not None
+
+
+def waiting_deposits() -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Deposits that are due and untouched although the card to take them from is there."""
+    return (
+        ObjectPaymentPlanInstalment.objects.filter(
+            Q(state=states.PENDING),
+            deposit=True,
+            due__lte=clock.today(),
+            object_payment_plan__deleted=False,
+            object_payment_plan__paused=False,
+            object_payment_plan__customer__deleted_at_stripe=False,
+        )
+        .exclude(object_payment_plan__customer__payment_method_id="")
+        .select_related("object_payment_plan__customer")
+        .order_by(F("due"), "pk")
+    )

@@ -1,0 +1,161 @@
+"""What nobody finished is cancelled at Stripe before it fails here, and what was paid meanwhile is settled."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from checkout import clock, states
+from checkout.gateway import gateway
+from checkout.models import Checkout, ObjectPaymentPlan
+from checkout.services import fulfillment, plans, stale
+from stripe_emulator import Emulator, faults
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, enter_card, make_due
+from tests.services.test_one_off import begin, pay
+
+pytestmark = pytest.mark.django_db
+
+
+def age(minutes: int = 61) -> None:
+    Checkout.objects.update(created_at=clock.now() - timedelta(minutes=minutes))
+
+
+def test_an_abandoned_payment_is_cancelled_at_stripe_and_then_fails(emulator: Emulator, membership: Membership) -> None:
+    checkout = begin(membership)
+    assert stale.tidy() == stale.Tidied(), "not yet"
+    age()
+    assert stale.tidy().closed == 1
+    checkout.refresh_from_db()
+    membership.refresh_from_db()
+    assert (checkout.state_id, membership.failures) == (states.FAIL, 1)
+    assert gateway().retrieve_payment_intent(checkout.payment_intent_id).canceled
+    assert begin(membership).pk != checkout.pk, "the payer may begin again"
+
+
+def test_what_was_paid_meanwhile_is_settled(emulator: Emulator, membership: Membership) -> None:
+    checkout = begin(membership)
+    pay(emulator, checkout)
+    age()
+    assert (stale.tidy().paid, stale.tidy().closed) == (1, 0)
+    checkout.refresh_from_db()
+    membership.refresh_from_db()
+    assert (checkout.state_id, membership.successes, membership.failures) == (states.SUCCESS, 1, 0)
+
+
+@pytest.mark.parametrize("fault", [faults.LostBefore(), faults.LostAfter(), faults.Status(500, after=True)])
+def test_a_lost_answer_to_the_cancel_fails_nothing_and_the_next_sweep_finishes(
+    emulator: Emulator, membership: Membership, fault: Any
+) -> None:
+    checkout = begin(membership)
+    age()
+    emulator.fail(call=1, fault=fault)
+    assert stale.tidy() == stale.Tidied(errors=1)
+    checkout.refresh_from_db()
+    assert checkout.is_open
+    assert stale.tidy().closed == 1
+
+
+def test_the_payer_who_pays_while_it_is_being_closed_wins_or_loses_whole(
+    emulator: Emulator, membership: Membership
+) -> None:
+    checkout = begin(membership)
+    age()
+    stale.tidy()
+    answer = pay(emulator, checkout)
+    assert answer["error"]["code"] == "payment_intent_unexpected_state"
+    assert emulator.ledger.taken_minor() == 0
+    assert fulfillment.fulfill(checkout).failed
+
+
+def test_a_request_that_never_reached_stripe_is_closed_without_asking(
+    emulator: Emulator, membership: Membership
+) -> None:
+    emulator.fail(call=1, fault=faults.LostBefore())
+    with pytest.raises(Exception, match="no answer"):
+        begin(membership)
+    Checkout.objects.update(created_at=clock.now() - timedelta(days=2), claimed_at=clock.now() - timedelta(days=2))
+    before = len(emulator.requests)
+    assert stale.tidy().closed == 1
+    assert len(emulator.requests) == before
+
+
+def test_a_lost_answer_is_looked_for_before_the_attempt_fails(emulator: Emulator, membership: Membership) -> None:
+    emulator.fail(call=1, fault=faults.LostAfter())
+    with pytest.raises(Exception, match="no answer"):
+        begin(membership)
+    age()
+    assert stale.tidy().closed == 1
+    checkout = Checkout.objects.get()
+    assert gateway().retrieve_payment_intent(checkout.payment_intent_id).canceled
+
+
+def test_a_card_that_was_never_entered(emulator: Emulator, membership: Membership, payment_plan: Any) -> None:
+    checkout = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    age()
+    assert stale.tidy().closed == 1
+    assert gateway().retrieve_setup_intent(checkout.setup_intent_id).canceled
+
+
+def test_an_invoice_and_what_waits_for_its_payer_are_never_stale(
+    emulator: Emulator, membership: Membership, save_plan: SavePlan
+) -> None:
+    save_plan("4000002760003184", email="waits@example.com")
+    Checkout.objects.create_checkout("invoice", membership, None)
+    age(60 * 24 * 30)
+    before = dict(Checkout.objects.values_list("pk", "state"))
+    assert states.PAY_ON_SESSION in before.values()
+    assert stale.tidy() == stale.Tidied()
+    assert dict(Checkout.objects.values_list("pk", "state")) == before
+
+
+def test_a_page_left_by_the_payer_of_an_instalment_changes_nothing_about_the_instalment(
+    emulator: Emulator, membership: Membership, save_plan: SavePlan
+) -> None:
+    plan = save_plan()
+    [instalment] = make_due(plan)
+    checkout = Checkout.objects.create_checkout_pay_on_session(instalment)
+    assert checkout.state_id == states.PENDING
+    age()
+    assert stale.tidy().closed == 1
+    instalment.refresh_from_db()
+    membership.refresh_from_db()
+    assert (instalment.state_id, membership.failures) == (states.PENDING, 0)
+
+
+# -- deposits --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def died(emulator: Emulator, membership: Membership, payment_plan: Any, monkeypatch: Any) -> ObjectPaymentPlan:
+    """A plan whose card was saved, and then the process died before the deposit was asked for."""
+    checkout = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    enter_card(emulator, checkout, "4242424242424242")
+    with monkeypatch.context() as patched:
+        patched.setattr(plans, "take_waiting_deposit", lambda checkout: None)
+        fulfillment.fulfill(checkout)
+    assert emulator.ledger.taken_minor() == 0
+    return ObjectPaymentPlan.objects.for_content_object(membership)
+
+
+def test_a_deposit_that_was_never_asked_for_is_taken_once(
+    emulator: Emulator, died: ObjectPaymentPlan, capsys: Any
+) -> None:
+    call_command("stripe_intent_fulfillment")
+    assert "deposits taken 1" in capsys.readouterr().out
+    assert stale.tidy().deposits == 0
+    assert emulator.ledger.taken_minor() == 2000
+    assert died.payment_count == 4
+
+
+def test_a_stopped_plan_and_a_plan_without_a_payers_word_are_left(
+    emulator: Emulator, died: ObjectPaymentPlan, payment_plan: Any
+) -> None:
+    died.delete_plan()
+    by_hand = Membership.objects.create()
+    ObjectPaymentPlan.objects.create_object_payment_plan(by_hand, payment_plan, by_hand.total)
+    assert stale.tidy().deposits == 0
+    assert emulator.ledger.taken_minor() == 0
