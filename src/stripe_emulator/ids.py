@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from hashlib import blake2b
 
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
-def spell(number: int, length: int) -> str:
-    """`number` in `length` alphanumeric characters (its lowest digits in base 62)."""
-    letters = []
-    for _ in range(length):
-        number, digit = divmod(number, 62)
-        letters.append(ALPHABET[digit])
-    return "".join(letters)
+ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+LONGEST = 64
+# Each byte of a hash becomes a letter. A little uneven, which matters to nobody here, and ten times as fast as base 62.
+_LETTERS = bytes(ALPHABET[byte % 62] for byte in range(256))
 
 
 class Ids:
@@ -32,9 +26,9 @@ class Ids:
         return self.of(f"{stream}/{self.counts[stream]}", length)
 
     def of(self, value: str, length: int = 16) -> str:
-        """Always the same text for the same value, such as a card's fingerprint."""
-        digest = blake2b(f"{self.seed}/{value}".encode(), digest_size=32).digest()
-        return spell(int.from_bytes(digest, "big"), length)
+        """Always the same text (of at most 64 letters) for the same value, such as a card's fingerprint."""
+        digest = blake2b(f"{self.seed}/{value}".encode(), digest_size=LONGEST).digest()
+        return digest.translate(_LETTERS)[:length].decode()
 
     def account(self) -> str:
         """The id of the one account."""

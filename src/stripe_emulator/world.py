@@ -51,8 +51,12 @@ class Timings:
     hold: float = 7 * DAY
 
 
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """JSON without spaces."""
+    return _encoder.encode(value)
 
 
 class World:
