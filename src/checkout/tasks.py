@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from checkout.services import inbox, jobs, polling
+from checkout.services import cards, inbox, jobs, on_session, polling
 
 
 @shared_task
@@ -25,3 +25,17 @@ def setup_intent_fulfillment() -> int:
 def handle_event(pk: int) -> bool | None:
     """Work on one webhook event."""
     return inbox.handle(pk)
+
+
+@shared_task
+def send_on_session_payment_emails() -> int:
+    """Tell payers whose bank wants them; the number of mails queued."""
+    with jobs.recorded("send_on_session_payment_emails"):
+        return on_session.send_on_session_payment_emails().mailed
+
+
+@shared_task
+def refresh_card_expiry_dates() -> int:
+    """Read the cards of outstanding plans and tell payers whose card runs out; the number of mails queued."""
+    with jobs.recorded("refresh_card_expiry_dates"):
+        return cards.refresh_card_expiry_dates().mailed

@@ -2,12 +2,17 @@
 
 from django.urls import path
 
-from checkout.views import health, payer, plans, webhook
+from checkout.views import cards, health, on_session, payer, plans, webhook
 
 urlpatterns = [
     path("health/", health.health, name="checkout.health"),
     path("webhook/", webhook.webhook, name="checkout.webhook"),
-    path("<uuid:uuid>/pay/", payer.PayView.as_view(), name="checkout.pay"),
+    path("<uuid:uuid>/pay/", on_session.InstalmentPayView.as_view(), name="checkout.pay"),
     path("<uuid:uuid>/return/", payer.ReturnView.as_view(), name="checkout.return"),
     path("<uuid:uuid>/deposit/", plans.DepositView.as_view(), name="checkout.deposit"),
+    path("pay/<str:token>/", on_session.PaymentLinkView.as_view(), name="checkout.pay.link"),
+    path("pay-on-session/<uuid:uuid>/", on_session.PayOnSessionView.as_view(), name="checkout.pay.on.session"),
+    path("plans/<uuid:uuid>/", on_session.PlanProgressView.as_view(), name="checkout.plan.progress"),
+    path("card-refresh/", cards.CardRefreshView.as_view(), name="checkout.card.refresh"),
+    path("card-refresh/<uuid:uuid>/", cards.CardRefreshView.as_view(), name="checkout.card.refresh.plan"),
 ]

@@ -5,6 +5,7 @@ The imports are late because services import models.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from checkout.models.customers import Customer
     from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
     from checkout.models.runs import PaymentRun
+    from checkout.services.cards import CardsRead
 
 
 def _of(content_object: models.Model) -> dict[str, Any]:
@@ -56,11 +58,13 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
 
         return checkouts.create_checkout(action, content_object, user, **options)
 
-    def create_checkout_pay_on_session(self, instalment: ObjectPaymentPlanInstalment, user: Any = None) -> Checkout:
+    def create_checkout_pay_on_session(
+        self, instalment: ObjectPaymentPlanInstalment, user: Any = None, **options: Any
+    ) -> Checkout:
         """The payer is here for an instalment: continue with the same intent where Stripe allows it."""
         from checkout.services import on_session
 
-        return on_session.create_checkout_pay_on_session(instalment, user)
+        return on_session.create_checkout_pay_on_session(instalment, user, **options)
 
     def charge(self, content_object: Any, user: Any = None) -> Checkout:
         """Charge the saved card of the content object's payer, off session."""
@@ -139,6 +143,12 @@ class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
         unpaid = lines.exclude(Q(state=states.SUCCESS))
         return self.filter(models.Exists(unpaid), deleted=False)
 
+    def refresh_card_expiry_dates(self) -> CardsRead:
+        """Read the cards of outstanding plans, flag and mail those that run out within a month."""
+        from checkout.services import cards
+
+        return cards.refresh_card_expiry_dates()
+
     @property
     def report_card_expiry_dates(self) -> models.QuerySet[ObjectPaymentPlan]:
         """Outstanding plans, the card that runs out soonest first."""
@@ -164,6 +174,22 @@ class ObjectPaymentPlanInstalmentManager(models.Manager["ObjectPaymentPlanInstal
         from checkout.services import runs
 
         return runs.process_payments(**options)
+
+    def pay_on_session_for_email(self) -> models.QuerySet[ObjectPaymentPlanInstalment]:
+        """Those whose bank wants the payer, and whose payer has not been told or reminded yet."""
+        from checkout.services import on_session
+
+        return on_session.waiting_for_mail()
+
+    def send_on_session_payment_emails(self, can_login_and_pay: Callable[[Any], Any] | None = None) -> int:
+        """Tell them, once for each refusal; the number of mails queued.
+
+        `can_login_and_pay(contact)` is True for those who are sent to the login page. Default:
+        CHECKOUT_CAN_LOGIN_AND_PAY.
+        """
+        from checkout.services import on_session
+
+        return on_session.send_on_session_payment_emails(can_login_and_pay).mailed
 
     def _user_has_active_account(self, contact: Any) -> bool:
         """The default of CHECKOUT_CAN_LOGIN_AND_PAY."""

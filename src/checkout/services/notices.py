@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 from post_office import mail
 
+from checkout import mail as letters
 from checkout import money
 from checkout.conf import conf
-from checkout.models import Checkout
+from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlanInstalment
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+
+def send_once(
+    cause: str,
+    template: str,
+    recipient: str,
+    context: Mapping[str, Any],
+    *,
+    language: str = "",
+    checkout: Checkout | None = None,
+    instalment: ObjectPaymentPlanInstalment | None = None,
+    customer: Customer | None = None,
+) -> bool:
+    """Queue a letter and write down its cause, in one transaction. False if this cause has had its letter: of any
+    number of senders at once one queues it.
+
+    Raises MailNotReady without the template, or for an address that is none; nothing is written down then.
+    """
+    try:
+        with transaction.atomic():
+            Notice.objects.create(
+                cause=cause,
+                template=template,
+                recipient=recipient,
+                checkout=checkout,
+                instalment=instalment,
+                customer=customer,
+            )
+            letters.queue(template, recipient, context, language)
+    except IntegrityError:
+        if Notice.objects.filter(cause=cause).exists():
+            return False
+        raise
+    return True
+
+
+def language_of(content_object: Any, customer: Customer | None) -> str:
+    """In which a payer is written to: what the host's row says (`checkout_language`), else the language in which they
+    used our pages, else the site's."""
+    said = getattr(content_object, "checkout_language", "") or (customer.language if customer is not None else "")
+    return str(said or settings.LANGUAGE_CODE)
 
 
 def notify_staff(checkout: Checkout, request: HttpRequest | None = None) -> int:

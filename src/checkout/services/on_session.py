@@ -1,19 +1,41 @@
-"""When the bank wants the payer: the attempt they continue on the page."""
+"""When the bank wants the payer: the attempt they continue on the page, and the mail that asks them to come."""
 
 from __future__ import annotations
 
+import datetime
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dateutil.relativedelta import relativedelta
 from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
+from django.db.models import CharField, DateTimeField, Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Cast, Concat
+from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 
-from checkout import actions, clock, states
+from checkout import actions, clock, links, money, states
+from checkout import mail as letters
 from checkout.conf import conf
-from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay
-from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import cards, checkouts
+from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
+from checkout.models import Checkout, Notice, ObjectPaymentPlanInstalment
+from checkout.services import cards, checkouts, notices, payers
+
+logger = logging.getLogger("checkout.on_session")
+
+#: The payer of a deposit has just saved the card and is most likely still on the page.
+DEPOSIT_GRACE = datetime.timedelta(minutes=30)
+#: How many instalments are read at a time; each is committed by itself.
+CHUNK = 200
+
+CanLoginAndPay = Callable[[Any], Any]
+
+
+# -- the payer comes ------------------------------------------------------------------------------------
 
 
 def create_checkout_pay_on_session(
@@ -26,22 +48,52 @@ def create_checkout_pay_on_session(
 
     Raises AlreadyPaid, CannotPay when the plan was stopped, AttemptInProgress while a charge is unanswered.
     """
+    payer = user if getattr(user, "pk", None) else None
     instalment.refresh_from_db()
+    check_payable(instalment)
+    existing = open_attempt(instalment)
+    if existing is not None:
+        if existing.state_id == states.REQUEST and not existing.on_session:
+            raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
+        if existing.is_payment or not (another_card or _card_is_gone(existing)):
+            if another_card:
+                _without_saved_card(existing)
+            return checkouts.ask(checkouts.take_over(existing, payer))
+        checkouts.close_open_attempts(instalment, payer)
+    return checkouts.ask(_begin(instalment, payer, another_card=another_card))
+
+
+def check_payable(instalment: ObjectPaymentPlanInstalment) -> None:
+    """Raises AlreadyPaid or CannotPay, with a sentence for the payer, unless this is still owed."""
     if instalment.state_id == states.SUCCESS:
         raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
     if not instalment.checkout_can_charge:
         raise CannotPay(_("This payment plan was stopped, so there is nothing to pay."))
-    existing = Checkout.objects.for_content_object(instalment).taking_money().open().first()
-    if existing is not None:
-        if existing.state_id == states.REQUEST and not existing.on_session:
-            raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
-        if not another_card or existing.is_payment:
-            return checkouts.take_over(existing, user)
-        checkouts.close_open_attempts(instalment, user)
-    return checkouts.ask(_begin(instalment, user))
 
 
-def _begin(instalment: ObjectPaymentPlanInstalment, user: Any) -> Checkout:
+def open_attempt(instalment: ObjectPaymentPlanInstalment) -> Checkout | None:
+    """The one attempt at this debt that may still take money."""
+    attempts = Checkout.objects.for_content_object(instalment).taking_money().open().select_related("customer")
+    found: Checkout | None = attempts.first()
+    return found
+
+
+def _card_is_gone(checkout: Checkout) -> bool:
+    """There is no saved card to send again, or the intent belongs to a customer that Stripe no longer has."""
+    customer = checkout.customer
+    return customer is None or not customer.has_card or customer.customer_id != checkout.stripe_customer_id
+
+
+def _without_saved_card(checkout: Checkout) -> None:
+    """The payer has asked for an empty card form; the intent can take any card."""
+    if checkout.payment_method_id:
+        Checkout.objects.filter(pk=checkout.pk, payment_intent_id=checkout.payment_intent_id).update(
+            payment_method_id=""
+        )
+        checkout.payment_method_id = ""
+
+
+def _begin(instalment: ObjectPaymentPlanInstalment, user: Any, *, another_card: bool) -> Checkout:
     customer = cards.ensure_customer(instalment.checkout_email, instalment.checkout_name)
     stripe_customer_id = cards.ensure_stripe_customer(customer)
     try:
@@ -53,9 +105,14 @@ def _begin(instalment: ObjectPaymentPlanInstalment, user: Any) -> Checkout:
                 total=instalment.amount,
                 customer=customer,
                 stripe_customer_id=stripe_customer_id,
+                # The saved card is offered first; the intent takes any.
+                payment_method_id="" if another_card else customer.payment_method_id,
             )
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way. Please look again in a minute.")) from error
+
+
+# -- the mail that asks them to come --------------------------------------------------------------------
 
 
 def user_has_active_account(contact: Any) -> bool:
@@ -67,3 +124,157 @@ def user_has_active_account(contact: Any) -> bool:
     since = clock.now() - relativedelta(months=conf.CHECKOUT_ACTIVE_LOGIN_MONTHS)
     users = get_user_model()._default_manager.filter(email__iexact=email, is_active=True, last_login__gte=since)
     return any(user.has_usable_password() for user in users)
+
+
+@dataclass(slots=True)
+class Sent:
+    """What one sweep over waiting instalments queued. `errors` are logged and tried again by the next sweep."""
+
+    mailed: int = 0
+    errors: int = 0
+
+
+def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Instalments whose payer has not been told yet, or not been reminded, that the bank wants them.
+
+    The reason of a mail is the charge that the bank refused: annotated as `reason`, with `mails` already queued for it.
+    """
+    attempts = Checkout.objects.filter(
+        content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
+        object_id=Cast(OuterRef("pk"), CharField()),
+    )
+    charges = attempts.filter(Q(action=actions.CHARGE)).order_by("-pk")
+    told = Notice.objects.filter(cause=Concat(OuterRef("cause_stem"), Value("1"), output_field=CharField()))
+    rows = ObjectPaymentPlanInstalment.objects.filter(
+        Q(state=states.PAY_ON_SESSION), object_payment_plan__deleted=False
+    ).annotate(
+        reason=Subquery(charges.values("pk")[:1]),
+        asked_at=Subquery(charges.values("claimed_at")[:1], output_field=DateTimeField()),
+        cause_stem=Concat(
+            Value("on_session:"),
+            Cast("pk", CharField()),
+            Value(":"),
+            Cast("reason", CharField()),
+            Value(":"),
+            output_field=CharField(),
+        ),
+    )
+    wanted = ~Exists(told) & (Q(deposit=False) | Q(asked_at__lt=clock.now() - DEPOSIT_GRACE))
+    if conf.CHECKOUT_ON_SESSION_REMINDER_DAYS:
+        long_ago = clock.now() - datetime.timedelta(days=conf.CHECKOUT_ON_SESSION_REMINDER_DAYS)
+        reminded = Notice.objects.filter(cause=Concat(OuterRef("cause_stem"), Value("2"), output_field=CharField()))
+        wanted |= Exists(told.filter(queued_at__lte=long_ago)) & ~Exists(reminded)
+    # While the answer to a payment is awaited there is nothing for the payer to do.
+    busy = attempts.filter(Q(state=states.REQUEST))
+    return rows.filter(wanted, ~Exists(busy), reason__isnull=False).order_by("due", "pk")
+
+
+def send_on_session_payment_emails(can_login_and_pay: CanLoginAndPay | None = None) -> Sent:
+    """Mail every payer whom a bank wants, once for each refusal, and once more as a reminder.
+
+    `can_login_and_pay(contact)` decides between the mail that leads to the login page and the one with a signed link;
+    the default is the function that CHECKOUT_CAN_LOGIN_AND_PAY names. Safe to run at any time, and in many processes at
+    once. A row that cannot be mailed is logged, counted and skipped.
+
+    Raises CheckoutError, before anything is sent, for a function that does not take exactly one parameter, when a mail
+    template is missing (MailNotReady), and when CHECKOUT_BASE_URL is not set.
+    """
+    function = can_login_and_pay or conf.load("CHECKOUT_CAN_LOGIN_AND_PAY")
+    check_one_parameter(function)
+    letters.require(
+        ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH,
+        ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON,
+    )
+    links.base_url()
+    sent = Sent()
+    # The list is fixed first: rows that fail would otherwise be found again for ever.
+    waiting = list(waiting_for_mail().values_list("pk", flat=True))
+    for start in range(0, len(waiting), CHUNK):
+        for instalment in _read(waiting[start : start + CHUNK]):
+            try:
+                sent.mailed += _mail(instalment, function)
+            except Exception:
+                # The function and the row are the host's, so anything may come out of them.
+                logger.exception("no mail about instalment %s", instalment.pk, extra={"instalment": instalment.pk})
+                sent.errors += 1
+    return sent
+
+
+def check_one_parameter(function: Any) -> None:
+    """Raises CheckoutError unless `function` can be called with the contact and nothing else."""
+    name = getattr(function, "__qualname__", repr(function))
+    if not callable(function):
+        raise CheckoutError(f"can_login_and_pay must be a function that takes the contact; {name} is none.")
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return  # written in C: it cannot tell
+    if len(names) != 1:
+        raise CheckoutError(
+            f"can_login_and_pay must take exactly one parameter, the contact; {name} takes {len(names)}"
+            f"{': ' + ', '.join(names) if names else ''}. Nothing was sent."
+        )
+
+
+def _read(pks: Sequence[int]) -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Read again, a chunk at a time: what was paid or mailed meanwhile drops out."""
+    return (
+        waiting_for_mail()
+        .filter(pk__in=pks)
+        .select_related(
+            "object_payment_plan__customer", "object_payment_plan__payment_plan", "object_payment_plan__user"
+        )
+        .prefetch_related("object_payment_plan__content_object")
+    )
+
+
+def _mail(instalment: Any, can_login_and_pay: CanLoginAndPay) -> bool:
+    """Queue one mail; False if it has been sent, or there is nothing to tell any more."""
+    plan = instalment.object_payment_plan
+    if plan.content_object is None:
+        raise CheckoutError("What this plan was agreed for no longer exists. Stop the plan, or speak to the payer.")
+    # The site decides, unless we know better: a login page helps nobody whose login would not open the payment.
+    can_login = bool(can_login_and_pay(instalment.checkout_contact)) and not payers.login_is_of_no_use(plan)
+    template = (
+        instalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH
+        if can_login
+        else instalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON
+    )
+    link = links.absolute("checkout.pay.on.session", instalment.uuid) if can_login else links.payment_link(instalment)
+    language = notices.language_of(plan.content_object, plan.customer)
+    number = 2 if Notice.objects.filter(cause=f"{instalment.cause_stem}1").exists() else 1
+    with transaction.atomic():
+        # Locked, so that a payment that is settled at this moment is either seen here or comes after the mail.
+        still = ObjectPaymentPlanInstalment.objects.select_for_update(of=("self",)).filter(pk=instalment.pk)
+        if not still.filter(Q(state=states.PAY_ON_SESSION)).exists():
+            return False
+        with translation.override(language):
+            context = _words(instalment, link, language, reminder=number == 2)
+        return notices.send_once(
+            f"{instalment.cause_stem}{number}",
+            template,
+            instalment.checkout_email,
+            context,
+            language=language,
+            checkout=Checkout.objects.get(pk=instalment.reason),
+            instalment=instalment,
+            customer=plan.customer,
+        )
+
+
+def _words(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, reminder: bool) -> dict[str, Any]:
+    """What the mail says, as plain text in the language that is active."""
+    plan = instalment.object_payment_plan
+    expires = timezone.localdate(clock.now() + datetime.timedelta(days=conf.CHECKOUT_LINK_DAYS))
+    return {
+        "name": instalment.checkout_name,
+        "amount": money.format_money(instalment.amount, plan.currency, language),
+        "due": formats.date_format(instalment.due, "DATE_FORMAT"),
+        "description": ", ".join(str(line) for line in instalment.checkout_description),
+        "card": plan.customer.card_description if plan.customer is not None else "",
+        "link": link,
+        "link_expires": formats.date_format(expires, "DATE_FORMAT"),
+        "reminder": reminder,
+        "contact": conf.CHECKOUT_CONTACT_TEXT,
+        "organisation": conf.STRIPE_CAPTION,
+    }

@@ -1,0 +1,69 @@
+"""Addresses that go into mails: whole, and for payers without a login signed and short-lived."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import timedelta
+from uuid import UUID
+
+from django.core import signing
+from django.urls import reverse
+
+from checkout.conf import conf
+from checkout.errors import CheckoutError
+from checkout.models import ObjectPaymentPlanInstalment
+
+#: A signature made for one purpose is good for no other.
+SALT = "checkout.links.instalment"
+
+
+class BadLink(CheckoutError):
+    """The token was not made by us, or was altered."""
+
+
+class ExpiredLink(CheckoutError):
+    """The token was ours, and is older than CHECKOUT_LINK_DAYS."""
+
+
+def base_url() -> str:
+    """The site's own address without a slash at the end. Raises CheckoutError when the site has not set it."""
+    if not conf.CHECKOUT_BASE_URL:
+        raise CheckoutError(
+            "Set CHECKOUT_BASE_URL in your settings, for example https://www.example.org: mails need whole addresses."
+        )
+    return str(conf.CHECKOUT_BASE_URL).rstrip("/")
+
+
+def absolute(name: str, *args: object) -> str:
+    """The whole address of a URL name, for mails: there is no request to ask."""
+    return base_url() + reverse(name, args=args)
+
+
+def make_token(instalment: ObjectPaymentPlanInstalment) -> str:
+    """Opens this one debt, and says nothing else: no intent id, no e-mail address, no amount.
+
+    The time it was made is in it, so that CHECKOUT_LINK_DAYS counts when it is opened.
+    """
+    return _signer().sign(base64.urlsafe_b64encode(instalment.uuid.bytes).decode().rstrip("="))
+
+
+def read_token(token: str) -> UUID:
+    """The uuid of the instalment. Raises ExpiredLink, or BadLink for whatever we did not make."""
+    try:
+        text = _signer().unsign(token, max_age=timedelta(days=conf.CHECKOUT_LINK_DAYS))
+        return UUID(bytes=base64.urlsafe_b64decode(text + "=="))
+    except signing.SignatureExpired as problem:
+        raise ExpiredLink("The link has expired.") from problem
+    except (signing.BadSignature, binascii.Error, ValueError) as problem:
+        raise BadLink("The link is not one of ours.") from problem
+
+
+def payment_link(instalment: ObjectPaymentPlanInstalment) -> str:
+    """The whole address for a payer without a login."""
+    return absolute("checkout.pay.link", make_token(instalment))
+
+
+def _signer() -> signing.TimestampSigner:
+    # Only letters, digits and -_. : mail programs cut addresses at other signs.
+    return signing.TimestampSigner(salt=SALT, sep=".")

@@ -1,0 +1,63 @@
+"""Which cards run out when."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from checkout.models import ObjectPaymentPlan
+from checkout.services import cards
+
+COLUMNS = ("plan", "customer", "email", "card", "expires", "refresh", "last instalment", "runs out before it")
+
+
+class Command(BaseCommand):
+    help = (
+        "List outstanding payment plans, the card that runs out soonest first, and say which cards run out before the "
+        "last instalment. Reads only, and never Stripe: run refresh_card_expiry_dates before."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--csv", action="store_true", help="write comma-separated values")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["csv"]:
+            writer = csv.writer(self.stdout, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for row in self._rows():
+                writer.writerow([_harmless(cell) for cell in row])
+            return
+        count = early = 0
+        for pk, customer, _email, card, expires, refresh, last, before in self._rows():
+            notes = [note for note in ("asked for a new card" if refresh else "", before and f"last is {last}") if note]
+            self.stdout.write(
+                f"{expires or 'unknown':10}  plan {pk}  {customer}  ({card or 'no card'})"
+                f"{'  ! ' + ', '.join(notes) if notes else ''}"
+            )
+            count += 1
+            early += bool(before)
+        self.stdout.write(f"{count} outstanding plans; {early} cards run out before the last instalment.")
+
+    def _rows(self) -> Iterator[tuple[str, str, str, str, str, str, str, str]]:
+        early = dict(cards.running_out_before_the_end().values_list("pk", "last_due"))
+        plans = cards.with_last_due(ObjectPaymentPlan.objects.report_card_expiry_dates)
+        for plan in plans.iterator(chunk_size=500):
+            customer = plan.customer
+            yield (
+                str(plan.pk),
+                str(customer.name or customer.email) if customer else "",
+                customer.email if customer else "",
+                customer.card_description if customer else "",
+                str((customer.expiry_date if customer else None) or ""),
+                "yes" if customer and customer.refresh else "",
+                str(plan.last_due or ""),
+                "yes" if plan.pk in early else "",
+            )
+
+
+def _harmless(cell: str) -> str:
+    """Names are typed by payers: a spreadsheet must not take one for a formula."""
+    return f"'{cell}" if cell[:1] in "=+-@\t\r" and cell else cell

@@ -1,0 +1,49 @@
+"""Who the payer of a plan is: whose login opens its pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+
+from checkout.models import ObjectPaymentPlan
+
+
+def payer_of(plan: ObjectPaymentPlan) -> Any:
+    """The one user who may open this plan's pages, or None when only a signed link can.
+
+    The host's row says who (`checkout_user`), or whoever was logged in when the plan was agreed. Otherwise it is the
+    active user with the customer's e-mail address, if there is exactly one: an address that two users share tells
+    neither of them about the other.
+    """
+    found = _candidates(plan)
+    return found[0] if len(found) == 1 and found[0].is_active else None
+
+
+def login_is_of_no_use(plan: ObjectPaymentPlan) -> bool:
+    """True if we know that no login opens this plan: its user was deactivated, or several share the address."""
+    return bool(_candidates(plan)) and payer_of(plan) is None
+
+
+def _candidates(plan: ObjectPaymentPlan) -> list[Any]:
+    named = getattr(plan.content_object, "checkout_user", None) or plan.user
+    if named is not None:
+        return [named]
+    email = plan.customer.email if plan.customer is not None else ""
+    return list(get_user_model()._default_manager.filter(email__iexact=email, is_active=True)[:2]) if email else []
+
+
+def is_payer(user: Any, plan: ObjectPaymentPlan) -> bool:
+    """True if this logged-in user is the plan's payer."""
+    return user.is_authenticated and user.is_active and user == payer_of(plan)
+
+
+def outstanding_plans_of(user: Any) -> list[ObjectPaymentPlan]:
+    """The plans on which this user still owes something, the newest first."""
+    mine = Q(user=user)
+    if user.email:
+        mine |= Q(customer__email__iexact=user.email)
+    plans = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(mine)
+    rows = plans.select_related("customer", "payment_plan", "user").prefetch_related("content_object")
+    return [plan for plan in rows if is_payer(user, plan)]
