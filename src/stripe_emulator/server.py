@@ -13,6 +13,7 @@ import json
 import logging
 import socket
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -214,6 +215,7 @@ class EmulatorApp:
         self.pages = pages
         self.files = static_files()
         self.postman: Postman | None = None
+        self._stopping = threading.Event()
         self._waiting_room = ThreadPoolExecutor(max_workers=64, thread_name_prefix="stripe-weather")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -233,13 +235,22 @@ class EmulatorApp:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self.postman = Postman(self.emulator)
+        if self.emulator.sleep is time.sleep:
+            # A slow reply must not hold up the stop.
+            self.emulator.sleep = self._wait
         running = asyncio.ensure_future(self.postman.run())
         running.add_done_callback(_complain)
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        self._stopping.set()
+        if self.emulator.sleep == self._wait:
+            self.emulator.sleep = time.sleep
         running.cancel()
         await self.postman.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _wait(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
 
     async def _api(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: str = scope["method"]

@@ -9,6 +9,9 @@ import pytest
 
 from stripe_emulator import Emulator
 
+# Playwright keeps an event loop in the main thread of its worker; Django then takes every later test for async code.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:

@@ -124,6 +124,18 @@ def test_the_sdk_sees_a_cut_line_as_a_connection_error(sdk: stripe.StripeClient,
     assert sdk.v1.customers.create({"name": "Bea"}).name == "Bea"
 
 
+def test_a_slow_reply_keeps_only_its_own_caller_waiting(served: str, emulator: Emulator) -> None:
+    emulator.weather.add(faults.Slow(1), path="POST /v1/customers")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        begin = time.perf_counter()
+        slow = pool.submit(ask, served, "POST", "/v1/customers", {"name": "Ada"})
+        time.sleep(0.2)
+        assert ask(served, "GET", "/v1/charges")[0] == 200
+        assert not slow.done()
+        assert slow.result(10)[0] == 200
+        assert time.perf_counter() - begin >= 1
+
+
 # -- webhooks ------------------------------------------------------------------------------------------
 
 
@@ -205,25 +217,21 @@ def test_charges_settle_by_themselves(served: str, emulator: Emulator, inbox: In
 
 
 def start(*args: str) -> tuple[subprocess.Popen[str], str]:
-    """The program on a free port, and its base URL once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "stripe_emulator", "--port", str(port), *args]
+    """The program on a free port, and its base URL, which it says itself."""
+    command = [sys.executable, "-m", "stripe_emulator", "--port", "0", *args]
     path = os.pathsep.join([str(Path(__file__).parents[2] / "src"), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
     )
-    base = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        assert process.poll() is None, process.communicate()
-        with contextlib.suppress(OSError):
-            return ask(base, "GET", "/emulator/health")[0] == 200
-        return False
-
-    wait_until(answers, 20)
-    return process, base
+    assert process.stdout is not None
+    banner = ""
+    for line in process.stdout:
+        banner += line
+        if line.startswith("Stop"):
+            break
+    assert "sk_test_emulator" in banner, process.communicate()
+    assert "pk_test_emulator" in banner
+    return process, banner.split("panel", 1)[1].split()[0]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -232,15 +240,27 @@ def test_it_stops_quietly_and_keeps_its_state(tmp_path: Path, how: signal.Signal
     process, base = start("--state", str(state), "--seed", "3")
     made = json.loads(ask(base, "POST", "/v1/customers", {"name": "Ada"})[2])
     process.send_signal(how)
-    out, err = process.communicate(timeout=10)
-    assert (process.returncode, err) == (0, "")
-    assert "sk_test_emulator" in out
-    assert base in out
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
 
     process, base = start("--state", str(state))
     assert json.loads(ask(base, "GET", f"/v1/customers/{made['id']}")[2])["name"] == "Ada"
     process.terminate()
     process.communicate(timeout=10)
+
+
+def test_a_slow_reply_does_not_hold_up_the_stop() -> None:
+    process, base = start()
+    weather = json.dumps({"fault": "slow", "seconds": 600})
+    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=10)
+    connection.request("POST", "/emulator/weather", weather, {"Content-Type": "application/json"})
+    assert connection.getresponse().read()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(ask, base, "GET", "/v1/customers")
+        time.sleep(0.3)
+        process.terminate()
+        assert process.wait(20) == 0
+    process.communicate()
 
 
 def test_the_same_seed_gives_the_same_ids() -> None:

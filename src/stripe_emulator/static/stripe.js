@@ -478,6 +478,8 @@
   /* ---- stripe ------------------------------------------------------------------------------------------------ */
 
   const inFlight = new Set();
+  // Back from the return_url: the browser may show this page as it was left, in the middle of a confirmation.
+  window.addEventListener("pageshow", (event) => event.persisted && inFlight.clear());
 
   class StripeInstance {
     constructor(key, options) {
