@@ -50,25 +50,33 @@ def prepare(world: World, intent: JSON, params: JSON, *, publishable: bool) -> A
             f"({intent['amount']}).",
             "amount_to_confirm",
         )
-    method = chosen_method(world, params, publishable=publishable)
-    if method is None and intent["payment_method"] is not None:
-        method = world.get("payment_method", intent["payment_method"])
+    method = chosen_method(world, params, publishable=publishable) or _fallback(world, intent)
     if method is None:
-        customer = intent["customer"]
-        ending = (
-            f"You can either update the PaymentIntent with a payment method and then confirm it again, or confirm it "
-            f"again directly with a payment method or ConfirmationToken. (Customer {customer} has no default source.)"
-            if customer
-            else "You can either update the PaymentIntent with a payment method and then confirm it again, or confirm "
-            "it again directly with a payment method or ConfirmationToken."
-        )
-        raise unexpected_state(
-            intent, f"You cannot confirm this PaymentIntent because it's missing a payment method. {ending}"
-        )
+        raise _without_method(intent)
     check_owner("payment_intent", intent["customer"], method)
     payment_methods.check_usable(world, method)
     check_return_url(intent, params, publishable=publishable)
     return Attempt(method, params, publishable, off_session=bool(params.get("off_session")))
+
+
+def _fallback(world: World, intent: JSON) -> JSON | None:
+    """The intent's own method; else the customer's old default card, which may surprise whoever forgot to name one."""
+    if intent["payment_method"] is not None:
+        return world.get("payment_method", intent["payment_method"])
+    customer = world.tables["customer"].get(intent["customer"] or "") or {}
+    source = customer.get("default_source")
+    return None if source is None else world.get("payment_method", source)
+
+
+def _without_method(intent: JSON) -> ApiError:
+    customer = intent["customer"]
+    ending = f" The Customer {customer} has no default source to fall back on." if customer else ""
+    return unexpected_state(
+        intent,
+        "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the "
+        "PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a payment "
+        f"method or ConfirmationToken.{ending}",
+    )
 
 
 def _check_confirmable(intent: JSON) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import stripe
 
@@ -224,3 +226,46 @@ def test_the_same_seed_gives_the_same_ids() -> None:
     first, second, other = bench(3), bench(3), bench(4)
     second.v1.customers.list()  # a poll more does not change the ids of what is made
     assert first.customer() == second.customer() != other.customer()
+
+
+def test_a_forgotten_payment_method_is_refused_or_charges_the_old_default_card(shop: Bench) -> None:
+    customer = shop.customer()
+    form = {"amount": 900, "currency": "gbp", "customer": customer, "confirm": True, "off_session": True, **ONLY_CARDS}
+    with pytest.raises(stripe.InvalidRequestError, match=customer) as caught:
+        shop.v1.payment_intents.create(form)
+    assert caught.value.code == "payment_intent_unexpected_state"
+    card = shop.emulator.bank.add_legacy_card(customer)
+    assert shop.v1.payment_intents.create(form).payment_method == card
+
+
+def test_a_replaced_legacy_card_is_told_as_a_source(shop: Bench) -> None:
+    card = shop.emulator.bank.add_legacy_card(shop.customer())
+    shop.emulator.bank.replace_card(card, exp_month=4, exp_year=2033)
+    event = shop.v1.events.list({"type": "customer.source.updated"}).data[0]
+    assert (event.data.object.object, event.data.object.exp_year) == ("card", 2033)
+
+
+def test_manual_confirmation_goes_back_to_the_server_after_the_challenge(shop: Bench) -> None:
+    intent = shop.v1.payment_intents.create({"amount": 900, "currency": "gbp", "confirmation_method": "manual"})
+    shown = shop.emulator.pay(intent.client_secret, "4000000000003220")
+    assert shown["status"] == "requires_confirmation"
+    assert shop.emulator.ledger.taken_minor() == 0
+    done = shop.v1.payment_intents.confirm(intent.id, {"return_url": "https://example.com"})
+    assert done.status == "succeeded"
+
+
+def test_a_server_that_confirms_is_given_a_redirect(shop: Bench) -> None:
+    intent = shop.v1.payment_intents.create({"amount": 900, "currency": "gbp"})
+    waiting = shop.v1.payment_intents.confirm(
+        intent.id, {"payment_method": "pm_card_threeDSecure2Required", "return_url": "https://example.com/back"}
+    )
+    assert waiting.next_action.redirect_to_url.return_url == "https://example.com/back"
+    assert waiting.next_action.redirect_to_url.url.startswith(shop.emulator.public_url)
+
+
+async def _create(client: stripe.StripeClient) -> str:
+    return str((await client.v1.customers.create_async({"name": "Ann"})).id)
+
+
+def test_the_async_sdk_works_too(shop: Bench) -> None:
+    assert asyncio.run(_create(shop.client)).startswith("cus_")

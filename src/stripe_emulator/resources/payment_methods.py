@@ -11,7 +11,17 @@ from stripe_emulator.errors import ApiError, invalid, missing, refused
 from stripe_emulator.listing import page
 from stripe_emulator.params import Choice, Hash, Integer, Kind, Text, merged_metadata
 from stripe_emulator.routing import Call, route
-from stripe_emulator.specs import BILLING, CARD_DATA, CREATED_PAGE, ID, METADATA, METHOD_DATA, METHOD_TYPE, PAGE
+from stripe_emulator.specs import (
+    BILLING,
+    CARD_DATA,
+    CONNECT,
+    CREATED_PAGE,
+    ID,
+    METADATA,
+    METHOD_DATA,
+    METHOD_TYPE,
+    PAGE,
+)
 from stripe_emulator.tables import JSON
 from stripe_emulator.world import World
 
@@ -274,7 +284,7 @@ def detach_from(world: World, method: JSON) -> None:
 @route(
     "POST",
     "/v1/payment_methods",
-    {**METHOD_DATA.known, "type": METHOD_TYPE, "customer": ID, "payment_method": ID, "metadata": METADATA},
+    {**METHOD_DATA.known, "type": METHOD_TYPE, "customer": CONNECT, "payment_method": CONNECT, "metadata": METADATA},
     publishable=True,
 )
 def create(world: World, call: Call) -> JSON:
