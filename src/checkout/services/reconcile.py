@@ -10,9 +10,9 @@ from django.db.models import Q, QuerySet
 
 from checkout import clock, states
 from checkout.conf import conf
-from checkout.errors import CheckoutError, NotFoundAtStripe
+from checkout.errors import GatewayRefused, KeyRefused, NotFoundAtStripe
 from checkout.gateway import PaymentIntent, gateway
-from checkout.models import Checkout
+from checkout.models import Checkout, PaymentRunItem
 from checkout.services import checkouts, fulfillment, instalments
 
 logger = logging.getLogger("checkout.reconcile")
@@ -40,7 +40,11 @@ def reconcile(limit: int | None = None) -> Reconciled:
             continue
         try:
             settled = resolve(checkout)
-        except CheckoutError:
+        except KeyRefused:
+            logger.exception("the key was refused, so nothing can be reconciled")
+            counts.errors += 1
+            break
+        except Exception:
             logger.exception("checkout %s could not be reconciled", checkout.pk, extra={"checkout": checkout.pk})
             counts.errors += 1
             continue
@@ -48,7 +52,23 @@ def reconcile(limit: int | None = None) -> Reconciled:
             counts.waiting += 1
         else:
             counts.settled += 1
+            _note_in_run(settled)
     return counts
+
+
+def _note_in_run(checkout: Checkout) -> None:
+    """The run that asked says what became of it after all, so that its figures add up."""
+    unanswered = (PaymentRunItem.Outcome.CLAIMED, PaymentRunItem.Outcome.UNKNOWN)
+    outcome = {
+        states.SUCCESS: PaymentRunItem.Outcome.CHARGED,
+        states.PAY_ON_SESSION: PaymentRunItem.Outcome.PAY_ON_SESSION,
+        states.FAIL: PaymentRunItem.Outcome.DECLINED,
+    }[checkout.state_id]
+    if checkout.superseded:
+        outcome = PaymentRunItem.Outcome.SKIPPED
+    PaymentRunItem.objects.filter(checkout=checkout, outcome__in=unanswered).update(
+        outcome=outcome, note=checkout.failure
+    )
 
 
 def _renew_lease(checkout: Checkout) -> bool:
@@ -68,12 +88,34 @@ def resolve(checkout: Checkout) -> Checkout:
     if checkout.payment_intent_id:
         return _settle_or_cancel(checkout, gateway().retrieve_payment_intent(checkout.payment_intent_id))
     if checkout.claimed_at is not None and checkout.claimed_at > clock.now() - checkouts.KEY_TRUSTED_FOR:
-        return instalments.settle(checkout, instalments.ask(instalments.request_for(checkout)))
+        return _ask_again(checkout)
     found = _search(checkout)
     if found is not None:
         return _settle_or_cancel(checkout, found)
     instalments.release(checkout, reason="Stripe has no such payment")
     return checkout
+
+
+def _ask_again(checkout: Checkout) -> Checkout:
+    """The same request once more. Only an intent settles anything, for the first request may have been taken whatever
+    became of this one: a key that was rolled or a busy moment now says nothing about then."""
+    answer = instalments.ask(instalments.request_for(checkout))
+    match answer:
+        case PaymentIntent():
+            return fulfillment.settle(checkout.pk, answer)
+        case GatewayRefused():
+            # Stripe looks at the key before it looks at the request, so this is a refusal of the first one as well.
+            # Looking costs one call in a rare case, and the debt may be charged again after it.
+            found = _search(checkout)
+            return instalments.settle(checkout, answer) if found is None else _settle_or_cancel(checkout, found)
+        case _:
+            logger.warning(
+                "checkout %s: still no answer: %s",
+                checkout.pk,
+                answer,
+                extra={"checkout": checkout.pk, "request_id": answer.request_id},
+            )
+            return checkout
 
 
 def _search(checkout: Checkout) -> PaymentIntent | None:

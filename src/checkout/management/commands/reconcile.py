@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from checkout.services import reconcile
+from checkout.management.base import positive
+from checkout.services import jobs, reconcile
 
 
 class Command(BaseCommand):
     help = (
-        "Ask Stripe about every charge whose answer was lost, and settle it. Safe to run at any time, again; run it "
-        "hourly. Exits 1 when something is still without an answer or needs a person."
+        "Ask Stripe about every charge whose answer was lost, and settle it. Safe to run at any time, again, and twice "
+        "at once; run it hourly. Exits 1 when something is still without an answer or needs a person."
     )
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--limit", type=positive, help="look at so many at most")
+
     def handle(self, *args: Any, **options: Any) -> None:
-        counts = reconcile.reconcile()
+        with jobs.recorded("reconcile"):
+            counts = reconcile.reconcile(options["limit"])
         self.stdout.write(f"settled {counts.settled}, waiting {counts.waiting}, errors {counts.errors}")
         if counts.waiting or counts.errors:
             raise CommandError("Not everything is known yet; the log says why (logger checkout.reconcile).")
