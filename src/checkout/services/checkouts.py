@@ -376,7 +376,21 @@ def _open_or_insert(content_object: Any, slug: str, user: Any, **fields: Any) ->
 
 def insert(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
     """Write a new attempt, and the line that tells who began it. The caller holds the transaction."""
-    checkout = Checkout.objects.create(
+    return insert_many([build(content_object, slug, user, **fields)], user)[0]
+
+
+def insert_many(rows: list[Checkout], user: Any) -> list[Checkout]:
+    """Write new attempts, and the lines that tell who began them. The caller holds the transaction."""
+    Checkout.objects.bulk_create(rows)
+    for checkout in rows:
+        reason = f"{checkout.action_id} begun"
+        moves.record(checkout, from_state="", to=checkout.state_id, user=user, reason=reason)
+    return rows
+
+
+def build(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
+    """A new attempt, not written yet: everything about the content object that must not change under it is copied."""
+    return Checkout(
         action_id=slug,
         content_type=ContentType.objects.get_for_model(content_object),
         object_id=str(content_object.pk),
@@ -386,8 +400,6 @@ def insert(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout
         user=user if getattr(user, "pk", None) else None,
         **fields,
     )
-    moves.record(checkout, from_state="", to=checkout.state_id, user=user, reason=f"{slug} begun")
-    return checkout
 
 
 def _payer(content_object: Any) -> str:

@@ -7,9 +7,11 @@ out of order is a normal day: the second caller finds `success` and leaves quiet
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 
 from checkout import clock, money, signals, states
 from checkout.conf import conf, is_live_key
@@ -101,16 +103,32 @@ def is_uuid(text: str) -> bool:
 
 def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Any = None) -> Checkout:
     """Bring what was read into the rows: state, hook and queued mail in one commit, or none of them."""
-    with transaction.atomic(durable=True):
+    settled = settle_many({checkout_pk: intent}, user)
+    if checkout_pk not in settled:
+        raise Checkout.DoesNotExist(f"There is no checkout {checkout_pk}.")
+    return settled[checkout_pk]
+
+
+def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Any = None) -> dict[int, Checkout]:
+    """`settle` for several attempts (by primary key) in one commit: all of them, or none when one raises.
+
+    A run settles so what came back at the same time. When it raises, settle them one by one.
+    """
+    with transaction.atomic(durable=True), moves.journal():
         # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
-        checkout = Checkout.objects.select_for_update(of=("self",)).select_related("customer").get(pk=checkout_pk)
-        if isinstance(intent, SetupIntent):
-            _verify_setup(checkout, intent)
-            _settle_setup(checkout, intent, user)
-        else:
-            _verify_payment(checkout, intent)
-            _settle_payment(checkout, intent, user)
-    return checkout
+        rows = Checkout.objects.select_for_update(of=("self",)).select_related("customer").filter(pk__in=intents)
+        checkouts = list(rows.order_by("pk"))
+        if len(checkouts) > 1:
+            prefetch_related_objects(checkouts, "content_object")
+        for checkout in checkouts:
+            intent = intents[checkout.pk]
+            if isinstance(intent, SetupIntent):
+                _verify_setup(checkout, intent)
+                _settle_setup(checkout, intent, user)
+            else:
+                _verify_payment(checkout, intent)
+                _settle_payment(checkout, intent, user)
+    return {checkout.pk: checkout for checkout in checkouts}
 
 
 def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:

@@ -73,13 +73,13 @@ def claim(content_object: Any, user: Any = None, *, only_from: Collection[str] =
         with transaction.atomic(durable=True):
             if isinstance(content_object, ObjectPaymentPlanInstalment):
                 _claim_line(content_object, user, only_from)
-            return insert_claimed(content_object, customer, user)
+            return checkouts.insert_many([build_claimed(content_object, customer, user)], user)[0]
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
 
 
 def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Any, only_from: Collection[str]) -> None:
-    plans = ObjectPaymentPlan.objects.select_for_update()
+    plans = ObjectPaymentPlan.objects.select_for_update(no_key=True)
     # The lock meets the UPDATE of `plans.stop`: either it sees this claim, or this sees the stopped plan.
     if not plans.filter(pk=instalment.object_payment_plan_id, deleted=False).exists():
         raise CannotPay(_("This payment plan was stopped, so nothing more is taken."))
@@ -92,10 +92,10 @@ def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Any, only_from: C
         raise AttemptInProgress(_("Somebody else is taking this payment, or it was paid."))
 
 
-def insert_claimed(content_object: Any, customer: Customer, user: Any) -> Checkout:
-    """The attempt's row, already in `request` and with its lease. The caller holds the transaction."""
+def build_claimed(content_object: Any, customer: Customer, user: Any) -> Checkout:
+    """The attempt's row, already in `request` and with its lease, not written yet."""
     now = clock.now()
-    return checkouts.insert(
+    return checkouts.build(
         content_object,
         actions.CHARGE,
         user,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.db import models, transaction
@@ -60,7 +62,53 @@ def record(row: Movable, *, from_state: str, to: str, user: Any = None, reason: 
         case _:
             subject = {"instalment": row}
     who = user if getattr(user, "pk", None) else None
-    StateChange.objects.create(**subject, from_state=from_state, to_state=to, user=who, reason=reason[:255])
+    change = StateChange(**subject, from_state=from_state, to_state=to, user=who, reason=reason[:255])
+    pages = _journal.get()
+    if pages is None:
+        change.save(force_insert=True)
+    else:
+        pages.append(change)
+
+
+_journal: ContextVar[list[StateChange] | None] = ContextVar("checkout_journal", default=None)
+
+
+@contextmanager
+def journal() -> Iterator[None]:
+    """Write down the moves of a whole batch in one INSERT, at the end of the transaction that the caller holds."""
+    pages: list[StateChange] = []
+    token = _journal.set(pages)
+    try:
+        yield
+        StateChange.objects.bulk_create(pages)
+    finally:
+        _journal.reset(token)
+
+
+def move_many(
+    rows: Sequence[ObjectPaymentPlanInstalment], *, from_state: str, to: str, user: Any = None, reason: str = ""
+) -> list[ObjectPaymentPlanInstalment]:
+    """Move those of `rows` that stand in `from_state` and that nobody else is moving; the ones that were moved.
+
+    The caller holds the transaction. Rows that another transaction has locked are left to it, so two runs neither wait
+    for each other nor deadlock. Raises LostRace where locks do not exist and somebody was faster.
+    """
+    if not states.may_move(from_state, to):
+        raise ValueError(f"The diagram has no arrow from {from_state} to {to}.")
+    table = ObjectPaymentPlanInstalment.objects
+    standing = table.select_for_update(skip_locked=True).filter(Q(state=from_state), pk__in=[row.pk for row in rows])
+    held = set(standing.order_by("pk").values_list("pk", flat=True))
+    if table.filter(Q(state=from_state), pk__in=held).update(state=to) != len(held):
+        raise LostRace
+    moved = [row for row in rows if row.pk in held]
+    for row in moved:
+        row.state_id = to
+        record(row, from_state=from_state, to=to, user=user, reason=reason)
+    return moved
+
+
+class LostRace(Exception):
+    """Somebody moved one of many rows between looking and moving; nothing was moved."""
 
 
 def move_content_object(row: CustomerPayment, *, to: str, checkout: Checkout | None = None) -> None:

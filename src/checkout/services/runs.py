@@ -24,7 +24,7 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
 )
-from checkout.services import instalments, moves, reconcile
+from checkout.services import checkouts, fulfillment, instalments, moves, reconcile
 from checkout.services.pace import Pace
 
 logger = logging.getLogger("checkout.runs")
@@ -138,8 +138,7 @@ class _Run:
                         # What was asked is still settled; a second Ctrl-C leaves it to reconcile.
                         self.stopped = "Stopped by hand."
                         done = set()
-                    for future in done:
-                        self._settle(*asking.pop(future), future.result())
+                    self._settle_all([(*asking.pop(future), future.result()) for future in done])
                     more = more and not self.stopped
         finally:
             PaymentRun.objects.filter(pk=self.run.pk).update(finished_at=clock.now(), note=self.stopped)
@@ -161,8 +160,10 @@ class _Run:
         ready = [instalment for instalment in page if self._chargeable(instalment)]
         try:
             return self._claim(ready)
-        except IntegrityError:
-            # One of them has another attempt open; claimed one by one, only that one is left out.
+        except (IntegrityError, moves.LostRace):
+            # One of them has another attempt open or was taken; claimed one by one, only that one is left out.
+            for instalment in ready:
+                instalment.state_id = states.PENDING
             return [pair for instalment in ready for pair in self._claim_alone(instalment)]
 
     def _next_page(self) -> QuerySet[ObjectPaymentPlanInstalment]:
@@ -197,33 +198,37 @@ class _Run:
 
     def _claim(self, page: list[ObjectPaymentPlanInstalment]) -> list[tuple[Checkout, int]]:
         """Commit that these are about to be asked. A row that somebody else has taken is left to them."""
-        claimed = []
-        with transaction.atomic(durable=True):
-            plans = ObjectPaymentPlan.objects.select_for_update().filter(
+        with transaction.atomic(durable=True), moves.journal():
+            # The lock meets the UPDATE that stops a plan: either that sees these claims, or this sees the stopped plan.
+            plans = ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(
                 pk__in={row.object_payment_plan_id for row in page}, deleted=False, paused=False
             )
             live = set(plans.order_by("pk").values_list("pk", flat=True))
-            for instalment in page:
-                plan = instalment.object_payment_plan
-                if plan.pk not in live or plan.customer is None:
-                    continue
-                if not moves.move(
-                    instalment,
-                    to=states.REQUEST,
-                    only_from={states.PENDING},
-                    user=self.user,
-                    reason=f"Payment run {self.run.pk}",
-                ):
-                    continue
-                checkout = instalments.insert_claimed(instalment, plan.customer, self.user)
-                item = PaymentRunItem.objects.create(payment_run=self.run, instalment=instalment, checkout=checkout)
-                claimed.append((checkout, item.pk))
-        self.claimed_count += len(claimed)
-        return claimed
+            won = moves.move_many(
+                [row for row in page if row.object_payment_plan_id in live],
+                from_state=states.PENDING,
+                to=states.REQUEST,
+                user=self.user,
+                reason=f"Payment run {self.run.pk}",
+            )
+            attempts = [
+                instalments.build_claimed(row, row.object_payment_plan.customer, self.user)
+                for row in won
+                if row.object_payment_plan.customer is not None
+            ]
+            checkouts.insert_many(attempts, self.user)
+            items = PaymentRunItem.objects.bulk_create(
+                PaymentRunItem(payment_run=self.run, instalment=row, checkout=attempt)
+                for row, attempt in zip(won, attempts, strict=True)
+            )
+        self.claimed_count += len(items)
+        return [(attempt, item.pk) for attempt, item in zip(attempts, items, strict=True)]
 
     def _claim_alone(self, instalment: ObjectPaymentPlanInstalment) -> list[tuple[Checkout, int]]:
         try:
             return self._claim([instalment])
+        except moves.LostRace:
+            return []
         except IntegrityError:
             self._skip(instalment, Outcome.SKIPPED, "The payer or staff have another payment for it open.")
             return []
@@ -243,6 +248,30 @@ class _Run:
         return answer
 
     # -- settle --------------------------------------------------------------------------------------
+
+    def _settle_all(self, answers: list[tuple[Checkout, int, PaymentIntent | GatewayError]]) -> None:
+        """Settle what came back at the same time in one commit; when one of them is bad, one by one."""
+        intents = {checkout.pk: answer for checkout, _item, answer in answers if isinstance(answer, PaymentIntent)}
+        settled: dict[int, Checkout] = {}
+        if len(intents) > 1:
+            try:
+                settled = fulfillment.settle_many(intents)
+            except CheckoutError as problem:
+                logger.warning("settling one by one, because of one of %d: %s", len(intents), problem)
+        charged = []
+        for checkout, item_pk, answer in answers:
+            done = settled.get(checkout.pk)
+            if done is None:
+                self._settle(checkout, item_pk, answer)
+            elif done.succeeded:
+                charged.append(item_pk)
+                self._count(Outcome.CHARGED, done)
+            else:
+                outcome = _outcome(done, answer)
+                PaymentRunItem.objects.filter(pk=item_pk).update(outcome=outcome, note=done.failure)
+                self._count(outcome, done)
+        if charged:
+            PaymentRunItem.objects.filter(pk__in=charged).update(outcome=Outcome.CHARGED)
 
     def _settle(self, checkout: Checkout, item_pk: int, answer: PaymentIntent | GatewayError) -> None:
         note = ""
