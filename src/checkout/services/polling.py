@@ -85,7 +85,7 @@ def _sweep(rows: QuerySet[Checkout], since: datetime | None, progress: Progress 
     unread = 0
     if since is not None:
         rows = rows.filter(created_at__gte=since)
-    for batch in _batches(rows):
+    for batch in batches(rows):
         for checkout, intent in read_intents(batch):
             swept.looked_at += 1
             if isinstance(intent, OutcomeUnknown | TooManyRequests):
@@ -98,7 +98,7 @@ def _sweep(rows: QuerySet[Checkout], since: datetime | None, progress: Progress 
     return swept
 
 
-def _batches(rows: QuerySet[Checkout]) -> Iterator[list[Checkout]]:
+def batches(rows: QuerySet[Checkout]) -> Iterator[list[Checkout]]:
     """Oldest first, page by page: settling takes rows out of the query, so it goes on behind the last one seen."""
     rows = rows.select_related("customer").order_by("created_at", "pk")
     after: Checkout | None = None

@@ -1,0 +1,123 @@
+"""Comparing what we call failed with what Stripe says: no money may have been taken behind a `fail`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from django.db.models import Q, QuerySet
+
+from checkout import actions, clock, money, states
+from checkout.errors import GatewayError, NotFoundAtStripe
+from checkout.gateway import PaymentIntent, gateway
+from checkout.models import Checkout
+from checkout.services import fulfillment, polling
+
+logger = logging.getLogger("checkout.audit")
+
+#: A card may be refunded and disputed for months, but an intent that failed here is not paid later than this.
+DAYS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A failed attempt that Stripe sees differently. `amount` is what Stripe took, as text with its currency."""
+
+    checkout: Checkout
+    intent_id: str
+    status: str
+    amount: str
+    problem: str
+    repaired: bool = False
+
+
+@dataclass(slots=True)
+class Audited:
+    """`looked_at` attempts were compared; `unread` could not be."""
+
+    findings: list[Finding]
+    looked_at: int = 0
+    unread: int = 0
+
+    @property
+    def wrong(self) -> int:
+        """How many differences are left."""
+        return sum(not finding.repaired for finding in self.findings)
+
+
+def failed_attempts(days: int = DAYS) -> QuerySet[Checkout]:
+    """Attempts by card that failed and were begun or settled in the last `days` days."""
+    since = clock.now() - timedelta(days=days)
+    by_card = Q(action__in=[actions.PAYMENT, actions.CHARGE])
+    return Checkout.objects.filter(Q(state=states.FAIL), by_card).filter(
+        Q(created_at__gte=since) | Q(settled_at__gte=since)
+    )
+
+
+def audit_failed_checkouts(days: int = DAYS, *, repair: bool = False) -> Audited:
+    """Compare every failed attempt of the last `days` days with Stripe: a hundred per call where they lie close.
+
+    `repair` brings what was found to the one door, where it becomes a success, with its hook. Safe to run again.
+    Raises GatewayError when Stripe cannot be asked.
+    """
+    audited = Audited([])
+    for checkout, intent in _read(failed_attempts(days)):
+        audited.looked_at += 1
+        if isinstance(intent, GatewayError):
+            logger.warning(
+                "checkout %s could not be compared: %s", checkout.pk, intent, extra={"checkout": checkout.pk}
+            )
+            audited.unread += 1
+            continue
+        finding = _compare(checkout, intent)
+        if finding is not None:
+            audited.findings.append(_repaired(finding) if repair else finding)
+    return audited
+
+
+def _read(rows: QuerySet[Checkout]) -> Iterator[tuple[Checkout, PaymentIntent | GatewayError | None]]:
+    """Each attempt with its intent; None when it never had one."""
+    for batch in polling.batches(rows.exclude(payment_intent_id="")):
+        for checkout, intent in polling.read_intents(batch):
+            if isinstance(intent, NotFoundAtStripe):
+                yield checkout, None
+            elif isinstance(intent, PaymentIntent | GatewayError):
+                yield checkout, intent
+    # The answer that named the intent was lost. One without a customer never reached a browser, so nobody could pay it.
+    for batch in polling.batches(rows.filter(payment_intent_id="").exclude(stripe_customer_id="")):
+        for checkout in batch:
+            if checkout.claimed_at is not None:
+                yield checkout, _find(checkout)
+
+
+def _find(checkout: Checkout) -> PaymentIntent | GatewayError | None:
+    since = (checkout.claimed_at or checkout.created_at) - polling.MARGIN
+    try:
+        intents = gateway().list_payment_intents(since=since, customer_id=checkout.stripe_customer_id)
+        return next((intent for intent in intents if intent.metadata.get("checkout") == str(checkout.uuid)), None)
+    except GatewayError as problem:
+        return problem
+
+
+def _compare(checkout: Checkout, intent: PaymentIntent | None) -> Finding | None:
+    if intent is None or not (intent.succeeded or intent.processing or intent.amount_received_minor):
+        return None
+    problem = "Stripe took the money" if intent.amount_received_minor else "Stripe is still taking the money"
+    amount = money.from_minor(intent.amount_received_minor or intent.amount_minor, intent.currency)
+    return Finding(checkout, intent.id, intent.status, f"{amount} {intent.currency}", problem)
+
+
+def _repaired(finding: Finding) -> Finding:
+    try:
+        settled = fulfillment.fulfill_payment_intent(finding.intent_id)
+        repaired = not settled.failed
+        problem = finding.problem
+    except Exception as error:
+        logger.exception(
+            "checkout %s could not be repaired", finding.checkout.pk, extra={"checkout": finding.checkout.pk}
+        )
+        repaired, problem = False, f"{finding.problem}; not repaired: {error}"
+    return Finding(finding.checkout, finding.intent_id, finding.status, finding.amount, problem, repaired)
