@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
-from stripe_emulator import Emulator
+from stripe_emulator import Emulator, faults
 
 pytestmark = pytest.mark.browser
 
@@ -137,7 +137,7 @@ def host_url(served: str) -> Iterator[str]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
@@ -479,6 +479,29 @@ def test_without_a_connection_the_answer_is_a_connection_error(host: Host, payme
     host.page.context.set_offline(False)
     host.pay.click()
     expect(host.status).to_have_text("Status: succeeded")
+
+
+def test_a_lost_reply_takes_the_money_once(host: Host, payment: Any, emulator: Emulator) -> None:
+    host.visit(payment()["client_secret"], redirect="if_required")
+    host.fill("4242424242424242")
+    emulator.weather.add(faults.LostAfter(), path=r"POST /v1/payment_intents/\w+/confirm")
+    host.pay.click()
+    # On a connection that it used before, Chromium sends a request again by itself; then the answer is that it is paid.
+    error = host.result()["error"]
+    assert error["type"] == "api_connection_error" or error["payment_intent"]["status"] == "succeeded"
+    assert emulator.ledger.taken_minor(currency="gbp") == 1250
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.Status(500), faults.HtmlBody(), faults.CutBody()], ids=lambda fault: type(fault).__name__
+)
+def test_a_broken_answer_is_an_error_too(host: Host, payment: Any, emulator: Emulator, fault: faults.Fault) -> None:
+    host.visit(payment()["client_secret"], redirect="if_required")
+    host.fill("4242424242424242")
+    emulator.weather.add(fault, path=r"POST /v1/payment_intents/\w+/confirm")
+    host.pay.click()
+    assert host.result()["error"]["type"] in {"api_error", "api_connection_error"}
+    assert host.result()["error"]["message"]
 
 
 def test_intents_can_be_read_and_confirmed_without_an_element(host: Host, payment: Any, api: Any) -> None:
