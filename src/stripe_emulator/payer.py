@@ -39,5 +39,10 @@ def _send(emulator: Emulator, path: str, form: dict[str, str]) -> dict[str, Any]
         "Authorization": f"Bearer {emulator.publishable_key}",
         "Content-Type": "application/x-www-form-urlencoded",
     }
-    body: dict[str, Any] = emulator.handle("POST", path, headers, urlencode(form).encode()).json()
+    answer = emulator.handle("POST", path, headers, urlencode(form).encode())
+    if answer.lost or answer.cut or answer.headers.get("Content-Type") != "application/json":
+        # What Stripe.js resolves with when the network, or something on the way, fails it.
+        message = "We are experiencing issues connecting to our payments provider. Please try again."
+        return {"error": {"type": "api_connection_error", "message": message}}
+    body: dict[str, Any] = answer.json()
     return body

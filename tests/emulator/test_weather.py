@@ -141,3 +141,12 @@ def test_the_browser_is_struck_too_but_not_the_bank(shop: Bench) -> None:
     shop.emulator.weather.add(faults.Status(500), times=None)
     assert shop.emulator.complete_challenge(intent.id)["status"] == "succeeded"
     assert "error" in shop.emulator.pay(intent.client_secret)
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.LostBefore(), faults.LostAfter(), faults.CutBody(), faults.HtmlBody()], ids=repr
+)
+def test_a_payer_whose_network_fails_is_told_so(shop: Bench, fault: faults.Fault) -> None:
+    intent = shop.v1.payment_intents.create({"amount": 900, "currency": "gbp"})
+    shop.emulator.fail(call=1, fault=fault)
+    assert shop.emulator.pay(intent.client_secret)["error"]["type"] == "api_connection_error"
