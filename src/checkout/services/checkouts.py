@@ -384,7 +384,7 @@ def insert_many(rows: list[Checkout], user: Any) -> list[Checkout]:
     Checkout.objects.bulk_create(rows)
     for checkout in rows:
         reason = f"{checkout.action_id} begun"
-        moves.record(checkout, from_state="", to=checkout.state_id, user=user, reason=reason)
+        moves.record(checkout, from_state="", to=checkout.state_id or "", user=user, reason=reason)
     return rows
 
 
