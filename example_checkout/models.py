@@ -14,7 +14,7 @@ from post_office import mail
 from checkout.money import format_money
 
 if TYPE_CHECKING:
-    from checkout.models import Checkout
+    from checkout.models import Checkout, ObjectPaymentPlan
 
 
 class Contact(models.Model):
@@ -94,6 +94,16 @@ class SalesLedger(models.Model):
     @property
     def total_text(self) -> str:
         return format_money(self.checkout_total, "GBP")
+
+    @property
+    def live_plan(self) -> ObjectPaymentPlan | None:
+        """The payment plan that was agreed for it, if there is one."""
+        from checkout.models import ObjectPaymentPlan
+
+        try:
+            return ObjectPaymentPlan.objects.for_content_object(self)
+        except ObjectPaymentPlan.DoesNotExist:
+            return None
 
     # -- the content-object contract of checkout ----------------------------------------------------
 

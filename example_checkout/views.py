@@ -9,11 +9,12 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.views.generic import DetailView, ListView, TemplateView, View
 from post_office.models import Email
 
 from checkout.models import Checkout, CheckoutAction
-from checkout.views import CheckoutMixin, PayerViewMixin, remember_checkout
+from checkout.views import CheckoutMixin, PayerViewMixin, PaymentChoiceMixin, remember_checkout
 from example_checkout.forms import BuyForm
 from example_checkout.models import Contact, Product, SalesLedger
 
@@ -124,6 +125,16 @@ class SalesLedgerSessionRedirectView(SalesLedgerAccessMixin, View):
         checkout = Checkout.objects.create_checkout(CheckoutAction.objects.payment, sale, request.user)
         remember_checkout(request, checkout)
         return redirect("example.checkout", uuid=checkout.uuid)
+
+
+class SalesLedgerChoiceView(SalesLedgerAccessMixin, PaymentChoiceMixin, View):
+    """How to pay: at once, or in instalments that are shown and agreed to first."""
+
+    def get_content_object(self) -> SalesLedger:
+        return self.get_object()
+
+    def get_payment_url(self, checkout: Checkout) -> str:
+        return reverse("example.checkout", args=[checkout.uuid])
 
 
 class SalesLedgerCheckoutView(CheckoutMixin, DetailView):  # type: ignore[type-arg]
