@@ -137,7 +137,8 @@ class Sent:
 def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
     """Instalments whose payer has not been told yet, or not been reminded, that the bank wants them.
 
-    The reason of a mail is the charge that the bank refused: annotated as `reason`, with `mails` already queued for it.
+    The reason of a mail is the charge that the bank refused: annotated as `reason`. `told` is True where the
+    first mail has gone out and the reminder is due.
     """
     attempts = Checkout.objects.filter(
         content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
@@ -159,11 +160,12 @@ def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
             output_field=CharField(),
         ),
     )
-    wanted = ~Exists(told) & (Q(deposit=False) | Q(asked_at__lt=clock.now() - DEPOSIT_GRACE))
+    rows = rows.annotate(told=Exists(told))
+    wanted = Q(told=False) & (Q(deposit=False) | Q(asked_at__lt=clock.now() - DEPOSIT_GRACE))
     if conf.CHECKOUT_ON_SESSION_REMINDER_DAYS:
         long_ago = clock.now() - datetime.timedelta(days=conf.CHECKOUT_ON_SESSION_REMINDER_DAYS)
         reminded = Notice.objects.filter(cause=Concat(OuterRef("cause_stem"), Value("2"), output_field=CharField()))
-        wanted |= Exists(told.filter(queued_at__lte=long_ago)) & ~Exists(reminded)
+        wanted |= Q(told=True) & Exists(told.filter(queued_at__lte=long_ago)) & ~Exists(reminded)
     # While the answer to a payment is awaited there is nothing for the payer to do.
     busy = attempts.filter(Q(state=states.REQUEST))
     return rows.filter(wanted, ~Exists(busy), reason__isnull=False).order_by("due", "pk")
@@ -242,7 +244,9 @@ def _mail(instalment: Any, can_login_and_pay: CanLoginAndPay) -> bool:
     )
     link = links.absolute("checkout.pay.on.session", instalment.uuid) if can_login else links.payment_link(instalment)
     language = notices.language_of(plan.content_object, plan.customer)
-    number = 2 if Notice.objects.filter(cause=f"{instalment.cause_stem}1").exists() else 1
+    # As it was when this row was found due for a mail: asked anew, the first mail of a sender who was a moment faster
+    # would make this one a reminder.
+    number = 2 if instalment.told else 1
     with transaction.atomic():
         # Locked, so that a payment that is settled at this moment is either seen here or comes after the mail.
         still = ObjectPaymentPlanInstalment.objects.select_for_update(of=("self",)).filter(pk=instalment.pk)

@@ -1,0 +1,517 @@
+"""The pages from the mail to the payment, and who may open which."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.core import signing
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+
+from checkout import clock, links, mail, states
+from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.services import checkouts, fulfillment, plans, runs
+from stripe_emulator import Emulator
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, make_due, payment_plan, save_plan  # noqa: F401
+
+pytestmark = pytest.mark.django_db
+
+ALWAYS_ASKS = "4000002760003184"
+
+
+@pytest.fixture(autouse=True)
+def clean(db: None) -> None:
+    mail.install()
+    cache.clear()
+
+
+@pytest.fixture
+def waiting(save_plan: SavePlan, emulator: Emulator, payer: Any) -> ObjectPaymentPlanInstalment:  # noqa: F811
+    """An instalment that waits for `payer`, who can also log in."""
+    return wait_for(save_plan(ALWAYS_ASKS, email="payer@example.com"), emulator, payer)
+
+
+def wait_for(plan: ObjectPaymentPlan, emulator: Emulator, user: Any = None) -> ObjectPaymentPlanInstalment:
+    ObjectPaymentPlan.objects.filter(pk=plan.pk).update(user=user)
+    pay(emulator, Checkout.objects.create_checkout_pay_on_session(plans.deposit_of(plan)))
+    (line,) = make_due(plan)
+    runs.process_payments(workers=1)
+    return ObjectPaymentPlanInstalment.objects.get(pk=line.pk)
+
+
+def pay(emulator: Emulator, checkout: Checkout, number: str = "") -> Checkout:
+    page = checkouts.page(checkout)
+    emulator.pay(page.client_secret, number=number or page.payment_method_id)
+    return fulfillment.fulfill(checkout)
+
+
+def link(line: ObjectPaymentPlanInstalment) -> str:
+    return urlsplit(links.payment_link(line)).path
+
+
+def text(response: Any) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+# -- the link -------------------------------------------------------------------------------------------
+
+
+def test_looking_at_the_link_changes_nothing(
+    client: Client, waiting: ObjectPaymentPlanInstalment, emulator: Emulator
+) -> None:
+    asked, before = len(emulator.requests), Checkout.objects.count()
+    for method in (client.get, client.head, client.options):
+        assert method(link(waiting)).status_code == 200
+    assert (len(emulator.requests), Checkout.objects.count()) == (asked, before)
+    shown = text(client.get(link(waiting)))
+    assert "Pay £26.66" in shown
+    assert "Membership, One year, Instalment 1 of 3" in shown
+    assert "Visa ending in 3184" in shown
+    assert "payer@example.com" not in shown
+
+
+def test_the_button_leads_to_the_page_and_the_same_intent(
+    client: Client, waiting: ObjectPaymentPlanInstalment, emulator: Emulator
+) -> None:
+    asked = Checkout.objects.for_content_object(waiting).latest("pk")
+    response = client.post(link(waiting))
+    assert response.headers["Location"] == reverse("checkout.pay", args=[asked.uuid])
+    page = client.get(response.headers["Location"])
+    assert "Pay £26.66 now" in text(page)
+    assert "Your bank wants you to confirm" in text(page)
+    assert page.context["elements_config"]["savedPaymentMethod"] == asked.payment_method_id
+    assert page.headers["Cache-Control"] == "no-store, private"
+    emulator.pay(page.context["client_secret"], number=asked.payment_method_id)
+    returned = client.get(reverse("checkout.return", args=[asked.uuid]))
+    assert returned.headers["Location"] == reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])
+    progress = client.get(returned.headers["Location"])
+    assert progress.status_code == 200
+    waiting.refresh_from_db()
+    assert waiting.state_id == states.SUCCESS
+    assert emulator.ledger.taken_minor(metadata={"checkout": str(asked.uuid)}) == 2666
+
+
+def test_another_card_from_the_page(client: Client, waiting: ObjectPaymentPlanInstalment, emulator: Emulator) -> None:
+    first = client.post(link(waiting)).headers["Location"]
+    assert "Use another card" in text(client.get(first))
+    second = client.post(first).headers["Location"]
+    assert second != first
+    page = client.get(second)
+    assert page.context["elements_config"]["savedPaymentMethod"] == ""
+    assert not page.context["other_card_by_post"]
+    emulator.pay(page.context["client_secret"], number="5555555555554444")
+    client.get(second.replace("/pay/", "/return/"))
+    waiting.refresh_from_db()
+    assert waiting.state_id == states.SUCCESS
+    assert Customer.objects.get().card_last4 == "4444"
+    # The first page is out of date, and says so.
+    assert "out of date" in text(client.get(first, follow=True))
+
+
+def test_another_card_from_the_first_page(client: Client, waiting: ObjectPaymentPlanInstalment) -> None:
+    page = client.get(client.post(link(waiting), {"another_card": "1"}).headers["Location"])
+    assert page.context["elements_config"]["savedPaymentMethod"] == ""
+
+
+def altered(token: str, place: int) -> str:
+    return token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+
+
+@pytest.mark.parametrize("place", [0, 10, 21, 24, -1, -20])
+def test_a_link_altered_by_one_character_opens_nothing(
+    client: Client, waiting: ObjectPaymentPlanInstalment, place: int
+) -> None:
+    token = links.make_token(waiting)
+    for method in (client.get, client.post):
+        response = method(reverse("checkout.pay.link", args=[altered(token, place % len(token))]))
+        assert response.status_code == 404
+        assert "26.66" not in text(response)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x",
+        "a.b.c",
+        "é" * 20,
+        "." * 50,
+        "A" * 5000,
+        signing.TimestampSigner(salt="checkout.links.instalment", sep=".").sign("no-uuid"),
+        signing.TimestampSigner(salt="some.other.purpose", sep=".").sign("AAAAAAAAAAAAAAAAAAAAAA"),
+    ],
+)
+def test_what_is_no_link_of_ours_is_a_clear_page(client: Client, db: None, token: str) -> None:
+    response = client.get(reverse("checkout.pay.link", args=[token]))
+    assert response.status_code == 404
+    assert "This link does not work" in text(response)
+
+
+def test_a_link_expires(client: Client, waiting: ObjectPaymentPlanInstalment, settings: Any) -> None:
+    path = link(waiting)
+    with time_machine.travel(clock.now() + datetime.timedelta(days=13, hours=23)):
+        assert client.get(path).status_code == 200
+    with time_machine.travel(clock.now() + datetime.timedelta(days=14, minutes=1)):
+        for method in (client.get, client.post):
+            response = method(path)
+            assert response.status_code == 410
+            assert "has expired" in text(response)
+            assert "26.66" not in text(response)
+
+
+def test_a_link_for_a_paid_debt_is_of_no_use(
+    client: Client, waiting: ObjectPaymentPlanInstalment, emulator: Emulator
+) -> None:
+    pay(emulator, Checkout.objects.create_checkout_pay_on_session(waiting))
+    asked = len(emulator.requests)
+    for method in (client.get, client.post):
+        response = method(link(waiting))
+        assert response.status_code == 200
+        assert "paid already" in text(response)
+        assert "26.66" not in text(response)
+    assert len(emulator.requests) == asked
+    assert not client.session.get("checkout_pages")
+
+
+def test_a_debt_paid_while_the_page_was_open(
+    client: Client, waiting: ObjectPaymentPlanInstalment, emulator: Emulator, staff: Any
+) -> None:
+    page = client.post(link(waiting)).headers["Location"]
+    Checkout.objects.manual(waiting, staff)
+    assert "out of date" in text(client.get(page, follow=True))
+    assert "paid already" in text(client.post(link(waiting)))
+    assert client.post(page).headers["Location"].endswith("/return/")
+
+
+def test_a_link_for_a_stopped_plan(client: Client, waiting: ObjectPaymentPlanInstalment) -> None:
+    plans.stop(waiting.object_payment_plan)
+    for method in (client.get, client.post):
+        response = method(link(waiting))
+        assert response.status_code == 410
+        assert "was stopped" in text(response)
+
+
+def test_a_link_for_a_row_that_is_gone(client: Client, waiting: ObjectPaymentPlanInstalment) -> None:
+    waiting.uuid = uuid4()
+    assert client.get(link(waiting)).status_code == 404
+
+
+def test_another_payer_who_is_logged_in_sees_this_debt_and_nothing_of_theirs_or_mine(
+    client: Client, waiting: ObjectPaymentPlanInstalment, other_payer: Any
+) -> None:
+    client.force_login(other_payer)
+    page = client.post(link(waiting)).headers["Location"]
+    assert client.get(page).status_code == 200
+    checkout = Checkout.objects.for_content_object(waiting).latest("pk")
+    assert checkout.user_id != other_payer.pk
+    # A link opens a payment; it is no login.
+    assert client.get(reverse("checkout.card.refresh")).status_code == 200
+    assert "No card is needed" in text(client.get(reverse("checkout.card.refresh")))
+    plan_page = reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])
+    assert client.post(plan_page, {"instalment": waiting.uuid}).status_code == 404
+
+
+def test_guessing_is_limited_for_each_address(client: Client, waiting: ObjectPaymentPlanInstalment) -> None:
+    guess = reverse("checkout.pay.link", args=["guess"])
+    answers = [client.get(guess).status_code for _ in range(22)]
+    assert answers == [404] * 20 + [429] * 2
+    assert client.get(link(waiting)).status_code == 429
+    assert client.get(link(waiting), REMOTE_ADDR="192.0.2.7").status_code == 200
+    with time_machine.travel(clock.now() + datetime.timedelta(minutes=11)):
+        assert client.get(link(waiting)).status_code == 200
+
+
+def test_a_whole_ipv6_network_counts_as_one_address(client: Client, db: None) -> None:
+    guess = reverse("checkout.pay.link", args=["guess"])
+    answers = {client.get(guess, REMOTE_ADDR=f"2001:db8::{number:x}").status_code for number in range(21)}
+    assert answers == {404, 429}
+    assert client.get(guess, REMOTE_ADDR="2001:db8:1::1").status_code == 404
+
+
+def test_good_and_expired_links_are_no_guesses(client: Client, waiting: ObjectPaymentPlanInstalment) -> None:
+    path = link(waiting)
+    assert {client.get(path).status_code for _ in range(25)} == {200}
+    with time_machine.travel(clock.now() + datetime.timedelta(days=20)):
+        assert {client.get(path).status_code for _ in range(25)} == {410}
+
+
+# -- with a login ---------------------------------------------------------------------------------------
+
+
+def test_the_payer_logs_in_first(client: Client, waiting: ObjectPaymentPlanInstalment, payer: Any) -> None:
+    path = reverse("checkout.pay.on.session", args=[waiting.uuid])
+    response = client.get(path)
+    assert response.status_code == 302
+    assert response.headers["Location"].endswith(f"?next={path}")
+    client.force_login(payer)
+    assert "Pay £26.66" in text(client.get(path))
+    page = client.post(path).headers["Location"]
+    assert client.get(page).status_code == 200
+    assert Checkout.objects.for_content_object(waiting).latest("pk").user == payer
+
+
+def test_the_address_of_the_customer_is_enough_when_one_active_user_has_it(
+    client: Client,
+    emulator: Emulator,
+    save_plan: SavePlan,  # noqa: F811
+    django_user_model: Any,
+) -> None:
+    line = wait_for(save_plan(ALWAYS_ASKS), emulator)
+    path = reverse("checkout.pay.on.session", args=[line.uuid])
+    first = django_user_model.objects.create_user("one", "Member@Example.com", "one")
+    client.force_login(first)
+    assert client.get(path).status_code == 200
+    second = django_user_model.objects.create_user("two", "member@example.com", "two")
+    for user in (first, second):
+        client.force_login(user)
+        assert client.get(path).status_code == 404
+    ObjectPaymentPlan.objects.update(user=first)
+    client.force_login(first)
+    assert client.get(path).status_code == 200
+    client.force_login(second)
+    assert client.get(path).status_code == 404
+
+
+def test_a_user_who_was_deactivated_opens_nothing(
+    client: Client, waiting: ObjectPaymentPlanInstalment, payer: Any
+) -> None:
+    client.force_login(payer)
+    type(payer).objects.filter(pk=payer.pk).update(is_active=False)
+    response = client.get(reverse("checkout.pay.on.session", args=[waiting.uuid]))
+    assert response.status_code in (302, 404)
+    assert "26.66" not in text(response)
+
+
+def test_a_charge_under_way_is_said_so(
+    client: Client, waiting: ObjectPaymentPlanInstalment, emulator: Emulator, staff: Any, payer: Any
+) -> None:
+    from stripe_emulator import faults
+
+    emulator.fail(call=2, fault=faults.LostAfter())
+    Checkout.objects.charge(waiting, staff)
+    client.force_login(payer)
+    response = client.post(reverse("checkout.pay.on.session", args=[waiting.uuid]))
+    assert response.status_code == 409
+    assert "at this moment" in text(response)
+
+
+# -- the plan as its payer sees it ------------------------------------------------------------------------
+
+
+def test_the_progress_page_tells_what_was_paid_what_waits_and_what_is_next(
+    client: Client, waiting: ObjectPaymentPlanInstalment, payer: Any
+) -> None:
+    client.force_login(payer)
+    shown = text(client.get(reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])))
+    assert "Deposit £20.00" in shown
+    assert "Paid" in shown
+    assert "Your bank wants you to confirm it" in shown
+    assert "Next: £26.67 on" in shown
+    assert "Visa ending in 3184" in shown
+    assert "Enter a new card" in shown
+
+
+def test_queries_of_the_progress_page_do_not_grow_with_the_lines(
+    client: Client,
+    emulator: Emulator,
+    save_plan: SavePlan,
+    payer: Any,
+    count_queries: Any,
+) -> None:
+    plan = save_plan(email="payer@example.com")
+    client.force_login(payer)
+    path = reverse("checkout.plan.progress", args=[plan.uuid])
+    few = count_queries(lambda: client.get(path))
+    ObjectPaymentPlanInstalment.objects.bulk_create(
+        ObjectPaymentPlanInstalment(
+            object_payment_plan=plan, count=number, amount=1, due=datetime.date(2030, 1, number), state_id="fail"
+        )
+        for number in range(10, 20)
+    )
+    assert count_queries(lambda: client.get(path)) == few
+
+
+def test_a_failed_instalment_is_paid_with_the_new_card(
+    client: Client,
+    emulator: Emulator,
+    save_plan: SavePlan,
+    payer: Any,
+) -> None:
+    plan = save_plan(email="payer@example.com")
+    assert plan.customer is not None
+    emulator.bank.decline_next(plan.customer.payment_method_id, "expired_card")
+    (line,) = make_due(plan)
+    runs.process_payments(workers=1)
+    client.force_login(payer)
+    path = reverse("checkout.plan.progress", args=[plan.uuid])
+    assert "with the new card" not in text(client.get(path))
+    page = client.get(reverse("checkout.card.refresh"))
+    assert "Visa ending in 4242" in text(page)
+    emulator.pay(page.context["client_secret"], number="5555555555554444")
+    returned = client.get(reverse("checkout.return", args=[page.context["checkout"].uuid]))
+    assert returned.headers["Location"] == path
+    assert "Pay £26.66 now with the new card" in text(client.get(path))
+    response = client.post(path, {"instalment": line.uuid}, follow=True)
+    assert "Thank you, £26.66 was paid." in text(response)
+    assert "Thank you, £26.66 was paid." not in text(client.get(path))
+    line.refresh_from_db()
+    assert line.state_id == states.SUCCESS
+    assert "does not wait any more" in text(client.post(path, {"instalment": line.uuid}, follow=True))
+    assert emulator.ledger.taken_minor() == 2000 + 2666
+
+
+def test_a_new_card_that_wants_the_payer_leads_to_the_page(
+    client: Client, waiting: ObjectPaymentPlanInstalment, emulator: Emulator, payer: Any
+) -> None:
+    client.force_login(payer)
+    page = client.get(reverse("checkout.card.refresh"))
+    emulator.pay(page.context["client_secret"], number=ALWAYS_ASKS)
+    client.get(reverse("checkout.return", args=[page.context["checkout"].uuid]))
+    path = reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])
+    response = client.post(path, {"instalment": waiting.uuid})
+    assert "/pay/" in response.headers["Location"]
+    assert client.get(response.headers["Location"]).status_code == 200
+
+
+@pytest.mark.parametrize("instalment", ["", "nonsense", str(uuid4())])
+def test_nonsense_is_no_instalment(
+    client: Client, waiting: ObjectPaymentPlanInstalment, payer: Any, instalment: str
+) -> None:
+    client.force_login(payer)
+    path = reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])
+    assert client.post(path, {"instalment": instalment}).status_code == 404
+
+
+# -- the new card -----------------------------------------------------------------------------------------
+
+
+def test_no_plan_one_plan_several_plans(
+    client: Client,
+    emulator: Emulator,
+    save_plan: SavePlan,
+    payer: Any,
+) -> None:
+    client.force_login(payer)
+    path = reverse("checkout.card.refresh")
+    assert "No card is needed" in text(client.get(path))
+    first = save_plan(email="payer@example.com")
+    assert client.get(path).context["checkout"].content_object == first
+    second = save_plan(email="payer@example.com", name="Second")
+    shown = client.get(path)
+    assert "Which payment plan?" in text(shown)
+    for plan in (first, second):
+        address = reverse("checkout.card.refresh.plan", args=[plan.uuid])
+        assert address in shown.content.decode()
+        assert client.get(address).context["checkout"].content_object == plan
+
+
+def test_the_mixin_leads_through_the_page_that_settles(client: Client, waiting: Any, payer: Any) -> None:
+    client.force_login(payer)
+    page = client.get(reverse("checkout.card.refresh"))
+    assert page.context["success_url"].endswith(reverse("checkout.return", args=[page.context["checkout"].uuid]))
+    assert page.context["client_secret"]
+
+
+# -- who may open what ------------------------------------------------------------------------------------
+
+#: For each page: GET and POST as nobody, as another payer, as the payer, as staff. 302 leads to the login page, except
+#: for the payer's POSTs, which lead on.
+PAGES: dict[str, tuple[Callable[[Any], str], list[tuple[int, int]]]] = {
+    "link": (link, [(200, 302), (200, 302), (200, 302), (200, 302)]),
+    "pay on session": (
+        lambda line: reverse("checkout.pay.on.session", args=[line.uuid]),
+        [(302, 302), (404, 404), (200, 302), (404, 404)],
+    ),
+    "pay on session, made up": (
+        lambda line: reverse("checkout.pay.on.session", args=[uuid4()]),
+        [(302, 302), (404, 404), (404, 404), (404, 404)],
+    ),
+    "pay": (
+        lambda line: reverse("checkout.pay", args=[Checkout.objects.for_content_object(line).latest("pk").uuid]),
+        [(404, 404), (404, 404), (200, 302), (404, 404)],
+    ),
+    "progress": (
+        lambda line: reverse("checkout.plan.progress", args=[line.object_payment_plan.uuid]),
+        [(302, 302), (404, 404), (200, 404), (404, 404)],
+    ),
+    "progress, made up": (
+        lambda line: reverse("checkout.plan.progress", args=[uuid4()]),
+        [(302, 302), (404, 404), (404, 404), (404, 404)],
+    ),
+    "card refresh": (
+        lambda line: reverse("checkout.card.refresh"),
+        [(302, 302), (200, 405), (200, 405), (200, 405)],
+    ),
+    "card refresh of the plan": (
+        lambda line: reverse("checkout.card.refresh.plan", args=[line.object_payment_plan.uuid]),
+        [(302, 302), (404, 405), (200, 405), (404, 405)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("who", [0, 1, 2, 3], ids=["anonymous", "other payer", "payer", "staff"])
+def test_who_may_open_what(
+    emulator: Emulator,
+    waiting: ObjectPaymentPlanInstalment,
+    payer: Any,
+    other_payer: Any,
+    staff: Any,
+    name: str,
+    who: int,
+) -> None:
+    # Staff charged it by hand before, so they began the attempt that the page shows: it is the payer's all the same.
+    Checkout.objects.charge(waiting, staff)
+    Checkout.objects.for_content_object(waiting).filter(state=states.PAY_ON_SESSION).update(
+        user=payer if who == 2 else staff
+    )
+    address, table = PAGES[name]
+    path = address(waiting)
+    client = Client()
+    user = (None, other_payer, payer, staff)[who]
+    if user is not None:
+        client.force_login(user)
+    got = client.get(path)
+    posted = client.post(path)
+    assert (got.status_code, posted.status_code) == table[who]
+    if name != "link":
+        for response in (got, posted):
+            if response.status_code != 200 or who != 2:
+                assert "26.6" not in text(response)
+                assert "client_secret" not in text(response)
+
+
+def test_a_browser_that_paid_by_link_may_come_back(client: Client, waiting: ObjectPaymentPlanInstalment) -> None:
+    progress = reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])
+    again = reverse("checkout.pay.on.session", args=[waiting.uuid])
+    client.post(link(waiting))
+    assert client.get(progress).status_code == 200
+    assert again in client.get(progress).content.decode()
+    assert client.get(again).status_code == 200
+    assert client.post(again).status_code == 302
+    # The card itself is decided over by login only.
+    assert client.post(progress, {"instalment": waiting.uuid}).status_code == 404
+    assert reverse("checkout.card.refresh") not in client.get(progress).content.decode()
+
+
+def test_forms_need_their_token(waiting: ObjectPaymentPlanInstalment, payer: Any) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.post(link(waiting)).status_code == 403
+    strict.force_login(payer)
+    assert strict.post(reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])).status_code == 403
+
+
+def test_hosts_row_gone_is_no_crash(client: Client, waiting: ObjectPaymentPlanInstalment, payer: Any) -> None:
+    Membership.objects.all().delete()
+    client.force_login(payer)
+    assert client.get(reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])).status_code == 200
+    assert client.get(link(waiting)).status_code == 200
+    assert client.get(reverse("checkout.card.refresh")).status_code == 200
