@@ -21,7 +21,7 @@ from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPayment
 from checkout.services import checkouts, fulfillment, plans, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, make_due, payment_plan, save_plan  # noqa: F401
+from tests.services.conftest import SavePlan, make_due
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +35,7 @@ def clean(db: None) -> None:
 
 
 @pytest.fixture
-def waiting(save_plan: SavePlan, emulator: Emulator, payer: Any) -> ObjectPaymentPlanInstalment:  # noqa: F811
+def waiting(save_plan: SavePlan, emulator: Emulator, payer: Any) -> ObjectPaymentPlanInstalment:
     """An instalment that waits for `payer`, who can also log in."""
     return wait_for(save_plan(ALWAYS_ASKS, email="payer@example.com"), emulator, payer)
 
@@ -261,7 +261,7 @@ def test_the_payer_logs_in_first(client: Client, waiting: ObjectPaymentPlanInsta
 def test_the_address_of_the_customer_is_enough_when_one_active_user_has_it(
     client: Client,
     emulator: Emulator,
-    save_plan: SavePlan,  # noqa: F811
+    save_plan: SavePlan,
     django_user_model: Any,
 ) -> None:
     line = wait_for(save_plan(ALWAYS_ASKS), emulator)

@@ -24,7 +24,9 @@ from django.db import connection
 from django.urls import NoReverseMatch, reverse
 from post_office.mail import send_queued
 
+from checkout import mail
 from checkout.conf import is_live_key
+from checkout.models import ObjectPaymentPlanInstalment
 from example_checkout import demo_data
 
 logger = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Command(BaseCommand):
         with contextlib.suppress(KeyboardInterrupt):
             settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
             call_command("migrate", verbosity=0)
+            mail.install()
             demo_data.load()
             self.serve(port, emulator_port)
 
@@ -175,12 +178,14 @@ def _wait_until_it_answers(child: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def mails_going_out() -> Iterator[None]:
-    """Sends what is queued every few seconds; a real site does it by cron or Celery."""
+    """Tells payers whose bank wants them, and sends what is queued, every few seconds; a real site does both by cron or
+    Celery."""
     stop = threading.Event()
 
     def send() -> None:
         while not stop.wait(MAILS_EVERY_SECONDS):
             try:
+                ObjectPaymentPlanInstalment.objects.send_on_session_payment_emails()
                 # Without post_office's lock file, which would stay behind when we are killed: nobody else sends here.
                 send_queued(processes=1)
             except Exception:
