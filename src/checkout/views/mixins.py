@@ -29,7 +29,7 @@ class CheckoutAccessMixin(PayerViewMixin):
         """Raises Http404 for a made-up uuid and for somebody else's alike."""
         name = str(self.kwargs.get("uuid", ""))
         try:
-            checkout = Checkout.objects.select_related("customer").get(uuid=UUID(name))
+            checkout = Checkout.objects.select_related("customer", "payment_plan").get(uuid=UUID(name))
         except (ValueError, Checkout.DoesNotExist):
             raise Http404 from None
         if not may_open(self.request, checkout):
@@ -74,6 +74,7 @@ class CheckoutMixin(CheckoutAccessMixin):
             "elements_config": elements_config(self.page, success_url),
             "amount": amount_text(checkout),
             "button_text": button_text(checkout),
+            "deposit_text": deposit_text(checkout),
             "saved_card": saved_card_text(self.page),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
             "caption": conf.STRIPE_CAPTION,
@@ -91,6 +92,14 @@ def button_text(checkout: Checkout) -> str:
     if checkout.saves_card:
         return _("Save card")
     return _("Pay %(amount)s now") % {"amount": amount_text(checkout)}
+
+
+def deposit_text(checkout: Checkout) -> str:
+    """What is charged right after the card of a plan is saved; empty when nothing is."""
+    if checkout.payment_plan is None or checkout.total is None:
+        return ""
+    deposit = checkout.payment_plan.deposit_amount(checkout.total, checkout.currency)
+    return money.format_money(deposit, checkout.currency, get_language() or "en-gb")
 
 
 def saved_card_text(page: checkouts.Page) -> str:
