@@ -86,7 +86,7 @@ class ChallengePage:
         added = {
             kind: intent["id"],
             f"{kind}_client_secret": secret,
-            "redirect_status": REDIRECT_STATUS.get(settled.get("status"), "failed"),
+            "redirect_status": REDIRECT_STATUS.get(str(settled.get("status")), "failed"),
         }
         url = urllib.parse.urlsplit(back)
         query = urllib.parse.urlencode([*urllib.parse.parse_qsl(url.query, keep_blank_values=True), *added.items()])

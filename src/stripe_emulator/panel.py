@@ -157,7 +157,7 @@ def badge(status: object) -> Html:
 
 def describe(rule: JSON) -> str:
     """A fault that is set, in words."""
-    name = dict(FAULTS).get(rule["fault"], rule["fault"])
+    name = dict(FAULTS).get(rule["fault"]) or str(rule["fault"])
     words = [f"{key.replace('_', ' ')} {value}" for key, value in rule.items() if key != "fault" and value is not None]
     return f"{name}: {', '.join(words)}" if words else name
 
@@ -246,7 +246,7 @@ class Panel:
         access = [("API base", base), ("Stripe.js", f"{base}/stripe.js")]
         access += [("Secret key", self.emulator.secret_key), ("Publishable key", self.emulator.publishable_key)]
         facts = [tag("div", tag("dt", name), tag("dd", tag("code", value))) for name, value in access]
-        cards = [[tag("code", number), what] for number, what in TEST_CARDS]
+        cards: list[list[object]] = [[tag("code", number), what] for number, what in TEST_CARDS]
         recent = [
             *self.levers.rows("payment_intent")[:10],
             *self.levers.rows("setup_intent")[:5],
@@ -448,7 +448,7 @@ class Panel:
                 "p",
                 "Move it on to see keys lapse (24 hours), holds expire (7 days), webhooks retried and charges settled.",
             ),
-            tag("div", *(form("/panel/advance", text, **{unit: 1}) for unit, text in steps), class_="buttons"),
+            tag("div", *(form("/panel/advance", text, **{unit: "1"}) for unit, text in steps), class_="buttons"),
             tag("h2", "Snapshot"),
             tag("p", link("/snapshot", "Download everything the emulator holds"), " as one JSON file, for --state."),
             tag("h2", "Reset"),
