@@ -130,9 +130,11 @@
 
   try {
     stripe = window.Stripe(config.publishableKey, { locale: config.locale });
-    if (saved && other) {
-      other.hidden = false;
-      other.addEventListener("click", useAnotherCard);
+    if (saved && find("checkout-saved")) {
+      if (other) { // else the page has a form for it, because this intent cannot take another card
+        other.hidden = false;
+        other.addEventListener("click", useAnotherCard);
+      }
       show();
     } else {
       saved = "";
