@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from urllib.parse import unquote, urlsplit
 
-from checkout import schedules
+from checkout.schedules import CELERY_BEAT_SCHEDULE  # noqa: F401 - a setting by this name
 from example_checkout.settings import *  # noqa: F403
 from example_checkout.settings import TIME_ZONE
 
@@ -33,12 +33,11 @@ CELERY_BROKER_URL = REDIS_URL
 # A task that a killed worker had taken is given to another after so many seconds; the longest task takes ten minutes.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
 CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULE = schedules.CELERY_BEAT_SCHEDULE
 
 STRIPE_SECRET_KEY = os.environ.get("STRIPE_SECRET_KEY", "")
 STRIPE_PUBLISH_KEY = os.environ.get("STRIPE_PUBLISH_KEY", "")
 # One secret, or two with a comma between them while Stripe rolls it.
-CHECKOUT_WEBHOOK_SECRET = os.environ.get("CHECKOUT_WEBHOOK_SECRET", "").split(",")
+CHECKOUT_WEBHOOK_SECRET = os.environ.get("CHECKOUT_WEBHOOK_SECRET", "")
 CHECKOUT_BACKGROUND = "celery"
 CHECKOUT_RATE_LIMIT_REDIS = REDIS_URL
 USES_EMULATOR = False

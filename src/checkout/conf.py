@@ -25,10 +25,13 @@ DEFAULTS: dict[str, Any] = {
     "CHECKOUT_DETACH_OLD_CARDS": True,
     "CHECKOUT_LEASE_MINUTES": 10,
     "CHECKOUT_LINK_DAYS": 14,
+    "CHECKOUT_NOTIFY": "immediate",
     "CHECKOUT_NOTIFY_EMAILS": (),
     "CHECKOUT_ON_SESSION_REMINDER_DAYS": 3,
+    "CHECKOUT_PAUSE_DISPUTED_PLANS": True,
     "CHECKOUT_RATE_LIMIT": 100,
     "CHECKOUT_RATE_LIMIT_REDIS": "",
+    "CHECKOUT_STAFF_BASE_TEMPLATE": "checkout/staff/base.html",
     "CHECKOUT_STALE_MINUTES": 60,
     "CHECKOUT_STRIPE_API_BASE": "",
     "CHECKOUT_STRIPE_HTTP_CLIENT": "",
@@ -75,9 +78,12 @@ conf = Conf()
 
 
 def webhook_secrets() -> list[str]:
-    """CHECKOUT_WEBHOOK_SECRET as a list: while Stripe rolls a secret, the old and the new one both sign."""
+    """CHECKOUT_WEBHOOK_SECRET as a list: while Stripe rolls a secret, the old and the new one both sign.
+
+    Several are given as a list, or in one text with commas between them, as environment variables are.
+    """
     value = conf.CHECKOUT_WEBHOOK_SECRET
-    secrets = [value] if isinstance(value, str) else list(value or ())
+    secrets = value.split(",") if isinstance(value, str) else list(value or ())
     return [secret.strip() for secret in secrets if secret and secret.strip()]
 
 

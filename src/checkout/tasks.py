@@ -1,41 +1,132 @@
-"""Celery tasks (extra `celery`): each holds one service call, takes ids, and is safe to run twice."""
+"""Celery tasks (extra `celery`): each holds one service call, takes ids, and is safe to run twice.
+
+Every task is acknowledged late and put back when its worker is killed: what was claimed is found by `reconcile`, what
+was not is simply done by whoever gets it next.
+"""
 
 from __future__ import annotations
 
-from celery import shared_task
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
-from checkout.services import cards, inbox, jobs, on_session, polling
+from celery import Task, shared_task
+
+from checkout.services import audit, cards, fan_out, inbox, jobs, on_session, polling, reconcile, stale
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-@shared_task
+def _task(seconds: int, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """A task that is told to end after so many seconds, and ended a minute later."""
+    return shared_task(
+        acks_late=True,
+        reject_on_worker_lost=True,
+        soft_time_limit=seconds,
+        time_limit=seconds + 60,
+        **options,
+    )
+
+
+@_task(540)
 def payment_intent_fulfillment() -> int:
     """Settle every open payment attempt; the number that changed."""
     with jobs.recorded("payment_intent_fulfillment"):
         return polling.fulfill_payment_intents().changed
 
 
-@shared_task
+@_task(540)
+def payment_intent_on_session_fulfillment() -> int:
+    """Settle every instalment whose payer is awaited or on the page; the number that changed."""
+    with jobs.recorded("payment_intent_on_session_fulfillment"):
+        return polling.fulfill_payment_intents(polling.waiting_for_payer(polling.open_payment_attempts())).changed
+
+
+@_task(540)
 def setup_intent_fulfillment() -> int:
     """Settle every open attempt at saving a card; the number that changed."""
     with jobs.recorded("setup_intent_fulfillment"):
         return polling.fulfill_setup_intents().changed
 
 
-@shared_task
-def handle_event(pk: int) -> bool | None:
-    """Work on one webhook event."""
-    return inbox.handle(pk)
+@_task(540)
+def stripe_intent_fulfillment() -> int:
+    """Settle every open attempt of any kind; the number that changed."""
+    with jobs.recorded(
+        "stripe_intent_fulfillment",
+        "payment_intent_fulfillment",
+        "payment_intent_on_session_fulfillment",
+        "setup_intent_fulfillment",
+    ):
+        return polling.fulfill_open_intents().changed
 
 
-@shared_task
+@_task(540)
+def close_stale_checkouts() -> int:
+    """End attempts that nobody finished, and take deposits that were left; how many attempts ended."""
+    with jobs.recorded("close_stale_checkouts"):
+        return stale.tidy().closed
+
+
+@_task(540)
+def process_payments() -> int:
+    """Begin a payment run and hand its chunks to the workers; how many chunks."""
+    with jobs.recorded("process_payments"):
+        _run, chunks = fan_out.plan()
+        for chunk in chunks:
+            charge_chunk.delay(chunk.run_pk, chunk.first, chunk.last)
+    return len(chunks)
+
+
+@_task(540)
+def charge_chunk(run_pk: int, first: int, last: int) -> None:
+    """Charge one chunk of a payment run; whoever does the last one ends the run."""
+    fan_out.charge(fan_out.Chunk(run_pk, first, last))
+
+
+@_task(540)
 def send_on_session_payment_emails() -> int:
-    """Tell payers whose bank wants them; the number of mails queued."""
+    """Mail payers whose bank wants them; how many."""
     with jobs.recorded("send_on_session_payment_emails"):
         return on_session.send_on_session_payment_emails().mailed
 
 
-@shared_task
+@_task(540)
 def refresh_card_expiry_dates() -> int:
-    """Read the cards of outstanding plans and tell payers whose card runs out; the number of mails queued."""
+    """Read the cards of outstanding plans, flag and mail those that run out; how many were flagged."""
     with jobs.recorded("refresh_card_expiry_dates"):
-        return cards.refresh_card_expiry_dates().mailed
+        return cards.refresh_card_expiry_dates().flagged
+
+
+@_task(540, name="checkout.tasks.reconcile")
+def reconcile_requests() -> int:
+    """Find out what became of charges whose answer was lost; how many were settled."""
+    with jobs.recorded("reconcile"):
+        return reconcile.reconcile().settled
+
+
+@_task(540)
+def audit_failed_checkouts() -> int:
+    """Compare failed attempts with Stripe; how many differ. `checkout_doctor` tells when there are any."""
+    with jobs.recorded("audit_failed_checkout"):
+        audited = audit.audit_failed_checkouts()
+        if audited.wrong or audited.unread:
+            raise audit.DifferencesFound(
+                f"{audited.wrong} attempts failed here and not at Stripe, {audited.unread} could not be compared. Run "
+                "the command audit_failed_checkout."
+            )
+    return audited.wrong
+
+
+@_task(540)
+def process_events() -> int:
+    """Work on webhook events that wait, and forget old ones; how many were done."""
+    with jobs.recorded("process_events"):
+        inbox.forget_old()
+        return inbox.work().done
+
+
+@_task(60)
+def handle_event(pk: int) -> bool | None:
+    """Work on one webhook event."""
+    return inbox.handle(pk)

@@ -11,7 +11,7 @@ from typing import Final
 from django.db.models import Q, QuerySet
 
 from checkout import actions, clock, money, states
-from checkout.errors import GatewayError, NotFoundAtStripe
+from checkout.errors import CheckoutError, GatewayError, NotFoundAtStripe
 from checkout.gateway import PaymentIntent, gateway
 from checkout.models import Checkout
 from checkout.services import fulfillment, polling
@@ -20,6 +20,10 @@ logger = logging.getLogger("checkout.audit")
 
 #: A card may be refunded and disputed for months, but an intent that failed here is not paid later than this.
 DAYS: Final = 30
+
+
+class DifferencesFound(CheckoutError):
+    """An audit ended with something left for a person. What it says is shown by the doctor."""
 
 
 @dataclass(frozen=True, slots=True)

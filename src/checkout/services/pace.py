@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, Final
+
+from checkout.conf import conf
+
+logger = logging.getLogger("checkout.pace")
 
 
 class Pace:
@@ -51,3 +57,72 @@ class Pace:
     def went_well(self) -> None:
         with self._lock:
             self._current = min(self._current + self._full * self.RECOVERY, self._full)
+
+
+#: One slot per call, over every process that shares the Redis: take the next free one, answer the milliseconds until
+#: it comes. The server's own clock is used, since those of many machines differ. After "too busy" a slower rate stands
+#: in a second key for a while, for everybody.
+_TAKE_A_SLOT: Final = """
+local now = redis.call('TIME')
+local at = now[1] * 1000 + now[2] / 1000
+local rate = tonumber(redis.call('GET', KEYS[2]) or ARGV[1])
+local turn = math.max(at, tonumber(redis.call('GET', KEYS[1]) or '0'))
+redis.call('SET', KEYS[1], string.format('%.3f', turn + 1000 / rate), 'PX', 60000)
+return math.floor(turn - at)
+"""
+_SLOW_DOWN: Final = """
+local rate = tonumber(redis.call('GET', KEYS[1]) or ARGV[1]) / 2
+redis.call('SET', KEYS[1], math.max(rate, tonumber(ARGV[2])), 'PX', ARGV[3])
+"""
+
+
+class SharedPace:
+    """The same promise as `Pace`, kept over all processes and machines that share one Redis.
+
+    Without the Redis each process keeps the pace for itself, which is faster than agreed but never stands still: Stripe
+    then says "too busy", and that slows each of them down.
+    """
+
+    #: How long everybody is slower after Stripe was too busy.
+    SLOW_FOR: Final = 5.0
+    _KEYS: Final = ("checkout:pace:next", "checkout:pace:rate")
+
+    def __init__(self, per_second: float, client: Any) -> None:
+        from redis import RedisError
+
+        self._full = float(per_second)
+        self._trouble = RedisError
+        self._take = client.register_script(_TAKE_A_SLOT)
+        self._slow = client.register_script(_SLOW_DOWN)
+        self._alone = Pace(per_second)
+
+    def wait(self) -> None:
+        """Return when it is this caller's turn."""
+        try:
+            milliseconds = self._take(keys=self._KEYS, args=[self._full])
+        except self._trouble:
+            logger.warning("the shared pace cannot be kept: Redis does not answer", exc_info=True)
+            self._alone.wait()
+            return
+        if milliseconds > 0:
+            time.sleep(milliseconds / 1000)
+
+    def slow_down(self) -> None:
+        """Stripe was too busy: half the pace, for everybody, for a while."""
+        try:
+            self._slow(keys=self._KEYS[1:], args=[self._full, Pace.SLOWEST, int(self.SLOW_FOR * 1000)])
+        except self._trouble:
+            self._alone.slow_down()
+
+    def went_well(self) -> None:
+        self._alone.went_well()
+
+
+def site_pace() -> Pace | SharedPace:
+    """The pace of CHECKOUT_RATE_LIMIT, shared by all workers when CHECKOUT_RATE_LIMIT_REDIS names a Redis."""
+    if not conf.CHECKOUT_RATE_LIMIT_REDIS:
+        return Pace(conf.CHECKOUT_RATE_LIMIT)
+    import redis
+
+    client = redis.Redis.from_url(conf.CHECKOUT_RATE_LIMIT_REDIS, socket_timeout=2, socket_connect_timeout=2)
+    return SharedPace(conf.CHECKOUT_RATE_LIMIT, client)

@@ -12,8 +12,8 @@ from checkout import clock, states
 from checkout.conf import conf
 from checkout.errors import GatewayRefused, KeyRefused, NotFoundAtStripe
 from checkout.gateway import PaymentIntent, gateway
-from checkout.models import Checkout, PaymentRunItem
-from checkout.services import checkouts, fulfillment, instalments
+from checkout.models import Checkout
+from checkout.services import checkouts, fulfillment, instalments, tallies
 
 logger = logging.getLogger("checkout.reconcile")
 
@@ -52,23 +52,8 @@ def reconcile(limit: int | None = None) -> Reconciled:
             counts.waiting += 1
         else:
             counts.settled += 1
-            _note_in_run(settled)
+    tallies.follow_up()
     return counts
-
-
-def _note_in_run(checkout: Checkout) -> None:
-    """The run that asked says what became of it after all, so that its figures add up."""
-    unanswered = (PaymentRunItem.Outcome.CLAIMED, PaymentRunItem.Outcome.UNKNOWN)
-    outcome = {
-        states.SUCCESS: PaymentRunItem.Outcome.CHARGED,
-        states.PAY_ON_SESSION: PaymentRunItem.Outcome.PAY_ON_SESSION,
-        states.FAIL: PaymentRunItem.Outcome.DECLINED,
-    }[checkout.state_id]
-    if checkout.superseded:
-        outcome = PaymentRunItem.Outcome.SKIPPED
-    PaymentRunItem.objects.filter(checkout=checkout, outcome__in=unanswered).update(
-        outcome=outcome, note=checkout.failure
-    )
 
 
 def _renew_lease(checkout: Checkout) -> bool:

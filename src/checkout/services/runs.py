@@ -25,7 +25,7 @@ from checkout.models import (
     PaymentRunItem,
 )
 from checkout.services import checkouts, fulfillment, instalments, moves, reconcile
-from checkout.services.pace import Pace
+from checkout.services.pace import site_pace
 
 logger = logging.getLogger("checkout.runs")
 
@@ -91,11 +91,11 @@ def process_payments(
         _check_one_currency(rows, currency)
     reconcile.reconcile()
     run = PaymentRun.objects.create(user=user if getattr(user, "pk", None) else None)
-    _Run(run, rows, user, limit, max_total, progress).work(workers or conf.CHECKOUT_WORKERS)
+    Run(run, rows, user, limit, max_total, progress).work(workers or conf.CHECKOUT_WORKERS)
     return run
 
 
-class _Run:
+class Run:
     """The moving parts of one run; only this thread touches the database."""
 
     def __init__(
@@ -110,7 +110,7 @@ class _Run:
         self.run, self.rows, self.user, self.limit, self.max_total = run, rows, user, limit, max_total
         self.progress = progress
         self.tally = Tally(due=min(rows.count(), limit) if limit is not None else rows.count())
-        self.pace = Pace(conf.CHECKOUT_RATE_LIMIT)
+        self.pace = site_pace()
         self.claimed_total = Decimal(0)
         self.claimed_count = 0
         self.stopped = ""
@@ -141,8 +141,11 @@ class _Run:
                     self._settle_all([(*asking.pop(future), future.result()) for future in done])
                     more = more and not self.stopped
         finally:
-            PaymentRun.objects.filter(pk=self.run.pk).update(finished_at=clock.now(), note=self.stopped)
-            self.run.refresh_from_db()
+            self._finish()
+
+    def _finish(self) -> None:
+        PaymentRun.objects.filter(pk=self.run.pk).update(finished_at=clock.now(), note=self.stopped)
+        self.run.refresh_from_db()
 
     # -- claim -------------------------------------------------------------------------------------
 
@@ -193,7 +196,9 @@ class _Run:
 
     def _skip(self, instalment: ObjectPaymentPlanInstalment, outcome: str, note: str) -> None:
         logger.warning("instalment %s not charged: %s", instalment.pk, note, extra={"instalment": instalment.pk})
-        PaymentRunItem.objects.create(payment_run=self.run, instalment=instalment, outcome=outcome, note=note)
+        PaymentRunItem.objects.update_or_create(
+            payment_run=self.run, instalment=instalment, defaults={"outcome": outcome, "note": note}
+        )
         self._count(outcome)
 
     def _claim(self, page: list[ObjectPaymentPlanInstalment]) -> list[tuple[Checkout, int]]:
@@ -217,9 +222,15 @@ class _Run:
                 if row.object_payment_plan.customer is not None
             ]
             checkouts.insert_many(attempts, self.user)
+            # In a run that many workers share, the item is there already and says that it was planned.
             items = PaymentRunItem.objects.bulk_create(
-                PaymentRunItem(payment_run=self.run, instalment=row, checkout=attempt)
-                for row, attempt in zip(won, attempts, strict=True)
+                (
+                    PaymentRunItem(payment_run=self.run, instalment=row, checkout=attempt)
+                    for row, attempt in zip(won, attempts, strict=True)
+                ),
+                update_conflicts=True,
+                unique_fields=["payment_run", "instalment"],
+                update_fields=["checkout", "outcome", "note"],
             )
         self.claimed_count += len(items)
         return [(attempt, item.pk) for attempt, item in zip(attempts, items, strict=True)]

@@ -1,0 +1,97 @@
+"""A payment run that many workers share: planned as one, charged in chunks, ended by whoever finishes last.
+
+What is planned stands in the run's items, not in a queue, so a lost or doubled message changes nothing: a chunk that
+comes twice finds its items taken, and one that never comes is found when the next run begins.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from checkout import states
+from checkout.conf import conf
+from checkout.models import PaymentRun, PaymentRunItem
+from checkout.services import runs, tallies
+
+logger = logging.getLogger("checkout.runs")
+
+Outcome = PaymentRunItem.Outcome
+
+#: Instalments in one chunk: about a minute of work for one process, so that little waits behind a worker that died.
+CHUNK: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Items of a run, by primary key, both ends included."""
+
+    run_pk: int
+    first: int
+    last: int
+
+
+def plan(user: Any = None) -> tuple[PaymentRun, list[Chunk]]:
+    """Begin a run over everything that is due, or go on with one that was cut short; what there is to charge."""
+    run = _unfinished()
+    if run is None:
+        with transaction.atomic(durable=True):
+            run = PaymentRun.objects.create(user=user if getattr(user, "pk", None) else None)
+            due = runs.due_instalments().select_related(None).values_list("pk", flat=True)
+            for pks in _pages(list(due)):
+                PaymentRunItem.objects.bulk_create(
+                    PaymentRunItem(payment_run=run, instalment_id=pk, outcome=Outcome.PLANNED) for pk in pks
+                )
+    chunks = [Chunk(run.pk, page[0], page[-1]) for page in _pages(list(_planned(run.pk)), CHUNK)]
+    if not chunks:
+        tallies.follow_up([run.pk])
+        run.refresh_from_db()
+    return run, chunks
+
+
+def charge(chunk: Chunk) -> PaymentRun:
+    """Claim and charge what is still planned in this chunk. Safe to run twice, and at the same time."""
+    run = PaymentRun.objects.get(pk=chunk.run_pk)
+    mine = PaymentRunItem.objects.filter(payment_run=run, pk__range=(chunk.first, chunk.last), outcome=Outcome.PLANNED)
+    rows = runs.due_instalments().filter(Exists(mine.filter(instalment=OuterRef("pk"))))
+    work = _Chunk(run, rows, None, None, None, None)
+    work.work(conf.CHECKOUT_WORKERS)
+    still_due = Q(
+        instalment__state=states.PENDING,
+        instalment__object_payment_plan__deleted=False,
+        instalment__object_payment_plan__paused=False,
+    )
+    # Whoever else works on this chunk may be about to claim what is still due; the rest nobody will.
+    mine.exclude(still_due).update(outcome=Outcome.SKIPPED, note="It was paid, taken or stopped meanwhile.")
+    if work.stopped:
+        left = PaymentRunItem.objects.filter(payment_run=run, outcome=Outcome.PLANNED)
+        left.update(outcome=Outcome.SKIPPED, note=work.stopped)
+        PaymentRun.objects.filter(pk=run.pk).update(note=work.stopped)
+    tallies.follow_up([run.pk])
+    run.refresh_from_db()
+    return run
+
+
+class _Chunk(runs.Run):
+    """A part of a run does not end the run."""
+
+    def _finish(self) -> None:
+        pass
+
+
+def _unfinished() -> PaymentRun | None:
+    planned = PaymentRunItem.objects.filter(payment_run=OuterRef("pk"), outcome=Outcome.PLANNED)
+    return PaymentRun.objects.filter(Exists(planned), finished_at=None).order_by("pk").first()
+
+
+def _planned(run_pk: int) -> Any:
+    items = PaymentRunItem.objects.filter(payment_run=run_pk, outcome=Outcome.PLANNED)
+    return items.order_by("pk").values_list("pk", flat=True)
+
+
+def _pages(pks: list[int], size: int = 1000) -> list[list[int]]:
+    return [pks[start : start + size] for start in range(0, len(pks), size)]

@@ -1,0 +1,38 @@
+"""Keeping the figures of payment runs true: what was not answered when a run looked is filled in later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+from django.db.models import Exists, OuterRef, Q
+
+from checkout import clock, states
+from checkout.conf import conf
+from checkout.models import PaymentRun, PaymentRunItem
+
+Outcome = PaymentRunItem.Outcome
+
+#: So many of the newest runs are followed up; an answer that is still missing after that many days is a person's work.
+NEWEST: Final = 50
+
+
+def follow_up(runs: Iterable[int] | None = None) -> None:
+    """Fill in what became of the items of these runs (the newest ones by default) that were without an answer, and
+    close runs that have nothing left to do. A few statements, whatever the size. Safe to run at any time, again."""
+    pks = list(runs) if runs is not None else list(PaymentRun.objects.values_list("pk", flat=True)[:NEWEST])
+    unanswered = PaymentRunItem.objects.filter(payment_run__in=pks, outcome__in=[Outcome.CLAIMED, Outcome.UNKNOWN])
+    for state, superseded, outcome in (
+        (states.SUCCESS, False, Outcome.CHARGED),
+        (states.PAY_ON_SESSION, False, Outcome.PAY_ON_SESSION),
+        (states.FAIL, False, Outcome.DECLINED),
+        (states.FAIL, True, Outcome.SKIPPED),
+    ):
+        unanswered.filter(Q(checkout__state=state), checkout__superseded=superseded).update(outcome=outcome)
+    left = PaymentRunItem.objects.filter(payment_run=OuterRef("pk"), outcome__in=[Outcome.PLANNED, Outcome.CLAIMED])
+    unfinished = PaymentRun.objects.filter(~Exists(left), pk__in=pks, finished_at=None)
+    if runs is None:
+        # One that has only just begun may have nothing planned yet.
+        unfinished = unfinished.filter(started_at__lt=clock.now() - timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES))
+    unfinished.update(finished_at=clock.now())

@@ -1,0 +1,235 @@
+"""A run that many workers share adds up, whatever happens to the messages between them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+
+from checkout import clock, schedules, states, tasks
+from checkout.models import ObjectPaymentPlanInstalment, PaymentRun, PaymentRunItem, ScheduledJob
+from checkout.services import fan_out, reconcile, runs, tallies
+from checkout.services.pace import Pace, SharedPace, site_pace
+from stripe_emulator import Emulator, faults
+from tests.services.conftest import SavePlan, make_due
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def due(emulator: Emulator, save_plan: SavePlan) -> list[ObjectPaymentPlanInstalment]:
+    """Seven instalments of seven payers that are due."""
+    return [make_due(save_plan(email=f"{number}@example.com"))[0] for number in range(7)]
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: Any) -> None:
+    monkeypatch.setattr(fan_out, "CHUNK", 3)
+
+
+def taken(emulator: Emulator) -> int:
+    return emulator.ledger.taken_minor() - 7 * 2000
+
+
+def outcomes(run: PaymentRun) -> dict[str, int]:
+    return runs.counts(run)
+
+
+def test_one_run_over_all_chunks_ends_when_the_last_is_done(
+    emulator: Emulator, due: list[ObjectPaymentPlanInstalment]
+) -> None:
+    run, chunks = fan_out.plan()
+    assert [chunk.last - chunk.first + 1 for chunk in chunks] == [3, 3, 1]
+    assert outcomes(run) == {"planned": 7}
+    assert fan_out.charge(chunks[2]).finished_at is None
+    assert fan_out.charge(chunks[0]).finished_at is None
+    assert fan_out.charge(chunks[1]).finished_at is not None
+    assert outcomes(run) == {"charged": 7}
+    assert taken(emulator) == 7 * 2666
+
+
+def test_the_task_does_it_all(emulator: Emulator, due: list[ObjectPaymentPlanInstalment]) -> None:
+    assert tasks.process_payments.delay().get() == 3
+    run = PaymentRun.objects.get()
+    assert (outcomes(run), run.finished_at is not None) == ({"charged": 7}, True)
+    assert taken(emulator) == 7 * 2666
+    assert ScheduledJob.objects.get(name="process_payments").last_succeeded_at is not None
+    assert tasks.process_payments.delay().get() == 0
+    assert PaymentRun.objects.latest("pk").finished_at is not None
+
+
+def test_a_chunk_that_comes_twice_charges_once(emulator: Emulator, due: list[ObjectPaymentPlanInstalment]) -> None:
+    run, chunks = fan_out.plan()
+    for chunk in [*chunks, *chunks]:
+        fan_out.charge(chunk)
+    assert outcomes(run) == {"charged": 7}
+    assert taken(emulator) == 7 * 2666
+
+
+def test_a_run_whose_messages_were_lost_is_gone_on_with(
+    emulator: Emulator, due: list[ObjectPaymentPlanInstalment]
+) -> None:
+    run, chunks = fan_out.plan()
+    fan_out.charge(chunks[1])
+    again, left = fan_out.plan()
+    assert (again.pk, len(left)) == (run.pk, 2)
+    for chunk in left:
+        fan_out.charge(chunk)
+    run.refresh_from_db()
+    assert (outcomes(run), run.finished_at is not None) == ({"charged": 7}, True)
+
+
+def test_what_was_paid_or_stopped_meanwhile_is_skipped_and_says_so(
+    emulator: Emulator, due: list[ObjectPaymentPlanInstalment]
+) -> None:
+    run, chunks = fan_out.plan()
+    due[0].object_payment_plan.delete_plan()
+    ObjectPaymentPlanInstalment.objects.filter(pk=due[1].pk).update(state=states.SUCCESS)
+    for chunk in chunks:
+        fan_out.charge(chunk)
+    run.refresh_from_db()
+    assert (outcomes(run), run.finished_at is not None) == ({"charged": 5, "skipped": 2}, True)
+
+
+def test_a_refused_key_ends_the_whole_run(emulator: Emulator, due: list[ObjectPaymentPlanInstalment]) -> None:
+    run, chunks = fan_out.plan()
+    emulator.weather.add(faults.Status(401), times=None)
+    fan_out.charge(chunks[0])
+    emulator.weather.clear()
+    for chunk in chunks[1:]:
+        fan_out.charge(chunk)
+    run.refresh_from_db()
+    assert run.finished_at is not None
+    assert "STRIPE_SECRET_KEY" in run.note
+    assert taken(emulator) == 0
+    assert runs.due_instalments().count() == 7, "due again as soon as the key is right"
+
+
+def test_a_worker_that_dies_between_claim_and_answer(
+    emulator: Emulator, due: list[ObjectPaymentPlanInstalment], monkeypatch: Any
+) -> None:
+    run, chunks = fan_out.plan()
+
+    def die(*args: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs.Run, "_settle_all", die)
+        with pytest.raises(SystemExit):
+            fan_out.charge(chunks[0])
+    for chunk in chunks:
+        fan_out.charge(chunk)
+    run.refresh_from_db()
+    assert (outcomes(run), run.finished_at) == ({"charged": 4, "claimed": 3}, None)
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        reconcile.reconcile()
+    run.refresh_from_db()
+    assert (outcomes(run), run.finished_at is not None) == ({"charged": 7}, True)
+    assert taken(emulator) == 7 * 2666
+
+
+def test_a_run_that_was_killed_before_it_claimed_anything_is_closed(db: None) -> None:
+    run = PaymentRun.objects.create()
+    tallies.follow_up()
+    run.refresh_from_db()
+    assert run.finished_at is None
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        tallies.follow_up()
+    run.refresh_from_db()
+    assert run.finished_at is not None
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_chunks_at_the_same_time_and_each_twice(emulator: Emulator, due: list[ObjectPaymentPlanInstalment]) -> None:
+    run, chunks = fan_out.plan()
+
+    def work(chunk: fan_out.Chunk) -> None:
+        try:
+            fan_out.charge(chunk)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, [*chunks, *chunks]))
+    # A chunk whose twin was just charging it may have left the end of the run to the other.
+    tallies.follow_up([run.pk])
+    run.refresh_from_db()
+    assert (outcomes(run), run.finished_at is not None) == ({"charged": 7}, True)
+    assert taken(emulator) == 7 * 2666
+    assert PaymentRunItem.objects.count() == 7
+
+
+# -- the pace --------------------------------------------------------------------------------------------
+
+
+def test_without_redis_every_process_keeps_the_pace_for_itself(settings: Any) -> None:
+    assert isinstance(site_pace(), Pace)
+    settings.CHECKOUT_RATE_LIMIT_REDIS = "redis://127.0.0.1:1/0"
+    shared = site_pace()
+    assert isinstance(shared, SharedPace)
+    shared.wait()
+    shared.slow_down()
+    shared.went_well()
+
+
+@pytest.mark.redis
+def test_all_workers_together_keep_one_pace(settings: Any) -> None:
+    import os
+    import time
+
+    settings.CHECKOUT_RATE_LIMIT_REDIS = os.environ["REDIS_URL"]
+    settings.CHECKOUT_RATE_LIMIT = 200
+    workers = [site_pace() for _ in range(4)]
+    for worker in workers:
+        worker.wait()
+    begun, count = time.monotonic(), 0
+    lock = threading.Lock()
+
+    def work(worker: Any) -> None:
+        nonlocal count
+        for _ in range(25):
+            worker.wait()
+            with lock:
+                count += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, workers))
+    seconds = time.monotonic() - begun
+    assert count == 100
+    assert seconds > 0.4, "200 a second over all of them, not each"
+    workers[0].slow_down()
+    begun = time.monotonic()
+    for _ in range(10):
+        workers[1].wait()
+    assert time.monotonic() - begun > 0.07, "one is told, all are slower"
+
+
+# -- the schedule ----------------------------------------------------------------------------------------
+
+
+def test_every_job_of_the_beat_is_a_task_and_every_job_the_doctor_knows_is_run() -> None:
+    named = {entry["task"] for entry in schedules.CELERY_BEAT_SCHEDULE.values()}
+    from example_checkout.celery import app
+
+    app.loader.import_default_modules()
+    assert named <= set(app.tasks)
+    run = {name.rpartition(".")[2] for name in named}
+    assert {job.name.removesuffix("s") for job in schedules.JOBS} == {name.removesuffix("s") for name in run}
+
+
+def test_every_task_is_late_to_acknowledge_and_has_a_limit() -> None:
+    from example_checkout.celery import app
+
+    app.loader.import_default_modules()
+    ours = [task for name, task in app.tasks.items() if name.startswith("checkout.")]
+    assert len(ours) >= 12
+    for task in ours:
+        assert task.acks_late, task.name
+        assert task.reject_on_worker_lost, task.name
+        assert task.soft_time_limit < task.time_limit <= 600, task.name
