@@ -27,6 +27,10 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 # The emulator's host too: Chromium then keeps page and card form in one process, which saves half of the time.
 os.environ.setdefault("DJANGO_LIVE_TEST_SERVER_ADDRESS", "127.0.0.1")
 
+# Patience costs nothing where all is well, and a busy machine is no failure.
+SECONDS = 30
+expect.set_options(timeout=SECONDS * 1000)
+
 FRAME = "iframe[title='Secure payment input frame']"
 BANK = "iframe[title='Card authentication']"
 PHONE = {"width": 390, "height": 844}
@@ -118,6 +122,7 @@ class Payer:
             if message.type in {"error", "warning"}:
                 self.complain(f"{message.text} ({urlsplit(url).path})")
 
+        self.page.set_default_timeout(SECONDS * 1000)
         self.page.on("console", note)
         self.page.on("pageerror", lambda error: self.complain(f"uncaught: {error}"))
         self.page.add_init_script(
@@ -204,7 +209,6 @@ def shop(products: None, emulator: Emulator, live_server: Any, settings: Any) ->
 @pytest.fixture
 def visitor(shop: str, page: Page, emulator: Emulator) -> Iterator[Payer]:
     """Somebody without a login, whose browser must have nothing to complain about."""
-    page.set_default_timeout(15_000)
     made = Payer(page, shop, emulator).look()
     yield made
     assert made.problems == []
