@@ -28,6 +28,10 @@ class NoSavedCard(CheckoutError):
     """The customer has no card that may be charged off session."""
 
 
+class RefundError(CheckoutError):
+    """This payment cannot be refunded, or not by that much."""
+
+
 class PlanError(CheckoutError):
     """A payment plan cannot be made, changed or split as asked."""
 

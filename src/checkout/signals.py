@@ -12,6 +12,9 @@ from django.dispatch import Signal
 checkout_succeeded = Signal()
 checkout_failed = Signal()
 pay_on_session_required = Signal()
+#: Each is sent with `refund`.
+checkout_refunded = Signal()
+checkout_refund_failed = Signal()
 
 
 def send_after_commit(signal: Signal, checkout: Any) -> None:

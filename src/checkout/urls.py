@@ -1,8 +1,8 @@
 """The app's own addresses: `path("checkout/", include("checkout.urls"))`."""
 
-from django.urls import path
+from django.urls import include, path
 
-from checkout.views import cards, health, on_session, payer, plans, webhook
+from checkout.views import cards, health, on_session, payer, plans, requests, webhook
 
 urlpatterns = [
     path("health/", health.health, name="checkout.health"),
@@ -15,4 +15,7 @@ urlpatterns = [
     path("plans/<uuid:uuid>/", on_session.PlanProgressView.as_view(), name="checkout.plan.progress"),
     path("card-refresh/", cards.CardRefreshView.as_view(), name="checkout.card.refresh"),
     path("card-refresh/<uuid:uuid>/", cards.CardRefreshView.as_view(), name="checkout.card.refresh.plan"),
+    path("request/<str:token>/", requests.RequestPayView.as_view(), name="checkout.request.pay"),
+    path("invoice/<str:token>/", requests.InvoiceView.as_view(), name="checkout.invoice"),
+    path("staff/", include("checkout.staff_urls")),
 ]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkout.errors import GatewayError
+
+if TYPE_CHECKING:
+    from stripe._v1_services import V1Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ _FAILURES = {
 class RefundVerbs:
     """The part of `Gateway` that gives money back and reads what banks say."""
 
-    _v1: Any
+    _v1: V1Services
     _call: Callable[..., Any]
     _pages: Callable[..., Iterator[Any]]
 
@@ -110,7 +113,8 @@ class RefundVerbs:
         if reason:
             params["reason"] = reason
         found = self._call(
-            "refunds.create", lambda: self._v1.refunds.create(params, {"idempotency_key": idempotency_key})
+            "refunds.create",
+            lambda: self._v1.refunds.create(params, {"idempotency_key": idempotency_key}),  # type: ignore[arg-type]
         )
         return refund(found)
 

@@ -107,6 +107,8 @@ class Customer(models.Model):
 class CustomerPayment(models.Model):
     """An amount that staff ask of a customer, outside any plan. It is itself a content object."""
 
+    MAIL_TEMPLATE_REQUEST = "customer_payment_request"
+
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="payments")
     description = models.CharField(max_length=255)
@@ -177,8 +179,19 @@ class CustomerPayment(models.Model):
 
         moves.move_content_object(self, to=states.FAIL)
 
+    def checkout_pay_on_session(self, checkout: Checkout) -> None:
+        from checkout.services import requests
+
+        requests.wants_payer(self, checkout)
+
     def checkout_success_url(self, checkout_pk: int) -> str:
-        return self.get_absolute_url()
+        return self._payer_url()
 
     def checkout_fail_url(self, checkout_pk: int) -> str:
-        return self.get_absolute_url()
+        return self._payer_url()
+
+    def _payer_url(self) -> str:
+        """The payer's own page; `get_absolute_url` is for staff."""
+        from checkout.services import requests
+
+        return requests.payer_path(self)

@@ -5,10 +5,12 @@ from checkout.views.cards import ObjectPaymentPlanSetupIntentCardRefreshMixin
 from checkout.views.mixins import CheckoutAccessMixin, CheckoutMixin
 from checkout.views.payer import ReturnView
 from checkout.views.plans import PaymentChoiceMixin
+from checkout.views.staff.requests import CustomerChargeCreateView
 
 __all__ = [
     "CheckoutAccessMixin",
     "CheckoutMixin",
+    "CustomerChargeCreateView",
     "ObjectPaymentPlanSetupIntentCardRefreshMixin",
     "PayerViewMixin",
     "PaymentChoiceMixin",

@@ -163,6 +163,11 @@ def retrieve(world: World, call: Call) -> JSON:
     return world.find("dispute", call.ids[0], "id", in_path=True)
 
 
+@route("GET", "/v1/radar/early_fraud_warnings/*")
+def retrieve_warning(world: World, call: Call) -> JSON:
+    return world.find("radar.early_fraud_warning", call.ids[0], "early_fraud_warning", in_path=True)
+
+
 _EVIDENCE: dict[str, Kind] = {
     **{name: Text(20_000, unset=True) for name in _TEXTS},
     **{name: Text(255, unset=True) for name in _FILES},

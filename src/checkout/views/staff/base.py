@@ -93,7 +93,7 @@ class StaffMixin(AccessMixin):
         } | context
 
 
-class StaffPageView(StaffMixin, TemplateView):
+class StaffPageView(StaffMixin, TemplateView):  # type: ignore[misc]
     """A page that shows one thing."""
 
 
@@ -138,7 +138,7 @@ class Tab:
     current: bool
 
 
-class StaffListView(StaffMixin, TemplateView):
+class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
     """A list: search, filters, orders, pages by key, and a CSV of all that the filters leave."""
 
     template_name = "checkout/staff/list.html"
@@ -186,7 +186,7 @@ class StaffListView(StaffMixin, TemplateView):
         wanted = self.request.GET.get("sort", "")
         return next((sort for sort in self.sorts if sort.name == wanted), self.sorts[0])
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         if request.GET.get("format") == "csv":
             return self.csv()
         return super().get(request, *args, **kwargs)
@@ -195,7 +195,9 @@ class StaffListView(StaffMixin, TemplateView):
         rows, sort = self.narrowed(), self.sort()
         page = selectors.page(rows, sort, self.request.GET.get("at", ""))
         self.prepare(page.rows)
-        chosen = {name: value for name, value in self.request.GET.items() if value and name in self._parameters()}
+        chosen: dict[str, Any] = {
+            name: value for name, value in self.request.GET.items() if value and name in self._parameters()
+        }
         return super().get_context_data(**kwargs) | {
             "intro": self.intro,
             "empty": self.empty,
@@ -324,7 +326,7 @@ def state_cell(state: str, name: Any = "") -> Cell:
 # -- actions --------------------------------------------------------------------------------------------
 
 
-class StaffActionView(StaffMixin, FormView):
+class StaffActionView(StaffMixin, FormView[Any]):
     """Something is done: GET asks, POST does it.
 
     The page carries what was last known of its subject; when that has moved on meanwhile (a second click, a colleague),
@@ -373,9 +375,7 @@ class StaffActionView(StaffMixin, FormView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: str) -> HttpResponse:
         self.object = self.get_object()
         if request.POST.get("seen", "") != self.get_version():
-            messages.warning(
-                request, _("Somebody has done something here since you opened the page. Please look again.")
-            )
+            messages.warning(request, _("Something happened here since you opened the page. Please look again."))
             return HttpResponseRedirect(self.get_back_url())
         if refusal := self.get_refusal():
             messages.warning(request, refusal)

@@ -1,0 +1,235 @@
+"""The office's figures: money expected and taken by month, what is late, why payments fail, which cards run out.
+
+Every question is bounded by dates or by a count, and answered from an index. All of it is about one currency; adding up
+several would mean nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from dateutil.relativedelta import relativedelta
+from django.core.cache import cache
+from django.db.models import Case, CharField, Count, Max, Min, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import TruncMonth
+from django.utils.translation import gettext as _
+
+from checkout import actions, advice, clock, selectors, states
+from checkout.conf import conf
+from checkout.models import (
+    Checkout,
+    Customer,
+    Dispute,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentRun,
+    Refund,
+)
+
+MONTHS_BACK, MONTHS_AHEAD = 6, 6
+FAILURE_DAYS = 30
+CARD_DAYS = 60
+#: So long may a figure be old. Everybody who opens the page within it shares one reading.
+SECONDS = 60
+#: In days: up to this many days late. The last has no end.
+AGES = (7, 30, 90)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What was due in a month (paid or not), and what came in and went back in it."""
+
+    first: datetime.date
+    expected: Decimal
+    taken: Decimal
+    refunded: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A line of a small table: a name, how many, and how much."""
+
+    name: str
+    number: int
+    amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    currency: str
+    read_at: datetime.datetime
+    months: list[Month] = field(default_factory=list)
+    overdue: list[Share] = field(default_factory=list)
+    failures: list[Share] = field(default_factory=list)
+    waiting: str = "0"
+    disputes: int = 0
+    events: str = "0"
+    cards: str = "0"
+
+
+def currencies() -> list[str]:
+    """Of agreed plans, at least the site's own. Two look-ups in an index when there is only one."""
+    ends = ObjectPaymentPlan.objects.aggregate(Min("currency"), Max("currency"))
+    first, last = ends["currency__min"], ends["currency__max"]
+    if first is None or first == last:
+        return sorted({first or conf.CHECKOUT_CURRENCY, conf.CHECKOUT_CURRENCY})
+    found = ObjectPaymentPlan.objects.order_by().values_list("currency", flat=True).distinct()
+    return sorted({*found, conf.CHECKOUT_CURRENCY})
+
+
+def figures(currency: str, *, fresh: bool = False) -> Figures:
+    """Everything that the overview shows; at most a minute old."""
+    key = f"checkout.figures.{currency}.{clock.today():%Y%m%d}"
+    known = None if fresh else cache.get(key)
+    if isinstance(known, Figures):
+        return known
+    read = _read(currency)
+    cache.set(key, read, SECONDS)
+    return read
+
+
+def _read(currency: str) -> Figures:
+    only = currencies() == [currency]
+    return Figures(
+        currency=currency,
+        read_at=clock.now(),
+        months=_months(currency, only),
+        overdue=_overdue(currency, only),
+        failures=_failures(currency),
+        waiting=selectors.count_text(
+            ObjectPaymentPlanInstalment.objects.filter(
+                Q(state=states.PAY_ON_SESSION), object_payment_plan__deleted=False
+            )
+        ),
+        disputes=Dispute.objects.filter(is_open=True).count(),
+        events=selectors.count_text(selectors.events()),
+        cards=selectors.count_text(cards_running_out()),
+    )
+
+
+def _lines(currency: str, only: bool) -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Lines in this currency. Without a second currency there is nothing to leave out, and no plan needs to be read."""
+    rows = ObjectPaymentPlanInstalment.objects.order_by()
+    return rows if only else rows.filter(object_payment_plan__currency=currency)
+
+
+def _months(currency: str, only: bool) -> list[Month]:
+    this = clock.today().replace(day=1)
+    first, end = this - relativedelta(months=MONTHS_BACK - 1), this + relativedelta(months=MONTHS_AHEAD + 1)
+    expected = _expected(currency, only, first, end)
+    taken = _by_month(
+        Checkout.objects.filter(
+            Q(state=states.SUCCESS), action__in=actions.TAKES_MONEY, settled_at__gte=_start(first), currency=currency
+        ),
+        "total",
+    )
+    refunded = _by_month(
+        Refund.objects.filter(state=Refund.SUCCEEDED, settled_at__gte=_start(first), currency=currency), "amount"
+    )
+    months = []
+    while first < end:
+        zero = Decimal(0)
+        months.append(Month(first, expected.get(first, zero), taken.get(first, zero), refunded.get(first, zero)))
+        first += relativedelta(months=1)
+    return months
+
+
+def _expected(currency: str, only: bool, first: datetime.date, end: datetime.date) -> dict[datetime.date, Decimal]:
+    """Sums by due month, less what stopped plans will not pay any more. Two sums over one index beat one join."""
+    window = {"due__gte": first, "due__lt": end}
+    sums: dict[datetime.date, Decimal] = defaultdict(Decimal)
+    months = _lines(currency, only).filter(**window).annotate(month=TruncMonth("due"))
+    for month, amount in months.values_list("month").annotate(Sum("amount")):
+        sums[month] += amount
+    stopped = (
+        _lines(currency, only)
+        .filter(~Q(state=states.SUCCESS), object_payment_plan__deleted=True, **window)
+        .annotate(month=TruncMonth("due"))
+    )
+    for month, amount in stopped.values_list("month").annotate(Sum("amount")):
+        sums[month] -= amount
+    return sums
+
+
+def _by_month(rows: QuerySet[Any], column: str) -> dict[datetime.date, Decimal]:
+    months = rows.order_by().annotate(month=TruncMonth("settled_at"))
+    return {month.date(): amount for month, amount in months.values_list("month").annotate(Sum(column))}
+
+
+def _start(day: datetime.date) -> datetime.datetime:
+    from django.utils import timezone
+
+    return timezone.make_aware(datetime.datetime.combine(day, datetime.time()), timezone.get_default_timezone())
+
+
+def _overdue(currency: str, only: bool) -> list[Share]:
+    today = clock.today()
+    names = [_("up to %(days)d days") % {"days": AGES[0]}]
+    names += [
+        _("%(first)d to %(last)d days") % {"first": before + 1, "last": days}
+        for before, days in itertools.pairwise(AGES)
+    ]
+    names.append(_("more than %(days)d days") % {"days": AGES[-1]})
+    whens = [
+        When(due__gte=today - datetime.timedelta(days=days), then=Value(str(number)))
+        for number, days in enumerate(AGES)
+    ]
+    rows = selectors.overdue_lines().order_by()
+    if not only:
+        rows = rows.filter(object_payment_plan__currency=currency)
+    ages = rows.annotate(age=Case(*whens, default=Value(str(len(AGES))), output_field=CharField()))
+    found = {
+        int(age): (number, amount)
+        for age, number, amount in ages.values_list("age").annotate(Count("pk"), Sum("amount"))
+    }
+    return [Share(name, *found.get(number, (0, Decimal(0)))) for number, name in enumerate(names)]
+
+
+def _failures(currency: str) -> list[Share]:
+    rows = (
+        Checkout.objects.filter(
+            Q(state=states.FAIL),
+            settled_at__gte=selectors.recently(FAILURE_DAYS),
+            action__in=actions.TAKES_MONEY,
+            superseded=False,
+            currency=currency,
+        )
+        .order_by()
+        .values_list("decline_code", "error_code")
+        .annotate(Count("pk"), Sum("total"))
+    )
+    sums: dict[str, tuple[int, Decimal]] = {}
+    for decline_code, error_code, number, amount in rows:
+        name = advice.code_name(decline_code or error_code)
+        before = sums.get(name, (0, Decimal(0)))
+        sums[name] = (before[0] + number, before[1] + (amount or 0))
+    shares = [Share(name, number, amount) for name, (number, amount) in sums.items()]
+    return sorted(shares, key=lambda share: (-share.number, share.name))[:10]
+
+
+def cards_running_out() -> QuerySet[Customer]:
+    """Customers with something still to pay whose card runs out soon, or has, the soonest first."""
+    limit = clock.today() + datetime.timedelta(days=CARD_DAYS)
+    outstanding = ObjectPaymentPlan.objects.outstanding_payment_plans
+    return (
+        Customer.objects.filter(expiry_date__lte=limit, object_payment_plans__in=outstanding)
+        .distinct()
+        .order_by("expiry_date", "pk")
+    )
+
+
+def soonest_cards(limit: int = 8) -> list[ObjectPaymentPlan]:
+    return list(selectors.card_expiry()[:limit])
+
+
+def newest_run() -> tuple[PaymentRun, dict[str, int]] | None:
+    """The newest run of today, with what became of its lines; None when there was none."""
+    run = PaymentRun.objects.order_by("-pk").first()
+    if run is None or run.started_at < _start(clock.today()):
+        return None
+    return run, selectors.run_counts([run.pk]).get(run.pk, {})

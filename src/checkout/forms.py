@@ -1,0 +1,282 @@
+"""Forms of the staff pages, and the payer's form for an invoice."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from checkout import clock, money, schedule
+from checkout.conf import conf
+from checkout.errors import MoneyError, PlanError
+from checkout.models import CheckoutAdditional, CheckoutSettings, Customer, PaymentPlan, Refund
+
+if TYPE_CHECKING:
+    _PlanModelForm = forms.ModelForm[PaymentPlan]
+    _SettingsModelForm = forms.ModelForm[CheckoutSettings]
+    _AdditionalModelForm = forms.ModelForm[CheckoutAdditional]
+else:
+    # Django's ModelForm has no subscript at run time.
+    _PlanModelForm = _SettingsModelForm = _AdditionalModelForm = forms.ModelForm
+
+
+class _Described(forms.Form):
+    """Ties each message to its field, for people who listen to the page."""
+
+    required_css_class = "required"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+
+
+class ConfirmForm(_Described):
+    """Nothing to enter: the button is enough."""
+
+
+class ReasonForm(_Described):
+    """Why staff do something; it is kept with what was done."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Why"),
+        max_length=200,
+        help_text=gettext_lazy("For your colleagues; the payer does not see it."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class OptionalReasonForm(ReasonForm):
+    reason = forms.CharField(
+        label=gettext_lazy("Note"),
+        max_length=200,
+        required=False,
+        help_text=gettext_lazy("For your colleagues; the payer does not see it."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class DueForm(ReasonForm):
+    due = forms.DateField(label=gettext_lazy("New due date"), widget=forms.DateInput(attrs={"type": "date"}))
+    field_order = ("due", "reason")
+
+    def clean_due(self) -> Any:
+        due = self.cleaned_data["due"]
+        if due < clock.today():
+            raise forms.ValidationError(_("Choose today or a later day."))
+        return due
+
+
+class KeyedForm(_Described):
+    """Carries a key made when the form was shown: sent twice, it is done once."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
+
+
+def amount_field(label: Any) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label,
+        max_digits=12,
+        decimal_places=3,
+        min_value=Decimal("0.001"),
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+    )
+
+
+class RefundForm(KeyedForm):
+    """In full or in part; asks what becomes of the plan when the payment was a line of one."""
+
+    amount = amount_field(gettext_lazy("Amount"))
+    reason = forms.ChoiceField(label=gettext_lazy("Reason"), choices=Refund.Reason.choices)
+    plan_effect = forms.ChoiceField(
+        label=gettext_lazy("What becomes of the plan"),
+        choices=Refund.PlanEffect.choices,
+        initial=Refund.PlanEffect.KEEP,
+        widget=forms.RadioSelect,
+    )
+    note = forms.CharField(
+        label=gettext_lazy("Why"),
+        max_length=200,
+        help_text=gettext_lazy("For your colleagues; the payer does not see it."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, left: Decimal, currency: str, of_plan: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.left, self.currency = left, currency
+        shown = money.format_money(left, currency)
+        self.fields["amount"].help_text = _("In %(currency)s; at most %(left)s.") % {
+            "currency": currency,
+            "left": shown,
+        }
+        if not of_plan:
+            del self.fields["plan_effect"]
+
+    def clean_amount(self) -> Decimal:
+        amount: Decimal = self.cleaned_data["amount"]
+        try:
+            money.to_minor(amount, self.currency)
+        except MoneyError as problem:
+            raise forms.ValidationError(str(problem)) from problem
+        if amount > self.left:
+            raise forms.ValidationError(
+                _("At most %(left)s can be refunded.") % {"left": money.format_money(self.left, self.currency)}
+            )
+        return amount
+
+
+class CustomerPaymentForm(KeyedForm):
+    """Ask a customer for an amount."""
+
+    CARD, LINK = "card", "link"
+
+    email = forms.EmailField(
+        label=gettext_lazy("E-mail address"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
+    )
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=200, required=False)
+    description = forms.CharField(
+        label=gettext_lazy("What for"), max_length=200, help_text=gettext_lazy("The payer reads this.")
+    )
+    amount = amount_field(gettext_lazy("Amount"))
+    how = forms.ChoiceField(
+        label=gettext_lazy("How"),
+        choices=[
+            (LINK, gettext_lazy("Send a link by mail; the payer enters a card")),
+            (CARD, gettext_lazy("Charge the saved card now, while the payer is away")),
+        ],
+        initial=LINK,
+        widget=forms.RadioSelect,
+    )
+
+    def __init__(self, *args: Any, customer: Customer | None = None, may_charge: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.customer = customer
+        self.fields["amount"].help_text = _("In %(currency)s.") % {"currency": conf.CHECKOUT_CURRENCY}
+        if customer is not None:
+            self.initial = {**self.initial, "email": customer.email, "name": customer.name}
+        if not may_charge:
+            how: Any = self.fields["how"]
+            how.choices = [choice for choice in how.choices if choice[0] == self.LINK]
+
+    def clean_amount(self) -> Decimal:
+        amount: Decimal = self.cleaned_data["amount"]
+        try:
+            money.check_chargeable(amount, conf.CHECKOUT_CURRENCY)
+        except MoneyError as problem:
+            raise forms.ValidationError(str(problem)) from problem
+        return amount
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("how") == self.CARD and cleaned.get("email"):
+            customer = Customer.objects.with_email(cleaned["email"])
+            if customer is None or not customer.has_card:
+                self.add_error("how", _("There is no saved card for this address. Send a link instead."))
+        return cleaned
+
+
+class PaymentPlanForm(_PlanModelForm):
+    """A template: terms are checked by the same rules as everywhere."""
+
+    class Meta:
+        model = PaymentPlan
+        fields: tuple[str, ...] = ("name", "slug", "deposit", "count", "interval")
+        help_texts = {"slug": gettext_lazy("A short name for addresses: small letters, digits and hyphens.")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if all(isinstance(cleaned.get(name), int) for name in ("deposit", "count", "interval")):
+            try:
+                schedule.check_terms(deposit=cleaned["deposit"], count=cleaned["count"], interval=cleaned["interval"])
+            except PlanError as problem:
+                raise forms.ValidationError(str(problem)) from problem
+        return cleaned
+
+
+class PaymentPlanVersionForm(PaymentPlanForm):
+    """The slug of a new version is worked out."""
+
+    class Meta(PaymentPlanForm.Meta):
+        fields = ("name", "deposit", "count", "interval")
+
+
+class CheckoutSettingsForm(_SettingsModelForm):
+    class Meta:
+        model = CheckoutSettings
+        fields = ("default_payment_plan",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["default_payment_plan"]
+        field.queryset = PaymentPlan.objects.current()
+        field.empty_label = _("none")
+
+
+class InvoiceForm(_AdditionalModelForm):
+    """Where an invoice goes. The whole address, and an e-mail address or a telephone number."""
+
+    REQUIRED = ("company_name", "address_1", "town", "county", "postcode", "country", "contact_name")
+
+    class Meta:
+        model = CheckoutAdditional
+        fields = (
+            "company_name", "address_1", "address_2", "town", "county", "postcode", "country", "contact_name", "email",
+            "phone",
+        )  # fmt: skip
+        labels = {
+            "company_name": gettext_lazy("Company"),
+            "address_1": gettext_lazy("Address"),
+            "address_2": gettext_lazy("Address, second line"),
+            "contact_name": gettext_lazy("Contact"),
+            "email": gettext_lazy("E-mail address"),
+            "phone": gettext_lazy("Telephone"),
+        }
+        widgets = {
+            name: forms.TextInput(attrs={"autocomplete": value})
+            for name, value in {
+                "company_name": "organization",
+                "address_1": "address-line1",
+                "address_2": "address-line2",
+                "town": "address-level2",
+                "county": "address-level1",
+                "postcode": "postal-code",
+                "country": "country-name",
+                "contact_name": "name",
+                "phone": "tel",
+            }.items()
+        } | {"email": forms.EmailInput(attrs={"autocomplete": "email"})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+        for name in self.REQUIRED:
+            self.fields[name].required = True
+        self.fields["email"].help_text = _("An e-mail address or a telephone number, or both.")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not cleaned.get("email") and not cleaned.get("phone") and "email" not in self.errors:
+            raise forms.ValidationError(_("Please give an e-mail address or a telephone number."))
+        return cleaned
+
+
+__all__ = [
+    "CheckoutSettingsForm",
+    "ConfirmForm",
+    "CustomerPaymentForm",
+    "DueForm",
+    "InvoiceForm",
+    "OptionalReasonForm",
+    "PaymentPlanForm",
+    "PaymentPlanVersionForm",
+    "ReasonForm",
+    "RefundForm",
+]

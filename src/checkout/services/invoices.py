@@ -1,0 +1,146 @@
+"""Paying by invoice: the payer says where it goes, staff send it and later mark it as paid."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.core import signing
+from django.db import transaction
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from checkout import actions, links, money, states
+from checkout.conf import conf
+from checkout.errors import AlreadyPaid
+from checkout.models import Checkout, CheckoutAdditional
+from checkout.services import checkouts, fulfillment, notices, staff_notices
+
+SALT = "checkout.links.invoice"
+TEMPLATE = "invoice_requested"
+
+
+def form_path(content_object: Any) -> str:
+    """The payer's form for this row. Signed: put it only on pages that belong to the row's payer."""
+    content_type = ContentType.objects.get_for_model(content_object)
+    return reverse("checkout.invoice", args=[_signer().sign(f"{content_type.pk}-{content_object.pk}")])
+
+
+def read_token(token: str) -> Any:
+    """The content object. Raises ExpiredLink or BadLink."""
+    try:
+        text = _signer().unsign(token, max_age=timedelta(days=conf.CHECKOUT_LINK_DAYS))
+        content_type_pk, object_pk = text.split("-", 1)
+        content_type = ContentType.objects.get_for_id(int(content_type_pk))
+        return content_type.get_object_for_this_type(pk=object_pk)
+    except signing.SignatureExpired as problem:
+        raise links.ExpiredLink("The link has expired.") from problem
+    except (signing.BadSignature, ValueError, LookupError, ContentType.DoesNotExist) as problem:
+        raise links.BadLink("The link is not one of ours.") from problem
+    except Exception as problem:
+        # get_object_for_this_type raises the model's own DoesNotExist.
+        if type(problem).__name__ != "DoesNotExist":
+            raise
+        raise links.BadLink("What this link was for is gone.") from problem
+
+
+def _signer() -> signing.TimestampSigner:
+    return signing.TimestampSigner(salt=SALT, sep=".")
+
+
+def asked_before(content_object: Any) -> Checkout | None:
+    """The invoice that was asked for already, if it was and is not paid yet."""
+    return (
+        Checkout.objects.for_content_object(content_object)
+        .success()
+        .filter(action_id=actions.INVOICE)
+        .order_by("-pk")
+        .first()
+    )
+
+
+def ask(content_object: Any, address: CheckoutAdditional, user: Any = None) -> Checkout:
+    """Keep the address, tell the host's row (`checkout_success`), mail staff and the payer: one commit, or none of it.
+
+    Asked twice, it is one invoice. Raises CannotPay when this may not be paid so.
+    """
+    checkouts.check_allowed(content_object, actions.INVOICE)
+    with transaction.atomic(durable=True):
+        # A lock on the row that is paid for makes a double click wait; where locks are ignored, writers queue anyway.
+        type(content_object)._default_manager.select_for_update().filter(pk=content_object.pk).first()
+        existing = asked_before(content_object)
+        if existing is not None:
+            return existing
+        checkout = checkouts.insert(content_object, actions.INVOICE, user, total=content_object.checkout_total)
+        address.checkout = checkout
+        address.save()
+        fulfillment.succeed(checkout, user=user, reason="Invoice asked for")
+        _tell_staff(checkout, address)
+        _tell_payer(checkout, address)
+    return checkout
+
+
+def _lines(address: CheckoutAdditional) -> list[str]:
+    return [
+        line
+        for line in (
+            address.company_name,
+            address.address_1,
+            address.address_2,
+            address.town,
+            address.county,
+            address.postcode,
+            address.country,
+            address.contact_name,
+            address.email,
+            address.phone,
+        )
+        if line
+    ]
+
+
+def _amount(checkout: Checkout, locale: str = "en-gb") -> str:
+    return money.format_money(checkout.total, checkout.currency, locale) if checkout.total is not None else ""
+
+
+def _tell_staff(checkout: Checkout, address: CheckoutAdditional) -> None:
+    staff_notices.tell_staff(
+        f"invoice-{checkout.pk}",
+        _("Please send an invoice: %(amount)s %(company)s")
+        % {"amount": _amount(checkout), "company": address.company_name},
+        [*checkout.description_lines, "", *_lines(address), "", staff_notices.link("checkout.detail", checkout.uuid)],
+        checkout=checkout,
+    )
+
+
+def _tell_payer(checkout: Checkout, address: CheckoutAdditional) -> None:
+    recipient = address.email or getattr(checkout.content_object, "checkout_email", "")
+    if not recipient:
+        return
+    notices.send_once(
+        f"invoice-payer-{checkout.pk}",
+        TEMPLATE,
+        recipient,
+        {
+            "name": address.contact_name,
+            "description": ", ".join(checkout.description_lines),
+            "amount": _amount(checkout),
+            "address": ", ".join(_lines(address)),
+            "contact": conf.CHECKOUT_CONTACT_TEXT,
+            "organisation": conf.STRIPE_CAPTION,
+        },
+        language=notices.language_of(checkout.content_object, None),
+        checkout=checkout,
+    )
+
+
+def mark_paid(checkout: Checkout, user: Any, reason: str) -> Checkout:
+    """Staff: the invoice was paid. A `manual` attempt on the same row settles it, by the door for paying by hand."""
+    content_object = checkout.content_object
+    if content_object is None:
+        raise AlreadyPaid(_("What this invoice was for no longer exists."))
+    paid = Checkout.objects.for_content_object(content_object).taking_money().success().exists()
+    if paid or checkout.state_id != states.SUCCESS:
+        raise AlreadyPaid(_("This was settled already."))
+    return checkouts.manual(content_object, user, reason)

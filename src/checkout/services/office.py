@@ -1,0 +1,135 @@
+"""What staff do to one line of a plan that no other room does: another date, a mail to its payer, and notes."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import translation
+from django.utils.translation import gettext as _
+from post_office import mail as post_office_mail
+from post_office.models import Email
+
+from checkout import links, states
+from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
+from checkout.models import Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
+from checkout.services import moves, notices, on_session
+
+logger = logging.getLogger("checkout.staff")
+
+
+def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user: Any, reason: str) -> None:
+    """Move a line that nobody has claimed to another day. Raises CannotPay when it was claimed or paid meanwhile, and
+    PlanError when the plan has a line on that day already."""
+    if instalment.object_payment_plan.deleted:
+        raise CannotPay(_("This payment plan was stopped."))
+    before = instalment.due
+    try:
+        with transaction.atomic():
+            rows = ObjectPaymentPlanInstalment.objects.filter(Q(state=states.PENDING), pk=instalment.pk)
+            # The condition and the change are one statement, so a run cannot claim it in between.
+            if not rows.update(due=due):
+                raise CannotPay(_("This line is being charged, or was settled, so its date does not change any more."))
+            _note(instalment, user, f"Due {before} → {due}: {reason}")
+    except IntegrityError as error:
+        raise PlanError(_("Another line of this plan is due on that day. Choose another day.")) from error
+    instalment.due = due
+
+
+def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Any) -> bool:
+    """Mail the payer a link to pay this line. One that nobody tried yet waits for its payer from now on, and no run
+    takes it.
+
+    Raises AttemptInProgress while a charge is unanswered, AlreadyPaid, CannotPay when the plan was stopped, and
+    MailNotReady without the template.
+    """
+    instalment.refresh_from_db()
+    if instalment.state_id == states.SUCCESS:
+        raise AlreadyPaid(_("This was paid already."))
+    if instalment.state_id == states.REQUEST:
+        raise AttemptInProgress(_("This is being charged at this moment. Look again in a few minutes."))
+    plan = instalment.object_payment_plan
+    if plan.deleted:
+        raise CannotPay(_("This payment plan was stopped."))
+    stem = f"staff-ask-{instalment.pk}-"
+    number = Notice.objects.filter(cause__startswith=stem).count() + 1
+    language = notices.language_of(plan.content_object, plan.customer)
+    with transaction.atomic():
+        if instalment.state_id == states.PENDING:
+            moves.move(instalment, to=states.PAY_ON_SESSION, user=user, reason="Asked to pay by link")
+        else:
+            _note(instalment, user, "Asked to pay by link")
+        with translation.override(language):
+            context = on_session._words(instalment, links.payment_link(instalment), language, reminder=number > 1)
+        return notices.send_once(
+            f"{stem}{number}",
+            instalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON,
+            instalment.checkout_email,
+            context,
+            language=language,
+            instalment=instalment,
+            customer=plan.customer,
+        )
+
+
+def send_again(notice: Notice, user: Any) -> None:
+    """Queue the same letter once more, to the same address. Raises CheckoutError when its text is not kept any more."""
+    sent = (
+        Email.objects.filter(
+            to__iexact=notice.recipient,
+            created__gte=notice.queued_at - timedelta(minutes=1),
+            created__lte=notice.queued_at + timedelta(minutes=1),
+        )
+        .order_by("pk")
+        .first()
+    )
+    if sent is None:
+        raise CheckoutError(_("The text of this mail is not kept any more, so it cannot be sent again."))
+    again = Notice.objects.filter(cause__startswith=f"{notice.cause}-again-").count() + 1
+    with transaction.atomic():
+        Notice.objects.create(
+            cause=f"{notice.cause}-again-{again}",
+            template=notice.template,
+            recipient=notice.recipient,
+            checkout=notice.checkout,
+            instalment=notice.instalment,
+            customer=notice.customer,
+        )
+        post_office_mail.send(
+            notice.recipient,
+            sent.from_email,
+            subject=sent.subject,
+            message=sent.message,
+            html_message=sent.html_message,
+            priority="medium",
+        )
+        if notice.instalment is not None:
+            _note(notice.instalment, user, "Mail sent again")
+    logger.info("notice %s sent again by user %s", notice.pk, getattr(user, "pk", None))
+
+
+def note_stop(plan: ObjectPaymentPlan, user: Any, reason: str) -> None:
+    """Keep why a plan was stopped."""
+    StateChange.objects.create(
+        object_payment_plan=plan, from_state="live", to_state="stopped", user=_who(user), reason=reason[:255]
+    )
+
+
+def note_instalment(instalment: ObjectPaymentPlanInstalment, user: Any, reason: str) -> None:
+    """Keep who did something to a line, and why, when its state does not tell."""
+    _note(instalment, user, reason)
+
+
+def _note(instalment: ObjectPaymentPlanInstalment, user: Any, reason: str) -> None:
+    state = instalment.state_id or ""
+    StateChange.objects.create(
+        instalment=instalment, from_state=state, to_state=state, user=_who(user), reason=reason[:255]
+    )
+
+
+def _who(user: Any) -> Any:
+    return user if getattr(user, "pk", None) else None

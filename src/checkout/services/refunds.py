@@ -1,0 +1,505 @@
+"""Giving money back: claim, ask, settle, as for charges. The key is fixed before Stripe is asked.
+
+What is reserved for refunds of a payment is `Checkout.refunded`. Claiming adds to it by one conditional UPDATE, so that
+two people can never give back more than was taken, on either database; a refund that fails takes its share off again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from dateutil.relativedelta import relativedelta
+from django.db import IntegrityError, transaction
+from django.db.models import F, Max, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from checkout import clock, money, signals, states
+from checkout.conf import conf
+from checkout.errors import (
+    CheckoutError,
+    GatewayError,
+    GatewayRefused,
+    HookFailed,
+    IntentMismatch,
+    NothingHappened,
+    RefundError,
+)
+from checkout.gateway import RefundAnswer, gateway
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
+from checkout.services import plans, staff_notices
+from checkout.services.checkouts import KEY_TRUSTED_FOR
+
+logger = logging.getLogger("checkout.refunds")
+
+Effect = Refund.PlanEffect
+
+
+def left(checkout: Checkout) -> Decimal:
+    """What can still be given back of this payment."""
+    return (checkout.total or Decimal(0)) - checkout.refunded
+
+
+def why_not(checkout: Checkout) -> str:
+    """Why this payment cannot be refunded here; empty when it can."""
+    if not checkout.succeeded or not checkout.action.payment:
+        return _("Nothing was paid here, so there is nothing to refund.")
+    if not checkout.payment_intent_id:
+        return _("This was paid by other means. Give the money back in the way it came.")
+    if left(checkout) <= 0:
+        return _("This was refunded in full already.")
+    return ""
+
+
+def plan_line(checkout: Checkout) -> ObjectPaymentPlanInstalment | None:
+    """The line of a plan that this payment paid, if it did."""
+    content_object = checkout.content_object
+    return content_object if isinstance(content_object, ObjectPaymentPlanInstalment) else None
+
+
+def refund(
+    checkout: Checkout,
+    amount: Decimal,
+    *,
+    user: Any = None,
+    reason: str = Refund.Reason.REQUESTED,
+    note: str = "",
+    plan_effect: str = Effect.KEEP,
+    key: uuid.UUID | None = None,
+) -> Refund:
+    """Give `amount` (whole currency units) of a payment back, and do to its plan what was asked for.
+
+    The answer is in the row's state: succeeded, failed (Stripe refused it; `failure` says why), or pending (on its way,
+    or Stripe has not answered: `resolve_all` finds out). The same `key` again is the same refund, never a second one.
+
+    Raises RefundError when that much cannot be refunded, MoneyError for an amount the currency does not have,
+    KeyRefused or TooManyRequests when Stripe did not take the request at all (nothing is reserved then).
+    """
+    key = key or uuid.uuid4()
+    existing = Refund.objects.filter(uuid=key).first()
+    if existing is not None:
+        return existing
+    try:
+        claimed = claim(checkout, amount, user=user, reason=reason, note=note, plan_effect=plan_effect, key=key)
+    except IntegrityError:
+        # The same form was sent twice at the same moment.
+        return Refund.objects.get(uuid=key)
+    return _ask_and_settle(claimed)
+
+
+def claim(
+    checkout: Checkout, amount: Decimal, *, user: Any, reason: str, note: str, plan_effect: str, key: uuid.UUID
+) -> Refund:
+    """Commit that Stripe is about to be asked, with the key it will be asked under."""
+    if problem := why_not(checkout):
+        raise RefundError(problem)
+    if money.to_minor(amount, checkout.currency) < 1:
+        raise RefundError(_("A refund is of more than nothing."))
+    line = plan_line(checkout)
+    if line is None:
+        plan_effect = Effect.KEEP
+    if plan_effect == Effect.GIVE_BACK:
+        _check_can_give_back(line, amount)
+    now = clock.now()
+    with transaction.atomic(durable=True):
+        if not _reserve(checkout.pk, amount):
+            checkout.refresh_from_db(fields=["refunded"])
+            raise RefundError(
+                _("At most %(left)s of this payment can be refunded.")
+                % {"left": money.format_money(left(checkout), checkout.currency)}
+            )
+        row = Refund.objects.create(
+            uuid=key,
+            checkout=checkout,
+            amount=amount,
+            currency=checkout.currency,
+            reason=reason,
+            note=note[:255],
+            requested_by=_who(user),
+            plan_effect=plan_effect,
+            plan_effect_done=plan_effect == Effect.KEEP,
+            lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
+        )
+        _record(row, "", Refund.PENDING, user, note)
+    checkout.refresh_from_db(fields=["refunded"])
+    return row
+
+
+def _reserve(checkout_pk: int, amount: Decimal) -> bool:
+    """True if that much was left and is now reserved. One UPDATE: of two callers for the same money one wins."""
+    rows = Checkout.objects.filter(Q(state=states.SUCCESS), pk=checkout_pk, refunded__lte=F("total") - amount)
+    return bool(rows.update(refunded=F("refunded") + amount))
+
+
+def _release(row: Refund) -> None:
+    Checkout.objects.filter(pk=row.checkout_id).update(refunded=F("refunded") - row.amount)
+
+
+def _ask(row: Refund) -> RefundAnswer:
+    """Everything sent is read off the row, so a repeated request is the same to the letter."""
+    return gateway().create_refund(
+        payment_intent_id=row.checkout.payment_intent_id,
+        amount_minor=money.to_minor(row.amount, row.currency),
+        reason=row.reason,
+        metadata={"refund": str(row.uuid), "checkout": str(row.checkout.uuid)},
+        idempotency_key=str(row.uuid),
+    )
+
+
+def _ask_and_settle(row: Refund) -> Refund:
+    try:
+        answer = _ask(row)
+    except GatewayRefused as problem:
+        return _refused(row, problem)
+    except NothingHappened as problem:
+        # Stripe never took it: nothing is on its way, and whoever asked may ask again.
+        fail(row, str(problem))
+        raise
+    except GatewayError as problem:
+        logger.warning("refund %s: outcome unknown (%s)", row.pk, problem, extra={"refund": row.pk})
+        return row
+    return settle(row, answer)
+
+
+def _refused(row: Refund, problem: GatewayRefused) -> Refund:
+    if problem.code == "charge_already_refunded" or "greater than unrefunded" in str(problem):
+        # Somebody was faster in the dashboard: bring what they did, so that the books say how much is left.
+        fail(row, _("Stripe says that this money was refunded already."))
+        import_refunds(row.checkout)
+    elif problem.code == "charge_disputed":
+        fail(row, _("The payer's bank has taken the money back already (a dispute), so it cannot be refunded as well."))
+    else:
+        fail(row, str(problem))
+    row.refresh_from_db()
+    return row
+
+
+def settle(row: Refund, answer: RefundAnswer) -> Refund:
+    """Bring what Stripe says into the rows: state, reserve, hook and mails in one commit. Twice or late is no harm."""
+    _verify(row, answer)
+    with transaction.atomic(durable=True):
+        row = Refund.objects.select_for_update(of=("self",)).select_related("checkout").get(pk=row.pk)
+        if not row.refund_id:
+            Refund.objects.filter(pk=row.pk, refund_id="").update(refund_id=answer.id)
+            row.refund_id = answer.id
+        if answer.status == Refund.SUCCEEDED:
+            _succeed(row)
+        elif answer.status == Refund.FAILED:
+            _fail(row, answer.failure or _("The refund failed, and the money came back to us."))
+        else:
+            # Accepted and on its way: Stripe is asked again when the lease runs out.
+            lease = clock.now() + timedelta(hours=6)
+            Refund.objects.filter(pk=row.pk, state=Refund.PENDING).update(lease_until=lease)
+        if not row.failed and row.plan_effect == Effect.GIVE_BACK and not row.plan_effect_done:
+            _give_back(row)
+    _stop_plan(row)
+    row.refresh_from_db()
+    return row
+
+
+def _verify(row: Refund, answer: RefundAnswer) -> None:
+    expected = {
+        "amount": (answer.amount_minor, money.to_minor(row.amount, row.currency)),
+        "currency": (answer.currency, row.currency),
+        "payment": (answer.payment_intent_id, row.checkout.payment_intent_id),
+        "refund": (answer.id, row.refund_id or answer.id),
+    }
+    wrong = [f"{name} is {got!r}, asked was {want!r}" for name, (got, want) in expected.items() if got != want]
+    if wrong:
+        raise IntentMismatch(f"{answer.id} does not match refund {row.pk}: {'; '.join(wrong)}. Nothing was settled.")
+
+
+def _move(row: Refund, to: str, reason: str, **fields: Any) -> bool:
+    sources = [state for state, targets in Refund.MOVES.items() if to in targets]
+    before = row.state
+    if not Refund.objects.filter(pk=row.pk, state__in=sources).update(
+        state=to, settled_at=clock.now(), lease_until=None if row.plan_effect_done else row.lease_until, **fields
+    ):
+        row.refresh_from_db()
+        return False
+    row.state = to
+    for name, value in fields.items():
+        setattr(row, name, value)
+    _record(row, before, to, None, reason)
+    return True
+
+
+def _succeed(row: Refund) -> None:
+    if not _move(row, Refund.SUCCEEDED, "Stripe: refunded"):
+        return
+    _run_hook(row)
+    transaction.on_commit(partial(signals.checkout_refunded.send_robust, sender=Refund, refund=row))
+    logger.info("refund %s succeeded", row.pk, extra={"refund": row.pk, "checkout": row.checkout_id})
+
+
+def fail(row: Refund, failure: str) -> bool:
+    """The money did not go to the payer."""
+    with transaction.atomic():
+        return _fail(row, failure)
+
+
+def _fail(row: Refund, failure: str) -> bool:
+    before = row.state
+    if not _move(row, Refund.FAILED, failure, failure=failure):
+        return False
+    _release(row)
+    undone = _take_back(row)
+    Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None)
+    row.plan_effect_done = True
+    if before == Refund.SUCCEEDED or row.refund_id:
+        amount = money.format_money(row.amount, row.currency)
+        staff_notices.tell_staff(
+            f"refund-failed-{row.pk}",
+            _("A refund of %(amount)s failed: %(payer)s") % {"amount": amount, "payer": row.checkout.payer},
+            [
+                failure,
+                _("The payer does not have the money. Give it back in another way, or try the refund again."),
+                *undone,
+                "",
+                staff_notices.link("checkout.detail", row.checkout.uuid),
+            ],
+            checkout=row.checkout,
+        )
+    transaction.on_commit(partial(signals.checkout_refund_failed.send_robust, sender=Refund, refund=row))
+    logger.warning("refund %s failed: %s", row.pk, failure, extra={"refund": row.pk, "checkout": row.checkout_id})
+    return True
+
+
+def _run_hook(row: Refund) -> None:
+    """The host's `checkout_refunded(refund)`, if there is one: on what was paid for, or on what its plan is for."""
+    target = row.checkout.content_object
+    if isinstance(target, ObjectPaymentPlanInstalment):
+        target = target.object_payment_plan.content_object
+    hook = getattr(target, "checkout_refunded", None)
+    if hook is None:
+        return
+    try:
+        hook(row)
+    except CheckoutError:
+        raise
+    except Exception as error:
+        raise HookFailed(
+            f"{type(target).__name__}.checkout_refunded raised {type(error).__name__}: {error}. Nothing was settled; "
+            "correct the hook and the next sweep settles it."
+        ) from error
+
+
+# -- what a refund does to the plan ----------------------------------------------------------------------
+
+
+def _check_can_give_back(line: ObjectPaymentPlanInstalment | None, amount: Decimal) -> None:
+    if line is None:
+        return
+    if line.object_payment_plan.deleted:
+        raise RefundError(_("This plan was stopped, so nothing can be owed on it again. Choose to keep it as it is."))
+    if ObjectPaymentPlanInstalment.objects.filter(replaces=line).exists():
+        raise RefundError(_("This line was given back before. Choose to keep the plan as it is."))
+    money.check_chargeable(amount, line.object_payment_plan.currency)
+
+
+def _give_back(row: Refund) -> None:
+    """The amount is owed again: a new last line, which says which line it stands for. The paid line keeps its state."""
+    line = plan_line(row.checkout)
+    if line is None:
+        return
+    plan = line.object_payment_plan
+    last = plan.instalments.aggregate(due=Max("due"), count=Max("count"))
+    due = max(last["due"], clock.today()) + relativedelta(months=1)
+    new = ObjectPaymentPlanInstalment.objects.create(
+        object_payment_plan=plan,
+        count=last["count"] + 1,
+        amount=row.amount,
+        due=due.replace(day=1) if due.replace(day=1) > last["due"] else due + datetime.timedelta(days=1),
+        replaces=line,
+    )
+    _record_plan(plan, row, f"Line {line.count} was refunded and is owed again as line {new.count}")
+    Refund.objects.filter(pk=row.pk).update(plan_effect_done=True)
+    row.plan_effect_done = True
+
+
+def _take_back(row: Refund) -> list[str]:
+    """A refund failed, so what it did to the plan is undone where that can be done. Sentences for staff otherwise."""
+    if row.plan_effect == Effect.STOP and row.plan_effect_done:
+        return [_("The plan was stopped with this refund, and stays stopped.")]
+    line = plan_line(row.checkout)
+    added = ObjectPaymentPlanInstalment.objects.filter(replaces=line).first() if line is not None else None
+    if row.plan_effect != Effect.GIVE_BACK or added is None:
+        return []
+    untouched = Q(state=states.PENDING)
+    if not added.state_changes.exists() and not added.checkouts.exists():
+        deleted, _kinds = ObjectPaymentPlanInstalment.objects.filter(untouched, pk=added.pk).delete()
+        if deleted:
+            _record_plan(added.object_payment_plan, row, f"Line {added.count} was taken off: the refund failed")
+            return [_("The line that was added to the plan was taken off again.")]
+    return [_("The line that was added to the plan may be charged although the payer has no refund: look at it now.")]
+
+
+def _stop_plan(row: Refund) -> None:
+    """Outside the transaction, because open attempts are cancelled at Stripe. What cannot be done now is done later."""
+    if row.plan_effect != Effect.STOP or row.plan_effect_done or row.failed:
+        return
+    line = plan_line(row.checkout)
+    if line is not None and not line.object_payment_plan.deleted:
+        try:
+            plans.stop(line.object_payment_plan, row.requested_by)
+        except CheckoutError as problem:
+            logger.warning("refund %s: the plan is not stopped yet: %s", row.pk, problem, extra={"refund": row.pk})
+            return
+        _record_plan(line.object_payment_plan, row, f"Stopped with refund {row.pk}")
+    settled = not row.pending
+    Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None if settled else row.lease_until)
+
+
+# -- news from Stripe ------------------------------------------------------------------------------------
+
+
+def refund_updated_at_stripe(refund_id: str) -> Refund | None:
+    """Stripe has news of a refund: read it and settle it. One made in the dashboard gets a row here, once.
+
+    None when the payment is not one of ours. Raises OutcomeUnknown when Stripe cannot be read.
+    """
+    return _import(gateway().retrieve_refund(refund_id))
+
+
+def import_refunds(checkout: Checkout) -> int:
+    """Bring every refund that Stripe has for a payment; how many there are."""
+    answers = list(gateway().list_refunds(payment_intent_id=checkout.payment_intent_id))
+    for answer in answers:
+        _import(answer)
+    return len(answers)
+
+
+def _import(answer: RefundAnswer) -> Refund | None:
+    row = _ours(answer)
+    if row is not None:
+        return settle(row, answer)
+    checkout = Checkout.objects.filter(payment_intent_id=answer.payment_intent_id).exclude(payment_intent_id="").first()
+    if checkout is None:
+        logger.info("refund %s is of a payment that is not ours", answer.id)
+        return None
+    if not checkout.succeeded:
+        from checkout.services import fulfillment
+
+        # A refund proves that it was paid: the news of that is still on its way.
+        checkout = fulfillment.fulfill(checkout)
+    return settle(_insert_from_dashboard(checkout, answer), answer)
+
+
+def _ours(answer: RefundAnswer) -> Refund | None:
+    found = Refund.objects.select_related("checkout").filter(refund_id=answer.id).first()
+    if found is not None:
+        return found
+    try:
+        key = uuid.UUID(answer.metadata.get("refund", ""))
+    except ValueError:
+        return None
+    return Refund.objects.select_related("checkout").filter(uuid=key, refund_id="").first()
+
+
+def _insert_from_dashboard(checkout: Checkout, answer: RefundAnswer) -> Refund:
+    amount = money.from_minor(answer.amount_minor, answer.currency)
+    for attempt in range(2):
+        try:
+            with transaction.atomic(durable=True):
+                if _reserve(checkout.pk, amount):
+                    row = Refund.objects.create(
+                        checkout=checkout,
+                        amount=amount,
+                        currency=checkout.currency,
+                        reason=answer.reason,
+                        refund_id=answer.id,
+                        from_dashboard=True,
+                        created_at=answer.created_at,
+                        lease_until=clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
+                    )
+                    _record(row, "", Refund.PENDING, None, "Made in Stripe's dashboard")
+                    return row
+        except IntegrityError:
+            # Two workers read the same news.
+            return Refund.objects.select_related("checkout").get(refund_id=answer.id)
+        if attempt == 0:
+            # What we have reserved and not had an answer for cannot all be there: find out which of it Stripe refused.
+            for row in checkout.refunds.filter(state=Refund.PENDING, refund_id=""):
+                resolve(row)
+    raise RefundError(
+        f"{answer.id} at Stripe refunds more of checkout {checkout.pk} than is left here. A refund of ours is still "
+        "unanswered; this is tried again."
+    )
+
+
+# -- what nobody saw the answer of -----------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Resolved:
+    """Counts of one sweep. `errors` need a person."""
+
+    settled: int = 0
+    waiting: int = 0
+    errors: int = 0
+
+
+def unfinished() -> QuerySet[Refund]:
+    """Refunds that are on their way, or whose plan is not dealt with yet, and that nobody is busy with."""
+    return (
+        Refund.objects.filter(Q(state=Refund.PENDING) | Q(plan_effect_done=False), lease_until__lt=clock.now())
+        .select_related("checkout")
+        .order_by("lease_until", "pk")
+    )
+
+
+def resolve_all(limit: int | None = None) -> Resolved:
+    """Settle what can be settled. Safe to run at any time, again."""
+    counts = Resolved()
+    for row in unfinished()[:limit]:
+        lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
+        if not Refund.objects.filter(pk=row.pk, lease_until=row.lease_until).update(lease_until=lease):
+            continue
+        try:
+            after = resolve(row)
+        except CheckoutError:
+            logger.exception("refund %s could not be settled", row.pk, extra={"refund": row.pk})
+            counts.errors += 1
+            continue
+        if after.pending or not after.plan_effect_done:
+            counts.waiting += 1
+        else:
+            counts.settled += 1
+    return counts
+
+
+def resolve(row: Refund) -> Refund:
+    """Find out what became of one refund. Known at Stripe: read it. The key is still trusted: send the same again.
+    Older: look through the payment's refunds; proven absent means that nothing was given back."""
+    if row.refund_id:
+        return settle(row, gateway().retrieve_refund(row.refund_id))
+    if row.created_at > clock.now() - KEY_TRUSTED_FOR:
+        return _ask_and_settle(row)
+    for answer in gateway().list_refunds(payment_intent_id=row.checkout.payment_intent_id):
+        if answer.metadata.get("refund") == str(row.uuid):
+            return settle(row, answer)
+    fail(row, _("Stripe has no such refund: the request never arrived. Ask for it again."))
+    return row
+
+
+# -- who and why -----------------------------------------------------------------------------------------
+
+
+def _who(user: Any) -> Any:
+    return user if getattr(user, "pk", None) else None
+
+
+def _record(row: Refund, before: str, after: str, user: Any, reason: str) -> None:
+    StateChange.objects.create(refund=row, from_state=before, to_state=after, user=_who(user), reason=str(reason)[:255])
+
+
+def _record_plan(plan: ObjectPaymentPlan, row: Refund, reason: str) -> None:
+    StateChange.objects.create(
+        object_payment_plan=plan, refund=row, from_state="", to_state="refund", user=row.requested_by, reason=reason
+    )

@@ -1,0 +1,172 @@
+"""Asking a customer for an amount: charge the saved card while they are away, or send them a signed link to pay."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import uuid
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.core import signing
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from checkout import links, money, states
+from checkout.conf import conf
+from checkout.errors import AlreadyPaid, CannotPay
+from checkout.models import Checkout, CustomerPayment, Notice, StateChange
+from checkout.services import cards, checkouts, instalments, moves, notices
+
+logger = logging.getLogger("checkout.requests")
+
+#: A signature made for one purpose is good for no other.
+SALT = "checkout.links.request"
+
+
+# -- the payer's address ---------------------------------------------------------------------------------
+
+
+def make_token(payment: CustomerPayment) -> str:
+    """Opens this one request, for CHECKOUT_LINK_DAYS, and says nothing else."""
+    return _signer().sign(base64.urlsafe_b64encode(payment.uuid.bytes).decode().rstrip("="))
+
+
+def read_token(token: str) -> uuid.UUID:
+    """The uuid of the request. Raises ExpiredLink, or BadLink for whatever we did not make."""
+    try:
+        text = _signer().unsign(token, max_age=timedelta(days=conf.CHECKOUT_LINK_DAYS))
+        return uuid.UUID(bytes=base64.urlsafe_b64decode(text + "=="))
+    except signing.SignatureExpired as problem:
+        raise links.ExpiredLink("The link has expired.") from problem
+    except (signing.BadSignature, binascii.Error, ValueError) as problem:
+        raise links.BadLink("The link is not one of ours.") from problem
+
+
+def _signer() -> signing.TimestampSigner:
+    return signing.TimestampSigner(salt=SALT, sep=".")
+
+
+def payer_path(payment: CustomerPayment) -> str:
+    return reverse("checkout.request.pay", args=[make_token(payment)])
+
+
+# -- what staff do ---------------------------------------------------------------------------------------
+
+
+def create(
+    *,
+    email: str,
+    name: str,
+    description: str,
+    total: Decimal,
+    currency: str = "",
+    user: Any = None,
+    key: uuid.UUID | None = None,
+) -> CustomerPayment:
+    """Write down that a customer is asked for an amount. The same `key` again is the same request.
+
+    Raises MoneyError for an amount that Stripe would not take, CannotPay without an e-mail address.
+    """
+    currency = money.check_currency(currency or conf.CHECKOUT_CURRENCY)
+    money.check_chargeable(total, currency)
+    customer = cards.ensure_customer(email, name)
+    key = key or uuid.uuid4()
+    try:
+        with transaction.atomic():
+            payment = CustomerPayment.objects.create(
+                uuid=key,
+                customer=customer,
+                description=description,
+                total=total,
+                currency=currency,
+                user=_who(user),
+            )
+            moves.record(payment, from_state="", to=states.PENDING, user=user, reason="Asked for")
+    except IntegrityError:
+        return CustomerPayment.objects.select_related("customer").get(uuid=key)
+    return payment
+
+
+def send_link(payment: CustomerPayment, user: Any = None, *, again: bool = False) -> bool:
+    """Queue the mail with the link, once; `again` sends one more. False when it was sent before.
+
+    Raises AlreadyPaid, and MailNotReady without the template or the site's address.
+    """
+    payment.refresh_from_db()
+    if payment.state_id == states.SUCCESS:
+        raise AlreadyPaid(_("This was paid already."))
+    prefix = f"customer-payment-{payment.pk}-"
+    number = Notice.objects.filter(cause__startswith=prefix).count() if again else 0
+    with transaction.atomic():
+        sent = notices.send_once(
+            f"{prefix}{number}",
+            CustomerPayment.MAIL_TEMPLATE_REQUEST,
+            payment.customer.email,
+            {
+                "name": payment.customer.name,
+                "description": payment.description,
+                "amount": money.format_money(payment.total, payment.currency, payment.customer.language or "en-gb"),
+                "link": links.base_url() + payer_path(payment),
+                "days": conf.CHECKOUT_LINK_DAYS,
+                "contact": conf.CHECKOUT_CONTACT_TEXT,
+                "organisation": conf.STRIPE_CAPTION,
+            },
+            language=notices.language_of(payment, payment.customer),
+            customer=payment.customer,
+        )
+        if sent and again:
+            StateChange.objects.create(
+                customer_payment=payment,
+                from_state=payment.state_id or "",
+                to_state=payment.state_id or "",
+                user=_who(user),
+                reason="Link sent again",
+            )
+    return sent
+
+
+def charge(payment: CustomerPayment, user: Any = None) -> Checkout:
+    """Charge the saved card while the customer is away. Errors as `instalments.charge`."""
+    payment.refresh_from_db()
+    if payment.state_id == states.SUCCESS:
+        raise AlreadyPaid(_("This was paid already."))
+    return instalments.charge(payment, user)
+
+
+def wants_payer(payment: CustomerPayment, checkout: Checkout) -> None:
+    """The bank wants the customer there: the request waits, and the link is mailed. In the settling transaction."""
+    moves.move(payment, to=states.PAY_ON_SESSION, reason=f"Checkout {checkout.pk}: the bank wants the payer")
+    send_link(payment)
+
+
+# -- what the payer does ---------------------------------------------------------------------------------
+
+
+def begin(payment: CustomerPayment, user: Any = None) -> Checkout:
+    """The customer is on the page and wants to pay: the attempt to go on with. Two visits share one."""
+    payment.refresh_from_db()
+    if payment.state_id == states.SUCCESS:
+        raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
+    waiting = (
+        Checkout.objects.for_content_object(payment)
+        .taking_money()
+        .filter(Q(state=states.REQUEST), on_session=False)
+        .exists()
+    )
+    if waiting:
+        raise CannotPay(_("This is being paid at this moment. Please look again in a few minutes."))
+    return Checkout.objects.create_checkout("payment", payment, user)
+
+
+def paid_by_hand(payment: CustomerPayment, user: Any, reason: str) -> Checkout:
+    """Staff: it was paid by other means. Open attempts are cancelled at Stripe first."""
+    return checkouts.manual(payment, user, reason)
+
+
+def _who(user: Any) -> Any:
+    return user if getattr(user, "pk", None) else None

@@ -1,0 +1,103 @@
+"""Mails to the office (CHECKOUT_NOTIFY_EMAILS), once per cause, queued in the transaction that gives the reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from post_office import mail
+
+from checkout import actions, advice, clock, money
+from checkout.conf import conf
+from checkout.models import Checkout, Notice
+
+logger = logging.getLogger("checkout.staff")
+
+IMMEDIATE, DIGEST, OFF = "immediate", "digest", "off"
+
+#: What the digest leaves to other mails or to the pages: saving a card is not news.
+NEWSWORTHY = actions.TAKES_MONEY
+MOST_LINES = 200
+
+
+def tell_staff(cause: str, subject: str, lines: Sequence[str], *, checkout: Checkout | None = None) -> bool:
+    """Queue one mail to every staff address. False when there is none, or when this cause has had its mail."""
+    recipients = list(conf.CHECKOUT_NOTIFY_EMAILS)
+    if not recipients:
+        return False
+    try:
+        with transaction.atomic():
+            Notice.objects.create(cause=cause, template="staff", recipient=recipients[0], checkout=checkout)
+            mail.send(
+                recipients,
+                settings.DEFAULT_FROM_EMAIL,
+                # A line break would be a header of its own.
+                subject=" ".join(subject.split())[:200],
+                message="\n".join(lines) + "\n",
+                priority="medium",
+            )
+    except IntegrityError:
+        if Notice.objects.filter(cause=cause).exists():
+            return False
+        raise
+    return True
+
+
+def link(name: str, *args: Any) -> str:
+    """The address of a staff page, whole when the site has said its own (CHECKOUT_BASE_URL)."""
+    return str(conf.CHECKOUT_BASE_URL).rstrip("/") + reverse(name, args=args)
+
+
+def settled(checkout: Checkout) -> bool:
+    """An attempt succeeded or failed: tell staff at once, if the site wants that. In the settling transaction."""
+    if conf.CHECKOUT_NOTIFY != IMMEDIATE or checkout.superseded or not conf.CHECKOUT_NOTIFY_EMAILS:
+        return False
+    if checkout.action_id not in NEWSWORTHY:
+        return False
+    # A failure may be followed by a success, and by another failure of the same attempt: each is told once.
+    cause = f"staff-checkout-{checkout.pk}-{checkout.state_id}"
+    return tell_staff(cause, _line(checkout), _lines(checkout), checkout=checkout)
+
+
+def _line(checkout: Checkout) -> str:
+    amount = money.format_money(checkout.total, checkout.currency) if checkout.total is not None else ""
+    state = _("paid") if checkout.succeeded else _("not paid")
+    return " ".join(filter(None, [f"{state.capitalize()}:", amount, checkout.payer]))
+
+
+def _lines(checkout: Checkout) -> list[str]:
+    told = advice.advise(checkout)
+    return [
+        *checkout.description_lines,
+        *filter(None, [str(told.why), str(told.next_step)]),
+        "",
+        link("checkout.detail", checkout.uuid),
+    ]
+
+
+def digest(day: Any = None) -> int:
+    """Queue the digest of one day (default: today), once. The number of attempts in it; 0: nothing was queued."""
+    day = day or clock.today()
+    rows = (
+        Checkout.objects.filter(settled_at__date=day, superseded=False, action__in=NEWSWORTHY)
+        .order_by("state", "pk")
+        .select_related("action")
+    )
+    found = list(rows[: MOST_LINES + 1])
+    if not found:
+        return 0
+    lines = [f"{_line(checkout)} ({link('checkout.detail', checkout.uuid)})" for checkout in found[:MOST_LINES]]
+    if len(found) > MOST_LINES:
+        lines.append(_("… and more: %(link)s") % {"link": link("checkout.list")})
+    paid = sum(checkout.succeeded for checkout in found)
+    subject = _("Payments of %(day)s: %(paid)d paid, %(failed)d not paid") % {
+        "day": f"{day:%Y-%m-%d}",
+        "paid": paid,
+        "failed": len(found) - paid,
+    }
+    return len(found) if tell_staff(f"staff-digest-{day:%Y-%m-%d}", subject, lines) else 0

@@ -1,0 +1,133 @@
+"""The payer's pages for a request for money (by a signed link) and for an invoice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.generic import FormView, TemplateView
+
+from checkout import links, money, states
+from checkout.conf import conf
+from checkout.errors import AlreadyPaid
+from checkout.forms import InvoiceForm
+from checkout.models import CustomerPayment
+from checkout.services import invoices, requests
+from checkout.views.access import PayerViewMixin, problem_page, remember_checkout
+
+
+def _expired(request: HttpRequest) -> HttpResponse:
+    return problem_page(
+        request,
+        410,
+        _("This link has expired"),
+        _("Please ask us for a new one. Nothing was taken."),
+    )
+
+
+class RequestPayView(PayerViewMixin, TemplateView):  # type: ignore[misc]
+    """Looking shows the amount and changes nothing, here or at Stripe; the button begins the payment."""
+
+    template_name = "checkout/request_pay.html"
+
+    def get_payment(self) -> CustomerPayment:
+        try:
+            uuid = requests.read_token(self.kwargs["token"])
+        except links.BadLink as problem:
+            raise Http404 from problem
+        return get_object_or_404(CustomerPayment.objects.select_related("customer"), uuid=uuid)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            payment = self.get_payment()
+        except links.ExpiredLink:
+            return _expired(request)
+        return self.render_to_response(self.get_context_data(payment=payment))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            payment = self.get_payment()
+        except links.ExpiredLink:
+            return _expired(request)
+        try:
+            checkout = requests.begin(payment)
+        except AlreadyPaid:
+            return redirect(request.path)
+        remember_checkout(request, checkout)
+        return redirect("checkout.pay", uuid=checkout.uuid)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        payment = kwargs["payment"]
+        return super().get_context_data(**kwargs) | {
+            "base_template": conf.CHECKOUT_BASE_TEMPLATE,
+            "amount": money.format_money(payment.total, payment.currency, get_language() or "en-gb"),
+            "paid": payment.state_id == states.SUCCESS,
+            "busy": payment.state_id == states.REQUEST,
+            "caption": conf.STRIPE_CAPTION,
+            "contact": conf.CHECKOUT_CONTACT_TEXT,
+        }
+
+
+class InvoiceView(PayerViewMixin, FormView[InvoiceForm]):
+    """The payer says where the invoice goes. The signed address stands for the row that is paid for."""
+
+    template_name = "checkout/invoice.html"
+    form_class = InvoiceForm
+    content_object: Any
+
+    def _load(self) -> None:
+        try:
+            self.content_object = invoices.read_token(self.kwargs["token"])
+        except links.BadLink as problem:
+            raise Http404 from problem
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            self._load()
+        except links.ExpiredLink:
+            return _expired(request)
+        if invoices.asked_before(self.content_object) is not None:
+            return self._thanks()
+        return super().get(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
+        try:
+            self._load()
+        except links.ExpiredLink:
+            return _expired(request)
+        if invoices.asked_before(self.content_object) is not None:
+            return redirect(request.path)
+        return super().post(request, *args, **kwargs)
+
+    def _thanks(self) -> HttpResponse:
+        return problem_page(
+            self.request,
+            200,
+            _("We will send you an invoice"),
+            _("Thank you. There is nothing to pay before you have it. To change the address, please contact us."),
+        )
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"contact_name": self.content_object.checkout_name, "email": self.content_object.checkout_email}
+
+    def form_valid(self, form: InvoiceForm) -> HttpResponse:
+        user = self.request.user if self.request.user.is_authenticated else None
+        invoices.ask(self.content_object, form.save(commit=False), user)
+        return redirect(self.request.path)
+
+    def form_invalid(self, form: InvoiceForm) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=422)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        from checkout.services.checkouts import currency_of
+
+        row = self.content_object
+        return super().get_context_data(**kwargs) | {
+            "base_template": conf.CHECKOUT_BASE_TEMPLATE,
+            "description": row.checkout_description,
+            "amount": money.format_money(row.checkout_total, currency_of(row), get_language() or "en-gb"),
+            "contact": conf.CHECKOUT_CONTACT_TEXT,
+        }

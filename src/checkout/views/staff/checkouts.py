@@ -1,0 +1,313 @@
+"""Checkouts: all of them, the successes, what needs looking at, and the story of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from checkout import actions, advice, selectors, states
+from checkout.conf import conf, is_live_key
+from checkout.errors import AlreadyPaid
+from checkout.forms import ConfirmForm, ReasonForm
+from checkout.models import Checkout
+from checkout.selectors import Sort
+from checkout.services import checkouts, fulfillment, invoices, reconcile, refunds
+from checkout.views.staff.base import (
+    Cell,
+    Column,
+    Filter,
+    StaffActionView,
+    StaffListView,
+    StaffPageView,
+    Tab,
+    money_cell,
+    newest_change,
+    show_money,
+    show_time,
+    state_cell,
+    time_cell,
+)
+
+
+def number_cell(checkout: Checkout) -> Cell:
+    return Cell(f"{checkout.pk}", url=checkout.get_absolute_url(), plain=checkout.pk)
+
+
+def _what(checkout: Checkout) -> Cell:
+    first, *others = checkout.description_lines or [""]
+    return Cell(first, small=", ".join(others), plain=", ".join(checkout.description_lines))
+
+
+def _since(rows: QuerySet[Any], day: Any) -> QuerySet[Any]:
+    return rows.filter(created_at__date__gte=day)
+
+
+def _until(rows: QuerySet[Any], day: Any) -> QuerySet[Any]:
+    return rows.filter(created_at__date__lte=day)
+
+
+COLUMNS = [
+    Column(gettext_lazy("Number"), number_cell, header=True),
+    Column(gettext_lazy("Payer"), lambda row: row.payer),
+    Column(gettext_lazy("What for"), _what),
+    Column(gettext_lazy("Kind"), lambda row: actions.ACTIONS[row.action_id][0]),
+    Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
+    Column(gettext_lazy("State"), lambda row: state_cell(row.state_id, states.STATES[row.state_id])),
+    Column(gettext_lazy("Begun"), lambda row: time_cell(row.created_at)),
+]
+
+SORTS = [
+    Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
+    Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
+]
+
+FILTERS = [
+    Filter(
+        "action",
+        gettext_lazy("Kind"),
+        lambda rows, value: rows.filter(action=value),
+        [(slug, name) for slug, (name, _payment) in actions.ACTIONS.items()],
+    ),
+    Filter("since", gettext_lazy("From"), _since, is_date=True),
+    Filter("until", gettext_lazy("To"), _until, is_date=True),
+]
+
+
+class CheckoutListView(StaffListView):
+    permission = "checkout.view_checkout"
+    menu = "checkout.list"
+    heading = gettext_lazy("Checkouts")
+    intro = gettext_lazy("Every attempt to take money or to save a card.")
+    columns = COLUMNS
+    sorts = SORTS
+    filters = [
+        *FILTERS,
+        Filter(
+            "state",
+            gettext_lazy("State"),
+            lambda rows, value: rows.filter(Q(state=value)),
+            list(states.STATES.items()),
+        ),
+    ]
+    find = staticmethod(selectors.find_checkouts)
+    search_hint = gettext_lazy("Name, e-mail address, number, or an id of Stripe's")
+    csv_name = "checkouts"
+
+    def get_rows(self) -> QuerySet[Checkout]:
+        return Checkout.objects.all()
+
+    def get_tabs(self) -> list[Tab]:
+        names = [
+            ("checkout.list", _("All")),
+            ("checkout.list.success", _("Successful")),
+            ("checkout.list.audit", _("To look at")),
+        ]
+        here = self.request.resolver_match
+        current = here.url_name if here else ""
+        return [Tab(reverse(name), text, name == current) for name, text in names]
+
+
+class CheckoutSuccessListView(CheckoutListView):
+    heading = gettext_lazy("Successful checkouts")
+    intro = gettext_lazy("Paid, or the card was saved.")
+    filters = FILTERS
+    csv_name = "checkouts-success"
+
+    def get_rows(self) -> QuerySet[Checkout]:
+        return Checkout.objects.success()
+
+
+class CheckoutAuditListView(CheckoutListView):
+    menu = "checkout.list.audit"
+    heading = gettext_lazy("To look at")
+    intro = gettext_lazy("Failed and waiting: why, and what to do next.")
+    empty = gettext_lazy("Nothing failed and nothing waits. All is well.")
+    columns = [
+        COLUMNS[0],
+        Column(gettext_lazy("Payer"), lambda row: Cell(row.payer, small=", ".join(row.description_lines))),
+        Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
+        Column(gettext_lazy("State"), lambda row: state_cell(row.state_id, states.STATES[row.state_id])),
+        Column(gettext_lazy("Why"), lambda row: advice.advise(row).why),
+        Column(gettext_lazy("What next"), lambda row: advice.advise(row).next_step),
+        COLUMNS[-1],
+    ]
+    filters = [
+        Filter(
+            "state",
+            gettext_lazy("State"),
+            lambda rows, value: rows.filter(Q(state=value)),
+            [(slug, name) for slug, name in states.STATES.items() if slug != states.SUCCESS],
+        ),
+        Filter(
+            "superseded",
+            gettext_lazy("Replaced by a newer attempt"),
+            lambda rows, value: rows.filter(superseded=value == "yes"),
+            [("no", gettext_lazy("no")), ("yes", gettext_lazy("yes"))],
+        ),
+        *FILTERS[1:],
+    ]
+    csv_name = "checkouts-to-look-at"
+
+    def get_rows(self) -> QuerySet[Checkout]:
+        return Checkout.objects.exclude(Q(state=states.SUCCESS))
+
+
+def stripe_url(object_id: str) -> str:
+    """Where Stripe's dashboard shows this; empty for the emulator and without an id."""
+    if not object_id or conf.CHECKOUT_STRIPE_API_BASE or conf.CHECKOUT_STRIPE_HTTP_CLIENT:
+        return ""
+    kind = {"pi": "payments", "seti": "setup_intents", "cus": "customers", "du": "disputes", "dp": "disputes"}
+    folder = kind.get(object_id.split("_", 1)[0])
+    mode = "" if is_live_key(conf.STRIPE_SECRET_KEY) else "test/"
+    return f"https://dashboard.stripe.com/{mode}{folder}/{object_id}" if folder else ""
+
+
+def find(uuid: Any) -> Checkout:
+    rows = Checkout.objects.select_related("action", "state", "customer", "user", "payment_plan", "content_type")
+    return get_object_or_404(rows, uuid=uuid)
+
+
+def subject_url(checkout: Checkout) -> str:
+    """What was paid for: its staff page where it is ours, else what the host's row says."""
+    content_object = checkout.content_object
+    url = getattr(content_object, "get_absolute_url", None)
+    return str(url()) if url is not None else ""
+
+
+class CheckoutDetailView(StaffPageView):
+    template_name = "checkout/staff/checkout_detail.html"
+    permission = "checkout.view_checkout"
+    menu = "checkout.list"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        checkout = find(self.kwargs["uuid"])
+        told = advice.advise(checkout)
+        self.heading = _("Checkout %(number)d") % {"number": checkout.pk}
+        return super().get_context_data(**kwargs) | {
+            "checkout": checkout,
+            "amount": show_money(checkout.total, checkout.currency),
+            "refunded": show_money(checkout.refunded, checkout.currency) if checkout.refunded else "",
+            "advice": told if told.why else None,
+            "facts": self._facts(checkout),
+            "address": checkout.invoice_data,
+            "agreement": getattr(checkout, "agreement", None),
+            "story": selectors.checkout_story(checkout),
+            "refunds": [
+                {"refund": row, "amount": show_money(row.amount, row.currency)}
+                for row in checkout.refunds.select_related("requested_by")
+            ],
+            "disputes": list(checkout.disputes.all()),
+            "others": list(
+                selectors.checkouts()
+                .filter(content_type=checkout.content_type_id, object_id=checkout.object_id)
+                .exclude(pk=checkout.pk)
+                .order_by("-pk")[:20]
+            ),
+            "actions": self._actions(checkout),
+        }
+
+    def _facts(self, checkout: Checkout) -> list[tuple[Any, Any, str]]:
+        return [
+            (_("Payer"), checkout.payer, ""),
+            (_("What for"), ", ".join(checkout.description_lines), subject_url(checkout)),
+            (
+                _("Customer"),
+                checkout.customer or "",
+                reverse("checkout.customer.detail", args=[checkout.customer_id]) if checkout.customer_id else "",
+            ),
+            (_("Begun"), show_time(checkout.created_at), ""),
+            (_("Settled"), show_time(checkout.settled_at) if checkout.settled_at else "", ""),
+            (_("Begun by"), checkout.user or "", ""),
+            (_("At Stripe"), checkout.intent_id, stripe_url(checkout.intent_id)),
+            (_("Stripe's code"), " / ".join(filter(None, [checkout.error_code, checkout.decline_code])), ""),
+        ]
+
+    def _actions(self, checkout: Checkout) -> list[dict[str, Any]]:
+        found = []
+        if self.can("refund") and not refunds.why_not(checkout):
+            found.append({"url": reverse("checkout.refund.create", args=[checkout.uuid]), "text": _("Refund")})
+        if checkout.is_open and checkout.intent_id:
+            found.append({"url": reverse("checkout.look", args=[checkout.uuid]), "text": _("Ask Stripe now")})
+        if checkout.is_open and self.can("cancel_attempt"):
+            found.append({"url": reverse("checkout.cancel", args=[checkout.uuid]), "text": _("Cancel this attempt")})
+        if checkout.is_invoice and checkout.succeeded and self.can("settle_by_hand"):
+            found.append({"url": reverse("checkout.invoice.paid", args=[checkout.uuid]), "text": _("Mark as paid")})
+        return found
+
+
+class _CheckoutActionView(StaffActionView):
+    menu = "checkout.list"
+    object: Checkout
+
+    def get_object(self) -> Checkout:
+        return find(self.kwargs["uuid"])
+
+    def get_version(self) -> str:
+        return newest_change(self.object)
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        checkout = self.object
+        return [
+            (_("Payer"), checkout.payer),
+            (_("What for"), ", ".join(checkout.description_lines)),
+            (_("Amount"), show_money(checkout.total, checkout.currency)),
+            (_("State"), states.STATES[checkout.state_id or ""]),
+        ]
+
+
+class CheckoutCancelView(_CheckoutActionView):
+    permission = "checkout.cancel_attempt"
+    heading = gettext_lazy("Cancel this attempt")
+    question = gettext_lazy("It is cancelled at Stripe first. If it turns out to be paid, it is kept as paid.")
+    button = gettext_lazy("Cancel the attempt")
+    danger = True
+
+    def get_refusal(self) -> str:
+        return "" if self.object.is_open else _("Already done: this attempt is not open any more.")
+
+    def perform(self, form: ReasonForm) -> str:
+        reason = _("Cancelled by staff: %(reason)s") % {"reason": form.cleaned_data["reason"]}
+        closed = checkouts.close(self.object, reason=reason, user=self.request.user)
+        if closed.succeeded:
+            raise AlreadyPaid(_("it was paid meanwhile, and is kept as paid."))
+        return _("The attempt was cancelled. Nothing was taken.")
+
+
+class CheckoutLookView(_CheckoutActionView):
+    """Brings Stripe's truth about one attempt: changes nothing that Stripe does not say."""
+
+    permission = "checkout.view_checkout"
+    form_class = ConfirmForm
+    heading = gettext_lazy("Ask Stripe now")
+    question = gettext_lazy("What Stripe says about this attempt is brought into the books. Nothing is taken by this.")
+    button = gettext_lazy("Ask Stripe")
+
+    def get_refusal(self) -> str:
+        return "" if self.object.is_open else _("Nothing to ask: this attempt is settled.")
+
+    def perform(self, form: Any) -> str:
+        checkout = self.object
+        if checkout.state_id == states.REQUEST and not checkout.on_session:
+            checkout = reconcile.resolve(checkout)
+        else:
+            checkout = fulfillment.fulfill(checkout, self.request.user)
+        return _("Stripe was asked. State: %(state)s.") % {"state": states.STATES[checkout.state_id or ""].lower()}
+
+
+class InvoicePaidView(_CheckoutActionView):
+    permission = "checkout.settle_by_hand"
+    heading = gettext_lazy("The invoice was paid")
+    question = gettext_lazy("The debt is marked as paid by other means. No card is charged.")
+    button = gettext_lazy("Mark as paid")
+
+    def get_refusal(self) -> str:
+        return "" if self.object.is_invoice else _("This is no invoice.")
+
+    def perform(self, form: ReasonForm) -> str:
+        invoices.mark_paid(self.object, self.request.user, form.cleaned_data["reason"])
+        return _("Marked as paid.")

@@ -1,0 +1,110 @@
+"""The overview: what was expected and taken, what is late, why payments fail, which cards run out, today's run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from checkout import clock, figures
+from checkout.conf import conf
+from checkout.models import PaymentRunItem
+from checkout.views.staff import charts
+from checkout.views.staff.base import StaffPageView, show_date, show_money, show_time
+
+
+class DashboardView(StaffPageView):
+    template_name = "checkout/staff/dashboard.html"
+    permission = "checkout.view_dashboard"
+    menu = "checkout.dashboard"
+    heading = gettext_lazy("Overview")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        known = figures.currencies()
+        wanted = self.request.GET.get("currency", "")
+        currency = wanted if wanted in known else conf.CHECKOUT_CURRENCY
+        read = figures.figures(currency)
+        return super().get_context_data(**kwargs) | {
+            "currency": currency,
+            "currencies": [{"code": code, "current": code == currency} for code in known] if len(known) > 1 else [],
+            "read_at": show_time(read.read_at),
+            "cards": self._cards(read),
+            "months": [self._month(month, currency) for month in read.months],
+            "chart": charts.columns(
+                [
+                    (date_format(month.first, "M"), [("expected", month.expected), ("taken", month.taken)])
+                    for month in read.months
+                ]
+            ),
+            "top": show_money(max((max(m.expected, m.taken) for m in read.months), default=0), currency),
+            "overdue": self._shares(read.overdue, currency),
+            "failures": self._shares(read.failures, currency),
+            "soonest": [
+                {
+                    "plan": plan,
+                    "good_until": show_date(plan.customer.expiry_date if plan.customer else None),
+                    "past": bool(
+                        plan.customer and plan.customer.expiry_date and plan.customer.expiry_date < clock.today()
+                    ),
+                }
+                for plan in figures.soonest_cards()
+            ],
+            "run": self._run(),
+        }
+
+    def _cards(self, read: figures.Figures) -> list[dict[str, Any]]:
+        """The few numbers that ask for something to be done, each with the page where it is done."""
+        late = sum(share.number for share in read.overdue)
+        plans = reverse("checkout.object.payment.plan.list")
+        return [
+            {"text": _("payments are late"), "number": f"{late:,}", "url": f"{plans}?show=overdue"},
+            {
+                "text": _("wait for their payer"),
+                "number": read.waiting,
+                "url": f"{reverse('checkout.list.audit')}?state=pay_on_session",
+            },
+            {"text": _("disputes are open"), "number": f"{read.disputes:,}", "url": reverse("checkout.dispute.list")},
+            {
+                "text": _("cards run out within %(days)d days") % {"days": figures.CARD_DAYS},
+                "number": read.cards,
+                "url": reverse("checkout.object.payment.plan.card.expiry.list"),
+            },
+            {"text": _("events not handled"), "number": read.events, "url": reverse("checkout.event.list")},
+        ]
+
+    def _month(self, month: figures.Month, currency: str) -> dict[str, Any]:
+        return {
+            "name": date_format(month.first, "F Y"),
+            "expected": show_money(month.expected, currency),
+            "taken": show_money(month.taken, currency),
+            "refunded": show_money(month.refunded, currency),
+            "current": month.first == clock.today().replace(day=1),
+        }
+
+    def _shares(self, rows: list[figures.Share], currency: str) -> list[dict[str, Any]]:
+        widths = charts.shares([row.number for row in rows])
+        return [
+            {
+                "name": row.name,
+                "number": f"{row.number:,}",
+                "amount": show_money(row.amount, currency) if row.amount is not None else "",
+                "width": width,
+            }
+            for row, width in zip(rows, widths, strict=True)
+        ]
+
+    def _run(self) -> dict[str, Any] | None:
+        found = figures.newest_run()
+        if found is None:
+            return None
+        run, counts = found
+        names = dict(PaymentRunItem.Outcome.choices)
+        return {
+            "run": run,
+            "started": show_time(run.started_at),
+            "finished": show_time(run.finished_at) if run.finished_at else "",
+            "counts": [(names[outcome], f"{number:,}") for outcome, number in sorted(counts.items())],
+        }

@@ -1,0 +1,184 @@
+"""One line of a plan, and what staff may do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from checkout import advice, clock, selectors, states
+from checkout.errors import AlreadyPaid
+from checkout.forms import ConfirmForm, DueForm, OptionalReasonForm
+from checkout.models import Checkout, ObjectPaymentPlanInstalment
+from checkout.services import checkouts, instalments, office
+from checkout.views.staff.base import StaffActionView, StaffPageView, newest_change, show_date, show_money
+
+
+def find(pk: Any) -> ObjectPaymentPlanInstalment:
+    rows = ObjectPaymentPlanInstalment.objects.select_related(
+        "object_payment_plan__customer", "object_payment_plan__payment_plan"
+    )
+    return get_object_or_404(rows, pk=pk)
+
+
+def name(instalment: ObjectPaymentPlanInstalment) -> str:
+    return _("Deposit") if instalment.deposit else _("Instalment %(number)d") % {"number": instalment.count - 1}
+
+
+class InstalmentDetailView(StaffPageView):
+    template_name = "checkout/staff/instalment_detail.html"
+    permission = "checkout.view_objectpaymentplaninstalment"
+    menu = "checkout.object.payment.plan.list"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        instalment = find(self.kwargs["pk"])
+        plan = instalment.object_payment_plan
+        attempts = list(selectors.attempts(instalment).order_by("-pk")[:50])
+        latest = next((each for each in attempts if not each.superseded), None)
+        told = advice.advise(latest) if latest is not None and instalment.state_id != states.SUCCESS else None
+        self.heading = _("%(line)s of plan %(number)d") % {"line": name(instalment), "number": plan.pk}
+        return super().get_context_data(**kwargs) | {
+            "instalment": instalment,
+            "plan": plan,
+            "amount": show_money(instalment.amount, plan.currency),
+            "state": states.STATES[instalment.state_id or ""],
+            "late": instalment.due < clock.today() and instalment.state_id != states.SUCCESS,
+            "advice": told,
+            "facts": [
+                (_("Payer"), plan.customer or "", self._customer_url(instalment)),
+                (_("Plan"), plan.payment_plan, plan.get_absolute_url()),
+                (_("Due"), show_date(instalment.due), ""),
+                (_("Card"), (plan.customer.card_description if plan.customer else "") or _("no card saved"), ""),
+            ],
+            "attempts": [{"checkout": each, "told": advice.advise(each)} for each in attempts],
+            "story": selectors.instalment_story(instalment),
+            "actions": self._actions(instalment),
+        }
+
+    def _customer_url(self, instalment: ObjectPaymentPlanInstalment) -> str:
+        customer = instalment.object_payment_plan.customer_id
+        return reverse("checkout.customer.detail", args=[customer]) if customer else ""
+
+    def _actions(self, instalment: ObjectPaymentPlanInstalment) -> list[dict[str, Any]]:
+        plan = instalment.object_payment_plan
+        if instalment.state_id == states.SUCCESS or plan.deleted:
+            return []
+        stem = "checkout.object.payment.plan.instalment"
+        found = [
+            ("charge", "charge", _("Charge the card now"), instalment.state_id != states.REQUEST and not plan.paused),
+            ("send_mail", "ask", _("Ask the payer to pay by link"), instalment.state_id != states.REQUEST),
+            ("settle_by_hand", "paid", _("Mark as paid"), True),
+            (
+                "change_objectpaymentplaninstalment",
+                "due",
+                _("Change the due date"),
+                instalment.state_id == states.PENDING,
+            ),
+        ]
+        return [
+            {"url": reverse(f"{stem}.{ending}", args=[instalment.pk]), "text": text}
+            for permission, ending, text, fits in found
+            if fits and self.can(permission)
+        ]
+
+
+class _InstalmentActionView(StaffActionView):
+    menu = "checkout.object.payment.plan.list"
+    object: ObjectPaymentPlanInstalment
+
+    def get_object(self) -> ObjectPaymentPlanInstalment:
+        return find(self.kwargs["pk"])
+
+    def get_version(self) -> str:
+        return newest_change(self.object)
+
+    def get_refusal(self) -> str:
+        if self.object.state_id == states.SUCCESS:
+            return _("Already done: this was paid.")
+        return _("This payment plan was stopped.") if self.object.object_payment_plan.deleted else ""
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        line, plan = self.object, self.object.object_payment_plan
+        return [
+            (_("Payer"), plan.customer or ""),
+            (_("What"), name(line)),
+            (_("Amount"), show_money(line.amount, plan.currency)),
+            (_("Due"), show_date(line.due)),
+            (_("State"), states.STATES[line.state_id or ""]),
+            (_("Card"), (plan.customer.card_description if plan.customer else "") or _("no card saved")),
+        ]
+
+
+class InstalmentPaidView(_InstalmentActionView):
+    permission = "checkout.settle_by_hand"
+    heading = gettext_lazy("Mark as paid")
+    question = gettext_lazy("It was paid by other means, for example in cash. No card is charged.")
+    button = gettext_lazy("Mark as paid")
+
+    def perform(self, form: Any) -> str:
+        checkouts.manual(self.object, self.request.user, form.cleaned_data["reason"])
+        return _("Marked as paid.")
+
+
+class InstalmentChargeView(_InstalmentActionView):
+    permission = "checkout.charge"
+    form_class = OptionalReasonForm
+    heading = gettext_lazy("Charge the card now")
+    question = gettext_lazy("The saved card is charged at once, while its owner is away.")
+    button = gettext_lazy("Charge now")
+    danger = True
+
+    def perform(self, form: Any) -> str:
+        if form.cleaned_data["reason"]:
+            office.note_instalment(self.object, self.request.user, form.cleaned_data["reason"])
+        return tell(instalments.charge(self.object, self.request.user))
+
+
+def tell(checkout: Checkout) -> str:
+    """What became of a charge, for whoever asked for it."""
+    told = advice.advise(checkout)
+    if checkout.succeeded:
+        return _("Charged: it is paid.")
+    if checkout.state_id == states.REQUEST:
+        return _("Stripe has not answered yet. It is looked up by itself within minutes; do not charge again.")
+    return _("Not paid. %(why)s %(next)s") % {"why": told.why, "next": told.next_step}
+
+
+class InstalmentAskView(_InstalmentActionView):
+    permission = "checkout.send_mail"
+    form_class = ConfirmForm
+    heading = gettext_lazy("Ask the payer to pay by link")
+    question = gettext_lazy(
+        "A mail with a signed link goes to the payer, who pays on our page with any card. If no run has tried this "
+        "line yet, runs leave it alone from now on."
+    )
+    button = gettext_lazy("Send the mail")
+
+    def perform(self, form: Any) -> str:
+        if not office.ask_payer(self.object, self.request.user):
+            raise AlreadyPaid(_("the mail was sent already."))
+        return _("The mail is on its way.")
+
+
+class InstalmentDueView(_InstalmentActionView):
+    permission = "checkout.change_objectpaymentplaninstalment"
+    form_class = DueForm
+    heading = gettext_lazy("Change the due date")
+    question = gettext_lazy("Agree the new date with the payer first.")
+    button = gettext_lazy("Change the date")
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"due": max(self.object.due, clock.today())}
+
+    def get_refusal(self) -> str:
+        if self.object.state_id != states.PENDING:
+            return _("The date changes only while nobody has tried to charge this line.")
+        return super().get_refusal()
+
+    def perform(self, form: Any) -> str:
+        data = form.cleaned_data
+        office.change_due(self.object, data["due"], self.request.user, data["reason"])
+        return _("The date was changed to %(day)s.") % {"day": show_date(data["due"])}

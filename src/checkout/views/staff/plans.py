@@ -1,0 +1,297 @@
+"""Agreed plans: which are live, which are late, and the story of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q, QuerySet
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from checkout import clock, selectors, states
+from checkout.models import Agreement, ObjectPaymentPlan
+from checkout.selectors import Sort
+from checkout.services import disputes, office, plans
+from checkout.views.staff.base import (
+    Cell,
+    Column,
+    Filter,
+    StaffActionView,
+    StaffListView,
+    StaffPageView,
+    Tab,
+    date_cell,
+    money_cell,
+    newest_change,
+    show_date,
+    show_money,
+    show_time,
+    state_cell,
+)
+
+SHOWS = (
+    ("live", gettext_lazy("Live")),
+    ("overdue", gettext_lazy("Overdue")),
+    ("paused", gettext_lazy("Paused")),
+    ("finished", gettext_lazy("Finished")),
+    ("stopped", gettext_lazy("Stopped")),
+)
+
+
+def customer_cell(customer: Any) -> Cell:
+    if customer is None:
+        return Cell(_("not known yet"), plain="")
+    return Cell(customer.name or customer.email, small=customer.email if customer.name else "", plain=str(customer))
+
+
+class PlanListView(StaffListView):
+    permission = "checkout.view_objectpaymentplan"
+    menu = "checkout.object.payment.plan.list"
+    heading = gettext_lazy("Payment plans")
+    intro = gettext_lazy("Plans that payers have agreed to.")
+    find = staticmethod(selectors.find_plans)
+    search_hint = gettext_lazy("Name or e-mail address of the payer, or a number")
+    csv_name = "payment-plans"
+    sorts = [
+        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
+        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
+    ]
+
+    @property
+    def show(self) -> str:
+        wanted = self.request.GET.get("show", "")
+        return wanted if wanted in dict(SHOWS) else "live"
+
+    def get_rows(self) -> QuerySet[ObjectPaymentPlan]:
+        return selectors.plans(self.show)
+
+    def get_tabs(self) -> list[Tab]:
+        return [Tab(f"{self.request.path}?show={show}", text, show == self.show) for show, text in SHOWS]
+
+    def prepare(self, rows: list[Any]) -> None:
+        self.progress = selectors.progress(row.pk for row in rows)
+
+    def _progress(self, plan: ObjectPaymentPlan) -> selectors.Progress:
+        return self.progress.get(plan.pk) or selectors.Progress(0, 0, 0, None)
+
+    def _paid(self, plan: ObjectPaymentPlan) -> Cell:
+        progress = self._progress(plan)
+        small = _("%(paid)d of %(lines)d payments") % {"paid": progress.paid_lines, "lines": progress.lines}
+        return money_cell(progress.paid, plan.currency, small=small)
+
+    def _state(self, plan: ObjectPaymentPlan) -> Cell:
+        progress = self._progress(plan)
+        if plan.deleted:
+            return state_cell("stopped", _("Stopped"))
+        if plan.paused:
+            return state_cell("fail", _("Paused"))
+        if progress.next_due is None:
+            return state_cell("success", _("Finished"))
+        if progress.next_due < clock.today():
+            return state_cell("pay_on_session", _("Overdue"))
+        return state_cell("pending", _("Live"))
+
+    @property
+    def columns(self) -> list[Column]:  # type: ignore[override]
+        return [
+            Column(_("Number"), lambda row: Cell(str(row.pk), url=row.get_absolute_url()), header=True),
+            Column(_("Payer"), lambda row: customer_cell(row.customer)),
+            Column(_("Terms"), lambda row: row.payment_plan.name),
+            Column(_("Total"), lambda row: money_cell(row.total, row.currency), number=True),
+            Column(_("Paid"), self._paid, number=True),
+            Column(_("Next due"), lambda row: date_cell(self._progress(row).next_due)),
+            Column(_("State"), self._state),
+        ]
+
+
+class CardExpiryListView(StaffListView):
+    """Plans that are not paid up, the card that runs out soonest first."""
+
+    permission = "checkout.view_customer"
+    menu = "checkout.card.refresh.list"
+    heading = gettext_lazy("Cards that run out")
+    intro = gettext_lazy("Cards of plans with something still to pay, the soonest to run out first.")
+    empty = gettext_lazy("No plan has anything left to pay by a card that we know.")
+    find = staticmethod(selectors.find_plans)
+    search_hint = gettext_lazy("Name or e-mail address of the payer")
+    csv_name = "card-expiry"
+    sorts = [Sort("soon", gettext_lazy("Soonest first"), "customer__expiry_date")]  # type: ignore[arg-type]
+    filters = [
+        Filter(
+            "until",
+            gettext_lazy("Runs out by"),
+            lambda rows, day: rows.filter(customer__expiry_date__lte=day),
+            is_date=True,
+        )
+    ]
+
+    columns = [
+        Column(
+            gettext_lazy("Payer"),
+            lambda row: Cell(
+                row.customer.name or row.customer.email,
+                url=reverse("checkout.customer.detail", args=[row.customer_id]),
+                small=row.customer.email if row.customer.name else "",
+                plain=str(row.customer),
+            ),
+            header=True,
+        ),
+        Column(gettext_lazy("Card"), lambda row: row.customer.card_description),
+        Column(gettext_lazy("Good until"), lambda row: date_cell(row.customer.expiry_date)),
+        Column(gettext_lazy("Plan"), lambda row: Cell(str(row.pk), url=row.get_absolute_url())),
+        Column(
+            gettext_lazy("State"),
+            lambda row: (
+                state_cell("fail", _("Has run out"))
+                if row.customer.expiry_date < clock.today()
+                else state_cell("pay_on_session", _("Asked for a new one"))
+                if row.customer.refresh
+                else state_cell("pending", _("Good"))
+            ),
+        ),
+    ]
+
+    def get_rows(self) -> QuerySet[ObjectPaymentPlan]:
+        return selectors.card_expiry()
+
+    def get_tabs(self) -> list[Tab]:
+        return card_tabs(self.request)
+
+
+def card_tabs(request: Any) -> list[Tab]:
+    names = [
+        ("checkout.card.refresh.list", _("New card wanted")),
+        ("checkout.object.payment.plan.card.expiry.list", _("Running out")),
+    ]
+    return [Tab(reverse(name), text, request.resolver_match.url_name == name) for name, text in names]
+
+
+def find(uuid: Any) -> ObjectPaymentPlan:
+    rows = ObjectPaymentPlan.objects.select_related("customer", "payment_plan", "user", "deleted_by", "content_type")
+    return get_object_or_404(rows, uuid=uuid)
+
+
+class PlanDetailView(StaffPageView):
+    template_name = "checkout/staff/plan_detail.html"
+    permission = "checkout.view_objectpaymentplan"
+    menu = "checkout.object.payment.plan.list"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        plan = find(self.kwargs["uuid"])
+        lines = list(plan.payments)
+        paid = sum((line.amount for line in lines if line.state_id == states.SUCCESS), start=0)
+        self.heading = _("Plan %(number)d") % {"number": plan.pk}
+        return super().get_context_data(**kwargs) | {
+            "plan": plan,
+            "total": show_money(plan.total, plan.currency),
+            "paid": show_money(paid, plan.currency),
+            "lines": [
+                {
+                    "line": line,
+                    "name": _("Deposit") if line.deposit else _("Instalment %(n)d") % {"n": line.count - 1},
+                    "amount": show_money(line.amount, plan.currency),
+                    "due": show_date(line.due),
+                    "state": states.STATES[line.state_id or ""],
+                    "late": line.due < clock.today() and line.state_id != states.SUCCESS,
+                }
+                for line in lines
+            ],
+            "facts": self._facts(plan),
+            "agreements": self._agreements(plan),
+            "disputes": disputes.disputes_of(plan),
+            "story": selectors.plan_story(plan),
+            "actions": self._actions(plan),
+        }
+
+    def _facts(self, plan: ObjectPaymentPlan) -> list[tuple[Any, Any, str]]:
+        content_object = plan.content_object
+        url = getattr(content_object, "get_absolute_url", None)
+        customer = plan.customer
+        return [
+            (
+                _("Payer"),
+                customer or "",
+                reverse("checkout.customer.detail", args=[customer.pk]) if customer is not None else "",
+            ),
+            (_("What for"), content_object or _("no longer there"), str(url()) if url is not None else ""),
+            (_("Terms"), plan.payment_plan, ""),
+            (_("Card"), (customer.card_description if customer else "") or _("no card saved"), ""),
+            (_("Agreed"), show_time(plan.created_at), ""),
+            (_("Stopped"), show_time(plan.deleted_at) if plan.deleted_at else "", ""),
+            (_("Stopped by"), plan.deleted_by or "", ""),
+        ]
+
+    def _agreements(self, plan: ObjectPaymentPlan) -> list[Agreement]:
+        about = Q(checkout__content_type=plan.content_type_id, checkout__object_id=plan.object_id)
+        about |= Q(
+            checkout__content_type=ContentType.objects.get_for_model(ObjectPaymentPlan),
+            checkout__object_id=str(plan.pk),
+        )
+        return list(Agreement.objects.filter(about).order_by("-agreed_at")[:5])
+
+    def _actions(self, plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        if plan.deleted:
+            return found
+        if plan.paused and self.can("charge"):
+            url = reverse("checkout.object.payment.plan.resume", args=[plan.uuid])
+            found.append({"url": url, "text": _("Resume charging")})
+        if self.can("delete_objectpaymentplan"):
+            url = reverse("checkout.object.payment.plan.delete", args=[plan.uuid])
+            found.append({"url": url, "text": _("Stop this plan")})
+        return found
+
+
+class _PlanActionView(StaffActionView):
+    menu = "checkout.object.payment.plan.list"
+    object: ObjectPaymentPlan
+
+    def get_object(self) -> ObjectPaymentPlan:
+        return find(self.kwargs["uuid"])
+
+    def get_version(self) -> str:
+        return f"{newest_change(self.object)}-{int(self.object.deleted)}"
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        plan = self.object
+        unpaid = [line for line in plan.payments if line.state_id != states.SUCCESS]
+        left = sum((line.amount for line in unpaid), start=0)
+        return [
+            (_("Payer"), plan.customer or ""),
+            (_("Total"), show_money(plan.total, plan.currency)),
+            (_("Still to pay"), show_money(left, plan.currency)),
+            (_("Payments left"), len(unpaid)),
+        ]
+
+
+class PlanStopView(_PlanActionView):
+    permission = "checkout.delete_objectpaymentplan"
+    heading = gettext_lazy("Stop this plan")
+    question = gettext_lazy("Nothing more is taken. What was paid stays paid; refund it separately if you need to.")
+    button = gettext_lazy("Stop the plan")
+    danger = True
+
+    def get_refusal(self) -> str:
+        return _("Already done: this plan was stopped.") if self.object.deleted else ""
+
+    def perform(self, form: Any) -> str:
+        plans.stop(self.object, self.request.user)
+        office.note_stop(self.object, self.request.user, form.cleaned_data["reason"])
+        return _("The plan was stopped. Nothing more is taken.")
+
+
+class PlanResumeView(_PlanActionView):
+    permission = "checkout.charge"
+    heading = gettext_lazy("Resume charging")
+    question = gettext_lazy("Runs charge this plan's card again from now on.")
+    button = gettext_lazy("Resume")
+
+    def get_refusal(self) -> str:
+        return "" if self.object.paused and not self.object.deleted else _("Already done: this plan is not paused.")
+
+    def perform(self, form: Any) -> str:
+        disputes.resume(self.object, self.request.user, form.cleaned_data["reason"])
+        return _("The plan goes on.")

@@ -1,0 +1,258 @@
+"""Requests for money: an amount that staff ask of a customer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.generic import FormView
+
+from checkout import advice, selectors, states
+from checkout.errors import CheckoutError, OutcomeUnknown
+from checkout.forms import ConfirmForm, CustomerPaymentForm
+from checkout.models import Customer, CustomerPayment
+from checkout.selectors import Sort
+from checkout.services import requests
+from checkout.views.staff.base import (
+    Cell,
+    Column,
+    Filter,
+    StaffActionView,
+    StaffListView,
+    StaffMixin,
+    StaffPageView,
+    money_cell,
+    newest_change,
+    show_money,
+    show_time,
+    state_cell,
+    time_cell,
+)
+from checkout.views.staff.instalments import tell
+from checkout.views.staff.plans import customer_cell
+
+
+def _find(rows: QuerySet[CustomerPayment], text: str) -> QuerySet[CustomerPayment]:
+    return rows.filter(customer__in=selectors.find_customers(Customer.objects.all(), text).values("pk")[:500])
+
+
+class CustomerPaymentListView(StaffListView):
+    permission = "checkout.view_customerpayment"
+    menu = "checkout.customer.payment.list"
+    heading = gettext_lazy("Requests for money")
+    intro = gettext_lazy("Amounts that we asked of customers, outside any plan.")
+    find = staticmethod(_find)
+    search_hint = gettext_lazy("Name or e-mail address")
+    csv_name = "requests"
+    sorts = [
+        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
+        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
+    ]
+    filters = [
+        Filter(
+            "state",
+            gettext_lazy("State"),
+            lambda rows, value: rows.filter(Q(state=value)),
+            list(states.STATES.items()),
+        )
+    ]
+    columns = [
+        Column(gettext_lazy("Number"), lambda row: Cell(str(row.pk), url=row.get_absolute_url()), header=True),
+        Column(gettext_lazy("Customer"), lambda row: customer_cell(row.customer)),
+        Column(gettext_lazy("What for"), lambda row: row.description),
+        Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
+        Column(gettext_lazy("State"), lambda row: state_cell(row.state_id, states.STATES[row.state_id])),
+        Column(gettext_lazy("Asked by"), lambda row: row.user or ""),
+        Column(gettext_lazy("Asked"), lambda row: time_cell(row.created_at)),
+    ]
+
+    def get_rows(self) -> QuerySet[CustomerPayment]:
+        return CustomerPayment.objects.select_related("customer", "user")
+
+    def get_actions(self) -> list[dict[str, str]]:
+        if not self.can("add_customerpayment"):
+            return []
+        return [{"url": reverse("checkout.customer.payment.create"), "text": _("Ask for an amount")}]
+
+
+class CustomerChargeCreateView(StaffMixin, FormView[Any]):
+    """Ask a customer for an amount: by a signed link, or (with the permission to charge) from the saved card at once.
+
+    Public, for hosts that put it on their own pages: `?customer=PK` fills in who.
+    """
+
+    permission = "checkout.add_customerpayment"
+    menu = "checkout.customer.payment.list"
+    template_name = "checkout/staff/form.html"
+    form_class = CustomerPaymentForm
+    heading = gettext_lazy("Ask for an amount")
+
+    def get_customer(self) -> Customer | None:
+        pk = self.request.GET.get("customer", "")
+        return Customer.objects.filter(pk=int(pk)).first() if pk.isdecimal() and len(pk) < 19 else None
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        more = {"customer": self.get_customer(), "may_charge": self.can("charge")}
+        return super().get_form_kwargs() | more
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {
+            "button": _("Ask for it"),
+            "back_url": reverse("checkout.customer.payment.list"),
+        }
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=422)
+
+    def form_valid(self, form: CustomerPaymentForm) -> HttpResponse:
+        data = form.cleaned_data
+        existing = CustomerPayment.objects.filter(uuid=data["key"]).first()
+        if existing is not None:
+            messages.info(self.request, _("Already done: this was asked for."))
+            return HttpResponseRedirect(existing.get_absolute_url())
+        try:
+            payment = requests.create(
+                email=data["email"],
+                name=data["name"],
+                description=data["description"],
+                total=data["amount"],
+                user=self.request.user,
+                key=data["key"],
+            )
+        except CheckoutError as problem:
+            form.add_error(None, str(problem))
+            return self.form_invalid(form)
+        self._go(payment, data["how"])
+        return HttpResponseRedirect(payment.get_absolute_url())
+
+    def _go(self, payment: CustomerPayment, how: str) -> None:
+        """The request is written down; what goes wrong from here is shown on its page, where it can be done again."""
+        try:
+            if how == CustomerPaymentForm.CARD and self.can("charge"):
+                messages.info(self.request, tell(requests.charge(payment, self.request.user)))
+            else:
+                requests.send_link(payment, self.request.user)
+                messages.success(self.request, _("The mail with the link is on its way."))
+        except OutcomeUnknown:
+            messages.warning(
+                self.request, _("Stripe gave no answer. It is looked up by itself within minutes; do not charge again.")
+            )
+        except CheckoutError as problem:
+            messages.error(self.request, str(problem))
+
+
+def find(uuid: Any) -> CustomerPayment:
+    return get_object_or_404(CustomerPayment.objects.select_related("customer", "state", "user"), uuid=uuid)
+
+
+class CustomerPaymentDetailView(StaffPageView):
+    template_name = "checkout/staff/request_detail.html"
+    permission = "checkout.view_customerpayment"
+    menu = "checkout.customer.payment.list"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        payment = find(self.kwargs["uuid"])
+        attempts = list(selectors.attempts(payment).order_by("-pk")[:50])
+        latest = next((each for each in attempts if not each.superseded), None)
+        paid = payment.state_id == states.SUCCESS
+        self.heading = _("Request %(number)d") % {"number": payment.pk}
+        return super().get_context_data(**kwargs) | {
+            "payment": payment,
+            "amount": show_money(payment.total, payment.currency),
+            "state": states.STATES[payment.state_id or ""],
+            "advice": advice.advise(latest) if latest is not None and not paid else None,
+            "facts": [
+                (
+                    _("Customer"),
+                    payment.customer,
+                    reverse("checkout.customer.detail", args=[payment.customer_id]),
+                ),
+                (_("What for"), payment.description, ""),
+                (_("Asked by"), payment.user or "", ""),
+                (_("Asked"), show_time(payment.created_at), ""),
+                (_("Card"), payment.customer.card_description or _("no card saved"), ""),
+            ],
+            "attempts": [{"checkout": each, "told": advice.advise(each)} for each in attempts],
+            "story": selectors.request_story(payment),
+            "actions": self._actions(payment),
+        }
+
+    def _actions(self, payment: CustomerPayment) -> list[dict[str, Any]]:
+        if payment.state_id == states.SUCCESS:
+            return []
+        found = [
+            ("send_mail", "send", _("Send the link again"), True),
+            ("charge", "charge", _("Charge the saved card"), payment.customer.has_card),
+            ("settle_by_hand", "paid", _("Mark as paid"), True),
+        ]
+        return [
+            {"url": reverse(f"checkout.customer.payment.{ending}", args=[payment.uuid]), "text": text}
+            for permission, ending, text, fits in found
+            if fits and self.can(permission)
+        ]
+
+
+class _RequestActionView(StaffActionView):
+    menu = "checkout.customer.payment.list"
+    object: CustomerPayment
+
+    def get_object(self) -> CustomerPayment:
+        return find(self.kwargs["uuid"])
+
+    def get_version(self) -> str:
+        newest = selectors.attempts(self.object).order_by("-pk").values_list("pk", flat=True).first()
+        return f"{newest_change(self.object)}-{newest or 0}"
+
+    def get_refusal(self) -> str:
+        return _("Already done: this was paid.") if self.object.state_id == states.SUCCESS else ""
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        payment = self.object
+        return [
+            (_("Customer"), payment.customer),
+            (_("What for"), payment.description),
+            (_("Amount"), show_money(payment.total, payment.currency)),
+            (_("State"), states.STATES[payment.state_id or ""]),
+            (_("Card"), payment.customer.card_description or _("no card saved")),
+        ]
+
+
+class CustomerPaymentSendView(_RequestActionView):
+    permission = "checkout.send_mail"
+    form_class = ConfirmForm
+    heading = gettext_lazy("Send the link again")
+    question = gettext_lazy("A new mail with a new link goes to the customer.")
+    button = gettext_lazy("Send the mail")
+
+    def perform(self, form: Any) -> str:
+        requests.send_link(self.object, self.request.user, again=True)
+        return _("The mail is on its way.")
+
+
+class CustomerPaymentChargeView(_RequestActionView):
+    permission = "checkout.charge"
+    form_class = ConfirmForm
+    heading = gettext_lazy("Charge the saved card")
+    question = gettext_lazy("The saved card is charged at once, while its owner is away.")
+    button = gettext_lazy("Charge now")
+    danger = True
+
+    def perform(self, form: Any) -> str:
+        return tell(requests.charge(self.object, self.request.user))
+
+
+class CustomerPaymentPaidView(_RequestActionView):
+    permission = "checkout.settle_by_hand"
+    heading = gettext_lazy("Mark as paid")
+    question = gettext_lazy("It was paid by other means, for example in cash. No card is charged.")
+    button = gettext_lazy("Mark as paid")
+
+    def perform(self, form: Any) -> str:
+        requests.paid_by_hand(self.object, self.request.user, form.cleaned_data["reason"])
+        return _("Marked as paid.")

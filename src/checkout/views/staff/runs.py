@@ -1,0 +1,143 @@
+"""Payment runs, and what became of each line in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from checkout import advice, selectors
+from checkout.models import PaymentRun, PaymentRunItem
+from checkout.selectors import Sort
+from checkout.views.staff.base import (
+    Cell,
+    Column,
+    Filter,
+    StaffListView,
+    date_cell,
+    money_cell,
+    show_time,
+    state_cell,
+    time_cell,
+)
+from checkout.views.staff.plans import customer_cell
+
+Outcome = PaymentRunItem.Outcome
+
+#: Outcome -> the state whose colour it gets.
+COLOURS = {
+    Outcome.CLAIMED: "request",
+    Outcome.CHARGED: "success",
+    Outcome.DECLINED: "fail",
+    Outcome.PAY_ON_SESSION: "pay_on_session",
+    Outcome.UNKNOWN: "request",
+    Outcome.SKIPPED: "",
+    Outcome.ERROR: "fail",
+}
+
+
+class PaymentRunListView(StaffListView):
+    permission = "checkout.view_paymentrun"
+    menu = "checkout.payment.run.list"
+    heading = gettext_lazy("Payment runs")
+    intro = gettext_lazy("Each sweep over what was due.")
+    csv_name = "payment-runs"
+    sorts = [
+        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
+        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
+    ]
+    filters = [
+        Filter("since", gettext_lazy("From"), lambda rows, day: rows.filter(started_at__date__gte=day), is_date=True),
+        Filter("until", gettext_lazy("To"), lambda rows, day: rows.filter(started_at__date__lte=day), is_date=True),
+    ]
+
+    def get_rows(self) -> QuerySet[PaymentRun]:
+        return PaymentRun.objects.select_related("user")
+
+    def prepare(self, rows: list[Any]) -> None:
+        self.counts = selectors.run_counts(row.pk for row in rows)
+
+    def _count(self, outcomes: list[str]) -> Any:
+        return lambda row: sum(self.counts.get(row.pk, {}).get(outcome, 0) for outcome in outcomes)
+
+    @property
+    def columns(self) -> list[Column]:  # type: ignore[override]
+        return [
+            Column(
+                _("Run"),
+                lambda row: Cell(str(row.pk), url=reverse("checkout.payment.run.detail", args=[row.pk])),
+                header=True,
+            ),
+            Column(_("Started"), lambda row: time_cell(row.started_at)),
+            Column(_("Charged"), self._count([Outcome.CHARGED]), number=True),
+            Column(_("Declined"), self._count([Outcome.DECLINED]), number=True),
+            Column(_("Payer wanted"), self._count([Outcome.PAY_ON_SESSION]), number=True),
+            Column(_("Not answered"), self._count([Outcome.UNKNOWN, Outcome.CLAIMED]), number=True),
+            Column(_("Left out"), self._count([Outcome.SKIPPED, Outcome.ERROR]), number=True),
+            Column(
+                _("End"),
+                lambda row: (
+                    Cell(show_time(row.finished_at), small=row.note)
+                    if row.finished_at
+                    else state_cell("request", _("not finished"))
+                ),
+            ),
+        ]
+
+
+class PaymentRunDetailView(StaffListView):
+    permission = "checkout.view_paymentrun"
+    menu = "checkout.payment.run.list"
+    empty = gettext_lazy("Nothing was due.")
+    csv_name = "payment-run"
+    sorts = [Sort("order", gettext_lazy("In the order of the run"), "pk")]  # type: ignore[arg-type]
+    filters = [
+        Filter(
+            "outcome", gettext_lazy("Outcome"), lambda rows, value: rows.filter(outcome=value), list(Outcome.choices)
+        )
+    ]
+
+    def get_rows(self) -> QuerySet[PaymentRunItem]:
+        self.run = get_object_or_404(PaymentRun, pk=self.kwargs["pk"])
+        self.heading = _("Payment run %(number)d") % {"number": self.run.pk}
+        self.intro = _("Started %(when)s. %(note)s") % {
+            "when": show_time(self.run.started_at),
+            "note": self.run.note,
+        }
+        return selectors.run_items(self.run)
+
+    def get_actions(self) -> list[dict[str, str]]:
+        return [{"url": reverse("checkout.payment.run.list"), "text": _("All runs")}]
+
+    @staticmethod
+    def _why(item: PaymentRunItem) -> Any:
+        if item.checkout is not None and item.outcome in (Outcome.DECLINED, Outcome.PAY_ON_SESSION):
+            told = advice.advise(item.checkout)
+            return Cell(told.why, small=told.next_step)
+        return item.note
+
+    @property
+    def columns(self) -> list[Column]:  # type: ignore[override]
+        return [
+            Column(
+                _("Line"),
+                lambda row: Cell(str(row.instalment_id), url=row.instalment.get_absolute_url()),
+                header=True,
+            ),
+            Column(_("Payer"), lambda row: customer_cell(row.instalment.object_payment_plan.customer)),
+            Column(
+                _("Amount"),
+                lambda row: money_cell(row.instalment.amount, row.instalment.object_payment_plan.currency),
+                number=True,
+            ),
+            Column(_("Due"), lambda row: date_cell(row.instalment.due)),
+            Column(
+                _("Outcome"),
+                lambda row: state_cell(COLOURS.get(row.outcome, ""), row.get_outcome_display().capitalize()),
+            ),
+            Column(_("Why"), self._why),
+        ]

@@ -1,0 +1,328 @@
+"""Money goes back once, never more than was taken, and the books and Stripe's ledger agree."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import IntegrityError, transaction
+from post_office.models import Email
+
+from checkout import clock, errors, signals, states
+from checkout.gateway import gateway
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
+from checkout.services import fulfillment, plans, reconcile, refunds
+from stripe_emulator import Emulator, faults
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, lines, make_due
+
+pytestmark = pytest.mark.django_db
+
+REFUNDS = r"POST /v1/refunds$"
+
+
+def paid(emulator: Emulator, membership: Membership, number: str = "4242424242424242") -> Checkout:
+    checkout = Checkout.objects.create_checkout("payment", membership)
+    emulator.pay(gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret, number=number)
+    return fulfillment.fulfill(checkout)
+
+
+def books_agree(emulator: Emulator, checkout: Checkout) -> bool:
+    """What our rows say was given back is what Stripe gave back, and what is reserved is the sum of both kinds."""
+    checkout.refresh_from_db()
+    ours = sum((row.amount for row in checkout.refunds.exclude(state=Refund.FAILED)), Decimal(0))
+    factor = 1 if checkout.currency == "JPY" else 100
+    theirs = emulator.ledger.refunded_minor(metadata={"checkout": str(checkout.uuid)})
+    return checkout.refunded == ours and int(ours * factor) == theirs
+
+
+def test_partial_refunds_add_up_and_never_exceed(emulator: Emulator, membership: Membership, staff: Any) -> None:
+    checkout = paid(emulator, membership)
+    first = refunds.refund(checkout, Decimal(30), user=staff, note="moved house")
+    assert (first.state, first.requested_by) == (Refund.SUCCEEDED, staff)
+    second = refunds.refund(checkout, Decimal(70), user=staff)
+    assert second.state == Refund.SUCCEEDED
+    with pytest.raises(errors.RefundError):
+        refunds.refund(checkout, Decimal("0.01"), user=staff)
+    assert books_agree(emulator, checkout)
+    trail = StateChange.objects.filter(refund=first).values_list("from_state", "to_state", "user", "reason")
+    assert list(trail) == [("", "pending", staff.pk, "moved house"), ("pending", "succeeded", None, "Stripe: refunded")]
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "0.001", "100.01"])
+def test_an_amount_that_cannot_be_refunded_reserves_nothing(
+    emulator: Emulator, membership: Membership, amount: str
+) -> None:
+    checkout = paid(emulator, membership)
+    with pytest.raises(errors.CheckoutError):
+        refunds.refund(checkout, Decimal(amount))
+    assert books_agree(emulator, checkout)
+    assert not Refund.objects.exists()
+
+
+def test_what_was_not_paid_by_card_is_not_refunded_here(emulator: Emulator, membership: Membership, staff: Any) -> None:
+    checkout = Checkout.objects.manual(membership, staff)
+    with pytest.raises(errors.RefundError, match="other means"):
+        refunds.refund(checkout, Decimal(1))
+
+
+def test_the_same_key_twice_is_one_refund(emulator: Emulator, membership: Membership) -> None:
+    checkout = paid(emulator, membership)
+    key = uuid.uuid4()
+    assert refunds.refund(checkout, Decimal(10), key=key) == refunds.refund(checkout, Decimal(10), key=key)
+    assert books_agree(emulator, checkout)
+    assert checkout.refunded == 10
+
+
+def test_the_database_refuses_more_than_the_total_whoever_writes(emulator: Emulator, membership: Membership) -> None:
+    checkout = paid(emulator, membership)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Checkout.objects.filter(pk=checkout.pk).update(refunded=Decimal("100.01"))
+
+
+def test_two_at_once_for_the_same_money(emulator: Emulator, membership: Membership) -> None:
+    checkout = paid(emulator, membership)
+    stale = Checkout.objects.get(pk=checkout.pk)
+    key = uuid.uuid4()
+    claimed = refunds.claim(checkout, Decimal(60), user=None, reason="", note="", plan_effect="keep", key=key)
+    with pytest.raises(errors.RefundError, match="£40"):
+        refunds.refund(stale, Decimal(60))
+    assert refunds.resolve(claimed).succeeded
+    assert books_agree(emulator, checkout)
+
+
+@pytest.mark.parametrize("fault", [faults.LostBefore(), faults.LostAfter(), faults.Status(500), faults.CutBody()])
+def test_a_lost_answer_is_found_out_with_the_same_key(
+    emulator: Emulator, membership: Membership, fault: faults.Fault
+) -> None:
+    checkout = paid(emulator, membership)
+    emulator.weather.add(fault, path=REFUNDS)
+    row = refunds.refund(checkout, Decimal(40))
+    assert row.pending
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        assert refunds.resolve_all().settled == 1
+    row.refresh_from_db()
+    assert row.succeeded
+    assert books_agree(emulator, checkout)
+
+
+@pytest.mark.parametrize("fault", [faults.LostBefore(), faults.LostAfter()])
+def test_after_the_life_of_the_key_it_is_looked_up(
+    emulator: Emulator, membership: Membership, fault: faults.Fault
+) -> None:
+    checkout = paid(emulator, membership)
+    emulator.weather.add(fault, path=REFUNDS)
+    row = refunds.refund(checkout, Decimal(40))
+    with time_machine.travel(clock.now() + timedelta(hours=30)):
+        refunds.resolve_all()
+    row.refresh_from_db()
+    assert row.state == (Refund.FAILED if isinstance(fault, faults.LostBefore) else Refund.SUCCEEDED)
+    assert books_agree(emulator, checkout)
+
+
+def test_a_500_that_stripe_remembers_is_looked_up(emulator: Emulator, membership: Membership) -> None:
+    checkout = paid(emulator, membership)
+    emulator.weather.add(faults.Status(500, after=True), path=REFUNDS)
+    row = refunds.refund(checkout, Decimal(40))
+    assert row.pending
+    refunds.import_refunds(checkout)
+    row.refresh_from_db()
+    assert row.succeeded
+    assert books_agree(emulator, checkout)
+
+
+def test_a_refused_key_gives_nothing_back_and_says_so(emulator: Emulator, membership: Membership) -> None:
+    checkout = paid(emulator, membership)
+    emulator.weather.add(faults.Status(401), path=REFUNDS)
+    with pytest.raises(errors.KeyRefused):
+        refunds.refund(checkout, Decimal(40))
+    assert books_agree(emulator, checkout)
+    assert Refund.objects.get().failed
+
+
+def test_from_the_dashboard_first_and_ours_after(emulator: Emulator, membership: Membership) -> None:
+    checkout = paid(emulator, membership)
+    made = emulator.bank.dashboard_refund(checkout.payment_intent_id, 7000)
+    row = refunds.refund(checkout, Decimal(40))
+    assert row.failed
+    assert checkout.refunds.filter(from_dashboard=True, refund_id=made["id"]).count() == 1
+    for _ in range(2):
+        imported = refunds.refund_updated_at_stripe(made["id"])
+        assert imported is not None
+        assert imported.succeeded
+    assert Refund.objects.count() == 2
+    assert books_agree(emulator, checkout)
+
+
+def test_news_of_our_own_refund_before_its_answer_is_no_second_refund(
+    emulator: Emulator, membership: Membership
+) -> None:
+    checkout = paid(emulator, membership)
+    emulator.weather.add(faults.LostAfter(), path=REFUNDS)
+    row = refunds.refund(checkout, Decimal(40))
+    theirs = next(gateway().list_refunds(payment_intent_id=checkout.payment_intent_id))
+    assert refunds.refund_updated_at_stripe(theirs.id) == row
+    assert Refund.objects.get().succeeded
+    assert books_agree(emulator, checkout)
+
+
+def test_a_refund_of_a_stranger_is_left_alone(emulator: Emulator, membership: Membership) -> None:
+    checkout = paid(emulator, membership)
+    made = emulator.bank.dashboard_refund(checkout.payment_intent_id)
+    Checkout.objects.filter(pk=checkout.pk).update(payment_intent_id="pi_other")
+    assert refunds.refund_updated_at_stripe(made["id"]) is None
+
+
+def test_a_refund_that_fails_days_later_is_shown_mailed_once_and_can_be_made_again(
+    emulator: Emulator, membership: Membership, settings: Any
+) -> None:
+    settings.CHECKOUT_NOTIFY_EMAILS = ["office@example.com"]
+    checkout = paid(emulator, membership, "4000000000005126")
+    Email.objects.all().delete()
+    row = refunds.refund(checkout, Decimal(100))
+    assert row.succeeded
+    emulator.clock.advance(days=3)
+    emulator.tick()
+    for _ in range(2):
+        refunds.refund_updated_at_stripe(row.refund_id)
+    row.refresh_from_db()
+    assert row.failed
+    assert "came back to us" in row.failure
+    [mail] = Email.objects.filter(subject__startswith="A refund")
+    assert "£100.00" in mail.subject
+    assert books_agree(emulator, checkout)
+    assert refunds.left(checkout) == 100
+
+
+def test_a_refund_on_its_way_is_settled_later(emulator: Emulator, membership: Membership) -> None:
+    checkout = paid(emulator, membership, "4000000000007726")
+    row = refunds.refund(checkout, Decimal(100))
+    assert row.pending
+    assert row.refund_id
+    emulator.clock.advance(days=3)
+    emulator.tick()
+    assert refunds.resolve(row).succeeded
+    assert books_agree(emulator, checkout)
+
+
+def test_yen_have_no_pennies(emulator: Emulator) -> None:
+    checkout = paid(emulator, Membership.objects.create(currency="JPY", total=Decimal(5000)))
+    with pytest.raises(errors.MoneyError):
+        refunds.refund(checkout, Decimal("0.5"))
+    assert refunds.refund(checkout, Decimal(1200)).succeeded
+    assert books_agree(emulator, checkout)
+    assert emulator.ledger.refunded_minor(currency="jpy") == 1200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_hosts_hook_and_the_signal_hear_of_it_once(
+    emulator: Emulator, membership: Membership, monkeypatch: Any
+) -> None:
+    heard: list[Any] = []
+    told: list[Any] = []
+
+    def listen(refund: Refund, **kwargs: Any) -> None:
+        told.append(refund.pk)
+
+    monkeypatch.setattr(Membership, "checkout_refunded", lambda self, row: heard.append(row.pk), raising=False)
+    signals.checkout_refunded.connect(listen)
+    row = refunds.refund(paid(emulator, membership), Decimal(10))
+    refunds.refund_updated_at_stripe(row.refund_id)
+    signals.checkout_refunded.disconnect(listen)
+    assert heard == [row.pk] == told
+
+
+def test_a_broken_hook_settles_nothing_and_the_next_sweep_makes_it_good(
+    emulator: Emulator, membership: Membership, monkeypatch: Any
+) -> None:
+    def broken(self: Any, row: Any) -> None:
+        raise RuntimeError("no")
+
+    checkout = paid(emulator, membership)
+    monkeypatch.setattr(Membership, "checkout_refunded", broken, raising=False)
+    with pytest.raises(errors.HookFailed):
+        refunds.refund(checkout, Decimal(10))
+    monkeypatch.delattr(Membership, "checkout_refunded")
+    assert Refund.objects.get().pending
+    assert refunds.resolve(Refund.objects.get()).succeeded
+    assert books_agree(emulator, checkout)
+
+
+# -- what it does to the plan ----------------------------------------------------------------------------
+
+
+def deposit_of(plan: ObjectPaymentPlan) -> Checkout:
+    return Checkout.objects.for_content_object(plans.deposit_of(plan)).success().get()
+
+
+def test_keep_leaves_the_plan_alone(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    before = lines(plan)
+    refunds.refund(deposit_of(plan), Decimal(5))
+    assert lines(plan) == before
+
+
+def test_stop_stops_the_plan_in_the_same_step(emulator: Emulator, save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    row = refunds.refund(deposit_of(plan), Decimal(20), user=staff, plan_effect="stop")
+    plan.refresh_from_db()
+    assert (plan.deleted, plan.deleted_by, row.plan_effect_done) == (True, staff, True)
+    assert row.succeeded
+
+
+def test_a_plan_that_could_not_be_stopped_at_once_is_stopped_by_the_next_sweep(
+    emulator: Emulator, save_plan: SavePlan
+) -> None:
+    plan = save_plan()
+    make_due(plan)
+    emulator.weather.add(faults.LostAfter(), path=r"POST /v1/payment_intents$")
+    ObjectPaymentPlanInstalment.objects.process_payments()
+    row = refunds.refund(deposit_of(plan), Decimal(20), plan_effect="stop")
+    plan.refresh_from_db()
+    assert (row.succeeded, row.plan_effect_done, plan.deleted) == (True, False, False)
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        reconcile.reconcile()
+        refunds.resolve_all()
+    row.refresh_from_db()
+    plan.refresh_from_db()
+    assert (row.plan_effect_done, plan.deleted) == (True, True)
+
+
+def test_give_back_makes_the_amount_owed_again_once(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    last = plan.payments.last()
+    row = refunds.refund(deposit_of(plan), Decimal(20), plan_effect="give_back")
+    refunds.refund_updated_at_stripe(row.refund_id)
+    assert lines(plan)[0] == (1, Decimal(20), states.SUCCESS)
+    assert lines(plan)[4:] == [(5, Decimal(20), states.PENDING)]
+    added = plan.payments.last()
+    assert added is not None
+    assert last is not None
+    assert added.due > last.due
+    assert added.replaces == plan.payments.first()
+    with pytest.raises(errors.RefundError):
+        refunds.refund(deposit_of(plan), Decimal(1), plan_effect="give_back")
+
+
+def test_a_line_that_is_too_small_to_charge_is_not_given_back(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    with pytest.raises(errors.MoneyError):
+        refunds.refund(deposit_of(plan), Decimal("0.10"), plan_effect="give_back")
+    assert not Refund.objects.exists()
+
+
+def test_when_the_refund_fails_later_the_added_line_is_taken_off(
+    emulator: Emulator, save_plan: SavePlan, settings: Any
+) -> None:
+    plan = save_plan("4000000000005126")
+    before = lines(plan)
+    row = refunds.refund(deposit_of(plan), Decimal(20), plan_effect="give_back")
+    assert len(lines(plan)) == 5
+    emulator.clock.advance(days=3)
+    emulator.tick()
+    refunds.refund_updated_at_stripe(row.refund_id)
+    assert lines(plan) == before

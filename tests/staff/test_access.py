@@ -1,0 +1,272 @@
+"""Every address of the app, tried by everybody, by GET and by POST. An address without a row here fails the test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.db.models import Sum
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from checkout import links
+from checkout.models import (
+    Checkout,
+    CheckoutSettings,
+    CustomerPayment,
+    Notice,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    Refund,
+    StateChange,
+    StripeEvent,
+)
+from checkout.services import invoices, requests
+from stripe_emulator import Emulator
+from tests.host.models import Membership
+from tests.staff.conftest import ADDRESS, Books
+
+pytestmark = pytest.mark.django_db
+
+PLAN = "checkout.object.payment.plan"
+OK, TO_LOGIN, MOVED, FORBIDDEN, MISSING, NOT_ALLOWED = {200}, {302}, {302}, {403}, {404}, {405}
+
+
+@dataclass
+class Staff:
+    """A staff page. `post` is what an action wants; None means that the page takes no POST."""
+
+    permission: str
+    args: Callable[[Books], Iterable[Any]] = lambda books: ()
+    post: Callable[[Books], dict[str, Any]] | None = None
+    #: What a POST with the permission answers.
+    done: set[int] = field(default_factory=lambda: {302})
+    #: What a GET with the permission answers.
+    shown: set[int] = field(default_factory=lambda: {200})
+
+
+@dataclass
+class Public:
+    """Any other address: what each visitor is answered, (GET, POST)."""
+
+    args: Callable[[Books], Iterable[Any]]
+    anonymous: tuple[set[int], set[int]]
+    payer: tuple[set[int], set[int]]
+    other: tuple[set[int], set[int]]
+    staff: tuple[set[int], set[int]]
+
+
+def reason(books: Books) -> dict[str, Any]:
+    return {"reason": "asked by phone"}
+
+
+def nothing(books: Books) -> dict[str, Any]:
+    return {}
+
+
+def ask_form(books: Books) -> dict[str, Any]:
+    return {
+        "key": uuid.uuid4(), "email": "new@example.com", "name": "New", "description": "Books", "amount": "12.50",
+        "how": "link",
+    }  # fmt: skip
+
+
+TABLE: dict[str, Staff | Public] = {
+    "checkout.dashboard": Staff("checkout.view_dashboard"),
+    "checkout.list": Staff("checkout.view_checkout"),
+    "checkout.list.success": Staff("checkout.view_checkout"),
+    "checkout.list.audit": Staff("checkout.view_checkout"),
+    "checkout.detail": Staff("checkout.view_checkout", lambda b: [b.paid.uuid]),
+    "checkout.cancel": Staff("checkout.cancel_attempt", lambda b: [b.open.uuid], reason),
+    "checkout.look": Staff("checkout.view_checkout", lambda b: [b.open.uuid], nothing),
+    "checkout.invoice.paid": Staff("checkout.settle_by_hand", lambda b: [b.invoice.uuid], reason),
+    "checkout.refund.create": Staff(
+        "checkout.refund",
+        lambda b: [b.paid.uuid],
+        lambda b: {"key": uuid.uuid4(), "amount": "5", "reason": "duplicate", "note": "twice"},
+    ),
+    "checkout.refund.list": Staff("checkout.view_refund"),
+    "checkout.refund.look": Staff("checkout.refund", lambda b: [b.refund.uuid], nothing),
+    "checkout.dispute.list": Staff("checkout.view_dispute"),
+    "checkout.dispute.detail": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),
+    "checkout.dispute.evidence": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),
+    f"{PLAN}.list": Staff("checkout.view_objectpaymentplan"),
+    f"{PLAN}.detail": Staff("checkout.view_objectpaymentplan", lambda b: [b.plan.uuid]),
+    f"{PLAN}.delete": Staff("checkout.delete_objectpaymentplan", lambda b: [b.plan.uuid], reason),
+    f"{PLAN}.resume": Staff("checkout.charge", lambda b: [b.plan.uuid], reason),
+    f"{PLAN}.card.expiry.list": Staff("checkout.view_customer"),
+    "checkout.card.refresh.list": Staff("checkout.view_customer"),
+    f"{PLAN}.instalment": Staff("checkout.view_objectpaymentplaninstalment", lambda b: [b.failed_line.pk]),
+    f"{PLAN}.instalment.paid": Staff("checkout.settle_by_hand", lambda b: [b.failed_line.pk], reason),
+    f"{PLAN}.instalment.charge": Staff("checkout.charge", lambda b: [b.failed_line.pk], nothing),
+    f"{PLAN}.instalment.ask": Staff("checkout.send_mail", lambda b: [b.failed_line.pk], nothing),
+    f"{PLAN}.instalment.due": Staff(
+        "checkout.change_objectpaymentplaninstalment",
+        lambda b: [b.plan.payments.get(count=4).pk],
+        lambda b: {"due": "2031-05-17", "reason": "holiday"},
+    ),
+    "checkout.payment.plan.list": Staff("checkout.view_paymentplan"),
+    "checkout.payment.plan.create": Staff(
+        "checkout.add_paymentplan",
+        post=lambda b: {"name": "New", "slug": "new", "deposit": 10, "count": 2, "interval": 1},
+    ),
+    "checkout.payment.plan.update": Staff(
+        "checkout.change_paymentplan",
+        lambda b: [b.unused_template.pk],
+        lambda b: {"name": "Other", "slug": "spare", "deposit": 10, "count": 3, "interval": 1},
+    ),
+    "checkout.payment.plan.version": Staff(
+        "checkout.add_paymentplan",
+        lambda b: [b.template.pk],
+        lambda b: {"name": "Standard", "deposit": 30, "count": 3, "interval": 1},
+    ),
+    "checkout.payment.plan.delete": Staff("checkout.delete_paymentplan", lambda b: [b.unused_template.pk], nothing),
+    "checkout.payment.run.list": Staff("checkout.view_paymentrun"),
+    "checkout.payment.run.detail": Staff("checkout.view_paymentrun", lambda b: [b.run.pk]),
+    "checkout.customer.list": Staff("checkout.view_customer"),
+    "checkout.customer.detail": Staff("checkout.view_customer", lambda b: [b.plan.customer_id]),
+    "checkout.customer.refresh": Staff("checkout.send_mail", lambda b: [b.plan.customer_id], nothing),
+    "checkout.customer.payment.list": Staff("checkout.view_customerpayment"),
+    "checkout.customer.payment.create": Staff("checkout.add_customerpayment", post=ask_form),
+    "checkout.customer.payment.detail": Staff("checkout.view_customerpayment", lambda b: [b.request.uuid]),
+    "checkout.customer.payment.send": Staff("checkout.send_mail", lambda b: [b.request.uuid], nothing),
+    "checkout.customer.payment.charge": Staff("checkout.charge", lambda b: [b.request.uuid], nothing, done={409}),
+    "checkout.customer.payment.paid": Staff("checkout.settle_by_hand", lambda b: [b.request.uuid], reason),
+    "checkout.notice.again": Staff("checkout.send_mail", lambda b: [b.notice.pk], nothing),
+    "checkout.event.list": Staff("checkout.view_stripeevent"),
+    "checkout.event.retry": Staff("checkout.change_stripeevent", lambda b: [b.event.pk], nothing),
+    "checkout.settings": Staff("checkout.view_checkoutsettings", post=lambda b: {"default_payment_plan": ""}),
+    # -- payers' addresses. "payer" began the attempt `books.open` by login; nobody here paid in this browser.
+    "checkout.health": Public(lambda b: [], *[(OK | {503}, NOT_ALLOWED)] * 4),
+    "checkout.webhook": Public(lambda b: [], *[(NOT_ALLOWED, {400})] * 4),
+    "checkout.return": Public(
+        lambda b: [b.open.uuid],
+        anonymous=(MISSING, MISSING | NOT_ALLOWED),
+        payer=(OK, NOT_ALLOWED),
+        other=(MISSING, MISSING | NOT_ALLOWED),
+        staff=(MISSING, MISSING | NOT_ALLOWED),
+    ),
+    "checkout.pay": Public(
+        lambda b: [b.open.uuid],
+        anonymous=(MISSING, MISSING | NOT_ALLOWED),
+        payer=(OK, MOVED | NOT_ALLOWED),
+        other=(MISSING, MISSING | NOT_ALLOWED),
+        staff=(MISSING, MISSING | NOT_ALLOWED),
+    ),
+    "checkout.deposit": Public(
+        lambda b: [b.open.uuid],
+        anonymous=(MISSING, MISSING | NOT_ALLOWED),
+        payer=(MISSING | MOVED, MISSING | MOVED | NOT_ALLOWED),
+        other=(MISSING, MISSING | NOT_ALLOWED),
+        staff=(MISSING, MISSING | NOT_ALLOWED),
+    ),
+    # The signed link is the permission: whoever holds it may pay this one debt.
+    "checkout.pay.link": Public(lambda b: [links.make_token(b.waiting_line)], *[(OK, MOVED)] * 4),
+    "checkout.request.pay": Public(lambda b: [requests.make_token(b.request)], *[(OK, MOVED)] * 4),
+    "checkout.invoice": Public(
+        lambda b: [invoices.form_path(Membership.objects.create(name="Dan")).rstrip("/").rsplit("/", 1)[1]],
+        *[(OK, MOVED)] * 4,
+    ),
+    "checkout.pay.on.session": Public(lambda b: [b.waiting_line.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),
+    "checkout.plan.progress": Public(
+        lambda b: [b.plan.uuid], (TO_LOGIN | MISSING, TO_LOGIN | MISSING), *[(MISSING, MISSING)] * 3
+    ),
+    "checkout.card.refresh": Public(
+        lambda b: [], (TO_LOGIN, TO_LOGIN), *[(OK | MISSING, OK | MISSING | NOT_ALLOWED)] * 3
+    ),
+    "checkout.card.refresh.plan": Public(
+        lambda b: [b.plan.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING | NOT_ALLOWED)] * 3
+    ),
+}
+
+
+def names(patterns: Iterable[Any], inside: bool = False) -> set[str]:
+    found: set[str] = set()
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            module = getattr(pattern.urlconf_name, "__name__", pattern.urlconf_name)
+            found |= names(pattern.url_patterns, inside or module == "checkout.urls")
+        elif isinstance(pattern, URLPattern) and inside:
+            found.add(str(pattern.name))
+    return found
+
+
+def test_the_table_has_every_address_and_no_other() -> None:
+    assert names(get_resolver().url_patterns) == set(TABLE)
+
+
+def as_user(user: Any = None) -> Client:
+    client = Client()
+    if user is not None:
+        client.force_login(user)
+    return client
+
+
+def state_of_the_books() -> tuple[Any, ...]:
+    """Changes whenever anything that staff can do was done."""
+    return (
+        StateChange.objects.count(), Refund.objects.count(), Notice.objects.count(), Checkout.objects.count(),
+        CustomerPayment.objects.count(), PaymentPlan.objects.filter(deleted=False).count(),
+        ObjectPaymentPlan.objects.filter(deleted=True).count(), PaymentPlan.objects.aggregate(Sum("count")),
+        list(ObjectPaymentPlanInstalment.objects.values_list("state", "due")),
+        list(StripeEvent.objects.values_list("next_attempt_at")),
+        list(CheckoutSettings.objects.values_list("default_payment_plan")),
+    )  # fmt: skip
+
+
+STAFF = [name for name, row in TABLE.items() if isinstance(row, Staff)]
+PUBLIC = [name for name, row in TABLE.items() if isinstance(row, Public)]
+
+
+@pytest.mark.parametrize("name", STAFF)
+def test_a_staff_page(
+    name: str, books: Books, payer: Any, other_payer: Any, staff: Any, staff_with: Any, emulator: Emulator
+) -> None:
+    row = TABLE[name]
+    assert isinstance(row, Staff)
+    url = reverse(name, args=list(row.args(books)))
+    allowed = as_user(staff_with(row.permission))
+    shown = allowed.get(url)
+    assert shown.status_code in row.shown, shown.content.decode()[-2000:]
+    data = (row.post or nothing)(books)
+    if row.post is not None and "seen" in (shown.context or {}):
+        data["seen"] = shown.context["seen"]
+    before, asked = state_of_the_books(), len(emulator.requests)
+    retired = staff_with(row.permission, "checkout.view_notice")
+    retired.is_staff = False
+    retired.save()
+    for user, expected in ((None, 302), (payer, 403), (other_payer, 403), (staff, 403), (retired, 403)):
+        for method in ("get", "post"):
+            answer = getattr(as_user(user), method)(url, data)
+            assert answer.status_code == expected, (user, method)
+            if user is None:
+                assert answer.headers["Location"].startswith(reverse("login"))
+    assert (state_of_the_books(), len(emulator.requests)) == (before, asked)
+    answer = allowed.post(url, data)
+    assert answer.status_code in (row.done if row.post is not None else NOT_ALLOWED), answer.content.decode()[-2000:]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("who", ["anonymous", "payer", "other", "staff"])
+def test_a_payers_page(name: str, who: str, books: Books, payer: Any, other_payer: Any, staff: Any) -> None:
+    row = TABLE[name]
+    assert isinstance(row, Public)
+    url = reverse(name, args=list(row.args(books)))
+    client = as_user({"anonymous": None, "payer": payer, "other": other_payer, "staff": staff}[who])
+    got, posted = getattr(row, who)
+    assert client.get(url).status_code in got
+    data = ADDRESS if name == "checkout.invoice" else {}
+    assert client.post(url, data).status_code in posted
+
+
+def test_csrf_protects_every_action(books: Books, boss: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(boss)
+    for name in STAFF:
+        row = TABLE[name]
+        assert isinstance(row, Staff)
+        assert client.post(reverse(name, args=list(row.args(books)))).status_code == 403, name
