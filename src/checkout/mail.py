@@ -19,6 +19,8 @@ from post_office.models import EmailTemplate
 from checkout.errors import CheckoutError
 from checkout.models import Customer, CustomerPayment, ObjectPaymentPlanInstalment
 
+PLAN_AGREED = "plan_agreed"
+
 #: Name in the database -> what staff read beside it. The wording is in templates/checkout/mail/.
 LETTERS: dict[str, str] = {
     ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH: (
@@ -30,6 +32,7 @@ LETTERS: dict[str, str] = {
     Customer.MAIL_TEMPLATE_CARD_EXPIRY: "The card that instalments are taken from runs out.",
     Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST: "Staff ask a payer for a new card.",
     CustomerPayment.MAIL_TEMPLATE_REQUEST: "Staff ask a customer for an amount, with a signed link to pay it.",
+    PLAN_AGREED: "Confirms a payment plan to its payer, with every date and amount.",
     "invoice_requested": "The payer asked for an invoice.",
 }
 

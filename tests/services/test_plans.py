@@ -11,6 +11,7 @@ import time_machine
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
+from post_office.models import Email
 
 from checkout import errors, states
 from checkout.gateway import gateway
@@ -18,11 +19,12 @@ from checkout.models import (
     Agreement,
     Checkout,
     Customer,
+    Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentPlan,
 )
-from checkout.services import checkouts, fulfillment, plans
+from checkout.services import checkouts, confirmations, fulfillment, plans
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, lines, make_due
@@ -48,6 +50,28 @@ def test_the_card_is_saved_the_deposit_taken_and_the_lines_made(
     assert emulator.ledger.taken_minor(customer=customer.customer_id) == 2000
     membership.refresh_from_db()
     assert membership.successes == 1
+
+
+def test_the_payer_gets_the_plan_by_mail_once(emulator: Emulator, save_plan: SavePlan) -> None:
+    call_command("init_app_checkout")
+    plan = save_plan()
+    letter = Email.objects.get()
+    assert letter.to == ["member@example.com"]
+    assert letter.subject == "Your payment plan: £100.00 for Membership, One year"
+    for words in ("£20.00 (deposit, paid)", "£26.66 (instalment 1)", "£26.67 (instalment 3)", "Visa ending in 4242"):
+        assert words in letter.message
+    assert "£26.66" in letter.html_message
+    assert not confirmations.confirm_plan(plan)
+    assert Email.objects.count() == 1
+
+
+def test_a_missing_mail_template_does_not_undo_a_deposit(
+    emulator: Emulator, save_plan: SavePlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = save_plan()
+    assert lines(plan)[0][2] == states.SUCCESS
+    assert "init_app_checkout" in caplog.text
+    assert not Notice.objects.exists()
 
 
 def test_setup_and_charge_say_that_they_are_for_instalments(emulator: Emulator, save_plan: SavePlan) -> None:

@@ -279,12 +279,26 @@ def manual(content_object: Any, user: Any = None, reason: str = "") -> Checkout:
     Raises AlreadyPaid when one of them had succeeded, AttemptInProgress while one is unanswered.
     """
     close_open_attempts(content_object, user)
-    if not content_object.checkout_can_charge:
-        raise AlreadyPaid(_("This was settled already."))
-    with transaction.atomic(durable=True):
-        checkout = insert(content_object, actions.MANUAL, user, total=content_object.checkout_total, on_session=False)
-        fulfillment.succeed(checkout, user=user, reason=reason or "Paid by other means")
+    try:
+        with transaction.atomic(durable=True):
+            total = content_object.checkout_total
+            checkout = insert(content_object, actions.MANUAL, user, total=total, on_session=False)
+            if not still_payable(content_object):
+                raise AlreadyPaid(_("This was settled already."))
+            fulfillment.succeed(checkout, user=user, reason=reason or "Paid by other means")
+    except IntegrityError as error:
+        raise AttemptInProgress(_("Another payment for this is under way.")) from error
     return checkout
+
+
+def still_payable(content_object: Any) -> bool:
+    """Whether the row, read anew, may still be charged.
+
+    Asked after an attempt was inserted, in the same transaction: from then on the constraint keeps everybody else out,
+    so what was settled before is seen here, and nothing can be settled after. The row in hand may be older than that.
+    """
+    fresh = type(content_object)._base_manager.filter(pk=content_object.pk).first()
+    return fresh is not None and bool(fresh.checkout_can_charge)
 
 
 def close_open_attempts(content_object: Any, user: Any = None) -> None:
@@ -366,7 +380,10 @@ def _open_or_insert(content_object: Any, slug: str, user: Any, **fields: Any) ->
     """A new row, or the open one of somebody who was a moment faster: the constraint decides."""
     try:
         with transaction.atomic(durable=True):
-            return insert(content_object, slug, user, **fields)
+            checkout = insert(content_object, slug, user, **fields)
+            if not still_payable(content_object):
+                raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
+            return checkout
     except IntegrityError:
         faster = Checkout.objects.for_content_object(content_object).taking_money().open().first()
         if faster is None:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from checkout import actions, clock, money, states
 from checkout.conf import conf
 from checkout.errors import (
+    AlreadyPaid,
     AttemptInProgress,
     CannotPay,
     CheckoutError,
@@ -73,7 +74,10 @@ def claim(content_object: Any, user: Any = None, *, only_from: Collection[str] =
         with transaction.atomic(durable=True):
             if isinstance(content_object, ObjectPaymentPlanInstalment):
                 _claim_line(content_object, user, only_from)
-            return checkouts.insert_many([build_claimed(content_object, customer, user)], user)[0]
+            claimed = checkouts.insert_many([build_claimed(content_object, customer, user)], user)[0]
+            if not checkouts.still_payable(content_object):
+                raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
+            return claimed
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
 
@@ -180,7 +184,7 @@ def close_attempts(instalment: ObjectPaymentPlanInstalment, *, reason: str, user
 
 def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
     """The line's own hook, in the settling transaction. A paid deposit brings the other lines."""
-    from checkout.services import plans
+    from checkout.services import confirmations, plans
 
     moved = moves.move(
         instalment,
@@ -199,6 +203,7 @@ def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout)
         return
     if instalment.deposit and not instalment.object_payment_plan.instalments.filter(deposit=False).exists():
         plans.create_instalments(instalment.object_payment_plan)
+        confirmations.confirm_plan(instalment.object_payment_plan)
 
 
 def instalment_failed(instalment: ObjectPaymentPlanInstalment) -> None:

@@ -1,0 +1,54 @@
+"""The letter that confirms a payment plan to its payer: the card networks ask for one, and payers keep it."""
+
+from __future__ import annotations
+
+import logging
+
+from django.utils import formats, translation
+from django.utils.translation import gettext as _
+
+from checkout import mail, money, states
+from checkout.conf import conf
+from checkout.models import ObjectPaymentPlan
+from checkout.services import notices
+
+logger = logging.getLogger("checkout.confirmations")
+
+
+def confirm_plan(plan: ObjectPaymentPlan) -> bool:
+    """Queue the letter with every date and amount, once per plan, in the transaction that began the plan.
+
+    False when it had been queued, or cannot be: the deposit is taken, and a missing mail template must not undo that.
+    """
+    content_object = plan.content_object
+    language = notices.language_of(content_object, plan.customer)
+    with translation.override(language):
+        context = {
+            "name": plan.checkout_name,
+            "description": ", ".join(str(line) for line in getattr(content_object, "checkout_description", [])),
+            "total": money.format_money(plan.total, plan.currency, language),
+            "card": plan.customer.card_description if plan.customer else "",
+            "lines": [
+                {
+                    "label": _("deposit") if line.deposit else _("instalment %(number)d") % {"number": line.count - 1},
+                    "due": formats.date_format(line.due, "DATE_FORMAT"),
+                    "amount": money.format_money(line.amount, plan.currency, language),
+                    "paid": line.state_id == states.SUCCESS,
+                }
+                for line in plan.payments
+            ],
+            "contact": conf.CHECKOUT_CONTACT_TEXT,
+            "organisation": conf.STRIPE_CAPTION,
+        }
+    try:
+        return notices.send_once(
+            f"plan_agreed:{plan.pk}",
+            mail.PLAN_AGREED,
+            plan.checkout_email,
+            context,
+            language=language,
+            customer=plan.customer,
+        )
+    except mail.MailNotReady as problem:
+        logger.error("plan %s was not confirmed by mail: %s", plan.pk, problem, extra={"plan": plan.pk})
+        return False
