@@ -18,7 +18,7 @@ from checkout.conf import conf, is_live_key
 from checkout.errors import CheckoutError, GatewayError, HookFailed, IntentMismatch
 from checkout.gateway import Decline, PaymentIntent, SetupIntent, gateway
 from checkout.models import Checkout, Customer
-from checkout.services import cards, moves, plans
+from checkout.services import cards, moves, plans, staff_notices
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -217,6 +217,7 @@ def succeed(checkout: Checkout, *, user: Any = None, reason: str, **fields: Any)
         _run_hook(content_object.checkout_success, checkout)
     if checkout.saves_card and checkout.is_payment_plan:
         plans.ensure_plan(checkout)
+    staff_notices.settled(checkout)
     signals.send_after_commit(signals.checkout_succeeded, checkout)
     _log(checkout, "success", reason)
     return True
@@ -249,6 +250,7 @@ def fail(
         content_object = checkout.content_object
         if content_object is not None and not superseded:
             _run_hook(content_object.checkout_fail)
+        staff_notices.settled(checkout)
         signals.send_after_commit(signals.checkout_failed, checkout)
     _log(checkout, "fail", reason)
     return True

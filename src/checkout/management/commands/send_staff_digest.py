@@ -1,0 +1,40 @@
+"""One mail to staff with a day's payments."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils.dateparse import parse_date
+
+from checkout.conf import conf
+from checkout.services import staff_notices
+
+
+def day(text: str) -> datetime.date:
+    try:
+        found = parse_date(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date (2026-11-23)")
+    return found
+
+
+class Command(BaseCommand):
+    help = (
+        "Mail the addresses in CHECKOUT_NOTIFY_EMAILS what was paid and what failed on a day. Safe to run again: a day "
+        "is mailed once. Run it in the evening, with CHECKOUT_NOTIFY = 'digest'."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--day", type=day, help="which day (2026-11-23); the default is today")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not conf.CHECKOUT_NOTIFY_EMAILS:
+            self.stdout.write("CHECKOUT_NOTIFY_EMAILS is empty, so there is nobody to mail")
+            return
+        number = staff_notices.digest(options["day"])
+        self.stdout.write(f"mailed {number} payments" if number else "nothing to mail, or mailed before")

@@ -1,0 +1,26 @@
+"""Find out what became of refunds that are on their way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from checkout.management.base import positive
+from checkout.services import refunds
+
+
+class Command(BaseCommand):
+    help = (
+        "Ask Stripe about every refund without an answer or on its way, and finish what it does to its plan. Safe to "
+        "run at any time, and again; run it hourly. Exits 1 when something needs a person."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--limit", type=positive, help="look at so many at most")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        counts = refunds.resolve_all(options["limit"])
+        self.stdout.write(f"settled {counts.settled}, waiting {counts.waiting}, errors {counts.errors}")
+        if counts.errors:
+            raise CommandError("Some refunds could not be settled; the log says why (logger checkout.refunds).")
