@@ -27,6 +27,7 @@ def emulator(settings: Any, request: pytest.FixtureRequest) -> Emulator:
     made = Emulator(seed=1, clock=Clock())
     if folder := os.environ.get("CHECKOUT_REQUEST_LOG"):
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        Path(folder).mkdir(parents=True, exist_ok=True)
         made.request_log_path = Path(folder) / f"{worker}.jsonl"
     settings.CHECKOUT_STRIPE_HTTP_CLIENT = made.transport
     return made
