@@ -145,6 +145,21 @@ def check_background(app_configs: Sequence[Any] | None = None, **kwargs: Any) ->
 
 
 @register()
+def check_base_url(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Mails are written where no request can tell the site's address."""
+    hint = "The address of your site, for example https://www.example.org."
+    if not conf.CHECKOUT_BASE_URL:
+        text = "CHECKOUT_BASE_URL is not set, so no mail with a link can be sent to a payer."
+        return [CheckWarning(text, hint=hint, id="checkout.W004")]
+    if not str(conf.CHECKOUT_BASE_URL).startswith(("https://", "http://")):
+        text = (
+            f"CHECKOUT_BASE_URL is {conf.CHECKOUT_BASE_URL!r}, which is no whole address: links in mails would be dead."
+        )
+        return [Error(text, hint=hint, id="checkout.E012")]
+    return []
+
+
+@register()
 def check_numbers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Settings that count something are whole numbers above zero."""
     names = ["CHECKOUT_LINK_DAYS", "CHECKOUT_STALE_MINUTES", "CHECKOUT_LEASE_MINUTES", "CHECKOUT_WORKERS"]

@@ -15,7 +15,7 @@ from django.db import transaction
 from post_office.mail import send_queued
 from post_office.models import Email, EmailTemplate
 
-from checkout import clock, links, mail, states
+from checkout import checks, clock, links, mail, states
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.services import notices, on_session
 from tests.host.models import Membership
@@ -210,3 +210,19 @@ def test_a_missing_template_names_the_command(db: None) -> None:
     with pytest.raises(mail.MailNotReady, match="init_app_checkout"):
         notices.send_once("a cause", ANON, "a@example.com", {})
     assert not Notice.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("", ["checkout.W004"]),
+        ("www.example.org", ["checkout.E012"]),
+        ("https://www.example.org", []),
+        ("https://www.example.org/", []),
+    ],
+)
+def test_the_sites_address_is_checked_at_start(settings: Any, address: str, found: list[str]) -> None:
+    settings.CHECKOUT_BASE_URL = address
+    assert [message.id for message in checks.check_base_url()] == found
+    if not found:
+        assert links.absolute("checkout.card.refresh") == "https://www.example.org/checkout/card-refresh/"

@@ -22,7 +22,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import checkouts, fulfillment, instalments, on_session, plans, polling, runs
+from checkout.services import checkouts, fulfillment, instalments, moves, on_session, plans, polling, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -280,6 +280,19 @@ def test_trying_another_card_is_no_reason_for_a_second_mail(
     assert send() == 0
     with time_machine.travel(clock.now() + datetime.timedelta(days=4)):
         assert [send(), send()] == [1, 0]
+
+
+def test_only_a_charge_that_the_bank_refused_is_a_reason(save_plan: SavePlan, emulator: Emulator, staff: Any) -> None:
+    """Staff may ask a payer to come for other reasons, with a mail of their own."""
+    plan = save_plan()
+    assert plan.customer is not None
+    emulator.bank.decline_next(plan.customer.payment_method_id)
+    (line,) = make_due(plan)
+    runs.process_payments(workers=1)
+    line.refresh_from_db()
+    moves.move(line, to=states.PENDING)
+    moves.move(line, to=states.PAY_ON_SESSION, user=staff, reason="Asked to pay by link")
+    assert send() == 0
 
 
 def test_a_reminder_comes_once_and_the_link_in_it_works(waiting: ObjectPaymentPlanInstalment, settings: Any) -> None:

@@ -64,7 +64,7 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Any) -> bool:
         else:
             _note(instalment, user, "Asked to pay by link")
         with translation.override(language):
-            context = on_session._words(instalment, links.payment_link(instalment), language, reminder=number > 1)
+            context = on_session.words(instalment, links.payment_link(instalment), language, reminder=number > 1)
         return notices.send_once(
             f"{stem}{number}",
             instalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON,

@@ -144,7 +144,8 @@ def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
         content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
         object_id=Cast(OuterRef("pk"), CharField()),
     )
-    charges = attempts.filter(Q(action=actions.CHARGE)).order_by("-pk")
+    # A charge is marked `on_session` when the bank refuses it, and never before.
+    charges = attempts.filter(Q(action=actions.CHARGE), on_session=True).order_by("-pk")
     told = Notice.objects.filter(cause=Concat(OuterRef("cause_stem"), Value("1"), output_field=CharField()))
     rows = ObjectPaymentPlanInstalment.objects.filter(
         Q(state=states.PAY_ON_SESSION), object_payment_plan__deleted=False
@@ -253,7 +254,7 @@ def _mail(instalment: Any, can_login_and_pay: CanLoginAndPay) -> bool:
         if not still.filter(Q(state=states.PAY_ON_SESSION)).exists():
             return False
         with translation.override(language):
-            context = _words(instalment, link, language, reminder=number == 2)
+            context = words(instalment, link, language, reminder=number == 2)
         return notices.send_once(
             f"{instalment.cause_stem}{number}",
             template,
@@ -266,7 +267,7 @@ def _mail(instalment: Any, can_login_and_pay: CanLoginAndPay) -> bool:
         )
 
 
-def _words(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, reminder: bool) -> dict[str, Any]:
+def words(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, reminder: bool) -> dict[str, Any]:
     """What the mail says, as plain text in the language that is active."""
     plan = instalment.object_payment_plan
     expires = timezone.localdate(clock.now() + datetime.timedelta(days=conf.CHECKOUT_LINK_DAYS))
