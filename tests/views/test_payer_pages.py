@@ -251,12 +251,20 @@ def test_a_lost_answer_is_finished_by_the_next_visit(
     emulator: Emulator, payers_client: Client, sale: SalesLedger, fault: faults.Fault
 ) -> None:
     emulator.weather.add(fault, path="POST /v1/payment_intents$")
-    response = payers_client.post(f"/orders/{sale.pk}/pay/")
+    came_from = f"http://testserver/orders/{sale.pk}/"
+    response = payers_client.post(f"/orders/{sale.pk}/pay/", headers={"referer": came_from})
     assert response.status_code == 503
     assert "We could not reach the payment service" in text(response)
+    assert f'href="{came_from}">Go back' in response.content.decode()
     payers_client.get(pay_page(payers_client, sale))
     assert Checkout.objects.count() == 1
     assert len(emulator.world.tables["payment_intent"]) == 1
+
+
+def test_the_way_back_stays_on_this_site(payers_client: Client, payment_page: str) -> None:
+    response = payers_client.post(payment_page, headers={"referer": "https://elsewhere.example/"})
+    assert response.status_code == 405
+    assert "elsewhere" not in response.content.decode()
 
 
 def test_stripe_down_while_the_page_is_opened(payers_client: Client, payment_page: str, emulator: Emulator) -> None:

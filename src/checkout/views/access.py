@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from checkout.conf import conf
@@ -95,7 +96,7 @@ def _checkout_problem(request: HttpRequest, problem: CheckoutError) -> HttpRespo
             request,
             503,
             _("We could not reach the payment service"),
-            _("Nothing was taken on this page. Please try again in a minute."),
+            _("Please try again in a minute. What was begun is found again, so you cannot be charged twice."),
             retry=True,
         )
     return _our_fault(request, problem, status=503 if isinstance(problem, GatewayError) else 500)
@@ -130,5 +131,13 @@ def problem_page(request: HttpRequest, status: int, heading: str, message: str, 
         "message": message,
         "contact": conf.CHECKOUT_CONTACT_TEXT,
         "retry_url": request.get_full_path() if retry and request.method == "GET" else "",
+        "back_url": _came_from(request) if request.method == "POST" else "",
     }
     return render(request, "checkout/problem.html", context, status=status)
+
+
+def _came_from(request: HttpRequest) -> str:
+    """The page of this site whose button was pressed; empty when the browser does not say."""
+    address = request.headers.get("Referer", "")
+    ours = url_has_allowed_host_and_scheme(address, {request.get_host()}, require_https=request.is_secure())
+    return address if ours else ""
