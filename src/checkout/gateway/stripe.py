@@ -26,7 +26,7 @@ from checkout.errors import (
 )
 from checkout.gateway import translate
 from checkout.gateway.refunds import RefundVerbs
-from checkout.gateway.values import Decline, PaymentIntent, PaymentMethod, SetupIntent
+from checkout.gateway.values import Decline, PaymentIntent, PaymentMethod, Probe, SetupIntent, WebhookEndpoint
 
 logger = logging.getLogger("checkout.gateway")
 
@@ -229,6 +229,20 @@ class Gateway(RefundVerbs):
         _require_id(payment_method_id)
         self._call("payment_methods.detach", lambda: self._v1.payment_methods.detach(payment_method_id))
 
+    # -- looking at the account, for the doctor ------------------------------------------------------
+
+    def probe(self) -> Probe:
+        """One small read that any key of ours may make: does Stripe answer, in which version, and what time is it
+        there (by the Date header of the answer)."""
+        answer = self._call("payment_intents.probe", lambda: self._v1.payment_intents.list({"limit": 1}))
+        headers = answer.last_response.headers
+        return Probe(headers.get("Stripe-Version") or "", translate.http_date(headers.get("Date")))
+
+    def webhook_endpoints(self) -> list[WebhookEndpoint]:
+        """Where Stripe sends events. Raises KeyRefused for a restricted key that may not read it."""
+        answer = self._call("webhook_endpoints.list", lambda: self._v1.webhook_endpoints.list({"limit": PAGE}))
+        return [translate.webhook_endpoint(row) for row in answer.data]
+
     # -- how every call is made ----------------------------------------------------------------------
 
     def _payment_intent(self, name: str, ask: Callable[[], Any]) -> PaymentIntent:
@@ -241,7 +255,8 @@ class Gateway(RefundVerbs):
         """An intent comes back even when the request failed, if Stripe put it on the error: a decline, or a state that
         does not allow what was asked. Both are answers."""
         try:
-            return to_value(self._call(name, ask, raw=True))
+            answer = self._call(name, ask, raw=True)
+            return to_value(answer, _request_id(answer))
         except stripe.CardError as problem:
             carried = translate.intent_on(problem, kind)
             if carried is None:
@@ -260,7 +275,7 @@ class Gateway(RefundVerbs):
         outcome, request_id = "ok", ""
         try:
             answer = ask()
-            request_id = getattr(getattr(answer, "last_response", None), "request_id", "") or ""
+            request_id = _request_id(answer)
             return answer
         except stripe.StripeError as problem:
             outcome, request_id = type(problem).__name__, problem.request_id or ""
@@ -328,6 +343,11 @@ def _charge(send: Callable[[], PaymentIntent]) -> PaymentIntent:
                 request_id=problem.request_id,
             ) from problem
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _request_id(answer: Any) -> str:
+    """Stripe's id of the request, by which its support finds it."""
+    return getattr(getattr(answer, "last_response", None), "request_id", "") or ""
 
 
 def _key(idempotency_key: str) -> stripe.RequestOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import stripe
@@ -15,7 +16,7 @@ from checkout.errors import (
     OutcomeUnknown,
     TooManyRequests,
 )
-from checkout.gateway.values import Card, Decline, PaymentIntent, PaymentMethod, SetupIntent
+from checkout.gateway.values import Card, Decline, PaymentIntent, PaymentMethod, SetupIntent, WebhookEndpoint
 
 
 def payment_intent(source: Any, request_id: str = "") -> PaymentIntent:
@@ -58,6 +59,26 @@ def setup_intent(source: Any, request_id: str = "") -> SetupIntent:
 def payment_method(source: Any) -> PaymentMethod:
     plain = _plain(source)
     return PaymentMethod(id=plain["id"], customer_id=_id(plain.get("customer")), card=_card(plain))
+
+
+def webhook_endpoint(source: Any) -> WebhookEndpoint:
+    plain = _plain(source)
+    return WebhookEndpoint(
+        id=plain["id"],
+        url=plain["url"],
+        enabled=plain.get("status") == "enabled",
+        events=frozenset(plain.get("enabled_events") or ()),
+        api_version=plain.get("api_version") or "",
+    )
+
+
+def http_date(value: str | None) -> datetime.datetime | None:
+    """The moment of an HTTP Date header; None when there is none that can be read."""
+    try:
+        found = parsedate_to_datetime(value) if value else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None
 
 
 def error(problem: stripe.StripeError) -> GatewayError:

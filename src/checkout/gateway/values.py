@@ -110,3 +110,22 @@ class SetupIntent:
     @property
     def canceled(self) -> bool:
         return self.status == "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How Stripe answered a small question. `clock` is None when the answer had no date."""
+
+    api_version: str
+    clock: datetime.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpoint:
+    """Where Stripe sends events. `events` may hold "*" for all; an empty `api_version` is the account's."""
+
+    id: str
+    url: str
+    enabled: bool
+    events: frozenset[str]
+    api_version: str

@@ -137,6 +137,7 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Any) -> Non
             checkout,
             user=user,
             reason="Stripe: succeeded",
+            request_id=intent.request_id,
             payment_intent_id=intent.id,
             payment_method_id=intent.payment_method_id or checkout.payment_method_id,
         )
@@ -144,7 +145,13 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Any) -> Non
             cards.adopt_card(checkout, intent.payment_method_id)
     elif intent.canceled:
         if checkout.is_open:
-            fail(checkout, user=user, reason="Stripe: canceled", failure="The payment was cancelled.")
+            fail(
+                checkout,
+                user=user,
+                reason="Stripe: canceled",
+                failure="The payment was cancelled.",
+                request_id=intent.request_id,
+            )
     elif intent.processing:
         if checkout.state_id in (states.PENDING, states.PAY_ON_SESSION):
             moves.move(checkout, to=states.REQUEST, user=user, reason="Stripe: processing")
@@ -165,6 +172,7 @@ def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Any)
             user=user,
             reason=f"Stripe: {decline.decline_code or decline.code or intent.status}",
             failure=decline.message or "The card was declined.",
+            request_id=intent.request_id,
             error_code=decline.code,
             decline_code=decline.decline_code,
             payment_intent_id=intent.id,
@@ -180,6 +188,7 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Any) -> None:
             checkout,
             user=user,
             reason="Stripe: card saved",
+            request_id=intent.request_id,
             setup_intent_id=intent.id,
             payment_method_id=intent.payment_method_id,
         )
@@ -190,8 +199,9 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Any) -> None:
         _remember_decline(checkout, intent.decline)
 
 
-def succeed(checkout: Checkout, *, user: Any = None, reason: str, **fields: Any) -> bool:
+def succeed(checkout: Checkout, *, user: Any = None, reason: str, request_id: str = "", **fields: Any) -> bool:
     """Move to `success` and run the host's hook, in the caller's transaction. False if it was a success already."""
+    before = checkout.state_id
     won = moves.move(
         checkout,
         to=states.SUCCESS,
@@ -219,7 +229,7 @@ def succeed(checkout: Checkout, *, user: Any = None, reason: str, **fields: Any)
         plans.ensure_plan(checkout)
     staff_notices.settled(checkout)
     signals.send_after_commit(signals.checkout_succeeded, checkout)
-    _log(checkout, "success", reason)
+    _log(checkout, before, reason, request_id)
     return True
 
 
@@ -230,9 +240,11 @@ def fail(
     reason: str,
     failure: str = "",
     superseded: bool = False,
+    request_id: str = "",
     **fields: Any,
 ) -> bool:
     """Move to `fail` and tell the host, unless a newer attempt takes its place. False if somebody else was faster."""
+    before = checkout.state_id
     with transaction.atomic():
         won = moves.move(
             checkout,
@@ -252,12 +264,13 @@ def fail(
             _run_hook(content_object.checkout_fail)
         staff_notices.settled(checkout)
         signals.send_after_commit(signals.checkout_failed, checkout)
-    _log(checkout, "fail", reason)
+    _log(checkout, before, reason, request_id)
     return True
 
 
 def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
     """Authentication wanted is not failed: keep the intent, wait for the payer, tell the host."""
+    before = checkout.state_id
     decline = intent.decline or Decline(code="authentication_required")
     won = moves.move(
         checkout,
@@ -277,7 +290,7 @@ def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Any) -> Non
     if hook is not None:
         _run_hook(hook, checkout)
     signals.send_after_commit(signals.pay_on_session_required, checkout)
-    _log(checkout, "pay_on_session", decline.code)
+    _log(checkout, before, decline.code, intent.request_id)
 
 
 def _remember_decline(checkout: Checkout, decline: Decline) -> None:
@@ -333,11 +346,22 @@ def _compare(checkout: Checkout, intent: PaymentIntent | SetupIntent, expected: 
         raise IntentMismatch(message)
 
 
-def _log(checkout: Checkout, to: str, reason: str) -> None:
+def _log(checkout: Checkout, before: str | None, reason: str, request_id: str) -> None:
+    """One line for each attempt that moved: our id and Stripe's, from, to, and how long ago it was begun."""
+    took = clock.now() - (checkout.claimed_at or checkout.created_at)
     logger.info(
-        "checkout %s -> %s (%s)",
+        "checkout %s %s -> %s (%s)",
         checkout.pk,
-        to,
+        before,
+        checkout.state_id,
         reason,
-        extra={"checkout": checkout.pk, "intent": checkout.intent_id, "state": to},
+        extra={
+            "checkout": checkout.pk,
+            "action": checkout.action_id,
+            "intent": checkout.intent_id,
+            "request_id": request_id,
+            "from": before,
+            "to": checkout.state_id,
+            "milliseconds": round(took.total_seconds() * 1000),
+        },
     )

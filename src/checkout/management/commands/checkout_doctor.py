@@ -1,0 +1,45 @@
+"""Say what is wrong with this installation, and what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from checkout.services import doctor
+
+
+class Command(BaseCommand):
+    help = (
+        "Look at keys, Stripe, webhooks, scheduled jobs, what waits, mail and migrations, and say what to do about "
+        "each trouble. Changes nothing; run it as often as you like. Exits 1 when there is an error (not for warnings)."
+    )
+    # It says what is wrong with the settings itself.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print the findings as JSON, for monitoring")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        findings = doctor.examine()
+        if options["json"]:
+            told = {"well": doctor.is_well(findings), "findings": [finding.as_dict() for finding in findings]}
+            self.stdout.write(json.dumps(told, indent=2))
+        else:
+            for finding in findings:
+                self._tell(finding)
+        errors = sum(finding.level == doctor.Level.ERROR for finding in findings)
+        if errors:
+            raise CommandError(f"{errors} errors.")
+
+    def _tell(self, finding: doctor.Finding) -> None:
+        style = {
+            doctor.Level.ERROR: self.style.ERROR,
+            doctor.Level.WARNING: self.style.WARNING,
+            doctor.Level.OK: self.style.SUCCESS,
+        }[finding.level]
+        loud = "!!! " if finding.check == "jobs" and finding.level == doctor.Level.ERROR else ""
+        self.stdout.write(style(f"{loud}{finding.level.upper():<8}{finding.check}: {finding.message}"))
+        if finding.do and finding.level != doctor.Level.OK:
+            self.stdout.write(f"        {finding.do}")

@@ -1,0 +1,363 @@
+"""The doctor finds each fault that is planted, says what to do, and is quiet on a site that is well."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.utils import OperationalError
+from django.test import Client
+from django.urls import reverse
+
+from checkout import clock, mail, schedules
+from checkout.gateway import API_VERSION
+from checkout.gateway.stripe import Gateway
+from checkout.gateway.values import Probe
+from checkout.models import Checkout, PaymentRun, PaymentRunItem, ScheduledJob, StripeEvent
+from checkout.services import doctor, fulfillment, inbox, jobs
+from stripe_emulator import Emulator, faults
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, make_due
+from tests.services.test_one_off import begin, pay
+
+pytestmark = pytest.mark.django_db
+
+Plant = Callable[..., None]
+LONG_AGO = timedelta(days=3)
+
+
+@pytest.fixture
+def well(emulator: Emulator, save_plan: SavePlan, settings: Any, monkeypatch: Any) -> SavePlan:
+    """A site that is well: plans are running, every job has run, webhooks come."""
+    settings.CHECKOUT_WEBHOOK_SECRET = "whsec_test"
+    settings.CHECKOUT_BASE_URL = "https://shop.example"
+    emulator.webhooks.add("https://shop.example/checkout/webhook/", "whsec_test")
+    mail.install()
+    save_plan()
+    for job in schedules.JOBS:
+        with jobs.recorded(job.name):
+            pass
+    an_event()
+    monkeypatch.setattr(doctor, "_post", lambda url, body, headers: 200)
+    return save_plan
+
+
+def an_event(**changes: Any) -> StripeEvent:
+    moment = changes.pop("at", clock.now())
+    columns = {
+        "event_id": f"evt_{StripeEvent.objects.count()}",
+        "event_type": "payment_intent.succeeded",
+        "livemode": False,
+        "api_version": API_VERSION,
+        "created_at": moment,
+        "received_at": moment,
+        "handled_at": moment,
+        "next_attempt_at": None,
+    }
+    return StripeEvent.objects.create(**(columns | changes))
+
+
+def troubles() -> list[doctor.Finding]:
+    return [finding for finding in doctor.examine() if finding.level != doctor.Level.OK]
+
+
+def test_a_site_that_is_well_is_left_in_peace(well: SavePlan, capsys: Any) -> None:
+    assert troubles() == []
+    call_command("checkout_doctor")
+    assert "ERROR" not in capsys.readouterr().out
+
+
+# Each plants one fault: (name, plant, the check that must find it, words it must say).
+def _job_never_ran(settings: Any) -> None:
+    ScheduledJob.objects.filter(name="process_payments").delete()
+
+
+def _job_stopped(settings: Any) -> None:
+    ScheduledJob.objects.filter(name="payment_intent_fulfillment").update(last_succeeded_at=clock.now() - LONG_AGO)
+
+
+def _job_fails(settings: Any) -> None:
+    with pytest.raises(RuntimeError), jobs.recorded("reconcile"):
+        raise RuntimeError("the disk is full")
+
+
+def _modes_mixed(settings: Any) -> None:
+    settings.STRIPE_PUBLISH_KEY = "pk_live_pretend"
+
+
+def _no_secret(settings: Any) -> None:
+    settings.CHECKOUT_WEBHOOK_SECRET = ""
+
+
+def _not_subscribed(settings: Any, emulator: Emulator) -> None:
+    for endpoint in emulator.world.tables["webhook_endpoint"].values():
+        endpoint["enabled_events"] = ["payment_intent.succeeded"]
+
+
+def _endpoint_disabled(settings: Any, emulator: Emulator) -> None:
+    for endpoint in emulator.world.tables["webhook_endpoint"].values():
+        endpoint["status"] = "disabled"
+
+
+def _no_endpoint(settings: Any) -> None:
+    settings.CHECKOUT_BASE_URL = "https://another.example"
+
+
+def _stripe_down(settings: Any, emulator: Emulator) -> None:
+    emulator.weather.add(faults.LostBefore(), times=None)
+
+
+def _key_refused(settings: Any, emulator: Emulator) -> None:
+    emulator.weather.add(faults.Status(401), times=None)
+
+
+def _clock_wrong(settings: Any, monkeypatch: Any) -> None:
+    late = clock.now() - timedelta(minutes=4)
+    monkeypatch.setattr(Gateway, "probe", lambda self: Probe(API_VERSION, late))
+
+
+def _old_version(settings: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Gateway, "probe", lambda self: Probe("2020-08-27", clock.now()))
+
+
+def _unreachable(settings: Any, monkeypatch: Any) -> None:
+    def refuse(*args: Any) -> int:
+        raise OSError("connection refused")
+
+    monkeypatch.setattr(doctor, "_post", refuse)
+
+
+def _behind_a_login(settings: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(doctor, "_post", lambda *args: 302)
+
+
+def _event_given_up(settings: Any) -> None:
+    an_event(handled_at=None, error="IntentMismatch: the amount differs")
+
+
+def _event_waits(settings: Any) -> None:
+    an_event(handled_at=None, next_attempt_at=clock.now(), at=clock.now() - LONG_AGO, error="OutcomeUnknown: no answer")
+    an_event()
+
+
+def _no_events_although_paid(settings: Any) -> None:
+    StripeEvent.objects.all().delete()
+    Checkout.objects.filter(state="success").update(settled_at=clock.now() - timedelta(hours=5))
+
+
+def _event_in_another_version(settings: Any) -> None:
+    an_event(api_version="2020-08-27")
+
+
+def _attempt_left_open(settings: Any) -> None:
+    begin(Membership.objects.create(email="left@example.com"))
+    Checkout.objects.filter(state="pending").update(created_at=clock.now() - LONG_AGO)
+
+
+def _charge_unknown(settings: Any, emulator: Emulator, well: SavePlan) -> None:
+    make_due(well(email="unknown@example.com"))
+    emulator.weather.add(faults.LostAfter(), path=r"POST /v1/payment_intents$")
+    from checkout.services import runs
+
+    runs.process_payments(workers=1)
+    Checkout.objects.filter(state="request").update(
+        lease_until=clock.now() - LONG_AGO, claimed_at=clock.now() - LONG_AGO
+    )
+
+
+def _run_cut_short(settings: Any) -> None:
+    PaymentRun.objects.create(started_at=clock.now() - LONG_AGO)
+
+
+def _run_stopped(settings: Any) -> None:
+    PaymentRun.objects.create(finished_at=clock.now(), note="Stripe refused our key.")
+
+
+def _run_had_errors(settings: Any, well: SavePlan) -> None:
+    [due] = make_due(well(email="error@example.com"))
+    run = PaymentRun.objects.create(finished_at=clock.now())
+    PaymentRunItem.objects.create(payment_run=run, instalment=due, outcome="error", note="There is no saved card.")
+
+
+def _mail_waits(settings: Any) -> None:
+    from post_office.models import STATUS, Email
+
+    Email.objects.create(from_email="a@example.com", to="b@example.com", status=STATUS.queued)
+    Email.objects.update(created=clock.now() - LONG_AGO)
+
+
+def _mail_failed(settings: Any) -> None:
+    from post_office.models import STATUS, Email
+
+    Email.objects.create(from_email="a@example.com", to="b@example.com", status=STATUS.failed)
+
+
+def _no_mail_templates(settings: Any) -> None:
+    from post_office.models import EmailTemplate
+
+    EmailTemplate.objects.all().delete()
+
+
+def _not_migrated(settings: Any) -> None:
+    MigrationRecorder(connection).record_unapplied("checkout", "0006_jobs")
+
+
+def _broker_down(settings: Any, monkeypatch: Any) -> None:
+    from example_checkout.celery import app
+
+    settings.CHECKOUT_BACKGROUND = "celery"
+    monkeypatch.setattr(app.conf, "broker_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
+
+
+PLANTED: list[tuple[Any, str, str]] = [
+    (_job_never_ran, "jobs", "process_payments HAS NEVER SUCCEEDED, so instalments that are due are not taken"),
+    (_job_stopped, "jobs", "payment_intent_fulfillment HAS NOT RUN SINCE"),
+    (_job_fails, "jobs", "the disk is full"),
+    (_modes_mixed, "settings", "One Stripe key is a live key"),
+    (_no_secret, "settings", "CHECKOUT_WEBHOOK_SECRET is not set"),
+    (_not_subscribed, "endpoint", "not subscribed to charge.dispute.closed"),
+    (_endpoint_disabled, "endpoint", "is disabled"),
+    (_no_endpoint, "endpoint", "has no webhook endpoint https://another.example/checkout/webhook/"),
+    (_stripe_down, "stripe", "Stripe does not answer"),
+    (_key_refused, "stripe", "Stripe refused our key"),
+    (_clock_wrong, "stripe", "clock and Stripe's differ by"),
+    (_old_version, "stripe", "answered in version 2020-08-27"),
+    (_unreachable, "webhook", "cannot be reached from here: connection refused"),
+    (_behind_a_login, "webhook", "answered 302 to a rightly signed event"),
+    (_event_given_up, "events", "1 webhook events failed to the end"),
+    (_event_waits, "events", "The oldest webhook event not worked on came 3 days ago"),
+    (_no_events_although_paid, "events", "No webhook came ever"),
+    (_event_in_another_version, "events", "Webhooks come in version 2020-08-27"),
+    (_attempt_left_open, "attempts", "still open"),
+    (_charge_unknown, "attempts", "was asked for 3 days ago"),
+    (_run_cut_short, "run", "has not finished"),
+    (_run_stopped, "run", "stopped early: Stripe refused our key"),
+    (_run_had_errors, "run", "could not ask for 1 instalments"),
+    (_mail_waits, "mail", "mails have waited for more than two hours"),
+    (_mail_failed, "mail", "1 mails of the last week could not be sent"),
+    (_no_mail_templates, "mail", "plan_agreed"),
+    (_not_migrated, "database", "checkout.0006_jobs"),
+    (_broker_down, "broker", "broker does not answer"),
+]
+
+
+@pytest.mark.parametrize(("plant", "check", "words"), PLANTED, ids=[plant.__name__[1:] for plant, _, _ in PLANTED])
+def test_each_planted_fault_is_found(
+    well: SavePlan, request: pytest.FixtureRequest, plant: Plant, check: str, words: str, capsys: Any
+) -> None:
+    import inspect
+
+    plant(**{name: request.getfixturevalue(name) for name in inspect.signature(plant).parameters})
+    found = [finding for finding in troubles() if finding.check == check]
+    [finding] = [finding for finding in found if words in finding.message]
+    assert finding.do, "it says what to do"
+    if finding.level == doctor.Level.ERROR:
+        with pytest.raises(CommandError, match="errors"):
+            call_command("checkout_doctor", "--json")
+    else:
+        call_command("checkout_doctor", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["well"] == (finding.level != doctor.Level.ERROR)
+    assert words in json.dumps(told, ensure_ascii=False)
+
+
+def test_a_job_that_does_not_run_is_the_loudest_line(well: SavePlan, settings: Any, capsys: Any) -> None:
+    _event_given_up(settings)
+    _job_stopped(settings)
+    with pytest.raises(CommandError):
+        call_command("checkout_doctor")
+    first = capsys.readouterr().out.splitlines()[0]
+    assert "!!! ERROR" in first
+    assert "payment_intent_fulfillment HAS NOT RUN SINCE" in first
+
+
+def test_a_check_that_breaks_does_not_hide_the_others(well: SavePlan, settings: Any, monkeypatch: Any) -> None:
+    def broken() -> Any:
+        raise RuntimeError("something nobody thought of")
+        yield
+
+    monkeypatch.setitem(doctor.CHECKS, "mail", broken)
+    _job_stopped(settings)
+    assert {finding.check for finding in troubles()} == {"jobs", "mail"}
+
+
+def test_a_site_without_plans_or_webhooks_is_not_asked_for_their_jobs(db: None, settings: Any) -> None:
+    settings.CHECKOUT_WEBHOOK_SECRET = ""
+    asked = {finding.message.split()[0] for finding in doctor._jobs()}
+    assert asked == {"payment_intent_fulfillment", "close_stale_checkouts", "audit_failed_checkout"}
+
+
+def test_the_self_test_is_taken_by_the_real_address(well: SavePlan, client: Client, monkeypatch: Any) -> None:
+    def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        kind = headers.pop("Content-Type")
+        return client.post(
+            url.removeprefix("https://shop.example"), body, content_type=kind, headers=headers
+        ).status_code
+
+    monkeypatch.setattr(doctor, "_post", post)
+    assert troubles() == []
+    assert troubles() == []
+    assert StripeEvent.objects.get(event_type="checkout.doctor").outcome == "ignored"
+
+
+def test_the_self_test_over_a_real_socket(live_server: Any, well: SavePlan, settings: Any, monkeypatch: Any) -> None:
+    monkeypatch.undo()
+    settings.CHECKOUT_WEBHOOK_SECRET = "whsec_test"
+    settings.CHECKOUT_BASE_URL = live_server.url
+    assert list(doctor._webhook()) == []
+    settings.CHECKOUT_BASE_URL = "http://127.0.0.1:9"
+    assert [finding.level for finding in doctor._webhook()] == ["error"]
+
+
+def test_a_killed_job_has_begun_and_not_succeeded(db: None) -> None:
+    with pytest.raises(SystemExit), jobs.recorded("reconcile"):
+        raise SystemExit(137)
+    job = ScheduledJob.objects.get()
+    assert job.last_started_at is not None
+    assert job.last_succeeded_at is None
+    with jobs.recorded("reconcile"):
+        pass
+    job.refresh_from_db()
+    assert (job.last_succeeded_at is not None, job.last_error) == (True, "")
+
+
+# -- for load balancers ----------------------------------------------------------------------------------
+
+
+def test_health_tells_nothing_private(db: None, client: Client) -> None:
+    answer = client.get(reverse("checkout.health"))
+    assert (answer.status_code, answer.content) == (200, b"ok\n")
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert client.post(reverse("checkout.health")).status_code == 405
+
+
+def test_health_is_503_without_a_database(client: Client, monkeypatch: Any, db: None) -> None:
+    def down(*args: Any) -> Any:
+        raise OperationalError('connection to server at "10.0.0.5" failed: password for "shop"')
+
+    monkeypatch.setattr(connection, "cursor", down)
+    answer = client.get(reverse("checkout.health"))
+    assert (answer.status_code, answer.content) == (503, b"unavailable\n")
+
+
+def test_the_dates_of_answers_are_read() -> None:
+    from checkout.gateway.translate import http_date
+
+    assert http_date("Mon, 23 Nov 2026 18:00:00 GMT") == datetime.datetime(2026, 11, 23, 18, tzinfo=datetime.UTC)
+    assert http_date(None) is http_date("yesterday") is None
+
+
+def test_a_settled_payment_and_a_webhook_are_enough_to_be_well(well: SavePlan, emulator: Emulator) -> None:
+    checkout = begin(Membership.objects.create(email="paid@example.com"))
+    pay(emulator, checkout)
+    fulfillment.fulfill(checkout)
+    assert inbox.work().given_up == 0
+    assert troubles() == []
