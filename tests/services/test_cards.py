@@ -29,6 +29,19 @@ pytestmark = pytest.mark.django_db
 ALWAYS_FAILS = "4000000000000341"
 
 
+def letters() -> Any:
+    """The mails that this is about; the confirmation of the plan is another."""
+    return Email.objects.filter(
+        template__name__in=[Customer.MAIL_TEMPLATE_CARD_EXPIRY, Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST]
+    )
+
+
+def notes() -> Any:
+    return Notice.objects.filter(
+        template__in=[Customer.MAIL_TEMPLATE_CARD_EXPIRY, Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST]
+    )
+
+
 @pytest.fixture(autouse=True)
 def mail_templates(db: None) -> None:
     mail.install()
@@ -157,7 +170,7 @@ def test_a_card_that_runs_out_is_flagged_and_its_payer_told_once(
     for days in (1, 2, 3):
         with time_machine.travel(clock.now() + datetime.timedelta(days=days)):
             assert cards.refresh_card_expiry_dates().mailed == 0
-    letter = Email.objects.get()
+    letter = letters().get()
     assert letter.template.name == Customer.MAIL_TEMPLATE_CARD_EXPIRY
     assert "Visa ending in 4242" in letter.message
     assert "Membership, One year" in letter.message
@@ -170,13 +183,13 @@ def test_a_payer_with_a_login_is_led_to_the_page(emulator: Emulator, plan: Objec
     get_user_model().objects.create_user("member", "member@example.com", "secret")
     bank_sends_card(emulator, the_customer(plan), months=0)
     cards.refresh_card_expiry_dates()
-    assert f"{settings.CHECKOUT_BASE_URL}/checkout/card-refresh/" in Email.objects.get().message
+    assert f"{settings.CHECKOUT_BASE_URL}/checkout/card-refresh/" in letters().get().message
 
 
 def test_a_card_that_is_good_for_long_is_left_alone(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
     done = cards.refresh_card_expiry_dates()
     assert (done.read, done.flagged, done.mailed) == (1, 0, 0)
-    assert not Email.objects.exists()
+    assert not letters().exists()
 
 
 def test_one_call_for_a_customer_and_none_twice_a_day(
@@ -279,7 +292,7 @@ def test_a_mail_that_could_not_be_queued_goes_out_the_next_day(emulator: Emulato
     bank_sends_card(emulator, the_customer(plan), months=0)
     Customer.objects.update(email="no address")
     assert cards.refresh_card_expiry_dates().errors == 1
-    assert not Notice.objects.exists()
+    assert not notes().exists()
     assert not the_customer(plan).refresh
     Customer.objects.update(email="member@example.com")
     done = cards.refresh_card_expiry_dates()
@@ -362,7 +375,7 @@ def test_staff_ask_for_a_new_card_once_a_day(plan: ObjectPaymentPlan, staff: Any
     assert cards.send_card_refresh_mail(the_customer(plan), staff)
     assert not cards.send_card_refresh_mail(the_customer(plan), staff)
     assert the_customer(plan).refresh
-    assert Email.objects.get().template.name == Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST
+    assert letters().get().template.name == Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST
     with time_machine.travel(clock.now() + datetime.timedelta(days=1)):
         assert cards.send_card_refresh_mail(the_customer(plan), staff)
 
@@ -371,7 +384,7 @@ def test_staff_are_told_when_no_card_is_needed(staff: Any) -> None:
     customer = Customer.objects.create(email="done@example.com")
     with pytest.raises(errors.CheckoutError, match="no card is needed"):
         cards.send_card_refresh_mail(customer, staff)
-    assert not Email.objects.exists()
+    assert not letters().exists()
 
 
 def test_the_language_of_the_payers_visit_is_kept(emulator: Emulator, membership: Membership) -> None:
