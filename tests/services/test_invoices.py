@@ -1,0 +1,136 @@
+"""Paying by invoice, and what the office is told."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import models
+from django.test import Client
+from post_office.models import Email
+
+from checkout import errors
+from checkout.gateway import gateway
+from checkout.models import Checkout, CheckoutAdditional
+from checkout.services import fulfillment, invoices, staff_notices
+from stripe_emulator import Emulator
+from tests.host.models import Membership
+from tests.staff.conftest import ADDRESS
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any, db: None) -> None:
+    settings.CHECKOUT_BASE_URL = "https://shop.example"
+    settings.CHECKOUT_NOTIFY_EMAILS = ["office@example.com"]
+    call_command("init_app_checkout", verbosity=0)
+
+
+@pytest.fixture
+def goes_on(monkeypatch: Any) -> None:
+    """A host whose row may still be paid after an invoice was asked for."""
+
+    def checkout_success(self: Membership, checkout: Checkout) -> None:
+        done = not checkout.is_invoice
+        Membership.objects.filter(pk=self.pk).update(successes=models.F("successes") + 1, can_charge=not done)
+
+    monkeypatch.setattr(Membership, "checkout_success", checkout_success)
+
+
+def test_the_form_keeps_the_address_and_mails_staff_and_payer_once(client: Client, membership: Membership) -> None:
+    path = invoices.form_path(membership)
+    assert client.get(path).status_code == 200
+    for _ in range(2):
+        assert client.post(path, ADDRESS).status_code == 302
+    checkout = Checkout.objects.get()
+    assert (checkout.is_invoice, checkout.succeeded, checkout.total) == (True, True, Decimal(100))
+    assert checkout.invoice_data is not None
+    assert checkout.invoice_data.postcode == "BA1 1AA"
+    to = {str(mail.to[0]): mail for mail in Email.objects.all()}
+    assert set(to) == {"office@example.com", "ann@example.com"}
+    assert "1 High Street" in to["office@example.com"].message
+    assert f"https://shop.example/checkout/staff/checkouts/{checkout.uuid}/" in to["office@example.com"].message
+    membership.refresh_from_db()
+    assert membership.successes == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        ({}, True),
+        ({"email": "", "phone": "01632 960123"}, True),
+        ({"email": ""}, False),
+        ({"email": "nonsense"}, False),
+        ({"town": ""}, False),
+        ({"county": ""}, False),
+        ({"company_name": ""}, False),
+        ({"address_2": "Top floor"}, True),
+    ],
+)
+def test_the_rules_of_the_address(client: Client, membership: Membership, change: dict[str, str], fits: bool) -> None:
+    answer = client.post(invoices.form_path(membership), ADDRESS | change)
+    assert answer.status_code == (302 if fits else 422)
+    assert Checkout.objects.count() == CheckoutAdditional.objects.count() == int(fits)
+
+
+def test_staff_mark_it_as_paid_once(membership: Membership, staff: Any, goes_on: None) -> None:
+    checkout = invoices.ask(membership, CheckoutAdditional(**ADDRESS))
+    assert invoices.mark_paid(checkout, staff, "bank transfer 4711").is_manual
+    with pytest.raises(errors.AlreadyPaid):
+        invoices.mark_paid(checkout, staff, "again")
+    membership.refresh_from_db()
+    assert membership.successes == 2
+
+
+def test_a_row_that_offers_no_invoice_gets_none(client: Client, membership: Membership, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Membership, "checkout_actions", ("payment",))
+    assert client.post(invoices.form_path(membership), ADDRESS).status_code == 409
+    assert not Checkout.objects.exists()
+
+
+# -- what the office is told --------------------------------------------------------------------------------
+
+
+def pay(emulator: Emulator, membership: Membership) -> Checkout:
+    checkout = Checkout.objects.create_checkout("payment", membership)
+    emulator.pay(gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret)
+    return fulfillment.fulfill(checkout)
+
+
+def test_staff_hear_of_a_payment_at_once_and_once(emulator: Emulator, membership: Membership) -> None:
+    checkout = pay(emulator, membership)
+    fulfillment.fulfill(checkout)
+    [mail] = Email.objects.all()
+    assert mail.subject == "Paid: £100.00 A Member <member@example.com>"
+
+
+def test_staff_hear_why_a_charge_failed(emulator: Emulator, membership: Membership) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership)
+    fulfillment.fail(checkout, reason="test", decline_code="stolen_card", failure="Declined.")
+    [mail] = Email.objects.all()
+    assert mail.subject.startswith("Not paid: £100.00")
+    assert "stolen" in mail.message
+
+
+@pytest.mark.parametrize("how", ["digest", "off"])
+def test_a_site_may_choose_otherwise(emulator: Emulator, membership: Membership, settings: Any, how: str) -> None:
+    settings.CHECKOUT_NOTIFY = how
+    pay(emulator, membership)
+    assert not Email.objects.exists()
+
+
+def test_the_digest_of_a_day_is_sent_once(
+    emulator: Emulator, membership: Membership, settings: Any, capsys: Any
+) -> None:
+    settings.CHECKOUT_NOTIFY = "digest"
+    assert staff_notices.digest() == 0
+    checkout = pay(emulator, membership)
+    call_command("send_staff_digest")
+    call_command("send_staff_digest")
+    assert capsys.readouterr().out.splitlines() == ["mailed 1 payments", "nothing to mail, or mailed before"]
+    [mail] = Email.objects.all()
+    assert "1 paid, 0 not paid" in mail.subject
+    assert str(checkout.uuid) in mail.message

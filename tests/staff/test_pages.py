@@ -1,0 +1,246 @@
+"""The pages say what is true, narrow what is shown, and ask the database a fixed number of questions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+
+from checkout import clock, figures, selectors, states
+from checkout.models import (
+    Checkout,
+    Customer,
+    CustomerPayment,
+    Dispute,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    PaymentRun,
+    PaymentRunItem,
+    Refund,
+    StateChange,
+    StripeEvent,
+)
+from stripe_emulator import Emulator
+from tests.host.models import Membership
+from tests.staff.conftest import Books
+
+pytestmark = pytest.mark.django_db
+
+PLAN = "checkout.object.payment.plan"
+LISTS = [
+    "checkout.list", "checkout.list.success", "checkout.list.audit", f"{PLAN}.list", f"{PLAN}.list?show=overdue",
+    f"{PLAN}.list?show=finished", f"{PLAN}.list?show=stopped", f"{PLAN}.list?show=paused", f"{PLAN}.card.expiry.list",
+    "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",
+    "checkout.customer.payment.list", "checkout.refund.list", "checkout.dispute.list", "checkout.event.list",
+    "checkout.dashboard", "run",
+]  # fmt: skip
+
+
+@pytest.fixture
+def office(client: Client, boss: Any) -> Client:
+    client.force_login(boss)
+    return client
+
+
+def address(name: str) -> str:
+    name, _mark, query = name.partition("?")
+    if name == "run":
+        return reverse(
+            "checkout.payment.run.detail", args=[PaymentRun.objects.order_by("pk").values_list("pk", flat=True)[0]]
+        )
+    return reverse(name) + (f"?{query}" if query else "")
+
+
+def make_rows(number: int) -> None:
+    """So many of everything that any list shows."""
+    template, _made = PaymentPlan.objects.get_or_create(
+        slug="t", defaults={"name": "T", "deposit": 20, "count": 2, "interval": 1}
+    )
+    PaymentPlan.objects.create(slug=f"t-{uuid.uuid4()}", name="More", deposit=20, count=2, interval=1)
+    run = PaymentRun.objects.order_by("pk").first() or PaymentRun.objects.create()
+    PaymentRun.objects.create()
+    kind = ContentType.objects.get_for_model(Membership)
+    line_kind = ContentType.objects.get_for_model(ObjectPaymentPlanInstalment)
+    today = clock.today()
+    for row in range(number):
+        customer = Customer.objects.create(
+            name="Ann Smith", email=f"{uuid.uuid4()}@example.com", customer_id=f"cus_{uuid.uuid4()}",
+            payment_method_id="pm_1", card_brand="visa", card_last4="4242", expiry_date=today, refresh=True,
+        )  # fmt: skip
+        plan = ObjectPaymentPlan.objects.create(
+            content_type=kind, object_id=str(uuid.uuid4()), payment_plan=template, customer=customer, total=100,
+            deleted=row % 4 == 1, paused=row % 4 == 2,
+        )  # fmt: skip
+        for count in (1, 2):
+            line = ObjectPaymentPlanInstalment.objects.create(
+                object_payment_plan=plan, count=count, deposit=count == 1, amount=50,
+                due=today.replace(year=2024, day=count),
+                state_id=states.SUCCESS if row % 4 == 3 or count == 1 else states.FAIL,
+            )  # fmt: skip
+        for state in (states.SUCCESS, states.FAIL):
+            checkout = Checkout.objects.create(
+                action_id="charge", state_id=state, content_type=line_kind, object_id=str(line.pk), customer=customer,
+                total=50, payment_intent_id=f"pi_{uuid.uuid4()}", payer=str(customer), settled_at=clock.now(),
+                decline_code="do_not_honor", description="One\nTwo",
+            )  # fmt: skip
+        PaymentRunItem.objects.create(payment_run=run, instalment=line, checkout=checkout, outcome="declined")
+        Refund.objects.create(checkout=checkout, amount=1, state="succeeded", settled_at=clock.now())
+        CustomerPayment.objects.create(customer=customer, description="Books", total=20)
+        Dispute.objects.create(
+            kind="dispute", dispute_id=f"du_{uuid.uuid4()}", status="needs_response", amount=50, checkout=checkout,
+            opened_at=clock.now(),
+        )  # fmt: skip
+        StripeEvent.objects.create(event_id=str(uuid.uuid4()), event_type="x", livemode=False, created_at=clock.now())
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_the_number_of_queries_does_not_grow(name: str, office: Client, count_queries: Callable[..., int]) -> None:
+    def look() -> None:
+        cache.clear()
+        assert office.get(address(name)).status_code == 200
+
+    make_rows(4)
+    look()
+    few = count_queries(look)
+    make_rows(20)
+    assert count_queries(look) == few
+    assert few < 25
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_page_of_a_list_is_reached_once_in_both_directions(name: str, office: Client, monkeypatch: Any) -> None:
+    if name == "checkout.dashboard":
+        pytest.skip("no list")
+    make_rows(9)
+    joint = "&" if "?" in name else "?"
+    everything = [row[0] for row in rows_of(office.get(f"{address(name)}{joint}format=csv"))]
+    assert len(everything) >= 2
+    monkeypatch.setattr(selectors.page, "__defaults__", ("", 3))
+    forth, url, last = [], address(name), ""
+    while url:
+        context = office.get(url).context
+        forth += first_squares(context)
+        url, last = context["after_url"], url
+    back: list[str] = []
+    while last:
+        context = office.get(last).context
+        back = first_squares(context) + back
+        last = context["before_url"]
+    assert forth == everything
+    assert back == everything
+
+
+def first_squares(context: Any) -> list[str]:
+    cells = [row[0]["cell"] for row in context["rows"]]
+    return [str(cell.text if cell.plain is None else cell.plain) for cell in cells]
+
+
+def rows_of(answer: Any) -> list[list[str]]:
+    text = b"".join(answer.streaming_content).decode("utf-8-sig")
+    return list(csv.reader(io.StringIO(text)))[1:]
+
+
+def test_a_list_is_searched_filtered_sorted_and_exported(office: Client, books: Books) -> None:
+    url = reverse("checkout.list")
+    for text in (str(books.paid.pk), books.paid.payment_intent_id, str(books.paid.uuid), "bob", "BOB@example.com"):
+        assert [row[0] for row in rows_of(office.get(url, {"q": text, "format": "csv"}))] == [str(books.paid.pk)], text
+    failed = rows_of(office.get(url, {"state": "fail", "format": "csv"}))
+    assert [row[0] for row in failed] == [str(books.failed.pk)]
+    assert failed[0][5] == "fail"
+    numbers = [int(row[0]) for row in rows_of(office.get(url, {"sort": "old", "format": "csv"}))]
+    assert numbers == sorted(numbers)
+    assert rows_of(office.get(url, {"since": "2099-01-01", "format": "csv"})) == []
+    assert (
+        office.get(
+            url, {"q": "'; DROP TABLE x; --", "state": "nonsense", "since": "x", "at": "a9", "sort": "y"}
+        ).status_code
+        == 200
+    )
+
+
+def test_a_cell_that_looks_like_a_formula_is_made_harmless(office: Client, books: Books) -> None:
+    Checkout.objects.filter(pk=books.paid.pk).update(payer="=HYPERLINK(1)")
+    [row] = rows_of(office.get(reverse("checkout.list"), {"q": str(books.paid.pk), "format": "csv"}))
+    assert row[1] == "'=HYPERLINK(1)"
+
+
+def test_what_needs_looking_at_says_why_and_what_next(office: Client, books: Books) -> None:
+    text = office.get(reverse("checkout.list.audit")).content.decode()
+    assert "There was not enough money on the card." in text
+    assert "Charge it again in a few days" in text
+
+
+def test_one_checkouts_story_has_attempt_mail_and_refund(office: Client, books: Books) -> None:
+    text = office.get(books.paid.get_absolute_url()).content.decode()
+    for expected in ("£100.00", "Refund of", "Stripe: succeeded", "Bob"):
+        assert expected in text
+
+
+def seen(client: Client, url: str) -> str:
+    return str(client.get(url).context["seen"])
+
+
+def test_the_same_button_pressed_twice_does_it_once(office: Client, books: Books, emulator: Emulator) -> None:
+    url = reverse(f"{PLAN}.instalment.charge", args=[books.failed_line.pk])
+    data = {"seen": seen(office, url), "reason": ""}
+    before = emulator.ledger.taken_minor()
+    for _ in range(3):
+        office.post(url, data)
+    assert emulator.ledger.taken_minor() == before + int(books.failed_line.amount * 100)
+    assert Checkout.objects.for_content_object(books.failed_line).success().count() == 1
+
+
+def test_a_partial_refund_sent_twice_is_one_refund(office: Client, books: Books, emulator: Emulator) -> None:
+    url = reverse("checkout.refund.create", args=[books.paid.uuid])
+    data = {"seen": seen(office, url), "key": uuid.uuid4(), "amount": "7", "reason": "duplicate", "note": "twice"}
+    office.post(url, data)
+    office.post(url, data)
+    assert Refund.objects.filter(amount=7).count() == 1
+
+
+def test_who_and_why_are_kept(office: Client, books: Books, boss: Any) -> None:
+    url = reverse(f"{PLAN}.instalment.paid", args=[books.failed_line.pk])
+    office.post(url, {"seen": seen(office, url), "reason": "paid in cash"})
+    books.failed_line.refresh_from_db()
+    assert books.failed_line.state_id == states.SUCCESS
+    assert StateChange.objects.filter(user=boss, reason="paid in cash", checkout__action="manual").exists()
+    assert (
+        "paid in cash"
+        in office.get(
+            Checkout.objects.for_content_object(books.failed_line).get(action="manual").get_absolute_url()
+        ).content.decode()
+    )
+
+
+def test_the_date_changes_only_while_nobody_has_claimed_the_line(office: Client, books: Books) -> None:
+    line = books.plan.payments.get(count=4)
+    url = reverse(f"{PLAN}.instalment.due", args=[line.pk])
+    token = seen(office, url)
+    ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(state=states.REQUEST)
+    due = line.due
+    office.post(url, {"seen": token, "due": "2031-01-01", "reason": "late"})
+    line.refresh_from_db()
+    assert line.due == due
+
+
+def test_the_figures_add_up(office: Client, books: Books) -> None:
+    read = figures.figures("GBP", fresh=True)
+    month = next(month for month in read.months if month.first == clock.today().replace(day=1))
+    assert month.taken == sum(
+        (c.total for c in Checkout.objects.success().taking_money() if c.total is not None), Decimal(0)
+    )
+    assert [(share.name, share.number) for share in read.failures] == [("There was not enough money on the card.", 1)]
+    assert read.disputes == 1
+    text = office.get(reverse("checkout.dashboard")).content.decode()
+    assert "<title id=" in text
+    assert "<desc id=" in text
