@@ -42,19 +42,20 @@ class Command(BaseCommand):
         self.stdout.write(f"{count} outstanding plans; {early} cards run out before the last instalment.")
 
     def _rows(self) -> Iterator[tuple[str, str, str, str, str, str, str, str]]:
-        early = dict(cards.running_out_before_the_end().values_list("pk", "last_due"))
-        plans = cards.with_last_due(ObjectPaymentPlan.objects.report_card_expiry_dates)
+        # `last_due` is an annotation, which the type checker cannot see.
+        plans: Any = cards.with_last_due(ObjectPaymentPlan.objects.report_card_expiry_dates)
         for plan in plans.iterator(chunk_size=500):
             customer = plan.customer
+            expires = customer.expiry_date if customer else None
             yield (
                 str(plan.pk),
                 str(customer.name or customer.email) if customer else "",
                 customer.email if customer else "",
                 customer.card_description if customer else "",
-                str((customer.expiry_date if customer else None) or ""),
+                str(expires or ""),
                 "yes" if customer and customer.refresh else "",
                 str(plan.last_due or ""),
-                "yes" if plan.pk in early else "",
+                "yes" if expires and plan.last_due and expires < plan.last_due else "",
             )
 
 
