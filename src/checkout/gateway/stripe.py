@@ -83,7 +83,8 @@ class Gateway(RefundVerbs):
         params: dict[str, Any] = {
             "amount": amount_minor,
             "currency": currency.lower(),
-            "description": description,
+            # None is left out; an empty text would be refused.
+            "description": description or None,
             "metadata": metadata,
             # Card only: a debit or a buy-now-pay-later method would need words on the page that are not there.
             "allowed_payment_method_types": ["card"],
@@ -122,7 +123,7 @@ class Gateway(RefundVerbs):
             "payment_method": payment_method_id,
             "confirm": True,
             "off_session": True,
-            "description": description,
+            "description": description or None,
             "metadata": metadata,
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "payment_method_options": {"card": {"stored_credential_usage": INSTALMENT_USAGE}},
@@ -167,7 +168,7 @@ class Gateway(RefundVerbs):
         params: dict[str, Any] = {
             "customer": customer_id,
             "usage": "off_session",
-            "description": description,
+            "description": description or None,
             "metadata": metadata,
             "allowed_payment_method_types": ["card"],
             "payment_method_options": {"card": {"setup_credential_usage": INSTALMENT_USAGE}},
