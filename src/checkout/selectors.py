@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import BooleanField, Count, Exists, F, Func, Min, OuterRef, Q, QuerySet, Sum
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
@@ -101,7 +103,7 @@ def _beyond(column: str, boundary: tuple[Any, int], descending: bool) -> Q:
 
 def count_text(rows: QuerySet[Any]) -> str:
     """How many, up to a thousand: "37", "more than 1,000"."""
-    number = rows.order_by()[: COUNTED + 1].count()
+    number = rows.order_by().values("pk")[: COUNTED + 1].count()
     return _("more than %(number)s") % {"number": f"{COUNTED:,}"} if number > COUNTED else f"{number:,}"
 
 
@@ -205,13 +207,12 @@ def checkouts() -> QuerySet[Checkout]:
     return Checkout.objects.select_related("action", "state")
 
 
-def overdue_lines() -> QuerySet[ObjectPaymentPlanInstalment]:
-    """Lines of live plans whose day has passed and that are not paid."""
-    return ObjectPaymentPlanInstalment.objects.filter(
-        Q(state__in=[states.PENDING, states.FAIL, states.PAY_ON_SESSION, states.REQUEST]),
-        due__lt=clock.today(),
-        object_payment_plan__deleted=False,
+def overdue_lines(*, of_stopped: bool | None = False) -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Lines whose day has passed and that are not paid; of live plans, of stopped ones, or (None) of both."""
+    rows = ObjectPaymentPlanInstalment.objects.filter(
+        Q(state__in=[states.PENDING, states.FAIL, states.PAY_ON_SESSION, states.REQUEST]), due__lt=clock.today()
     )
+    return rows if of_stopped is None else rows.filter(object_payment_plan__deleted=of_stopped)
 
 
 def _unpaid(**about: Any) -> QuerySet[ObjectPaymentPlanInstalment]:
@@ -224,10 +225,7 @@ def plans(show: str = "live") -> QuerySet[ObjectPaymentPlan]:
     unpaid = _unpaid(object_payment_plan=OuterRef("pk"))
     match show:
         case "overdue":
-            lines = ObjectPaymentPlanInstalment.objects.filter(
-                Q(state__in=[states.PENDING, states.FAIL, states.PAY_ON_SESSION, states.REQUEST]),
-                due__lt=clock.today(),
-            )
+            lines = overdue_lines(of_stopped=None)
             return rows.filter(deleted=False, pk__in=lines.values("object_payment_plan"))
         case "paused":
             return rows.filter(deleted=False, paused=True)
@@ -413,6 +411,11 @@ def attempts(content_object: Any) -> QuerySet[Checkout]:
 def queued_mails(recipient: str, limit: int = 20) -> list[Email]:
     """The newest mails to one address."""
     return list(Email.objects.filter(to__iexact=recipient).order_by("-pk")[:limit])
+
+
+def start_of(day: datetime.date) -> datetime.datetime:
+    """Midnight of a day on the site's wall."""
+    return timezone.make_aware(datetime.datetime.combine(day, datetime.time()), timezone.get_default_timezone())
 
 
 def recently(days: int) -> Any:

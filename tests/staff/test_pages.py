@@ -141,7 +141,7 @@ def test_every_page_of_a_list_is_reached_once_in_both_directions(name: str, offi
 
 
 def first_squares(context: Any) -> list[str]:
-    cells = [row[0]["cell"] for row in context["rows"]]
+    cells = [row[0] for row in context["rows"]]
     return [str(cell.text if cell.plain is None else cell.plain) for cell in cells]
 
 

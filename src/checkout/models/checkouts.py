@@ -121,6 +121,7 @@ class Checkout(models.Model):
             models.Index(fields=["content_type", "object_id"], name="checkout_content_object"),
             models.Index(fields=["state", "-id"], name="checkout_by_state"),
             models.Index(fields=["action", "-id"], name="checkout_by_action"),
+            models.Index(fields=["created_at", "id"], name="checkout_by_day"),
             # The office asks for a month's takings and a month's failures.
             models.Index(
                 fields=["state", "settled_at"],

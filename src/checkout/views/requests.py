@@ -71,7 +71,7 @@ class RequestPayView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         }
 
 
-class InvoiceView(PayerViewMixin, FormView[InvoiceForm]):
+class InvoiceView(PayerViewMixin, FormView):  # type: ignore[type-arg]
     """The payer says where the invoice goes. The signed address stands for the row that is paid for."""
 
     template_name = "checkout/invoice.html"

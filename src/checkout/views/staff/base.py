@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.utils.dateparse import parse_date
 from django.utils.formats import date_format
+from django.utils.html import conditional_escape
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView
@@ -106,7 +108,7 @@ class Cell:
 
     text: Any
     url: str = ""
-    state: str = ""
+    state: str | None = None
     small: Any = ""
     plain: Any = None
 
@@ -118,6 +120,32 @@ class Column:
     number: bool = False
     #: The row's own name: a heading of the row for people who listen to the page.
     header: bool = False
+
+
+class Row(list[Cell]):
+    """The cells of one row, and its HTML: put together here, because a template takes five times as long over it."""
+
+    def __init__(self, columns: Sequence[Column], cells: list[Cell]) -> None:
+        super().__init__(cells)
+        self.columns = columns
+
+    def __html__(self) -> str:
+        squares = []
+        for column, cell in zip(self.columns, self, strict=True):
+            kind, role = ("th", 'role="rowheader" scope="row"') if column.header else ("td", 'role="cell"')
+            number = ' class="office-number"' if column.number else ""
+            label = conditional_escape(column.label)
+            squares.append(f'<{kind} {role} data-label="{label}"{number}>{_inside(cell)}</{kind}>')
+        return f'<tr role="row">{"".join(squares)}</tr>'
+
+
+def _inside(cell: Cell) -> str:
+    text = "" if cell.text is None else conditional_escape(cell.text)
+    if cell.url:
+        text = f'<a href="{conditional_escape(cell.url)}">{text}</a>'
+    elif cell.state is not None:
+        text = f'<span class="office-state office-{conditional_escape(cell.state)}">{text}</span>'
+    return f'{text}<span class="office-small">{conditional_escape(cell.small)}</span>' if cell.small else str(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +232,7 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
             "tabs": self.get_tabs(),
             "actions": self.get_actions(),
             "labels": [{"text": column.label, "number": column.number} for column in self.columns],
-            "rows": [self._cells(row) for row in page.rows],
+            "rows": [self._row(row) for row in page.rows],
             "count": selectors.count_text(rows),
             "searchable": type(self).find is not None,
             "search_hint": self.search_hint,
@@ -226,13 +254,12 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
         query = urlencode(chosen | more)
         return f"{self.request.path}?{query}" if query else self.request.path
 
-    def _cells(self, row: Any) -> list[dict[str, Any]]:
+    def _row(self, row: Any) -> Row:
         cells = []
         for column in self.columns:
             value = column.cell(row)
-            cell = value if isinstance(value, Cell) else Cell(value)
-            cells.append({"cell": cell, "label": column.label, "number": column.number, "header": column.header})
-        return cells
+            cells.append(value if isinstance(value, Cell) else Cell(value))
+        return Row(self.columns, cells)
 
     def csv(self) -> StreamingHttpResponse:
         """Everything that the filters leave, in the order of the page, streamed."""
@@ -292,7 +319,13 @@ def show_money(amount: Any, currency: str) -> str:
     """The amount as the reader writes it; a dash for none."""
     if amount is None:
         return "–"  # noqa: RUF001 - a dash on purpose
-    return money.format_money(amount, currency, get_language() or "en-gb")
+    return _money(amount, currency, get_language() or "en-gb")
+
+
+@functools.lru_cache(maxsize=4096)
+def _money(amount: Any, currency: str, language: str) -> str:
+    """Lists repeat their amounts, and reading a locale's pattern takes a while."""
+    return money.format_money(amount, currency, language)
 
 
 def show_time(moment: Any) -> str:
@@ -326,7 +359,7 @@ def state_cell(state: str, name: Any = "") -> Cell:
 # -- actions --------------------------------------------------------------------------------------------
 
 
-class StaffActionView(StaffMixin, FormView[Any]):
+class StaffActionView(StaffMixin, FormView):  # type: ignore[type-arg]
     """Something is done: GET asks, POST does it.
 
     The page carries what was last known of its subject; when that has moved on meanwhile (a second click, a colleague),

@@ -124,7 +124,7 @@ class NoticeAgainView(StaffActionView):
         return _("The mail is on its way.")
 
 
-class SettingsView(StaffMixin, FormView[Any]):
+class SettingsView(StaffMixin, FormView):  # type: ignore[type-arg]
     """What staff decide, and what the developers have set (to read only; no secret is shown)."""
 
     permission = "checkout.view_checkoutsettings"

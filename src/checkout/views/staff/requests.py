@@ -81,7 +81,7 @@ class CustomerPaymentListView(StaffListView):
         return [{"url": reverse("checkout.customer.payment.create"), "text": _("Ask for an amount")}]
 
 
-class CustomerChargeCreateView(StaffMixin, FormView[Any]):
+class CustomerChargeCreateView(StaffMixin, FormView):  # type: ignore[type-arg]
     """Ask a customer for an amount: by a signed link, or (with the permission to charge) from the saved card at once.
 
     Public, for hosts that put it on their own pages: `?customer=PK` fills in who.

@@ -98,7 +98,7 @@ def example_lines(plan: PaymentPlan) -> list[tuple[str, str]]:
     return [(show_date(due), show_money(amount, conf.CHECKOUT_CURRENCY)) for due, amount in lines]
 
 
-class _PlanFormView(StaffMixin, FormView[Any]):
+class _PlanFormView(StaffMixin, FormView):  # type: ignore[type-arg]
     template_name = "checkout/staff/form.html"
     menu = "checkout.payment.plan.list"
     form_class: Any = PaymentPlanForm
