@@ -122,7 +122,7 @@ def check_webhook_secret(app_configs: Sequence[Any] | None = None, **kwargs: Any
         CheckWarning(
             "CHECKOUT_WEBHOOK_SECRET is not set, so no webhook can be checked and every one is refused.",
             hint=(
-                "Stripe dashboard > Developers > Webhooks > your endpoint > Signing secret (whsec_…). Without webhooks, "
+                "Stripe dashboard > Developers > Webhooks > your endpoint > Signing secret (whsec_…). Without webhooks "
                 "results are found only as often as the fulfilment commands run; then silence this check."
             ),
             id="checkout.W003",
@@ -162,7 +162,13 @@ def check_base_url(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
 @register()
 def check_numbers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Settings that count something are whole numbers above zero."""
-    names = ["CHECKOUT_LINK_DAYS", "CHECKOUT_STALE_MINUTES", "CHECKOUT_LEASE_MINUTES", "CHECKOUT_WORKERS"]
+    names = [
+        "CHECKOUT_LINK_DAYS",
+        "CHECKOUT_STALE_MINUTES",
+        "CHECKOUT_LEASE_MINUTES",
+        "CHECKOUT_WORKERS",
+        "CHECKOUT_CHUNK",
+    ]
     return [
         Error(f"{name} is {getattr(conf, name)!r}; it must be a whole number above 0.", id="checkout.E010")
         for name in names

@@ -20,6 +20,8 @@ DEFAULTS: dict[str, Any] = {
     "CHECKOUT_BASE_TEMPLATE": "checkout/base.html",
     "CHECKOUT_BASE_URL": "",
     "CHECKOUT_CAN_LOGIN_AND_PAY": "checkout.services.on_session.user_has_active_account",
+    # Instalments that one Celery task charges: about a minute of work, so that little waits behind a worker that died.
+    "CHECKOUT_CHUNK": 100,
     "CHECKOUT_CONTACT_TEXT": "",
     "CHECKOUT_CURRENCY": "GBP",
     "CHECKOUT_DETACH_OLD_CARDS": True,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from urllib.parse import urlencode
 
 import pytest
@@ -38,54 +39,55 @@ def ask(emulator: Emulator, method: str, path: str, **params: str) -> dict[str, 
     return loaded
 
 
+def fill_with_due(emulator: Emulator, count: int, card: str = "pm_card_visa") -> list[ObjectPaymentPlanInstalment]:
+    """So many payers, each with a saved card and one instalment of 10.00 GBP due today."""
+    template, _made = PaymentPlan.objects.get_or_create(
+        slug="bulk", defaults={"name": "Bulk", "deposit": 50, "count": 1, "interval": 1}
+    )
+    members = Membership.objects.bulk_create(
+        Membership(email=f"payer{number}@example.com", total=Decimal(20)) for number in range(count)
+    )
+    customers = []
+    for member in members:
+        stripe_customer = ask(emulator, "POST", "/v1/customers", email=member.email)
+        method = ask(emulator, "POST", f"/v1/payment_methods/{card}/attach", customer=stripe_customer["id"])
+        customers.append(
+            Customer(email=member.email, customer_id=stripe_customer["id"], payment_method_id=method["id"])
+        )
+    Customer.objects.bulk_create(customers)
+    content_type = ContentType.objects.get_for_model(Membership)
+    plans = ObjectPaymentPlan.objects.bulk_create(
+        ObjectPaymentPlan(
+            content_type=content_type,
+            object_id=str(member.pk),
+            payment_plan=template,
+            customer=customer,
+            total=Decimal(20),
+        )
+        for member, customer in zip(members, customers, strict=True)
+    )
+    today = clock.today()
+    rows = []
+    for plan in plans:
+        rows += [
+            ObjectPaymentPlanInstalment(
+                object_payment_plan=plan,
+                count=1,
+                deposit=True,
+                amount=Decimal(10),
+                due=today - timedelta(days=31),
+                state_id=states.SUCCESS,
+            ),
+            ObjectPaymentPlanInstalment(object_payment_plan=plan, count=2, amount=Decimal(10), due=today),
+        ]
+    ObjectPaymentPlanInstalment.objects.bulk_create(rows)
+    return list(ObjectPaymentPlanInstalment.objects.due)
+
+
 @pytest.fixture
 def fill_due(emulator: Emulator) -> FillDue:
     """`fill_due(500)`: so many payers, each with a saved card and one instalment of 10.00 GBP due today."""
-
-    def fill(count: int, card: str = "pm_card_visa") -> list[ObjectPaymentPlanInstalment]:
-        template, _made = PaymentPlan.objects.get_or_create(
-            slug="bulk", defaults={"name": "Bulk", "deposit": 50, "count": 1, "interval": 1}
-        )
-        members = Membership.objects.bulk_create(
-            Membership(email=f"payer{number}@example.com", total=Decimal(20)) for number in range(count)
-        )
-        customers = []
-        for member in members:
-            stripe_customer = ask(emulator, "POST", "/v1/customers", email=member.email)
-            method = ask(emulator, "POST", f"/v1/payment_methods/{card}/attach", customer=stripe_customer["id"])
-            customers.append(
-                Customer(email=member.email, customer_id=stripe_customer["id"], payment_method_id=method["id"])
-            )
-        Customer.objects.bulk_create(customers)
-        content_type = ContentType.objects.get_for_model(Membership)
-        plans = ObjectPaymentPlan.objects.bulk_create(
-            ObjectPaymentPlan(
-                content_type=content_type,
-                object_id=str(member.pk),
-                payment_plan=template,
-                customer=customer,
-                total=Decimal(20),
-            )
-            for member, customer in zip(members, customers, strict=True)
-        )
-        today = clock.today()
-        rows = []
-        for plan in plans:
-            rows += [
-                ObjectPaymentPlanInstalment(
-                    object_payment_plan=plan,
-                    count=1,
-                    deposit=True,
-                    amount=Decimal(10),
-                    due=today - timedelta(days=31),
-                    state_id=states.SUCCESS,
-                ),
-                ObjectPaymentPlanInstalment(object_payment_plan=plan, count=2, amount=Decimal(10), due=today),
-            ]
-        ObjectPaymentPlanInstalment.objects.bulk_create(rows)
-        return list(ObjectPaymentPlanInstalment.objects.due)
-
-    return fill
+    return partial(fill_with_due, emulator)
 
 
 def in_thread(work: Callable[[], object]) -> Callable[[], object]:

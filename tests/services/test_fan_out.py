@@ -28,8 +28,8 @@ def due(emulator: Emulator, save_plan: SavePlan) -> list[ObjectPaymentPlanInstal
 
 
 @pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: Any) -> None:
-    monkeypatch.setattr(fan_out, "CHUNK", 3)
+def _small_chunks(settings: Any) -> None:
+    settings.CHECKOUT_CHUNK = 3
 
 
 def taken(emulator: Emulator) -> int:

@@ -125,6 +125,15 @@ def test_while_the_key_is_trusted_the_same_request_is_sent_again(
     assert len({one.form for one in sent}) == 1, "the same to the letter"
 
 
+def test_a_500_that_stripe_repeats_does_not_hide_the_payment_for_a_day(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment
+) -> None:
+    lose(emulator, faults.Status(500, after=True))
+    with later(minutes=11):
+        assert reconcile.reconcile().settled == 1
+    assert (settled(due), taken(emulator)) == (states.SUCCESS, due_minor(due))
+
+
 def test_an_intent_that_is_known_is_read(emulator: Emulator, due: ObjectPaymentPlanInstalment) -> None:
     checkout = lose(emulator, faults.LostAfter())
     charge = emulator.ledger.charges(metadata={"checkout": str(checkout.uuid)})[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -21,9 +21,6 @@ from checkout.services import runs, tallies
 logger = logging.getLogger("checkout.runs")
 
 Outcome = PaymentRunItem.Outcome
-
-#: Instalments in one chunk: about a minute of work for one process, so that little waits behind a worker that died.
-CHUNK: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ def plan(user: Any = None) -> tuple[PaymentRun, list[Chunk]]:
                 PaymentRunItem.objects.bulk_create(
                     PaymentRunItem(payment_run=run, instalment_id=pk, outcome=Outcome.PLANNED) for pk in pks
                 )
-    chunks = [Chunk(run.pk, page[0], page[-1]) for page in _pages(list(_planned(run.pk)), CHUNK)]
+    chunks = [Chunk(run.pk, page[0], page[-1]) for page in _pages(list(planned(run.pk)), conf.CHECKOUT_CHUNK)]
     if not chunks:
         tallies.follow_up([run.pk])
         run.refresh_from_db()
@@ -88,7 +85,8 @@ def _unfinished() -> PaymentRun | None:
     return PaymentRun.objects.filter(Exists(planned), finished_at=None).order_by("pk").first()
 
 
-def _planned(run_pk: int) -> Any:
+def planned(run_pk: int) -> Any:
+    """Primary keys of the items that nobody has claimed yet."""
     items = PaymentRunItem.objects.filter(payment_run=run_pk, outcome=Outcome.PLANNED)
     return items.order_by("pk").values_list("pk", flat=True)
 

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from checkout import clock, states
 from checkout.conf import conf
-from checkout.errors import GatewayRefused, KeyRefused, NotFoundAtStripe
+from checkout.errors import GatewayRefused, KeyRefused, NotFoundAtStripe, OutcomeUnknown, TooManyRequests
 from checkout.gateway import PaymentIntent, gateway
 from checkout.models import Checkout
 from checkout.services import checkouts, fulfillment, instalments, tallies
@@ -44,6 +44,10 @@ def reconcile(limit: int | None = None) -> Reconciled:
             logger.exception("the key was refused, so nothing can be reconciled")
             counts.errors += 1
             break
+        except (OutcomeUnknown, TooManyRequests) as problem:
+            logger.warning("checkout %s: still no answer: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
+            counts.waiting += 1
+            continue
         except Exception:
             logger.exception("checkout %s could not be reconciled", checkout.pk, extra={"checkout": checkout.pk})
             counts.errors += 1
@@ -93,6 +97,9 @@ def _ask_again(checkout: Checkout) -> Checkout:
             # Looking costs one call in a rare case, and the debt may be charged again after it.
             found = _search(checkout)
             return instalments.settle(checkout, answer) if found is None else _settle_or_cancel(checkout, found)
+        case OutcomeUnknown() if (found := _search(checkout)) is not None:
+            # Stripe keeps even a 500 under the key and repeats it for a day, although the work was done.
+            return _settle_or_cancel(checkout, found)
         case _:
             logger.warning(
                 "checkout %s: still no answer: %s",
