@@ -22,7 +22,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.urls import NoReverseMatch, reverse
-from post_office.mail import send_queued
+from post_office.mail import get_queued, send_queued
 
 from checkout import mail
 from checkout.conf import is_live_key
@@ -187,7 +187,8 @@ def mails_going_out() -> Iterator[None]:
             try:
                 ObjectPaymentPlanInstalment.objects.send_on_session_payment_emails()
                 # Without post_office's lock file, which would stay behind when we are killed: nobody else sends here.
-                send_queued(processes=1)
+                if get_queued().exists():
+                    send_queued(processes=1)
             except Exception:
                 logger.exception("The mails that are queued could not be sent; they are tried again.")
             finally:
