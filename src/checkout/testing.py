@@ -8,6 +8,7 @@ from typing import Any
 from django.db import models
 
 from checkout import actions, contract, money
+from checkout.errors import MoneyError
 from checkout.services.checkouts import currency_of
 
 
@@ -52,6 +53,6 @@ def _values(content_object: Any) -> list[str]:
     ]
     try:
         money.to_minor(total, currency_of(content_object))
-    except money.MoneyError as problem:
+    except MoneyError as problem:
         problems.append(f"checkout_total: {problem}")
     return problems

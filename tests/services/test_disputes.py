@@ -114,7 +114,7 @@ def test_an_early_fraud_warning_is_kept_and_told_and_pauses_nothing(emulator: Em
     emulator.clock.advance(days=1)
     emulator.tick()
     [warning] = emulator.world.tables["radar.early_fraud_warning"].newest_first({})
-    dispute = disputes.early_fraud_warning(warning["id"])
+    dispute = disputes.early_fraud_warning(warning)
     assert (dispute.kind, dispute.checkout_id, dispute.is_open) == ("fraud_warning", checkout.pk, True)
     assert "no fee" in Email.objects.get(subject__startswith="Early fraud").message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -350,3 +351,14 @@ def test_query_counts_are_constant(emulator: Emulator, membership: Membership, c
     shown = count_queries(lambda: checkouts.page(box[0]))
     settled = count_queries(lambda: fulfillment.fulfill(box[0]))
     assert (counted, shown, settled) == (10, 0, 8)
+
+
+def test_no_log_level_brings_a_client_secret_into_a_log(
+    emulator: Emulator, membership: Membership, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="stripe"):
+        checkout = begin(membership)
+        secret = gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret
+    assert secret
+    assert secret not in caplog.text
+    assert "payment_intents.create" in caplog.text

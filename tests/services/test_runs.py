@@ -133,7 +133,9 @@ def test_a_lost_reply_is_unknown_and_right_after_reconcile(
     # A second run leaves it alone: unknown is not fail.
     call_command("process_payments")
     assert taken(emulator, plan) in (2000, 4666)
-    Checkout.objects.filter(action="charge", state="request").update(lease_until=Checkout.objects.get(object_id=due.pk, action="charge", state="request").created_at)
+    Checkout.objects.filter(action="charge", state="request").update(
+        lease_until=Checkout.objects.get(object_id=due.pk, action="charge", state="request").created_at
+    )
     call_command("reconcile")
     assert capsys.readouterr().out.strip().endswith("settled 1, waiting 0, errors 0")
     due.refresh_from_db()

@@ -133,13 +133,6 @@ class RefundVerbs:
         _require_id(dispute_id)
         return dispute(self._call("disputes.retrieve", lambda: self._v1.disputes.retrieve(dispute_id)))
 
-    def retrieve_fraud_warning(self, warning_id: str) -> FraudWarning:
-        _require_id(warning_id)
-        found = self._call(
-            "early_fraud_warnings.retrieve", lambda: self._v1.radar.early_fraud_warnings.retrieve(warning_id)
-        )
-        return fraud_warning(found)
-
     def charge_evidence(self, payment_intent_id: str) -> ChargeEvidence | None:
         """The latest charge of a payment; None when there never was one."""
         _require_id(payment_intent_id)

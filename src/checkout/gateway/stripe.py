@@ -40,6 +40,9 @@ INSTALMENT_USAGE: Final = "installment"
 #: Stripe's largest page (https://docs.stripe.com/api/pagination).
 PAGE: Final = 100
 
+# At DEBUG the SDK logs whole answers, client secrets included; no site's log level may bring those into a log.
+logging.getLogger("stripe").addFilter(lambda record: record.levelno > logging.DEBUG)
+
 # Otherwise the SDK writes a file into the home directory and sends platform data with each request.
 stripe.enable_telemetry = False
 
