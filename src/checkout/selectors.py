@@ -341,16 +341,24 @@ def plan_story(plan: ObjectPaymentPlan) -> list[Entry]:
 
 
 def instalment_story(instalment: ObjectPaymentPlanInstalment) -> list[Entry]:
-    entries = [_move_entry(change) for change in instalment.state_changes.select_related("user")[:200]]
+    entries = _moves_of(instalment, Q(instalment=instalment))
     entries += _mail_entries(Notice.objects.filter(instalment=instalment))
     return sorted(entries, key=lambda entry: entry.at)
 
 
 def request_story(payment: CustomerPayment) -> list[Entry]:
-    entries = [_move_entry(change) for change in payment.state_changes.select_related("user")[:200]]
+    entries = _moves_of(payment, Q(customer_payment=payment))
     cause = f"customer-payment-{payment.pk}-"
     entries += _mail_entries(Notice.objects.filter(cause__startswith=cause))
     return sorted(entries, key=lambda entry: entry.at)
+
+
+def _moves_of(content_object: Any, own: Q) -> list[Entry]:
+    """Its own moves and those of every attempt at it: who settled it by hand, and why, stands on the attempt."""
+    kind = ContentType.objects.get_for_model(content_object)
+    tried = Q(checkout__content_type=kind, checkout__object_id=str(content_object.pk))
+    changes = StateChange.objects.filter(own | tried).select_related("user", "checkout").order_by("pk")
+    return [_move_entry(change) for change in changes[:300]]
 
 
 def _name(state: str) -> str:
@@ -358,7 +366,7 @@ def _name(state: str) -> str:
 
 
 def _move_entry(change: StateChange) -> Entry:
-    subject = f"{change.instalment}: " if change.instalment_id and change.object_payment_plan_id else ""
+    subject = f"{_('Attempt')} {change.checkout_id}: " if change.checkout_id else ""
     if change.from_state == change.to_state:
         text = _("Noted")
     elif change.from_state:

@@ -174,6 +174,14 @@ def test_a_cell_that_looks_like_a_formula_is_made_harmless(office: Client, books
     assert row[1] == "'=HYPERLINK(1)"
 
 
+def test_what_a_payer_is_called_is_text_and_never_markup(office: Client, books: Books) -> None:
+    Checkout.objects.filter(pk=books.paid.pk).update(payer="<script>alert(1)</script>")
+    text = office.get(reverse("checkout.list")).content.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<script>alert" not in text
+    assert f'<a href="{books.paid.get_absolute_url()}">{books.paid.pk}</a></th>' in text
+
+
 def test_what_needs_looking_at_says_why_and_what_next(office: Client, books: Books) -> None:
     text = office.get(reverse("checkout.list.audit")).content.decode()
     assert "There was not enough money on the card." in text

@@ -24,6 +24,7 @@ from django.utils.cache import patch_cache_control
 from django.utils.dateparse import parse_date
 from django.utils.formats import date_format
 from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView
@@ -129,14 +130,15 @@ class Row(list[Cell]):
         super().__init__(cells)
         self.columns = columns
 
-    def __html__(self) -> str:
+    @property
+    def html(self) -> SafeString:
         squares = []
         for column, cell in zip(self.columns, self, strict=True):
             kind, role = ("th", 'role="rowheader" scope="row"') if column.header else ("td", 'role="cell"')
             number = ' class="office-number"' if column.number else ""
             label = conditional_escape(column.label)
             squares.append(f'<{kind} {role} data-label="{label}"{number}>{_inside(cell)}</{kind}>')
-        return f'<tr role="row">{"".join(squares)}</tr>'
+        return SafeString(f'<tr role="row">{"".join(squares)}</tr>')
 
 
 def _inside(cell: Cell) -> str:

@@ -45,6 +45,12 @@ def _what(checkout: Checkout) -> Cell:
     return Cell(first, small=", ".join(others), plain=", ".join(checkout.description_lines))
 
 
+def payer_cell(checkout: Checkout, small: str = "") -> Cell:
+    """The name, and the address small beneath it."""
+    name, bracket, email = checkout.payer.partition(" <")
+    return Cell(name, small=small or (email.rstrip(">") if bracket else ""), plain=checkout.payer)
+
+
 def _since(rows: QuerySet[Any], day: Any) -> QuerySet[Any]:
     return rows.filter(created_at__gte=selectors.start_of(day))
 
@@ -55,7 +61,7 @@ def _until(rows: QuerySet[Any], day: Any) -> QuerySet[Any]:
 
 COLUMNS = [
     Column(gettext_lazy("Number"), number_cell, header=True),
-    Column(gettext_lazy("Payer"), lambda row: row.payer),
+    Column(gettext_lazy("Payer"), payer_cell),
     Column(gettext_lazy("What for"), _what),
     Column(gettext_lazy("Kind"), lambda row: actions.ACTIONS[row.action_id][0]),
     Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
@@ -138,7 +144,7 @@ class CheckoutAuditListView(CheckoutListView):
     empty = gettext_lazy("Nothing failed and nothing waits. All is well.")
     columns = [
         COLUMNS[0],
-        Column(gettext_lazy("Payer"), lambda row: Cell(row.payer, small=", ".join(row.description_lines))),
+        Column(gettext_lazy("Payer"), lambda row: payer_cell(row, small=", ".join(row.description_lines))),
         Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
         Column(gettext_lazy("State"), lambda row: state_cell(row.state_id, states.STATES[row.state_id])),
         Column(gettext_lazy("Why"), lambda row: advice.advise(row).why),

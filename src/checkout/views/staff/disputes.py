@@ -29,7 +29,7 @@ from checkout.views.staff.base import (
     state_cell,
     time_cell,
 )
-from checkout.views.staff.checkouts import stripe_url
+from checkout.views.staff.checkouts import payer_cell, stripe_url
 
 #: What each of Stripe's words asks of staff.
 NEXT_STEPS = {
@@ -66,7 +66,7 @@ class DisputeListView(StaffListView):
             ),
             header=True,
         ),
-        Column(gettext_lazy("Payer"), lambda row: row.checkout.payer if row.checkout else ""),
+        Column(gettext_lazy("Payer"), lambda row: payer_cell(row.checkout) if row.checkout else ""),
         Column(gettext_lazy("Amount"), lambda row: money_cell(row.amount, row.currency), number=True),
         Column(gettext_lazy("Reason"), lambda row: row.reason.replace("_", " ")),
         Column(

@@ -29,6 +29,7 @@ from checkout.views.staff.base import (
     time_cell,
 )
 from checkout.views.staff.checkouts import find as find_checkout
+from checkout.views.staff.checkouts import payer_cell
 
 COLOURS = {Refund.PENDING: "request", Refund.SUCCEEDED: "success", Refund.FAILED: "fail"}
 
@@ -73,7 +74,7 @@ class RefundListView(StaffListView):
     def columns(self) -> list[Column]:  # type: ignore[override]
         return [
             Column(_("Number"), self._number, header=True),
-            Column(_("Payer"), lambda row: row.checkout.payer),
+            Column(_("Payer"), lambda row: payer_cell(row.checkout)),
             Column(_("Checkout"), lambda row: Cell(str(row.checkout_id), url=row.checkout.get_absolute_url())),
             Column(_("Amount"), lambda row: money_cell(row.amount, row.currency), number=True),
             Column(_("State"), self._state),

@@ -1,0 +1,273 @@
+"""Django's admin for every table: for looking. What moves money is done on the staff pages, through the services.
+
+Rows about money cannot be added, changed or deleted here, whatever the permissions: a state set by hand would be a
+claim that Stripe does not back. What staff may edit (templates, settings, a customer's name) is kept by Django's own
+log of changes, which is on every such page under "History"; a second history of the same edits would only differ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from checkout import clock, selectors
+from checkout.errors import CheckoutError
+from checkout.models import (
+    Agreement,
+    Checkout,
+    CheckoutAction,
+    CheckoutAdditional,
+    CheckoutSettings,
+    CheckoutState,
+    Customer,
+    CustomerPayment,
+    Dispute,
+    Notice,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    PaymentRun,
+    PaymentRunItem,
+    Refund,
+    ScheduledJob,
+    StateChange,
+    StripeEvent,
+)
+from checkout.services import fulfillment, refunds
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Any]
+    _TabularInline = admin.TabularInline[Any, Any]
+    _Paginator = Paginator[Any]
+else:
+    # Django's own classes have no subscript at run time.
+    _ModelAdmin, _TabularInline, _Paginator = admin.ModelAdmin, admin.TabularInline, Paginator
+
+
+class BoundedPaginator(_Paginator):
+    """Counts no further than the office does: counting a million rows takes longer than the page."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[: selectors.COUNTED * 10].count())
+
+
+class LookAdmin(_ModelAdmin):
+    """To read only. Lists join what they show, and choose nothing from tables that may hold a million rows."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description=gettext_lazy("staff page"))
+    def office(self, row: Any) -> SafeString | str:
+        url = getattr(row, "get_absolute_url", None)
+        return format_html('<a href="{}">{}</a>', url(), _("open")) if url is not None else ""
+
+
+class StateChangeInline(_TabularInline):
+    model = StateChange
+    fk_name = "checkout"
+    fields = ("at", "from_state", "to_state", "user", "reason")
+    extra = 0
+    can_delete = False
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        return super().get_queryset(request).select_related("user")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Checkout)
+class CheckoutAdmin(LookAdmin):
+    list_display = ("pk", "action", "state", "payer", "total", "currency", "created_at", "office")
+    list_filter = ("action", "state")
+    list_select_related = ("action", "state")
+    search_fields = ("=payment_intent_id", "=setup_intent_id", "=pk")
+    inlines = (StateChangeInline,)
+    actions = ("ask_stripe",)
+
+    @admin.action(description=gettext_lazy("Ask Stripe about these, and settle what it says"), permissions=["view"])
+    def ask_stripe(self, request: HttpRequest, rows: models.QuerySet[Checkout]) -> None:
+        settled = 0
+        for checkout in rows[:50]:
+            try:
+                settled += fulfillment.fulfill(checkout, request.user).state_id != checkout.state_id
+            except CheckoutError as problem:
+                messages.error(request, f"{checkout.pk}: {problem}")
+        text = ngettext("%(number)d changed.", "%(number)d changed.", settled) % {"number": settled}
+        messages.info(request, text)
+
+
+@admin.register(ObjectPaymentPlan)
+class ObjectPaymentPlanAdmin(LookAdmin):
+    list_display = ("pk", "customer", "payment_plan", "total", "currency", "deleted", "paused", "office")
+    list_filter = ("deleted", "paused")
+    list_select_related = ("customer", "payment_plan")
+    search_fields = ("=object_id", "=pk")
+
+
+@admin.register(ObjectPaymentPlanInstalment)
+class ObjectPaymentPlanInstalmentAdmin(LookAdmin):
+    list_display = ("pk", "object_payment_plan", "count", "deposit", "amount", "due", "state", "office")
+    list_filter = ("state", "deposit")
+    list_select_related = ("object_payment_plan__payment_plan", "state")
+    search_fields = ("=pk",)
+
+
+@admin.register(Customer)
+class CustomerAdmin(LookAdmin):
+    """The name may be corrected; the rest is Stripe's."""
+
+    list_display = ("pk", "name", "email", "card_brand", "card_last4", "expiry_date", "refresh")
+    list_filter = ("refresh", "deleted_at_stripe")
+    search_fields = ("=email", "=customer_id")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("checkout.change_customer"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [field.name for field in Customer._meta.fields if field.name != "name"]
+
+
+@admin.register(CustomerPayment)
+class CustomerPaymentAdmin(LookAdmin):
+    list_display = ("pk", "customer", "description", "total", "currency", "state", "office")
+    list_filter = ("state",)
+    list_select_related = ("customer", "state")
+
+
+@admin.register(Refund)
+class RefundAdmin(LookAdmin):
+    list_display = ("pk", "checkout_id", "amount", "currency", "state", "from_dashboard", "requested_by", "created_at")
+    list_filter = ("state", "from_dashboard")
+    list_select_related = ("requested_by",)
+    search_fields = ("=refund_id", "=pk")
+    actions = ("ask_stripe",)
+
+    @admin.action(description=gettext_lazy("Ask Stripe about these, and settle what it says"), permissions=["view"])
+    def ask_stripe(self, request: HttpRequest, rows: models.QuerySet[Refund]) -> None:
+        for row in rows.select_related("checkout")[:50]:
+            try:
+                refunds.resolve(row)
+            except CheckoutError as problem:
+                messages.error(request, f"{row.pk}: {problem}")
+
+
+@admin.register(Dispute)
+class DisputeAdmin(LookAdmin):
+    list_display = ("pk", "kind", "status", "reason", "amount", "currency", "due_by", "is_open")
+    list_filter = ("kind", "is_open")
+
+
+@admin.register(PaymentRun)
+class PaymentRunAdmin(LookAdmin):
+    list_display = ("pk", "started_at", "finished_at", "user", "note")
+    list_select_related = ("user",)
+
+
+@admin.register(PaymentRunItem)
+class PaymentRunItemAdmin(LookAdmin):
+    list_display = ("pk", "payment_run_id", "instalment_id", "checkout_id", "outcome")
+    list_filter = ("outcome",)
+
+
+@admin.register(StripeEvent)
+class StripeEventAdmin(LookAdmin):
+    list_display = ("pk", "event_type", "event_id", "received_at", "attempts", "handled_at")
+    search_fields = ("=event_id", "=object_id")
+    actions = ("try_again",)
+
+    @admin.action(description=gettext_lazy("Try these again"), permissions=["retry"])
+    def try_again(self, request: HttpRequest, rows: models.QuerySet[StripeEvent]) -> None:
+        number = rows.filter(handled_at=None).update(next_attempt_at=clock.now())
+        messages.info(request, _("%(number)d are tried again.") % {"number": number})
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("checkout.change_stripeevent"))
+
+
+@admin.register(Notice)
+class NoticeAdmin(LookAdmin):
+    list_display = ("pk", "template", "recipient", "queued_at")
+    search_fields = ("=cause", "=recipient")
+
+
+@admin.register(StateChange)
+class StateChangeAdmin(LookAdmin):
+    list_display = ("pk", "at", "from_state", "to_state", "user", "reason")
+    list_select_related = ("user",)
+
+
+@admin.register(Agreement)
+class AgreementAdmin(LookAdmin):
+    list_display = ("pk", "checkout_id", "version", "total", "currency", "agreed_at")
+
+
+@admin.register(CheckoutAdditional)
+class CheckoutAdditionalAdmin(LookAdmin):
+    list_display = ("pk", "checkout_id", "company_name", "contact_name", "email", "phone")
+
+
+@admin.register(ScheduledJob)
+class ScheduledJobAdmin(LookAdmin):
+    list_display = ("name", "last_started_at", "last_succeeded_at", "last_error")
+
+
+@admin.register(CheckoutState, CheckoutAction)
+class LookupAdmin(LookAdmin):
+    list_display = ("slug", "name")
+
+
+@admin.register(PaymentPlan)
+class PaymentPlanAdmin(_ModelAdmin):
+    """Terms that are in use are frozen; the model refuses, and the form does not offer it."""
+
+    list_display = ("name", "slug", "deposit", "count", "interval", "deleted")
+    list_filter = ("deleted",)
+    readonly_fields = ("created_at",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        frozen = PaymentPlan.FROZEN if obj is not None and obj.in_use else ()
+        return (*self.readonly_fields, *frozen)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # "No longer offered" is a tick; a deleted row would take the terms of old plans with it.
+        return False
+
+
+@admin.register(CheckoutSettings)
+class CheckoutSettingsAdmin(_ModelAdmin):
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        # The one row is made when it is first asked for.
+        CheckoutSettings.objects.settings  # noqa: B018
+        return super().changelist_view(request, extra_context)

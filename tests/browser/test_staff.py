@@ -1,0 +1,186 @@
+"""The office in a real browser: every page without barriers on a phone and at a desk, and a morning of its staff."""
+
+from __future__ import annotations
+
+import os
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import expect
+from post_office.models import Email
+
+from checkout import states
+from checkout.models import Checkout, CustomerPayment
+from checkout.services import invoices, requests
+from stripe_emulator import Emulator
+from tests.browser.conftest import PHONE, Payer
+from tests.host.models import Membership
+from tests.services.conftest import payment_plan, save_plan  # noqa: F401 - fixtures
+from tests.staff.conftest import Books, books, boss, site, staff_with  # noqa: F401 - fixtures
+from tests.staff.test_access import TABLE, Staff
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+DESK = {"width": 1280, "height": 900}
+#: Downloads, and pages that are the same page with other rows.
+NO_PAGE = {"checkout.dispute.evidence"}
+
+
+@pytest.fixture
+def office(visitor: Payer, books: Books, boss: Any, settings: Any) -> Payer:  # noqa: F811
+    """A member of staff, logged in, at an office with a bit of everything."""
+    cache.clear()
+    settings.CHECKOUT_BASE_URL = visitor.base
+    client = Client()
+    client.force_login(boss)
+    session = client.cookies[django_settings.SESSION_COOKIE_NAME].value
+    visitor.page.context.add_cookies(
+        [{"name": django_settings.SESSION_COOKIE_NAME, "value": session, "url": visitor.base}]
+    )
+    return visitor
+
+
+def keep(page: Any, name: str, width: int) -> None:
+    """A picture to look at, when CHECKOUT_SCREENSHOTS names a folder."""
+    folder = os.environ.get("CHECKOUT_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(folder) / f"{name}-{width}.png"), full_page=True)
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_every_staff_page_is_free_of_barriers(office: Payer, books: Books, viewport: dict[str, int]) -> None:  # noqa: F811
+    page = office.page
+    page.set_viewport_size(viewport)  # type: ignore[arg-type]
+    for name, row in TABLE.items():
+        if not isinstance(row, Staff) or name in NO_PAGE:
+            continue
+        office.visit(reverse(name, args=list(row.args(books))))
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        office.expect_accessible()
+        too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert too_wide <= 0, (name, too_wide)
+        keep(page, name, viewport["width"])
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_payers_pages_are_free_of_barriers(visitor: Payer, books: Books, viewport: dict[str, int]) -> None:  # noqa: F811
+    visitor.page.set_viewport_size(viewport)  # type: ignore[arg-type]
+    visitor.visit(requests.payer_path(books.request))
+    visitor.expect_accessible()
+    keep(visitor.page, "request-pay", viewport["width"])
+    visitor.visit(invoices.form_path(Membership.objects.create(name="Dan")))
+    visitor.expected.append("status of 422")
+    visitor.page.get_by_role("button", name="Ask for the invoice").click()
+    expect(visitor.page.get_by_text("This field is required.").first).to_be_visible()
+    visitor.expect_accessible()
+    keep(visitor.page, "invoice", viewport["width"])
+
+
+def test_every_page_of_the_menu_is_reached_by_keyboard(office: Payer) -> None:
+    page = office.page
+    office.visit(reverse("checkout.list"))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "office-main"
+    names = page.get_by_role("navigation", name="Office").get_by_role("link").all_inner_texts()
+    for name in names:
+        page.get_by_role("navigation", name="Office").get_by_role("link", name=name, exact=True).focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("navigation", name="Office").locator("[aria-current=page]")).to_have_text(name)
+
+
+def test_a_morning_in_the_office(office: Payer, books: Books, emulator: Emulator, settings: Any) -> None:  # noqa: F811
+    """Find a failed instalment, read why, charge it again, mark another as paid, refund part of a third, stop a plan,
+    ask a customer for money and see it paid by the link."""
+    page = office.page
+
+    # Find what failed, read why, and charge it again.
+    office.visit(reverse("checkout.dashboard"))
+    page.get_by_role("link", name="To look at", exact=True).click()
+    expect(page.get_by_text("There was not enough money on the card.")).to_be_visible()
+    page.get_by_role("link", name=str(books.failed.pk), exact=True).click()
+    expect(page.get_by_text("Charge it again in a few days", exact=False)).to_be_visible()
+    page.get_by_role("link", name=re.compile("Membership, One year, Instalment 1")).click()
+    page.get_by_role("link", name="Charge the card now").click()
+    page.get_by_label("Note").fill("spoke to her, she has money now")
+    page.get_by_role("button", name="Charge now").click()
+    expect(page.get_by_role("status")).to_contain_text("Charged: it is paid.")
+    books.failed_line.refresh_from_db()
+    assert books.failed_line.state_id == states.SUCCESS
+
+    # Mark another as paid.
+    office.visit(books.plan.get_absolute_url())
+    page.get_by_role("link", name="Instalment 3").click()
+    page.get_by_role("link", name="Mark as paid").click()
+    office.expected.append("status of 422")
+    page.get_by_role("button", name="Mark as paid").click()
+    expect(page.get_by_text("This field is required.")).to_be_visible()
+    page.get_by_label("Why").fill("paid in cash at the desk")
+    page.get_by_role("button", name="Mark as paid").click()
+    expect(page.get_by_role("status")).to_contain_text("Marked as paid.")
+    expect(page.get_by_text("paid in cash at the desk").first).to_be_visible()
+
+    # Refund part of a third.
+    office.visit(reverse("checkout.list"))
+    page.get_by_label("Search").fill("bob")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_role("link", name=str(books.paid.pk), exact=True).click()
+    page.get_by_role("link", name="Refund", exact=True).click()
+    page.get_by_label("Amount").fill("12.50")
+    page.get_by_label("Why").fill("left early")
+    page.get_by_role("button", name="Refund it").click()
+    expect(page.get_by_role("status")).to_contain_text("£12.50 refunded.")
+    assert emulator.ledger.refunded_minor(metadata={"checkout": str(books.paid.uuid)}) == 1250
+
+    # Stop a plan.
+    office.visit(books.plan.get_absolute_url())
+    page.get_by_role("link", name="Stop this plan").click()
+    page.get_by_label("Why").fill("moved abroad")
+    page.get_by_role("button", name="Stop the plan").click()
+    expect(page.get_by_role("status")).to_contain_text("The plan was stopped.")
+    books.plan.refresh_from_db()
+    assert books.plan.deleted
+
+    # Ask a customer for money, and see it paid by the link.
+    page.get_by_role("link", name="Requests", exact=True).click()
+    page.get_by_role("link", name="Ask for an amount").click()
+    page.get_by_label("E-mail address").fill("finn@example.com")
+    page.get_by_label("Name").fill("Finn")
+    page.get_by_label("What for").fill("Materials")
+    page.get_by_label("Amount").fill("18.00")
+    page.get_by_role("button", name="Ask for it").click()
+    expect(page.get_by_role("status")).to_contain_text("The mail with the link is on its way.")
+    mail = Email.objects.filter(to="finn@example.com").get()
+    link = re.search(r"http\S+/request/\S+", mail.message)
+    assert link is not None
+    page.context.clear_cookies()
+    page.goto(link[0])
+    page.get_by_role("button", name="Continue to payment").click()
+    office.pay()
+    expect(page.get_by_role("heading", name="Thank you, this is paid")).to_be_visible()
+    payment = CustomerPayment.objects.get(customer__email="finn@example.com")
+    assert payment.state_id == states.SUCCESS
+    paid = Checkout.objects.for_content_object(payment).get()
+    assert paid.total == Decimal(18)
+    assert emulator.ledger.taken_minor(metadata={"checkout": str(paid.uuid)}) == 1800
+
+
+def test_the_list_is_exported_as_it_is_shown(office: Payer, books: Books) -> None:  # noqa: F811
+    page = office.page
+    office.visit(reverse("checkout.list"))
+    page.get_by_label("State").select_option("fail")
+    page.get_by_role("button", name="Show").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Download as CSV").click()
+    text = Path(waiting.value.path()).read_text("utf-8-sig")
+    assert text.splitlines()[0].startswith("Number,Payer,What for")
+    assert [line.split(",")[0] for line in text.splitlines()[1:]] == [str(books.failed.pk)]

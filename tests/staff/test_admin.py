@@ -1,0 +1,68 @@
+"""Django's admin: every table is there, money is read-only, and no list asks a question per row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.test import Client
+from django.urls import reverse
+
+from checkout.models import Checkout, CheckoutSettings, Customer, PaymentPlan
+from tests.staff.conftest import Books
+from tests.staff.test_pages import make_rows
+
+pytestmark = pytest.mark.django_db
+
+MODELS = list(apps.get_app_config("checkout").get_models())
+EDITED = {PaymentPlan, CheckoutSettings, Customer}
+
+
+@pytest.fixture
+def office(client: Client, boss: Any) -> Client:
+    client.force_login(boss)
+    return client
+
+
+def test_every_table_is_there() -> None:
+    assert {model for model in MODELS if model not in admin.site._registry} == set()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_a_list_asks_a_fixed_number_of_questions(model: Any, office: Client, count_queries: Callable[..., int]) -> None:
+    url = reverse(f"admin:checkout_{model._meta.model_name}_changelist")
+
+    def look() -> None:
+        assert office.get(url).status_code == 200
+
+    make_rows(3)
+    ContentType.objects.get_for_model(model)
+    look()
+    few = count_queries(look)
+    make_rows(10)
+    assert count_queries(look) == few
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_money_is_to_read_only(model: Any, office: Client, books: Books) -> None:
+    stem = f"admin:checkout_{model._meta.model_name}"
+    row = model._default_manager.first()
+    if row is not None:
+        assert office.get(reverse(f"{stem}_change", args=[row.pk])).status_code == 200
+        assert office.post(reverse(f"{stem}_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
+    if model not in EDITED:
+        assert office.post(reverse(f"{stem}_add"), {}).status_code == 403
+        assert row is None or office.post(reverse(f"{stem}_change", args=[row.pk]), {}).status_code == 403
+
+
+def test_the_admins_action_goes_through_the_service(office: Client, books: Books) -> None:
+    url = reverse("admin:checkout_checkout_changelist")
+    data = {"action": "ask_stripe", "_selected_action": [books.open.pk]}
+    assert office.post(url, data).status_code == 302
+    books.open.refresh_from_db()
+    assert books.open.is_open
+    assert Checkout.objects.count()
