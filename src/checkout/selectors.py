@@ -13,10 +13,11 @@ from uuid import UUID
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import BooleanField, Count, Exists, F, Func, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import clock, states
+from checkout import clock, money, states
 from checkout.models import (
     Checkout,
     Customer,
@@ -335,7 +336,7 @@ def plan_story(plan: ObjectPaymentPlan) -> list[Entry]:
     changes = StateChange.objects.filter(
         Q(object_payment_plan=plan) | Q(instalment__object_payment_plan=plan)
     ).select_related("user", "instalment")
-    entries = [_move_entry(change) for change in changes[:300]]
+    entries = [_move_entry(change, _line_name(change.instalment)) for change in changes[:300]]
     entries += _mail_entries(Notice.objects.filter(instalment__object_payment_plan=plan))
     return sorted(entries, key=lambda entry: entry.at)
 
@@ -358,15 +359,24 @@ def _moves_of(content_object: Any, own: Q) -> list[Entry]:
     kind = ContentType.objects.get_for_model(content_object)
     tried = Q(checkout__content_type=kind, checkout__object_id=str(content_object.pk))
     changes = StateChange.objects.filter(own | tried).select_related("user", "checkout").order_by("pk")
-    return [_move_entry(change) for change in changes[:300]]
+    return [
+        _move_entry(change, f"{_('Attempt')} {change.checkout_id}: " if change.checkout_id else "")
+        for change in changes[:300]
+    ]
+
+
+def _line_name(line: ObjectPaymentPlanInstalment | None) -> str:
+    if line is None:
+        return ""
+    name = _("Deposit") if line.deposit else _("Instalment %(number)d") % {"number": line.count - 1}
+    return f"{name}: "
 
 
 def _name(state: str) -> str:
     return states.STATES.get(state, state.replace("_", " ")).lower()
 
 
-def _move_entry(change: StateChange) -> Entry:
-    subject = f"{_('Attempt')} {change.checkout_id}: " if change.checkout_id else ""
+def _move_entry(change: StateChange, subject: str = "") -> Entry:
     if change.from_state == change.to_state:
         text = _("Noted")
     elif change.from_state:
@@ -396,9 +406,8 @@ def _event_entry(event: StripeEvent) -> Entry:
 
 def _refund_entry(refund: Refund) -> Entry:
     who = str(refund.requested_by or (_("Stripe's dashboard") if refund.from_dashboard else ""))
-    text = _("Refund of %(amount)s %(currency)s: %(state)s") % {
-        "amount": refund.amount.normalize() if refund.amount else 0,
-        "currency": refund.currency,
+    text = _("Refund of %(amount)s: %(state)s") % {
+        "amount": money.format_money(refund.amount, refund.currency, get_language() or "en-gb"),
         "state": refund.get_state_display(),
     }
     return Entry(refund.created_at, "refund", text, who, refund.failure or refund.note)
