@@ -3,8 +3,8 @@
     python -m tests.postgres_server -- python benchmarks/staff_pages.py [--instalments 1000000] [--times 9]
 
 Without a DATABASE_URL it starts a PostgreSQL of its own. Prints the median in ms and the queries of each page; the
-overview twice: from its cache, and read anew. On a busy machine "quickest" and "python" (CPU of this process) tell more.
-Measured, never asserted.
+overview twice: from its cache, and read anew. On a busy machine "quickest" and "python" (CPU of this process) tell
+more. Measured, never asserted.
 """
 
 from __future__ import annotations
