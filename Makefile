@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs lock clean
+.PHONY: help setup demo test check soak bench docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 export PYTEST_ARGS LOCK_ARGS
@@ -23,6 +23,10 @@ test: ## Run all tests, on SQLite and on PostgreSQL (PYTEST_ARGS="-k name -x")
 check: ## Lint, format, types, migrations, deployment checks, links in the documents
 	@sh scripts/setup.sh dev
 	@sh scripts/check.sh
+
+soak: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STEPS=60)
+	@sh scripts/setup.sh dev
+	@CHAOS_EXAMPLES=$${EXAMPLES:-500} CHAOS_STEPS=$${STEPS:-60} .venv/bin/python -m pytest tests/chaos -q
 
 bench: ## Run the benchmarks
 	@sh scripts/setup.sh dev

@@ -59,7 +59,7 @@ def main() -> int:
         teardown_databases(databases, verbosity=0)
     print(f"instalments due           {figures.instalments:,}")
     print(f"workers killed (SIGKILL)  both, after {' and '.join(map(str, figures.kills))} charges")
-    print(f"requests to Stripe        {figures.requests:,}, {figures.lost:,} of them lost before any work or answered 500")
+    print(f"requests to Stripe        {figures.requests:,}; {figures.lost:,} lost before any work or answered 500")
     print(f"unknown before reconcile  {figures.unknown_before_reconcile:,}")
     print(f"payment run               {', '.join(f'{name} {number:,}' for name, number in figures.outcomes.items())}")
     print(f"time                      {figures.seconds:.0f} s, starts of workers included")

@@ -37,6 +37,7 @@ JOBS: Final = (
     Job("reconcile", timedelta(hours=3), "charges without an answer stay unknown", for_plans=True),
     Job("send_on_session_payment_emails", DAILY, "payers are not told that their bank wants them", for_plans=True),
     Job("refresh_card_expiry_dates", DAILY, "payers are not asked for a new card in time", for_plans=True),
+    Job("settle_refunds", timedelta(hours=3), "refunds that are on their way stay so"),
     Job("audit_failed_checkout", DAILY, "nobody compares failures with Stripe"),
     Job("process_events", timedelta(minutes=30), "webhook events that failed are not tried again", for_webhooks=True),
 )
@@ -54,10 +55,12 @@ def _beat() -> dict[str, Any]:
         "close_stale_checkouts": timedelta(minutes=30),
         "process_events": timedelta(minutes=5),
         "reconcile": timedelta(minutes=30),
+        "settle_refunds": timedelta(minutes=30),
         "process_payments": crontab(hour=6, minute=10),
         "send_on_session_payment_emails": crontab(hour=8, minute=40),
         "refresh_card_expiry_dates": crontab(hour=4, minute=20),
         "audit_failed_checkouts": crontab(hour=3, minute=30),
+        "send_staff_digest": crontab(hour=19, minute=0),
     }
     return {
         f"checkout.{name}": {"task": f"checkout.tasks.{name}", "schedule": schedule, "options": _options(schedule)}

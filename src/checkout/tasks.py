@@ -11,7 +11,19 @@ from typing import Any, ParamSpec, TypeVar
 
 from celery import Task, shared_task
 
-from checkout.services import audit, cards, fan_out, inbox, jobs, on_session, polling, reconcile, stale
+from checkout.services import (
+    audit,
+    cards,
+    fan_out,
+    inbox,
+    jobs,
+    on_session,
+    polling,
+    reconcile,
+    refunds,
+    staff_notices,
+    stale,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,6 +115,19 @@ def reconcile_requests() -> int:
     """Find out what became of charges whose answer was lost; how many were settled."""
     with jobs.recorded("reconcile"):
         return reconcile.reconcile().settled
+
+
+@_task(540)
+def settle_refunds() -> int:
+    """Find out what became of refunds that are on their way; how many were settled."""
+    with jobs.recorded("settle_refunds"):
+        return refunds.resolve_all().settled
+
+
+@_task(540)
+def send_staff_digest() -> int:
+    """Mail staff the day's payments, once; how many payments."""
+    return staff_notices.digest()
 
 
 @_task(540)

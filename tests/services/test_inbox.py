@@ -387,6 +387,50 @@ def test_a_deleted_customer_has_no_card_any_more(emulator: Emulator, post: Calla
     assert StripeEvent.objects.get().outcome == "done"
 
 
+@pytest.mark.parametrize("kind", ["refund.created", "charge.refunded"])
+def test_a_refund_in_the_dashboard_gets_a_row_once(
+    emulator: Emulator, membership: Membership, client: Client, kind: str
+) -> None:
+    from checkout.models import Refund
+    from checkout.services import fulfillment
+
+    emulator.webhooks.add(URL, SECRET, [kind])
+    checkout = begin(membership)
+    pay(emulator, checkout)
+    fulfillment.fulfill(checkout)
+    emulator.bank.dashboard_refund(checkout.payment_intent_id, 2500)
+    assert set(deliver(emulator, client)) == {200}
+    assert [(str(row.amount), row.from_dashboard) for row in Refund.objects.all()] == [("25.000", True)]
+    assert set(StripeEvent.objects.values_list("outcome", "error")) == {("done", "")}
+
+
+def test_a_dispute_and_a_fraud_warning_are_kept(emulator: Emulator, membership: Membership, client: Client) -> None:
+    from checkout.models import Dispute
+    from checkout.services import fulfillment
+
+    emulator.webhooks.add(URL, SECRET)
+    for number in ("4000000000000259", "4000000000005423"):
+        checkout = begin(Membership.objects.create(email=f"{number}@example.com"))
+        pay(emulator, checkout, number)
+        fulfillment.fulfill(checkout)
+    emulator.clock.advance(minutes=1)
+    deliver(emulator, client)
+    assert set(Dispute.objects.values_list("kind", flat=True)) == {"dispute", "fraud_warning"}
+    assert not StripeEvent.objects.filter(handled_at=None).exists()
+
+
+def test_a_card_that_the_bank_replaced_is_read_again(emulator: Emulator, save_plan: Any, client: Client) -> None:
+    from checkout.models import Customer
+
+    save_plan()
+    emulator.webhooks.add(URL, SECRET)
+    customer = Customer.objects.get()
+    emulator.bank.replace_card(customer.payment_method_id, 11, 2032, "1881")
+    deliver(emulator, client)
+    customer.refresh_from_db()
+    assert (customer.card_last4, customer.card_exp_month, customer.card_exp_year) == ("1881", 11, 2032)
+
+
 # -- many ------------------------------------------------------------------------------------------------
 
 

@@ -211,6 +211,16 @@ def _setup_intent(row: StripeEvent) -> None:
     fulfillment.fulfill_setup_intent(row.object_id)
 
 
+def _charge_refunded(row: StripeEvent) -> None:
+    """For endpoints that know only this older event. It names the charge, so the payment's refunds are listed."""
+    from checkout.services import refunds
+
+    paid = Checkout.objects.filter(payment_intent_id=row.payload.get("object", {}).get("payment_intent") or "-").first()
+    if paid is None:
+        raise NotOurs
+    refunds.import_refunds(paid)
+
+
 def _attempt(row: StripeEvent, column: str) -> Checkout:
     """The attempt that the event is about, found without asking Stripe. Raises NotOurs or NotYetOurs."""
     found = Checkout.objects.filter(**{column: row.object_id}).first()
@@ -264,6 +274,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "refund.failed": _refund,
     "refund.updated": _refund,
     "charge.refund.updated": _refund,
+    "charge.refunded": _charge_refunded,
     "charge.dispute.closed": _dispute,
     "charge.dispute.created": _dispute,
     "charge.dispute.funds_reinstated": _dispute,

@@ -11,4 +11,5 @@ class Command(SweepCommand):
     )
 
     def sweep(self) -> polling.Swept:
-        return polling.fulfill_payment_intents(polling.waiting_for_payer(polling.open_payment_attempts()))
+        waiting = polling.waiting_for_payer(polling.open_payment_attempts())
+        return polling.fulfill_payment_intents(waiting, since=self.since, progress=self.progress)

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from checkout import money
 from checkout.errors import CheckoutError
 from checkout.models import PaymentPlan, PaymentRun, PaymentRunItem
-from checkout.services import runs
+from checkout.services import jobs, runs
 
 
 def _positive(text: str) -> int:
@@ -96,7 +96,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"\r{now.done} of {now.due} …", ending="")
                 self.stdout.flush()
 
-        run: PaymentRun = runs.process_payments(workers=workers, progress=progress, **choice)
+        with jobs.recorded("process_payments"):
+            run: PaymentRun = runs.process_payments(workers=workers, progress=progress, **choice)
         counts = runs.counts(run)
         if self.stdout.isatty():
             self.stdout.write("")

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from checkout.management.base import positive
-from checkout.services import refunds
+from checkout.services import jobs, refunds
 
 
 class Command(BaseCommand):
@@ -20,7 +20,8 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=positive, help="look at so many at most")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        counts = refunds.resolve_all(options["limit"])
+        with jobs.recorded("settle_refunds"):
+            counts = refunds.resolve_all(options["limit"])
         self.stdout.write(f"settled {counts.settled}, waiting {counts.waiting}, errors {counts.errors}")
         if counts.errors:
             raise CommandError("Some refunds could not be settled; the log says why (logger checkout.refunds).")

@@ -1,0 +1,413 @@
+"""A shop in which anything happens in any order: payers, banks, staff, jobs, webhooks, lost answers, days that pass."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import time_machine
+from django.test import Client, TestCase, override_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from checkout import actions, errors, mail, states
+from checkout.gateway.webhooks import sign
+from checkout.models import (
+    Checkout,
+    Customer,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    StateChange,
+)
+from checkout.services import (
+    audit,
+    cards,
+    fulfillment,
+    inbox,
+    instalments,
+    polling,
+    reconcile,
+    runs,
+    stale,
+)
+from stripe_emulator import Clock, Delivery, Emulator, faults
+from tests.host.models import Membership
+
+SECRET = "whsec_chaos"
+START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+#: What a host may see on a bad day; anything else is a bug.
+EXPECTED = (errors.CheckoutError,)
+
+CARDS = st.sampled_from(
+    [
+        "4242424242424242",
+        "4242424242424242",
+        "4242424242424242",
+        "4000002500003155",  # authenticates once, when it is saved
+        "4000002760003184",  # always authenticates
+        "4000008260003178",  # saved well, then never has the money
+        "4000000000000341",  # saved well, then always declined
+        "4000000000009995",  # never has the money
+    ]
+)
+FAULTS = st.sampled_from(
+    [
+        faults.LostBefore(),
+        faults.LostAfter(),
+        faults.Status(500),
+        faults.Status(500, after=True),
+        faults.Status(429),
+        faults.LockTimeout(),
+        faults.CutBody(),
+        faults.HtmlBody(),
+        faults.HtmlBody(after=True),
+        faults.Duplicate(),
+        faults.KeyInUse(),
+    ]
+)
+
+#: Answers that a run loses, and what stands in the way when somebody asks again.
+LOST = st.sampled_from(
+    [faults.LostAfter(), faults.CutBody(), faults.Status(500, after=True), faults.LostBefore(), faults.Status(500)]
+)
+IN_THE_WAY = st.sampled_from(
+    [None, faults.Status(429), faults.Status(401), faults.LockTimeout(), faults.LostAfter(), faults.Status(500)]
+)
+
+
+class PaymentLife(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = time_machine.travel(START, tick=False)
+        self.clock = self.time.start()
+        self.emulator = Emulator(seed=1, clock=Clock())
+        self.settings = override_settings(
+            CHECKOUT_STRIPE_HTTP_CLIENT=self.emulator.transport,
+            CHECKOUT_WEBHOOK_SECRET=SECRET,
+            CHECKOUT_RATE_LIMIT=100_000,
+            CHECKOUT_BASE_URL="https://shop.example",
+        )
+        self.settings.enable()
+        # As a TestCase does it: everything is rolled back at the end of the story, and our own commits are savepoints.
+        self.atomics = TestCase._enter_atomics()  # type: ignore[attr-defined]
+        self.client = Client()
+        self.sent: list[bytes] = []
+
+    @initialize(number=CARDS)
+    def open_the_shop(self, number: str) -> None:
+        """One payer has a plan already, or has tried to; others come later."""
+        mail.install()
+        self.emulator.webhooks.add("https://shop.example/checkout/webhook/", SECRET)
+        self.template = PaymentPlan.objects.create_payment_plan("chaos", "Chaos", 20, 3, 1)
+        self.members = [
+            Membership.objects.create(email="once@example.com"),
+            Membership.objects.create(email="plan@example.com", total=Decimal("99.99")),
+        ]
+        self._agree(self.members[1], number)
+        Checkout.objects.stripe_intent_fulfillment()
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "template"):
+                self.calm()
+                self.the_truth_is_known()
+        finally:
+            TestCase._rollback_atomics(self.atomics)  # type: ignore[attr-defined]
+            self.settings.disable()
+            self.time.stop()
+
+    def on_a_bad_day(self, what: Callable[[], Any]) -> Any:
+        try:
+            return what()
+        except EXPECTED:
+            return None
+
+    # -- the payer -----------------------------------------------------------------------------------
+
+    @rule(data=st.data(), number=CARDS, authenticate=st.sampled_from([True, True, False, None]))
+    def buy(self, data: Any, number: str, authenticate: bool | None) -> None:
+        """Visit and enter a card; nobody comes back to the shop's page."""
+        if data.draw(st.booleans()):
+            self.members.append(Membership.objects.create(email=f"{len(self.members)}@example.com"))
+        row = data.draw(st.sampled_from(self.members))
+        row.refresh_from_db()
+        checkout = self.on_a_bad_day(lambda: Checkout.objects.create_checkout("payment", row, None))
+        if checkout is not None:
+            self._pay(checkout, number, authenticate)
+
+    @rule(number=CARDS)
+    def agree_to_a_plan(self, number: str) -> None:
+        self.members.append(Membership.objects.create(email=f"{len(self.members)}@example.com", total=Decimal("99.99")))
+        self._agree(self.members[-1], number)
+
+    @rule(data=st.data())
+    def visit_and_leave(self, data: Any) -> None:
+        row = data.draw(st.sampled_from(self.members))
+        row.refresh_from_db()
+        self.on_a_bad_day(lambda: Checkout.objects.create_checkout("payment", row, None))
+
+    @precondition(lambda self: ObjectPaymentPlan.objects.exists())
+    @rule()
+    def give_a_new_card(self) -> None:
+        plan = ObjectPaymentPlan.objects.latest("pk")
+        checkout = self.on_a_bad_day(lambda: Checkout.objects.create_checkout("card_refresh", plan, None))
+        if checkout is not None:
+            self._pay(checkout, "5555555555554444", True)
+
+    @rule(data=st.data(), number=CARDS, authenticate=st.sampled_from([True, True, False, None]))
+    def enter_a_card(self, data: Any, number: str, authenticate: bool | None) -> None:
+        """On any page that was ever opened, even one that was left, or in a second tab."""
+        tables = self.emulator.world.tables
+        shown = [intent for kind in ("payment_intent", "setup_intent") for intent in tables[kind].values()]
+        on_page = [i for i in shown if i["status"] in ("requires_payment_method", "requires_action", "canceled")]
+        if on_page:
+            intent = data.draw(st.sampled_from(sorted(on_page, key=lambda one: str(one["id"]))))
+            rules, self.emulator.weather.rules = self.emulator.weather.rules, []
+            self.emulator.pay(intent["client_secret"], number, authenticate=authenticate)
+            self.emulator.weather.rules = rules
+
+    @rule(data=st.data())
+    def come_back_to_the_shop(self, data: Any) -> None:
+        checkout = self._any(data, Checkout.objects.all())
+        if checkout is not None:
+            self.on_a_bad_day(lambda: fulfillment.fulfill(checkout))
+
+    @rule(data=st.data(), another=st.booleans())
+    def pay_an_instalment_on_the_page(self, data: Any, another: bool) -> None:
+        line = self._any(data, ObjectPaymentPlanInstalment.objects.all())
+        if line is not None:
+            from checkout.services import on_session
+
+            self.on_a_bad_day(lambda: on_session.create_checkout_pay_on_session(line, another_card=another))
+
+    # -- the office ----------------------------------------------------------------------------------
+
+    @rule(data=st.data(), how=st.sampled_from(["charge", "manual", "close", "stop"]))
+    def the_office_acts(self, data: Any, how: str) -> None:
+        line = self._any(data, ObjectPaymentPlanInstalment.objects.select_related("object_payment_plan"))
+        if line is None:
+            return
+        match how:
+            case "charge":
+                self.on_a_bad_day(lambda: instalments.charge(line))
+            case "manual":
+                self.on_a_bad_day(lambda: Checkout.objects.manual(line))
+            case "close":
+                self.on_a_bad_day(lambda: instalments.close_attempts(line, reason="The office"))
+            case "stop":
+                self.on_a_bad_day(line.object_payment_plan.delete_plan)
+
+    @rule(data=st.data(), part=st.booleans())
+    def refund_in_the_dashboard(self, data: Any, part: bool) -> None:
+        left = [
+            charge
+            for charge in self.emulator.ledger.charges(succeeded=True)
+            if charge["amount_captured"] > charge["amount_refunded"] and not charge["disputed"]
+        ]
+        if left:
+            charge = data.draw(st.sampled_from(sorted(left, key=lambda one: str(one["id"]))))
+            amount = (charge["amount_captured"] - charge["amount_refunded"]) // (2 if part else 1)
+            if amount:
+                self.emulator.bank.dashboard_refund(charge["payment_intent"], amount)
+
+    @precondition(lambda self: Customer.objects.exclude(payment_method_id="").exists())
+    @rule(what=st.sampled_from(["decline", "replace", "delete"]))
+    def something_happens_to_the_card(self, what: str) -> None:
+        customer = Customer.objects.exclude(payment_method_id="").latest("pk")
+        match what:
+            case "decline":
+                self.emulator.bank.decline_next(customer.payment_method_id)
+            case "replace":
+                self.emulator.bank.replace_card(customer.payment_method_id, 12, 2031, "1111")
+            case "delete":
+                headers = {"Authorization": "Bearer sk_test_emulator"}
+                self.emulator.handle("DELETE", f"/v1/customers/{customer.customer_id}", headers)
+
+    # -- jobs, webhooks, time, weather ---------------------------------------------------------------
+
+    @rule(job=st.sampled_from(["poll", "run", "reconcile", "stale", "events", "cards", "audit"]))
+    def a_job_runs(self, job: str) -> None:
+        jobs: dict[str, Callable[[], Any]] = {
+            "poll": polling.fulfill_open_intents,
+            "run": lambda: runs.process_payments(workers=1),
+            "reconcile": reconcile.reconcile,
+            "stale": stale.tidy,
+            "events": inbox.work,
+            "cards": cards.refresh_card_expiry_dates,
+            "audit": lambda: audit.audit_failed_checkouts(repair=True),
+        }
+        self.on_a_bad_day(jobs[job])
+
+    @rule(
+        duplicate=st.booleans(),
+        double=st.booleans(),
+        swap=st.booleans(),
+        drop=st.booleans(),
+        delay=st.sampled_from([0, 0, 3600]),
+    )
+    def the_post_is_like_this(self, duplicate: bool, double: bool, swap: bool, drop: bool, delay: float) -> None:
+        knobs = self.emulator.webhooks.weather
+        knobs.duplicate, knobs.double_event, knobs.swap = duplicate / 2, double / 2, swap / 2
+        knobs.drop, knobs.delay = drop / 2, delay
+
+    @rule()
+    def the_post_comes(self) -> None:
+        self.emulator.webhooks.deliver(self._take)
+
+    @precondition(lambda self: bool(self.sent))
+    @rule(data=st.data())
+    def an_old_event_comes_once_more(self, data: Any) -> None:
+        """Under a new id, as Stripe sometimes tells of one change twice; and once more under its own."""
+        body = data.draw(st.sampled_from(self.sent[-20:]))
+        event = json.loads(body)
+        self._post(body)
+        self._post(json.dumps(event | {"id": f"{event['id']}_again"}).encode())
+
+    @rule(hours=st.sampled_from([0.2, 1.1, 21, 25, 24 * 40]))
+    def time_passes(self, hours: float) -> None:
+        self.clock.shift(timedelta(hours=hours))
+        self.emulator.tick()
+
+    @rule(call=st.integers(1, 4), fault=FAULTS)
+    def a_call_will_fail(self, call: int, fault: faults.Fault) -> None:
+        if self.emulator.weather.fair:
+            self.emulator.fail(call=call, fault=fault)
+
+    @rule(fault=LOST, then=IN_THE_WAY)
+    def a_month_later_a_run_in_bad_weather(self, fault: faults.Fault, then: faults.Fault | None) -> None:
+        """The run loses an answer; the lease runs out; reconcile meets trouble of its own; the next run comes."""
+        self.clock.shift(timedelta(days=40))
+        self.emulator.weather.add(fault, path=r"POST /v1/payment_intents$")
+        self.on_a_bad_day(lambda: runs.process_payments(workers=1))
+        self.clock.shift(timedelta(minutes=11))
+        if then is not None:
+            self.emulator.weather.add(then, path=r"payment_intents")
+        self.on_a_bad_day(reconcile.reconcile)
+        self.on_a_bad_day(lambda: runs.process_payments(workers=1))
+        self.emulator.weather.clear()
+
+    # -- what must hold at any moment ----------------------------------------------------------------
+
+    @invariant()
+    def no_debt_is_taken_twice(self) -> None:
+        taken: Counter[str] = Counter()
+        for charge in self.emulator.ledger.charges(succeeded=True):
+            taken[charge["metadata"]["checkout"]] += charge["amount_captured"]
+        debts: Counter[tuple[int, str]] = Counter()
+        owed: dict[tuple[int, str], int] = {}
+        for checkout in Checkout.objects.filter(uuid__in=list(taken)):
+            debt = (checkout.content_type_id, checkout.object_id)
+            debts[debt] += taken[str(checkout.uuid)]
+            owed[debt] = int((checkout.total or 0) * 100)
+        assert sum(debts.values()) == sum(taken.values()), "Stripe took money that no attempt of ours asked for"
+        for debt, amount in debts.items():
+            assert amount <= owed[debt], f"{debt}: {amount} of {owed[debt]}"
+
+    @invariant()
+    def what_we_call_paid_was_paid(self) -> None:
+        tables = self.emulator.world.tables["payment_intent"]
+        for checkout in Checkout.objects.success().filter(action__in=[actions.PAYMENT, actions.CHARGE]):
+            intent = tables.get(checkout.payment_intent_id)
+            assert intent is not None
+            assert intent["status"] == "succeeded"
+            assert intent["amount_received"] == int(checkout.total * 100)
+            assert intent["metadata"]["checkout"] == str(checkout.uuid)
+
+    @invariant()
+    def hooks_ran_once_for_each_success(self) -> None:
+        for member in Membership.objects.all():
+            assert member.successes == Checkout.objects.for_content_object(member).success().count()
+
+    @invariant()
+    def lines_add_up(self) -> None:
+        for plan in ObjectPaymentPlan.objects.all():
+            lines = list(plan.instalments.values_list("amount", flat=True))
+            assert min(lines) > 0
+            assert len(lines) in (1, 4)
+            if len(lines) == 4:
+                assert sum(lines) == plan.total
+
+    @invariant()
+    def states_move_along_the_arrows(self) -> None:
+        moved = StateChange.objects.exclude(from_state="").filter(refund=None, object_payment_plan=None)
+        for before, after in moved.values_list("from_state", "to_state").distinct():
+            assert states.may_move(before, after), (before, after)
+
+    # -- what must hold when all is calm -------------------------------------------------------------
+
+    def calm(self) -> None:
+        """The weather clears, the post comes, the jobs run, a day passes and they run again."""
+        self.emulator.weather.clear()
+        knobs = self.emulator.webhooks.weather
+        knobs.duplicate = knobs.double_event = knobs.swap = knobs.drop = knobs.delay = 0
+        for hours in (1, 25, 25):
+            self.clock.shift(timedelta(hours=hours))
+            self.emulator.webhooks.deliver(self._take)
+            reconcile.reconcile()
+            polling.fulfill_open_intents()
+            stale.tidy()
+            inbox.work()
+
+    def the_truth_is_known(self) -> None:
+        self.no_debt_is_taken_twice()
+        self.what_we_call_paid_was_paid()
+        self.hooks_ran_once_for_each_success()
+        self.lines_add_up()
+        self.states_move_along_the_arrows()
+        assert not Checkout.objects.filter(state_id=states.REQUEST).exists(), "nothing is unknown any more"
+        paid = {
+            intent["metadata"]["checkout"]
+            for intent in self.emulator.world.tables["payment_intent"].values()
+            if intent["status"] == "succeeded"
+        }
+        ours = Checkout.objects.success().filter(action__in=[actions.PAYMENT, actions.CHARGE])
+        assert {str(uuid) for uuid in ours.values_list("uuid", flat=True)} == paid, "success here iff success there"
+        audited = audit.audit_failed_checkouts(days=4000)
+        assert (audited.wrong, audited.unread) == (0, 0)
+        for line in ObjectPaymentPlanInstalment.objects.all():
+            done = Checkout.objects.for_content_object(line).success().count()
+            assert (line.state_id == states.SUCCESS) == (done > 0)
+
+    # -- helpers -------------------------------------------------------------------------------------
+
+    def _agree(self, row: Membership, number: str) -> None:
+        checkout = self.on_a_bad_day(
+            lambda: Checkout.objects.create_checkout("payment_plan", row, None, payment_plan=self.template)
+        )
+        if checkout is not None:
+            self._pay(checkout, number, True)
+
+    def _pay(self, checkout: Checkout, number: str, authenticate: bool | None) -> None:
+        """What the payer does in the browser. Stripe's page works whatever the weather is between it and the shop."""
+        kind = "setup_intent" if checkout.saves_card else "payment_intent"
+        intent = self.emulator.world.tables[kind].get(checkout.intent_id)
+        rules, self.emulator.weather.rules = self.emulator.weather.rules, []
+        try:
+            if intent is not None:
+                self.emulator.pay(intent["client_secret"], number, authenticate=authenticate)
+        finally:
+            self.emulator.weather.rules = rules
+
+    def _any(self, data: Any, rows: Any) -> Any:
+        found = list(rows.order_by("pk"))
+        return data.draw(st.sampled_from(found)) if found else None
+
+    def _take(self, delivery: Delivery) -> int:
+        self.sent.append(delivery.body)
+        return self._post(delivery.body)
+
+    def _post(self, body: bytes) -> int:
+        answer = self.client.post(
+            "/checkout/webhook/",
+            body,
+            content_type="application/json",
+            headers={"Stripe-Signature": sign(body, SECRET)},
+        )
+        assert answer.status_code == 200
+        return answer.status_code
