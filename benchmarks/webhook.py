@@ -1,0 +1,114 @@
+"""How fast a webhook is checked, stored and answered, against a Django view that stores one such row; PostgreSQL.
+
+    python -m tests.postgres_server -- python benchmarks/webhook.py [--count 2000]
+
+One process, through Django's whole WSGI handler. The time is until the answer is ready to be sent; what is done for the
+event comes after that (CHECKOUT_BACKGROUND). Measured, never asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings_postgres")
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--count", type=int, default=2000)
+    chosen = options.parse_args()
+    if not os.environ.get("DATABASE_URL"):
+        os.chdir(Path(__file__).parents[1])
+        os.execv(sys.executable, [sys.executable, "-m", "tests.postgres_server", "--", sys.executable, *sys.argv])
+
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.core.signals import request_finished
+    from django.db import close_old_connections, connection
+    from django.http import HttpRequest, HttpResponse
+    from django.test.utils import setup_databases, teardown_databases
+    from django.urls import path
+    from django.views.decorators.csrf import csrf_exempt
+
+    from checkout import clock
+    from checkout.gateway.webhooks import sign
+    from checkout.models import StripeEvent
+    from example_checkout import urls
+
+    settings.CHECKOUT_WEBHOOK_SECRET = "whsec_bench"
+    settings.ALLOWED_HOSTS = ["*"]
+    # As in a site with CONN_MAX_AGE: the connection stays.
+    request_finished.disconnect(close_old_connections)
+
+    @csrf_exempt
+    def baseline(request: HttpRequest) -> HttpResponse:
+        event = json.loads(request.body)
+        StripeEvent.objects.create(
+            event_id=event["id"], event_type=event["type"], livemode=False, created_at=clock.now(), payload=event
+        )
+        return HttpResponse()
+
+    urls.urlpatterns.insert(0, path("baseline/", baseline))
+    databases = setup_databases(verbosity=0, interactive=False)
+    handler = WSGIHandler()
+
+    def post(address: str, number: int) -> float:
+        event: dict[str, Any] = {
+            "id": f"evt_{address}_{number}",
+            "object": "event",
+            "type": "payment_intent.succeeded",
+            "api_version": "2026-10-28.endive",
+            "created": int(time.time()),
+            "livemode": False,
+            "data": {"object": {"id": f"pi_{number}", "object": "payment_intent", "metadata": {}, "amount": 1000}},
+        }
+        body = json.dumps(event).encode()
+        environment = {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": address,
+            "SERVER_NAME": "shop.example",
+            "SERVER_PORT": "443",
+            "CONTENT_TYPE": "application/json",
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_STRIPE_SIGNATURE": sign(body, "whsec_bench"),
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.url_scheme": "https",
+        }
+        started = time.perf_counter()
+        answer = handler(environment, lambda status, headers: None)
+        taken = time.perf_counter() - started
+        assert answer.status_code == 200
+        answer.close()
+        return taken
+
+    try:
+        figures: dict[str, list[float]] = {"baseline": [], "sweep": [], "inline": []}
+        for number in range(chosen.count):
+            # In turn, so that a busy machine slows all of them alike.
+            figures["baseline"].append(post("/baseline/", number))
+            for way in ("sweep", "inline"):
+                settings.CHECKOUT_BACKGROUND = way
+                figures[way].append(post("/checkout/webhook/", number + chosen.count * (way == "inline")))
+        connection.close()
+    finally:
+        teardown_databases(databases, verbosity=0)
+    usual = {name: sorted(times)[len(times) // 2] for name, times in figures.items()}
+    for name, seconds in usual.items():
+        share = usual["baseline"] / seconds
+        print(f"{name:<9} {seconds * 1000:.2f} ms to the answer, {1 / seconds:,.0f}/s, {share:.2f} of the baseline")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
