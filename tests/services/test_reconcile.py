@@ -284,7 +284,7 @@ def test_the_command_counts_and_its_exit_code_tells(
     emulator: Emulator, due: ObjectPaymentPlanInstalment, capsys: Any
 ) -> None:
     lose(emulator, faults.LostAfter())
-    emulator.weather.add(faults.LostBefore(), path=CHARGES)
+    emulator.weather.add(faults.LostBefore(), times=2)
     with later(minutes=11), pytest.raises(CommandError, match="Not everything is known yet"):
         call_command("reconcile")
     assert capsys.readouterr().out.strip() == "settled 0, waiting 1, errors 0"
