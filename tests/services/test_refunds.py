@@ -53,6 +53,30 @@ def test_partial_refunds_add_up_and_never_exceed(emulator: Emulator, membership:
     assert list(trail) == [("", "pending", staff.pk, "moved house"), ("pending", "succeeded", None, "Stripe: refunded")]
 
 
+@pytest.mark.parametrize(
+    ("total", "parts"),
+    [
+        ("99.99", ["49.99", "50.00"]),
+        ("99.99", ["33.33", "33.33", "33.33"]),
+        ("26.67", ["13.33", "13.34"]),
+        ("1.10", ["0.10", "0.20", "0.80"]),
+        ("4.35", ["4.10", "0.25"]),
+    ],
+)
+def test_parts_of_an_odd_amount_can_all_be_refunded(
+    emulator: Emulator, membership: Membership, staff: Any, total: str, parts: list[str]
+) -> None:
+    """In binary, 49.99 + 50.00 is more than 99.99, and SQLite reckons in binary."""
+    Membership.objects.update(total=Decimal(total))
+    membership.refresh_from_db()
+    checkout = paid(emulator, membership)
+    for part in parts:
+        assert refunds.refund(checkout, Decimal(part), user=staff).state == Refund.SUCCEEDED
+    with pytest.raises(errors.RefundError):
+        refunds.refund(checkout, Decimal("0.01"), user=staff)
+    assert books_agree(emulator, checkout)
+
+
 @pytest.mark.parametrize("amount", ["0", "-1", "0.001", "100.01"])
 def test_an_amount_that_cannot_be_refunded_reserves_nothing(
     emulator: Emulator, membership: Membership, amount: str

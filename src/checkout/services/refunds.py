@@ -17,7 +17,7 @@ from typing import Any
 
 from dateutil.relativedelta import relativedelta
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from checkout import clock, money, signals, states
@@ -133,12 +133,27 @@ def claim(
 
 def _reserve(checkout_pk: int, amount: Decimal) -> bool:
     """True if that much was left and is now reserved. One UPDATE: of two callers for the same money one wins."""
-    rows = Checkout.objects.filter(Q(state=states.SUCCESS), pk=checkout_pk, refunded__lte=F("total") - amount)
-    return bool(rows.update(refunded=F("refunded") + amount))
+    return _change_refunded(checkout_pk, amount)
 
 
 def _release(row: Refund) -> None:
-    Checkout.objects.filter(pk=row.checkout_id).update(refunded=F("refunded") - row.amount)
+    _change_refunded(row.checkout_id, -row.amount)
+
+
+def _change_refunded(checkout_pk: int, change: Decimal) -> bool:
+    """Add `change` to what is reserved, if that leaves it between nothing and the total.
+
+    The sum is made here and not in the database: SQLite would make it in binary, where 49.99 + 50.00 is more than
+    99.99. The UPDATE holds only if nobody changed the row meanwhile; whoever lost looks again.
+    """
+    rows = Checkout.objects.filter(Q(state=states.SUCCESS), pk=checkout_pk)
+    while (found := rows.values_list("refunded", "total").first()) is not None:
+        refunded, total = found
+        if total is None or not 0 <= refunded + change <= total:
+            return False
+        if rows.filter(refunded=refunded).update(refunded=refunded + change):
+            return True
+    return False
 
 
 def _ask(row: Refund) -> RefundAnswer:
