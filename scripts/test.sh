@@ -1,5 +1,5 @@
 #!/bin/sh
-# All tests: first everything that SQLite can show, then on PostgreSQL what is marked for it and all of tests/services.
+# All tests: first everything that SQLite can show, then on PostgreSQL what is marked for it and the services that move money.
 # Both parts always run. PYTEST_ARGS is added to both (shell quoting in it works).
 set -u
 cd "$(dirname "$0")/.."

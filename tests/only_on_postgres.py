@@ -1,16 +1,32 @@
 """A pytest plugin (`-p tests.only_on_postgres`): keep what PostgreSQL has to show, leave out the rest.
 
-Kept are tests marked `postgres`, and all of tests/services, where the databases' differences would show.
+Kept are tests marked `postgres`, and the services that move money or race for it, where the databases' locks,
+constraints and decimals differ. The other services run on SQLite alone, so that the whole suite stays short;
+`ALL_SERVICES=1` keeps them too.
 """
 
+import os
 from pathlib import Path
 
 import pytest
 
 SERVICES = Path(__file__).parent / "services"
+MONEY = {
+    "test_on_session.py",
+    "test_one_off.py",
+    "test_plans.py",
+    "test_reconcile.py",
+    "test_refunds.py",
+    "test_runs.py",
+    "test_stale_objects.py",
+}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    kept = [item for item in items if item.get_closest_marker("postgres") or item.path.is_relative_to(SERVICES)]
+    kept = [item for item in items if item.get_closest_marker("postgres") or _moves_money(item.path)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _moves_money(path: Path) -> bool:
+    return path.is_relative_to(SERVICES) and (path.name in MONEY or bool(os.environ.get("ALL_SERVICES")))
