@@ -434,6 +434,7 @@ def test_a_card_that_the_bank_replaced_is_read_again(emulator: Emulator, save_pl
 # -- many ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.postgres  # many rows: once is enough, on the database of real sites
 def test_a_burst_of_a_thousand_events_half_of_them_doubled(
     emulator: Emulator, post: Callable[..., Any], settings: Any, capsys: Any
 ) -> None:

@@ -52,6 +52,7 @@ def calls(emulator: Emulator, since: int) -> list[str]:
     return ["list" if "?" in one.path and "created" in one.path else "retrieve" for one in sent if one.method == "GET"]
 
 
+@pytest.mark.postgres  # many rows: once is enough, on the database of real sites
 def test_a_thousand_open_intents_cost_ten_list_calls(emulator: Emulator, db: None, count_queries: Any) -> None:
     rows = make_open(1000, minutes_apart=0)
     paid = [rows[number] for number in (0, 1, 499, 500, 998, 999)]
