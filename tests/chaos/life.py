@@ -23,10 +23,12 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     PaymentPlan,
     StateChange,
+    StripeEvent,
 )
 from checkout.services import (
     audit,
     cards,
+    checkouts,
     fulfillment,
     inbox,
     instalments,
@@ -98,6 +100,8 @@ class PaymentLife(RuleBasedStateMachine):
         self.atomics = TestCase._enter_atomics()  # type: ignore[attr-defined]
         self.client = Client()
         self.sent: list[bytes] = []
+        # Client secrets that a page of the shop has shown: the tabs that payers have open, for ever if they like.
+        self.tabs: list[str] = []
 
     @initialize(number=CARDS)
     def open_the_shop(self, number: str) -> None:
@@ -150,7 +154,9 @@ class PaymentLife(RuleBasedStateMachine):
     def visit_and_leave(self, data: Any) -> None:
         row = data.draw(st.sampled_from(self.members))
         row.refresh_from_db()
-        self.on_a_bad_day(lambda: Checkout.objects.create_checkout("payment", row, None))
+        checkout = self.on_a_bad_day(lambda: Checkout.objects.create_checkout("payment", row, None))
+        if checkout is not None:
+            self._show(checkout)
 
     @precondition(lambda self: ObjectPaymentPlan.objects.exists())
     @rule()
@@ -163,14 +169,8 @@ class PaymentLife(RuleBasedStateMachine):
     @rule(data=st.data(), number=CARDS, authenticate=st.sampled_from([True, True, False, None]))
     def enter_a_card(self, data: Any, number: str, authenticate: bool | None) -> None:
         """On any page that was ever opened, even one that was left, or in a second tab."""
-        tables = self.emulator.world.tables
-        shown = [intent for kind in ("payment_intent", "setup_intent") for intent in tables[kind].values()]
-        on_page = [i for i in shown if i["status"] in ("requires_payment_method", "requires_action", "canceled")]
-        if on_page:
-            intent = data.draw(st.sampled_from(sorted(on_page, key=lambda one: str(one["id"]))))
-            rules, self.emulator.weather.rules = self.emulator.weather.rules, []
-            self.emulator.pay(intent["client_secret"], number, authenticate=authenticate)
-            self.emulator.weather.rules = rules
+        if self.tabs:
+            self._browser(data.draw(st.sampled_from(self.tabs)), number, authenticate)
 
     @rule(data=st.data())
     def come_back_to_the_shop(self, data: Any) -> None:
@@ -184,7 +184,9 @@ class PaymentLife(RuleBasedStateMachine):
         if line is not None:
             from checkout.services import on_session
 
-            self.on_a_bad_day(lambda: on_session.create_checkout_pay_on_session(line, another_card=another))
+            checkout = self.on_a_bad_day(lambda: on_session.create_checkout_pay_on_session(line, another_card=another))
+            if checkout is not None:
+                self._show(checkout)
 
     # -- the office ----------------------------------------------------------------------------------
 
@@ -368,6 +370,8 @@ class PaymentLife(RuleBasedStateMachine):
         }
         ours = Checkout.objects.success().filter(action__in=[actions.PAYMENT, actions.CHARGE])
         assert {str(uuid) for uuid in ours.values_list("uuid", flat=True)} == paid, "success here iff success there"
+        left = list(StripeEvent.objects.filter(handled_at=None).values_list("event_type", "error"))
+        assert not left, "every event was understood"
         audited = audit.audit_failed_checkouts(days=4000)
         assert (audited.wrong, audited.unread) == (0, 0)
         for line in ObjectPaymentPlanInstalment.objects.all():
@@ -384,13 +388,23 @@ class PaymentLife(RuleBasedStateMachine):
             self._pay(checkout, number, True)
 
     def _pay(self, checkout: Checkout, number: str, authenticate: bool | None) -> None:
-        """What the payer does in the browser. Stripe's page works whatever the weather is between it and the shop."""
-        kind = "setup_intent" if checkout.saves_card else "payment_intent"
-        intent = self.emulator.world.tables[kind].get(checkout.intent_id)
+        secret = self._show(checkout)
+        if secret:
+            self._browser(secret, number, authenticate)
+
+    def _show(self, checkout: Checkout) -> str:
+        """The page of an attempt: the secret that its form was started with, or nothing."""
+        page = self.on_a_bad_day(lambda: checkouts.page(checkout))
+        if page is None or not page.client_secret:
+            return ""
+        self.tabs.append(page.client_secret)
+        return str(page.client_secret)
+
+    def _browser(self, secret: str, number: str, authenticate: bool | None) -> None:
+        """Whatever the weather is between Stripe and the shop, the payer's browser reaches Stripe."""
         rules, self.emulator.weather.rules = self.emulator.weather.rules, []
         try:
-            if intent is not None:
-                self.emulator.pay(intent["client_secret"], number, authenticate=authenticate)
+            self.emulator.pay(secret, number, authenticate=authenticate)
         finally:
             self.emulator.weather.rules = rules
 
