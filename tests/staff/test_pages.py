@@ -117,10 +117,9 @@ def test_the_number_of_queries_does_not_grow(name: str, office: Client, count_qu
     assert few < 25
 
 
-@pytest.mark.parametrize("name", LISTS)
+# The overview shows sums, not rows to page through.
+@pytest.mark.parametrize("name", [name for name in LISTS if name != "checkout.dashboard"])
 def test_every_page_of_a_list_is_reached_once_in_both_directions(name: str, office: Client, monkeypatch: Any) -> None:
-    if name == "checkout.dashboard":
-        pytest.skip("no list")
     make_rows(9)
     joint = "&" if "?" in name else "?"
     everything = [row[0] for row in rows_of(office.get(f"{address(name)}{joint}format=csv"))]

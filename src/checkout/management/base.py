@@ -51,7 +51,8 @@ class SweepCommand(BaseCommand):
     since: datetime.datetime | None = None
 
     def sweep(self) -> Swept:
-        raise NotImplementedError  # each command says what it sweeps
+        """What this command looks at. Each command has its own; there is no sweep that would do for all."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it sweeps.")
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

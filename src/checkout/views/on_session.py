@@ -75,7 +75,8 @@ class _BeforePaying(PayerViewMixin, TemplateView):  # type: ignore[misc]
     template_name = "checkout/on_session_start.html"
 
     def get_instalment(self) -> ObjectPaymentPlanInstalment:
-        raise NotImplementedError
+        """What is paid for, if this visitor may pay it. Each page authorises in its own way, so none is inherited."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what is paid for.")
 
     def get_user(self) -> Any:
         """The user who is written down as having begun the attempt."""

@@ -184,7 +184,8 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
     csv_limit = 1_000_000
 
     def get_rows(self) -> QuerySet[Any]:
-        raise NotImplementedError
+        """What is listed. Each list has its own rows."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it lists.")
 
     def get_tabs(self) -> list[Tab]:
         return []
@@ -376,7 +377,8 @@ class StaffActionView(StaffMixin, FormView):  # type: ignore[type-arg]
     object: Any
 
     def get_object(self) -> Any:
-        raise NotImplementedError
+        """What something is done to. Each action finds its own."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it acts on.")
 
     def get_version(self) -> str:
         """Changes whenever somebody did something to the object."""
@@ -396,8 +398,9 @@ class StaffActionView(StaffMixin, FormView):  # type: ignore[type-arg]
         return self.get_back_url()
 
     def perform(self, form: Any) -> str:
-        """Do it. Returns what to tell whoever did it; raises CheckoutError when it cannot be done."""
-        raise NotImplementedError
+        """Do it. Returns what to tell whoever did it; raises CheckoutError when it cannot be done. Each action has its
+        own: one that did nothing would tell staff that it was done."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it does.")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.performed = False

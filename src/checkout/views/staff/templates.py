@@ -115,7 +115,8 @@ class _PlanFormView(StaffMixin, FormView):  # type: ignore[type-arg]
         return super().get_form_kwargs() | {"instance": self.get_plan()}
 
     def save(self, form: Any) -> str:
-        raise NotImplementedError
+        """Write the template; what to tell staff. Creating, changing and a new version differ in this alone."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it saves.")
 
     def form_valid(self, form: Any) -> HttpResponse:
         try:
