@@ -17,8 +17,8 @@ fi
 # Each process of the suite writes the requests that it sent to Stripe into a file of this folder.
 if [ -n "${CHECKOUT_REQUEST_LOG:-}" ]; then mkdir -p "$CHECKOUT_REQUEST_LOG"; fi
 
-# Tests that share a costly thing name a group (xdist_group), and a group stays on one worker.
-spread="-n ${PYTEST_WORKERS:-logical} --maxprocesses 8 --dist loadgroup"
+# The tests take very unequal times, so a worker that has nothing left takes over some of another's.
+spread="-n ${PYTEST_WORKERS:-logical} --maxprocesses 8 --dist worksteal"
 eval "set -- ${PYTEST_ARGS:-}"
 
 echo "== SQLite"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -19,6 +20,17 @@ settings.register_profile(
     "suite", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 settings.load_profile("suite")
+
+
+def pytest_configure() -> None:
+    """Give each process of pytest-xdist a Redis database of its own, as pytest-django gives it an SQL one.
+
+    Otherwise the Celery workers of one test would take the messages of another that runs beside it.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if worker and (url := os.environ.get("REDIS_URL")):
+        parts = urlsplit(url)
+        os.environ["REDIS_URL"] = parts._replace(path=f"/{int(parts.path.strip('/') or 0) + int(worker)}").geturl()
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.postgres,
     pytest.mark.redis,
-    pytest.mark.xdist_group("celery"),
     pytest.mark.skipif("REDIS_URL" not in os.environ, reason="needs a Redis: python -m tests.redis_server -- …"),
 ]
 
