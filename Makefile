@@ -3,7 +3,7 @@
 .PHONY: help setup demo test check soak bench docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
-export PYTEST_ARGS LOCK_ARGS
+export PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -28,7 +28,7 @@ soak: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STE
 	@sh scripts/setup.sh dev
 	@CHAOS_EXAMPLES=$${EXAMPLES:-500} CHAOS_STEPS=$${STEPS:-60} .venv/bin/python -m pytest tests/chaos -q
 
-bench: ## Run the benchmarks
+bench: ## Run the benchmarks, or one of them (BENCH=charging BENCH_ARGS="--count 600")
 	@sh scripts/setup.sh dev
 	@sh scripts/bench.sh
 

@@ -1,6 +1,6 @@
 """2,000 due instalments, two Celery workers killed and started again twice in the middle, and bad weather at Stripe.
 
-    python -m tests.redis_server -- python -m tests.postgres_server -- python benchmarks/chaos_celery.py [--count 2000]
+    make bench BENCH=chaos_celery BENCH_ARGS="--count 2000"
 
 Real processes: PostgreSQL, Redis, two workers, the emulator over HTTP. 5 % of the answers are lost (half of them after
 the work was done) and 5 % are a 500. Afterwards each instalment is charged exactly once, the one payment run adds up
@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings_postgres")
 
 
@@ -23,20 +21,6 @@ def main() -> int:
     options.add_argument("--count", type=int, default=2000)
     options.add_argument("--kills", type=int, default=2)
     chosen = options.parse_args()
-    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
-        # `make bench` runs every benchmark plainly: start what this one needs and come back.
-        servers = [
-            sys.executable,
-            "-m",
-            "tests.redis_server",
-            "--",
-            sys.executable,
-            "-m",
-            "tests.postgres_server",
-            "--",
-        ]
-        os.chdir(Path(__file__).parents[1])
-        os.execv(sys.executable, [*servers, sys.executable, *sys.argv])
 
     import django
 

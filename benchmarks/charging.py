@@ -1,6 +1,6 @@
 """How fast a payment run charges, against a bare SDK loop with the same threads; both in this one run.
 
-    python -m tests.postgres_server -- python benchmarks/charging.py [--count 600] [--threads 40] [--latency-ms 350]
+    make bench BENCH=charging BENCH_ARGS="--count 600 --threads 40 --latency-ms 350"
 
 Starts an emulator of its own with that latency, fills PostgreSQL with instalments due today, and prints calls per
 second of both, their ratio, and the CPU time of this process per charged instalment. Measured, never asserted.
@@ -75,11 +75,9 @@ def main() -> None:
             # The same work twice in turn, so that a machine that is slow for a moment is slow for both.
             bare = charge_bare(base, customers, chosen.count, chosen.threads)
             ours, cpu_ms = charge_with_run(chosen.count, chosen.threads)
-            pick = pick_due()
         print(f"bare SDK loop     {bare:7.1f} calls/s  ({chosen.threads} threads, {chosen.latency_ms} ms latency)")
         print(f"process_payments  {ours:7.1f} charges/s  ratio {ours / bare:.2f}")
         print(f"CPU per charged instalment {cpu_ms:.1f} ms (SDK, claim, hook, log rows and settling included)")
-        print(f"picking 100 due instalments {pick:.2f} ms")
     finally:
         runner.teardown_databases(databases)
 
@@ -173,16 +171,6 @@ def charge_with_run(count: int, threads: int) -> tuple[float, float]:
     if counts != {"charged": count}:
         raise SystemExit(f"expected {count} charged, got {counts}")
     return count / seconds, spent / count * 1000
-
-
-def pick_due() -> float:
-    """Milliseconds to pick 100 due instalments, after the run has left none: the index is what is timed."""
-    from checkout.models import ObjectPaymentPlanInstalment
-
-    started = time.perf_counter()
-    for _ in range(50):
-        list(ObjectPaymentPlanInstalment.objects.due[:100])
-    return (time.perf_counter() - started) / 50 * 1000
 
 
 if __name__ == "__main__":

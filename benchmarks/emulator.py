@@ -1,10 +1,9 @@
 """How fast the emulator's server is and what an intent costs in memory.
 
-    python benchmarks/emulator.py [--seconds 5] [--connections 100] [--intents 10000]
+    make bench BENCH=emulator BENCH_ARGS="--seconds 5 --connections 100 --intents 10000"
 
 Starts the server as a process of its own and sends requests over keep-alive connections from this one. With
 `--core 0` the server is pinned to that core.
-
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """How long the server works on each staff list and the overview, with a million instalments.
 
-    python -m tests.postgres_server -- python benchmarks/staff_pages.py [--instalments 1000000] [--times 9]
+    make bench BENCH=staff_pages BENCH_ARGS="--instalments 1000000 --times 9"
 
-Without a DATABASE_URL it starts a PostgreSQL of its own. Prints the median in ms and the queries of each page; the
+Prints the median in ms and the queries of each page; the
 overview twice: from its cache, and read anew. On a busy machine "quickest" and "python" (CPU of this process) tell
 more. Measured, never asserted.
 """
@@ -12,15 +12,10 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings_postgres")
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 PAGES = [
     ("checkout.dashboard", ""),
@@ -64,9 +59,6 @@ def main() -> None:
     options.add_argument("--times", type=int, default=9)
     options.add_argument("--filled", action="store_true", help="DATABASE_URL names a database that _fill.py has filled")
     chosen = options.parse_args()
-    if not os.environ.get("DATABASE_URL"):
-        command = [sys.executable, "-m", "tests.postgres_server", "--", sys.executable, __file__, *sys.argv[1:]]
-        sys.exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
     if chosen.filled:
         chosen.instalments = 0
     measure(chosen.instalments, chosen.checkouts, chosen.times)
@@ -96,6 +88,7 @@ def measure(instalments: int, checkouts: int, times: int) -> None:
     pages.append(("overview read anew", reverse("checkout.dashboard"), cache.clear))
     run = PaymentRun.objects.order_by("-pk")[900]
     pages.append(("one run", reverse("checkout.payment.run.detail", args=[run.pk]), None))
+    print(f"picking 100 of what is due: {_pick_due():.2f} ms", flush=True)
     print(f"{'page':<84} {'median':>8} {'quickest':>9} {'python':>8} queries")
     slow = 0
     for name, url, before in pages:
@@ -108,6 +101,17 @@ def measure(instalments: int, checkouts: int, times: int) -> None:
             flush=True,
         )
     print(f"{slow} of {len(pages)} pages at 100 ms or more; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def _pick_due() -> float:
+    """Milliseconds to pick the next 100 instalments of a run."""
+    from checkout.services import runs
+
+    started = time.perf_counter()
+    for _ in range(20):
+        picked = list(runs.due_instalments()[:100])
+    assert len(picked) == 100, "there is something due"
+    return (time.perf_counter() - started) / 20 * 1000
 
 
 def _time(client: Any, url: str, before: Any, times: int) -> tuple[list[float], list[float], int]:

@@ -1,6 +1,6 @@
 """How fast a webhook is checked, stored and answered, against a Django view that stores one such row; PostgreSQL.
 
-    python -m tests.postgres_server -- python benchmarks/webhook.py [--count 2000]
+    make bench BENCH=webhook BENCH_ARGS="--count 2000"
 
 One process, through Django's whole WSGI handler. The time is until the answer is ready to be sent; what is done for the
 event comes after that (CHECKOUT_BACKGROUND). Measured, never asserted.
@@ -14,10 +14,8 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings_postgres")
 
 
@@ -25,9 +23,6 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--count", type=int, default=2000)
     chosen = options.parse_args()
-    if not os.environ.get("DATABASE_URL"):
-        os.chdir(Path(__file__).parents[1])
-        os.execv(sys.executable, [sys.executable, "-m", "tests.postgres_server", "--", sys.executable, *sys.argv])
 
     import django
 
