@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError, OperationalError
 from django.db.models import Model
 
 from checkout import errors, states
+from checkout.gateway import PaymentIntent
+from checkout.gateway.stripe import Gateway
 from checkout.models import (
     Checkout,
     Customer,
@@ -315,3 +320,96 @@ def test_queries_per_charge_are_constant(
     each = two - one
     assert each <= 24
     assert four <= one + 3 * each
+
+
+def test_a_host_that_raises_costs_its_own_row_only(emulator: Emulator, save_plan: SavePlan, monkeypatch: Any) -> None:
+    broken, good, last = save_plan(), save_plan(email="b@example.com"), save_plan(email="c@example.com")
+    for plan in (broken, good, last):
+        make_due(plan)
+
+    def describe(self: Membership) -> list[str]:
+        if str(self.pk) == broken.object_id:
+            raise ZeroDivisionError("no places left")
+        return ["Membership"]
+
+    monkeypatch.setattr(Membership, "checkout_description", property(describe))
+    run = runs.process_payments()
+    assert runs.counts(run) == {"charged": 2, "error": 1}
+    assert "no places left" in PaymentRunItem.objects.get(outcome="error").note
+    assert lines(broken)[1][2] == states.PENDING
+    assert taken(emulator, broken) == 2000
+
+
+def test_a_plan_of_a_model_that_was_removed_costs_its_own_row_only(emulator: Emulator, save_plan: SavePlan) -> None:
+    orphan, good = save_plan(), save_plan(email="b@example.com")
+    for plan in (orphan, good):
+        make_due(plan)
+    removed = ContentType.objects.create(app_label="gone", model="course")
+    ObjectPaymentPlan.objects.filter(pk=orphan.pk).update(content_type=removed)
+    run = runs.process_payments()
+    assert runs.counts(run) == {"charged": 1, "error": 1}
+    assert lines(orphan)[1][2] == states.PENDING
+
+
+def test_a_database_error_in_a_hook_costs_its_own_row_only(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: Any
+) -> None:
+    """PostgreSQL refuses everything that follows in that transaction, whatever the hook caught."""
+    broken, good = save_plan(), save_plan(email="b@example.com")
+    (line,) = make_due(broken)
+    make_due(good)
+    original = ObjectPaymentPlanInstalment.checkout_success
+
+    def hook(self: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
+        original(self, checkout)
+        if self.pk == line.pk:
+            with contextlib.suppress(DatabaseError):
+                Membership.objects.filter(pk=broken.object_id).update(total=None)
+
+    monkeypatch.setattr(ObjectPaymentPlanInstalment, "checkout_success", hook)
+    run = runs.process_payments()
+    assert run.finished_at is not None
+    assert lines(good)[1][2] == states.SUCCESS
+    assert lines(broken)[1][2] in (states.SUCCESS, states.REQUEST), "SQLite goes on, PostgreSQL does not"
+
+
+def test_an_answer_that_nobody_can_read_is_unknown(emulator: Emulator, save_plan: SavePlan, monkeypatch: Any) -> None:
+    plan, good = save_plan(), save_plan(email="b@example.com")
+    (line,) = make_due(plan)
+    make_due(good)
+    assert plan.customer is not None
+    odd_one = plan.customer.customer_id
+    ask = Gateway.charge_off_session
+
+    def odd(self: Gateway, **request: Any) -> PaymentIntent:
+        intent = ask(self, **request)
+        if request["customer_id"] == odd_one:
+            raise KeyError("status")
+        return intent
+
+    monkeypatch.setattr(Gateway, "charge_off_session", odd)
+    run = runs.process_payments()
+    assert runs.counts(run) == {"charged": 1, "unknown": 1}
+    line.refresh_from_db()
+    assert line.state_id == states.REQUEST
+
+
+def test_a_run_that_breaks_says_so(emulator: Emulator, save_plan: SavePlan, monkeypatch: Any) -> None:
+    make_due(save_plan())
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("the database went away")
+
+    monkeypatch.setattr(runs.Run, "_next_page", refuse)
+    with pytest.raises(OperationalError):
+        runs.process_payments()
+    run = PaymentRun.objects.get()
+    assert run.note == "Stopped by an error: OperationalError: the database went away"
+
+
+def test_what_cannot_be_asked_does_not_count_towards_the_largest_total(emulator: Emulator, save_plan: SavePlan) -> None:
+    no_card, good = save_plan(), save_plan(email="b@example.com")
+    make_due(no_card)
+    make_due(good)
+    Customer.objects.filter(pk=no_card.customer_id).update(payment_method_id="")
+    assert runs.counts(runs.process_payments(max_total=Decimal("30.00"))) == {"charged": 1, "error": 1}

@@ -6,7 +6,6 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -35,7 +34,7 @@ class Checkout(models.Model):
     state = fields.state()
     content_type = models.ForeignKey(ContentType, on_delete=models.PROTECT, related_name="+", db_index=False)
     object_id = models.CharField(max_length=64, help_text=_("An integer or a UUID, as text."))
-    content_object = GenericForeignKey("content_type", "object_id")
+    content_object = fields.ContentObjectField("content_type", "object_id")
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,

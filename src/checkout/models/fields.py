@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from checkout import money, states
+
+
+class ContentObjectField(GenericForeignKey):
+    """The host's row that is paid for; None when the row is gone, or its whole model (Django's own field raises then).
+
+    What was paid is kept for years, and hosts remove models in that time.
+    """
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        if instance is not None and not self.is_cached(instance) and not self._has_model(instance):
+            return None
+        return super().__get__(instance, cls)
+
+    def get_prefetch_querysets(self, instances: Any, querysets: Any = None) -> Any:
+        live = [instance for instance in instances if self._has_model(instance)]
+        rows, key_of_row, key, *rest = super().get_prefetch_querysets(live, querysets)  # type: ignore[misc]
+        key_if_live: Callable[[Any], Any] = lambda instance: key(instance) if self._has_model(instance) else None  # noqa: E731
+        return (rows, key_of_row, key_if_live, *rest)
+
+    def _has_model(self, instance: Any) -> bool:
+        content_type_id = getattr(instance, self.model._meta.get_field(self.ct_field).attname)
+        return content_type_id is None or self.get_content_type(id=content_type_id).model_class() is not None
 
 
 def amount(**kwargs: Any) -> models.DecimalField[Any, Any]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.fields import GenericRelation
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Q
@@ -116,7 +116,7 @@ class ObjectPaymentPlan(models.Model):
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     content_type = models.ForeignKey(ContentType, on_delete=models.PROTECT, related_name="+", db_index=False)
     object_id = models.CharField(max_length=64)
-    content_object = GenericForeignKey("content_type", "object_id")
+    content_object = fields.ContentObjectField("content_type", "object_id")
     payment_plan = models.ForeignKey(PaymentPlan, on_delete=models.PROTECT, related_name="object_payment_plans")
     customer = models.ForeignKey(
         "checkout.Customer",

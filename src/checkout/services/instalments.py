@@ -22,6 +22,7 @@ from checkout.errors import (
     GatewayRefused,
     NoSavedCard,
     NothingHappened,
+    OutcomeUnknown,
 )
 from checkout.gateway import PaymentIntent, gateway
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
@@ -145,6 +146,10 @@ def ask(request: ChargeRequest) -> PaymentIntent | GatewayError:
         )
     except GatewayError as error:
         return error
+    except Exception as error:
+        # Something in the answer is not as it always was. The card may have been charged, so nothing is assumed.
+        logger.exception("checkout %s: the answer could not be read", request.checkout_pk)
+        return OutcomeUnknown(f"Stripe's answer could not be read ({type(error).__name__}: {error}).")
 
 
 def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout:

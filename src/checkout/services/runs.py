@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q, QuerySet, prefetch_related_objects
 
 from checkout import clock, money, states
 from checkout.conf import conf
-from checkout.errors import CheckoutError, GatewayError, KeyRefused, MoneyError, OutcomeUnknown, TooManyRequests
+from checkout.errors import GatewayError, KeyRefused, MoneyError, OutcomeUnknown, TooManyRequests
 from checkout.gateway import PaymentIntent
 from checkout.models import (
     Checkout,
@@ -140,6 +140,9 @@ class Run:
                         done = set()
                     self._settle_all([(*asking.pop(future), future.result()) for future in done])
                     more = more and not self.stopped
+        except BaseException as problem:
+            self.stopped = f"Stopped by an error: {type(problem).__name__}: {problem}"
+            raise
         finally:
             self._finish()
 
@@ -159,15 +162,17 @@ class Run:
         self.after = (page[-1].due, page[-1].pk)
         # The hosts' rows are read in one query per model, not one per instalment.
         prefetch_related_objects(page, "object_payment_plan__content_object")
-        page = self._within_max_total(page)
-        ready = [instalment for instalment in page if self._chargeable(instalment)]
+        ready = self._ready(page)
         try:
             return self._claim(ready)
-        except (IntegrityError, moves.LostRace):
-            # One of them has another attempt open or was taken; claimed one by one, only that one is left out.
-            for instalment in ready:
-                instalment.state_id = states.PENDING
-            return [pair for instalment in ready for pair in self._claim_alone(instalment)]
+        except Exception as problem:
+            if _database_is_gone(problem):
+                raise
+            logger.info("claiming one by one, because of one of %d: %s", len(ready), problem)
+        # One of them has another attempt open or was taken, or its host's row raises: only that one is left out.
+        for instalment in ready:
+            instalment.state_id = states.PENDING
+        return [pair for instalment in ready for pair in self._claim_alone(instalment)]
 
     def _next_page(self) -> QuerySet[ObjectPaymentPlanInstalment]:
         if self.after is None:
@@ -175,24 +180,20 @@ class Run:
         due, pk = self.after
         return self.rows.filter(Q(due__gt=due) | Q(due=due, pk__gt=pk))
 
-    def _within_max_total(self, page: list[ObjectPaymentPlanInstalment]) -> list[ObjectPaymentPlanInstalment]:
-        if self.max_total is None:
-            return page
-        kept = []
+    def _ready(self, page: list[ObjectPaymentPlanInstalment]) -> list[ObjectPaymentPlanInstalment]:
+        """Leave out what cannot be asked, and say why: it stays `pending` for the day somebody has put it right. Stops
+        the run before its largest total is passed."""
+        ready = []
         for instalment in page:
-            if self.claimed_total + instalment.amount > self.max_total:
+            if trouble := _trouble(instalment):
+                self._skip(instalment, Outcome.ERROR, trouble)
+                continue
+            if self.max_total is not None and self.claimed_total + instalment.amount > self.max_total:
                 self.stopped = f"Stopped before the total of {self.max_total} was passed."
                 break
             self.claimed_total += instalment.amount
-            kept.append(instalment)
-        return kept
-
-    def _chargeable(self, instalment: ObjectPaymentPlanInstalment) -> bool:
-        """Leave out what cannot be asked, and say why; it stays `pending` for the day somebody has put it right."""
-        trouble = _trouble(instalment)
-        if trouble:
-            self._skip(instalment, Outcome.ERROR, trouble)
-        return not trouble
+            ready.append(instalment)
+        return ready
 
     def _skip(self, instalment: ObjectPaymentPlanInstalment, outcome: str, note: str) -> None:
         logger.warning("instalment %s not charged: %s", instalment.pk, note, extra={"instalment": instalment.pk})
@@ -242,7 +243,12 @@ class Run:
             return []
         except IntegrityError:
             self._skip(instalment, Outcome.SKIPPED, "The payer or staff have another payment for it open.")
-            return []
+        except Exception as problem:
+            if _database_is_gone(problem):
+                raise
+            logger.exception("instalment %s could not be claimed", instalment.pk, extra={"instalment": instalment.pk})
+            self._skip(instalment, Outcome.ERROR, f"{type(problem).__name__}: {problem}")
+        return []
 
     # -- ask (in a worker thread, no database) -------------------------------------------------------
 
@@ -267,7 +273,9 @@ class Run:
         if len(intents) > 1:
             try:
                 settled = fulfillment.settle_many(intents)
-            except CheckoutError as problem:
+            except Exception as problem:
+                if _database_is_gone(problem):
+                    raise
                 logger.warning("settling one by one, because of one of %d: %s", len(intents), problem)
         charged = []
         for checkout, item_pk, answer in answers:
@@ -290,8 +298,11 @@ class Run:
             settled = instalments.settle(checkout, answer)
             outcome = _outcome(settled, answer)
             note = settled.failure if outcome != Outcome.CHARGED else ""
-        except CheckoutError as problem:
+        except Exception as problem:
+            if _database_is_gone(problem):
+                raise
             logger.exception("checkout %s could not be settled", checkout.pk, extra={"checkout": checkout.pk})
+            # Stays in `request`: the next reconcile settles it, and until then nobody else may ask.
             settled, outcome, note = checkout, Outcome.ERROR, str(problem)
         if isinstance(answer, KeyRefused):
             self.stopped = str(answer)
@@ -302,6 +313,11 @@ class Run:
         self.tally.add(outcome, checkout)
         if self.progress is not None:
             self.progress(self.tally)
+
+
+def _database_is_gone(problem: Exception) -> bool:
+    """Then there is no row to blame and nothing to go on with: the run ends, and `reconcile` finds what was asked."""
+    return isinstance(problem, InterfaceError) or (isinstance(problem, OperationalError) and not connection.is_usable())
 
 
 def _outcome(checkout: Checkout, answer: PaymentIntent | GatewayError) -> str:
