@@ -14,4 +14,9 @@ def now() -> datetime.datetime:
 
 def today() -> datetime.date:
     """The date on the site's wall (settings.TIME_ZONE), whatever zone a visitor has activated."""
-    return timezone.localdate(timezone=timezone.get_default_timezone())
+    return on_the_wall(now())
+
+
+def on_the_wall(moment: datetime.datetime) -> datetime.date:
+    """The date on the site's wall at that moment (aware)."""
+    return timezone.localdate(moment, timezone.get_default_timezone())

@@ -84,6 +84,25 @@ def test_a_run_whose_messages_were_lost_is_gone_on_with(
     assert (outcomes(run), run.finished_at is not None) == ({"charged": 7}, True)
 
 
+def test_the_next_days_run_takes_what_the_last_one_left_and_what_is_due_since(
+    emulator: Emulator, due: list[ObjectPaymentPlanInstalment]
+) -> None:
+    cut_short, chunks = fan_out.plan()
+    fan_out.charge(chunks[1])
+    with time_machine.travel(clock.now() + timedelta(days=1)):
+        make_due(due[0].object_payment_plan)
+        run, left = fan_out.plan()
+        assert run.pk != cut_short.pk
+        # A message of yesterday's that comes late finds nothing to do.
+        for chunk in [*chunks, *left]:
+            fan_out.charge(chunk)
+    cut_short.refresh_from_db()
+    run.refresh_from_db()
+    assert (outcomes(cut_short), cut_short.finished_at is not None) == ({"charged": 3, "skipped": 4}, True)
+    assert (outcomes(run), run.finished_at is not None) == ({"charged": 5}, True)
+    assert taken(emulator) == 8 * 2666 + 1
+
+
 def test_what_was_paid_or_stopped_meanwhile_is_skipped_and_says_so(
     emulator: Emulator, due: list[ObjectPaymentPlanInstalment]
 ) -> None:

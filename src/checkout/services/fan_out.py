@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from checkout import states
+from checkout import clock, states
 from checkout.conf import conf
 from checkout.models import PaymentRun, PaymentRunItem
 from checkout.services import runs, tallies
@@ -33,8 +33,12 @@ class Chunk:
 
 
 def plan(user: Any = None) -> tuple[PaymentRun, list[Chunk]]:
-    """Begin a run over everything that is due, or go on with one that was cut short; what there is to charge."""
+    """Begin a run over everything that is due, or go on with one that was cut short today; what there is to charge."""
     run = _unfinished()
+    if run is not None and clock.on_the_wall(run.started_at) < clock.today():
+        # More has become due since it was planned, so what it left is planned anew with that.
+        _end(run, "Cut short; the next day's run goes on.")
+        run = None
     if run is None:
         with transaction.atomic(durable=True):
             run = PaymentRun.objects.create(user=user if getattr(user, "pk", None) else None)
@@ -65,12 +69,16 @@ def charge(chunk: Chunk) -> PaymentRun:
     # Whoever else works on this chunk may be about to claim what is still due; the rest nobody will.
     mine.exclude(still_due).update(outcome=Outcome.SKIPPED, note="It was paid, taken or stopped meanwhile.")
     if work.stopped:
-        left = PaymentRunItem.objects.filter(payment_run=run, outcome=Outcome.PLANNED)
-        left.update(outcome=Outcome.SKIPPED, note=work.stopped)
-        PaymentRun.objects.filter(pk=run.pk).update(note=work.stopped)
+        _end(run, work.stopped)
     tallies.follow_up([run.pk])
     run.refresh_from_db()
     return run
+
+
+def _end(run: PaymentRun, why: str) -> None:
+    """Leave the rest of a run. What is claimed already is still settled, and then closes it (`tallies.follow_up`)."""
+    PaymentRunItem.objects.filter(payment_run=run, outcome=Outcome.PLANNED).update(outcome=Outcome.SKIPPED, note=why)
+    PaymentRun.objects.filter(pk=run.pk).update(note=why)
 
 
 class _Chunk(runs.Run):
