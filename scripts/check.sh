@@ -16,6 +16,7 @@ bin=.venv/bin
 step "ruff check" $bin/ruff check .
 step "ruff format --check" $bin/ruff format --check .
 step mypy $bin/mypy
+mkdir -p var  # where the example keeps its database, which makemigrations looks into
 step "makemigrations --check" $bin/python manage.py makemigrations --check --dry-run
 # Production settings take secrets from the environment; these stand in for them and open nothing.
 step "check --deploy" env DJANGO_SETTINGS_MODULE=example_checkout.settings_production \
