@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 
 from checkout import money
-from checkout.conf import conf, is_live_key, webhook_secrets
+from checkout.conf import DEFAULTS, conf, is_live_key, webhook_secrets
 from checkout.errors import MoneyError
 
 
@@ -161,16 +162,54 @@ def check_base_url(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
 
 @register()
 def check_numbers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Settings that count something are whole numbers above zero."""
-    names = [
-        "CHECKOUT_LINK_DAYS",
-        "CHECKOUT_STALE_MINUTES",
-        "CHECKOUT_LEASE_MINUTES",
-        "CHECKOUT_WORKERS",
-        "CHECKOUT_CHUNK",
-    ]
+    """Settings that count something are numbers, and large enough to mean something."""
+    least = {
+        "CHECKOUT_ACTIVE_LOGIN_MONTHS": 1,
+        "CHECKOUT_CHUNK": 1,
+        "CHECKOUT_LEASE_MINUTES": 1,
+        "CHECKOUT_LINK_DAYS": 1,
+        "CHECKOUT_ON_SESSION_REMINDER_DAYS": 0,
+        "CHECKOUT_RATE_LIMIT": 1,
+        "CHECKOUT_STALE_MINUTES": 1,
+        "CHECKOUT_STRIPE_MAX_RETRIES": 0,
+        "CHECKOUT_WORKERS": 1,
+    }
     return [
-        Error(f"{name} is {getattr(conf, name)!r}; it must be a whole number above 0.", id="checkout.E010")
-        for name in names
-        if not isinstance(getattr(conf, name), int) or getattr(conf, name) < 1
+        Error(
+            f"{name} is {getattr(conf, name)!r}; it must be a whole number of at least {minimum}.",
+            hint=f"The default is {DEFAULTS[name]}.",
+            id="checkout.E010",
+        )
+        for name, minimum in least.items()
+        if not isinstance(getattr(conf, name), int) or getattr(conf, name) < minimum
+    ]
+
+
+@register()
+def check_notify(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Who of the staff is told, and when."""
+    found: list[CheckMessage] = []
+    when = ("immediate", "digest", "off")
+    if conf.CHECKOUT_NOTIFY not in when:
+        text = f"CHECKOUT_NOTIFY is {conf.CHECKOUT_NOTIFY!r}; it must be one of {', '.join(when)}."
+        found.append(Error(text, hint="digest: once a day, by `send_staff_digest`.", id="checkout.E013"))
+    if not isinstance(conf.CHECKOUT_NOTIFY_EMAILS, list | tuple | set | frozenset):
+        text = f"CHECKOUT_NOTIFY_EMAILS is {conf.CHECKOUT_NOTIFY_EMAILS!r}; it must be a list of addresses."
+        found.append(Error(text, hint='For example ["office@example.org"].', id="checkout.E014"))
+    return found
+
+
+@register()
+def check_names(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """A setting whose name is misspelt does nothing, and nobody would notice."""
+    names = [name for name in dir(settings) if name.startswith("CHECKOUT_") and name not in DEFAULTS]
+    meant = {name: difflib.get_close_matches(name, DEFAULTS, n=1, cutoff=0.85) for name in names}
+    return [
+        CheckWarning(
+            f"{name} is no setting of checkout, so it does nothing.",
+            hint=f"Did you mean {close[0]}?",
+            id="checkout.W005",
+        )
+        for name, close in meant.items()
+        if close
     ]
