@@ -27,12 +27,13 @@ from post_office.mail import get_queued, send_queued
 from checkout import mail
 from checkout.conf import is_live_key
 from checkout.models import ObjectPaymentPlanInstalment
-from example_checkout import demo_data
+from example_checkout import demo_data, demo_past
 
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 MAILS_EVERY_SECONDS = 3
+EMULATOR_STATE = settings.VAR_DIR / "emulator.json"
 EMULATOR_STARTS_WITHIN_SECONDS = 30
 
 BANNER = """
@@ -84,6 +85,7 @@ class Command(BaseCommand):
     def serve(self, port: int, emulator_port: int) -> None:
         with contextlib.ExitStack() as running:
             if settings.USES_EMULATOR:
+                demo_past.tell(EMULATOR_STATE)
                 running.enter_context(emulator(port, emulator_port))
             running.enter_context(mails_going_out())
             stripe = f"{settings.EMULATOR_URL}/  (the emulator)" if settings.USES_EMULATOR else "Stripe's test mode"
@@ -141,9 +143,8 @@ def suggestion(port: int) -> int:
 @contextlib.contextmanager
 def emulator(port: int, emulator_port: int) -> Iterator[None]:
     """Runs the emulator as a child, from the moment it answers until we leave."""
-    state = settings.VAR_DIR / "emulator.json"
-    command = [sys.executable, "-m", "stripe_emulator", "--port", str(emulator_port), "--state", str(state)]
-    if not state.exists():
+    command = [sys.executable, "-m", "stripe_emulator", "--port", str(emulator_port), "--state", str(EMULATOR_STATE)]
+    if not EMULATOR_STATE.exists():
         # With the state gone but our database kept, the same seed would hand out ids that we know already.
         command += ["--seed", str(int(time.time()))]
     with contextlib.suppress(NoReverseMatch):
