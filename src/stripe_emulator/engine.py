@@ -79,6 +79,8 @@ class _Request:
     route: Route | None = None
     call: Call | None = None
     key: str | None = None
+    entry: idempotency.Entry | None = None
+    """What is remembered of the idempotency key; its own while this request is in flight."""
     publishable: bool = False
     locked: str | None = None
     answer_headers: dict[str, str] = field(default_factory=dict)
@@ -262,10 +264,10 @@ class Emulator:
 
     def _begin_key(self, request: _Request, key: str, tree: Tree) -> None:
         print_ = idempotency.fingerprint(request.method, request.path, tree)
-        known = self.keys.begin(key, request.path, print_, self.world.now(), request.id)
-        if known is not None:
-            raise _Replay(known)
-        request.key = key
+        entry = self.keys.begin(key, request.path, print_, self.world.now(), request.id)
+        if not entry.in_flight:
+            raise _Replay(entry)
+        request.key, request.entry = key, entry
 
     def _take(self, request: _Request, object_id: str) -> None:
         """While a slow request works on an object, others that would write it are turned away."""
@@ -305,8 +307,8 @@ class Emulator:
         if isinstance(fault, faults.Status) and fault.after:
             error = status_error(fault.status)
             status, body, kept = error.status, self._error_body(error, request), fault.kept is not False
-        if request.key is not None and kept:
-            self.keys.keep(request.key, status, body)
+        if request.entry is not None and kept:
+            request.entry.status, request.entry.body = status, body
         self._let_go(request)
         response = self._response(request, status, body, request.answer_headers)
         match fault:
@@ -319,8 +321,8 @@ class Emulator:
         return response
 
     def _let_go(self, request: _Request) -> None:
-        if request.key is not None:
-            self.keys.release(request.key)
+        if request.key is not None and request.entry is not None:
+            self.keys.release(request.key, request.entry)
         if request.locked is not None:
             self._busy.discard(request.locked)
 

@@ -54,15 +54,15 @@ class Keys:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def begin(self, key: str, path: str, print_: str, now: float, request_id: str) -> Entry | None:
-        """The earlier answer to be given again, or None: then the key is in flight from now on."""
+    def begin(self, key: str, path: str, print_: str, now: float, request_id: str) -> Entry:
+        """The key's entry: with the answer to be given again, or a new one, in flight from now on."""
         if len(key) > LONGEST:
             raise invalid(f"Idempotency keys may be at most {LONGEST} characters long; this one has {len(key)}.")
         self._prune(now)
         known = self._entries.get(key)
         if known is None:
-            self._entries[key] = Entry(path, print_, now, request_id)
-            return None
+            made = self._entries[key] = Entry(path, print_, now, request_id)
+            return made
         if known.fingerprint != print_:
             where = (
                 "with the same parameters they were first used with"
@@ -79,19 +79,20 @@ class Keys:
             raise in_use()
         return known
 
-    def keep(self, key: str, status: int, body: str) -> None:
-        entry = self._entries[key]
-        entry.status, entry.body = status, body
-
-    def release(self, key: str) -> None:
-        """Nothing was begun: the key may be used again, with other parameters too."""
-        entry = self._entries.get(key)
-        if entry is not None and entry.in_flight:
+    def release(self, key: str, entry: Entry) -> None:
+        """The request is over. If nothing was begun, the key may be used again, with other parameters too."""
+        if entry.in_flight and self._entries.get(key) is entry:
             del self._entries[key]
 
     def _prune(self, now: float) -> None:
-        old = now - KEPT_SECONDS
-        for key in list(_first_while(self._entries, old)):
+        """Entries stand in the order they were made, so the search ends at the first young one."""
+        old = []
+        for key, entry in self._entries.items():
+            if entry.at > now - KEPT_SECONDS:
+                break
+            if not entry.in_flight:
+                old.append(key)
+        for key in old:
             del self._entries[key]
 
     def to_json(self) -> dict[str, Any]:
@@ -99,13 +100,3 @@ class Keys:
 
     def load(self, saved: dict[str, Any]) -> None:
         self._entries = {key: Entry(**entry) for key, entry in saved.items()}
-
-
-def _first_while(entries: dict[str, Entry], old: float) -> list[str]:
-    """The oldest keys: entries stand in the order they were made, so the search ends at the first young one."""
-    found = []
-    for key, entry in entries.items():
-        if entry.at > old:
-            break
-        found.append(key)
-    return found

@@ -113,6 +113,27 @@ def test_an_object_that_a_slow_request_works_on_is_locked(shop: Bench) -> None:
     assert caught[0].error.code == "lock_timeout"
 
 
+@pytest.mark.parametrize("meanwhile", ["a day passes", "reset", "restore"])
+def test_a_slow_request_is_answered_whatever_happens_meanwhile(shop: Bench, meanwhile: str) -> None:
+    saved = shop.emulator.snapshot()
+    in_flight: list[int] = []
+
+    def sleep(seconds: float) -> None:
+        if meanwhile == "a day passes":
+            shop.emulator.clock.advance(days=2)
+            in_flight.append(post(shop, "/v1/customers", b"name=a", "k")[0])
+        elif meanwhile == "reset":
+            shop.emulator.reset()
+        else:
+            shop.emulator.restore(saved)
+
+    shop.emulator.sleep = sleep
+    shop.emulator.fail(call=1, fault=faults.Slow(1))
+    assert post(shop, "/v1/customers", b"name=a", "k")[0] == 200
+    assert in_flight in ([], [409])
+    assert len(shop.v1.customers.list().data) == 1
+
+
 def test_many_threads_with_one_key_make_one_object(shop: Bench) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: post(shop, "/v1/customers", b"email=a@example.com", "k"), range(40)))
