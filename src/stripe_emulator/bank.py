@@ -4,44 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import legacy
 from .cards import card_for
 from .resources import disputes, payment_methods, refunds
 from .tables import JSON
 
 if TYPE_CHECKING:
     from .engine import Emulator
-
-
-def legacy_card(method: JSON) -> JSON:
-    """A `card_…` as the old Cards API shows it; the emulator keeps it as a payment method."""
-    card, address = method["card"], method["billing_details"]["address"]
-    checks = card["checks"]
-    return {
-        "id": method["id"],
-        "object": "card",
-        "address_city": address["city"],
-        "address_country": address["country"],
-        "address_line1": address["line1"],
-        "address_line1_check": checks["address_line1_check"],
-        "address_line2": address["line2"],
-        "address_state": address["state"],
-        "address_zip": address["postal_code"],
-        "address_zip_check": checks["address_postal_code_check"],
-        "brand": {"visa": "Visa", "mastercard": "MasterCard", "amex": "American Express"}.get(card["brand"], "Unknown"),
-        "country": card["country"],
-        "customer": method["customer"],
-        "cvc_check": checks["cvc_check"],
-        "dynamic_last4": None,
-        "exp_month": card["exp_month"],
-        "exp_year": card["exp_year"],
-        "fingerprint": card["fingerprint"],
-        "funding": card["funding"],
-        "last4": card["last4"],
-        "metadata": method["metadata"],
-        "name": method["billing_details"]["name"],
-        "regulated_status": card["regulated_status"],
-        "tokenization_method": None,
-    }
 
 
 class Bank:
@@ -59,11 +28,7 @@ class Bank:
             card = {**method["card"], "exp_month": exp_month, "exp_year": exp_year}
             if last4 is not None:
                 card |= {"last4": last4, "fingerprint": world.ids.of(f"fingerprint/{payment_method_id}/{last4}")}
-            previous = world.change(method, card=card)
-            if payment_method_id.startswith("pm_"):
-                world.emit("payment_method.automatically_updated", method, previous)
-            else:
-                world.emit("customer.source.updated", legacy_card(method), previous["card"])
+            payment_methods.change(world, method, "payment_method.automatically_updated", card=card)
             return dict(method)
 
     def decline_next(self, payment_method_id: str, decline_code: str = "insufficient_funds", times: int = 1) -> None:
@@ -74,10 +39,17 @@ class Bank:
 
     def add_legacy_card(self, customer_id: str, number: str = "4242424242424242") -> str:
         """A `card_…` saved by the old Cards API: it can be charged and read like a payment method."""
+        return self._add_legacy(legacy.CARD, customer_id, number)
+
+    def add_legacy_source(self, customer_id: str, number: str = "4242424242424242") -> str:
+        """The same for a `src_…` of the old Sources API."""
+        return self._add_legacy(legacy.SOURCE, customer_id, number)
+
+    def _add_legacy(self, prefix: str, customer_id: str, number: str) -> str:
         with self._emulator.lock:
             world = self._emulator.world
             customer = world.get("customer", customer_id)
-            row = payment_methods.make(world, card_for(number), prefix="card", customer=customer_id)
+            row = payment_methods.make(world, card_for(number), prefix=prefix, customer=customer_id)
             payment_methods.facts(world, row)["set_up"] = True
             if customer["default_source"] is None:
                 world.change(customer, default_source=row["id"])

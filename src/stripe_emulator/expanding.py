@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from . import legacy
 from .errors import invalid
 from .listing import everything
 from .tables import JSON
@@ -40,7 +41,7 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
     "balance_transaction": {"source": "*"},
     "payment_method": {"customer": "customer"},
     "customer": {
-        "default_source": "payment_method", "invoice_settings.default_payment_method": "payment_method",
+        "default_source": "source", "invoice_settings.default_payment_method": "payment_method",
         "test_clock": "test_helpers.test_clock",
     },
     "checkout.session": {
@@ -123,6 +124,8 @@ def _target(world: World, owner: JSON, target: str | None, value: object, rest: 
 
 
 def _row(world: World, target: str, object_id: str) -> JSON | str:
+    if target == "source":
+        return legacy.shown(world.get("payment_method", object_id))
     if target != "*":
         return world.tables[target].rows.get(object_id, object_id)
     for kind in ("charge", "refund", "dispute", "payout"):

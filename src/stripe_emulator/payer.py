@@ -19,7 +19,7 @@ def pay(emulator: Emulator, client_secret: str, number: str, *, authenticate: bo
     intent_id = quote(client_secret.partition("_secret_")[0], safe="")
     kind = "setup_intents" if intent_id.startswith("seti_") else "payment_intents"
     form = {"client_secret": client_secret, "return_url": RETURN_URL, "use_stripe_sdk": "true"}
-    if number.startswith(("pm_", "card_")):
+    if number.startswith(("pm_", "card_", "src_")):
         form["payment_method"] = number
     else:
         form["payment_method_data[type]"] = "card"

@@ -137,7 +137,7 @@ class World:
             row[name] = value
             if name in table.indexed:
                 table.reindex(row, name, old)
-            before[name] = _changed(old, value)
+            before[name] = changed(old, value)
         return before
 
     # -- events --------------------------------------------------------------------------------------
@@ -184,8 +184,8 @@ class World:
         self._job_count = saved["job_count"]
 
 
-def _changed(old: Any, new: Any) -> Any:
-    """The old value; of a hash only what differs, with null for keys that were not there."""
+def changed(old: Any, new: Any) -> Any:
+    """For `previous_attributes`: the old value; of a hash only what differs, with null for keys that were not there."""
     if not (isinstance(old, dict) and isinstance(new, dict)) or "id" in old:
         return old
     names = [*old, *(name for name in new if name not in old)]

@@ -189,14 +189,6 @@ def test_an_unattached_method_pays_once(shop: Bench) -> None:
     assert shop.emulator.ledger.taken_minor() == 900
 
 
-def test_a_legacy_card_is_charged_and_read_like_a_payment_method(shop: Bench) -> None:
-    customer = shop.customer()
-    card = shop.emulator.bank.add_legacy_card(customer)
-    assert card.startswith("card_")
-    assert shop.charge(customer, card).status == "succeeded"
-    assert shop.v1.payment_methods.retrieve(card).card.last4 == "4242"
-
-
 def test_the_bank_replaces_a_card(shop: Bench) -> None:
     customer, method = shop.saved()
     shop.emulator.bank.replace_card(method, exp_month=4, exp_year=2033, last4="1881")
@@ -229,21 +221,12 @@ def test_the_same_seed_gives_the_same_ids() -> None:
     assert first.customer() == second.customer() != other.customer()
 
 
-def test_a_forgotten_payment_method_is_refused_or_charges_the_old_default_card(shop: Bench) -> None:
+def test_a_forgotten_payment_method_is_refused(shop: Bench) -> None:
     customer = shop.customer()
     form = {"amount": 900, "currency": "gbp", "customer": customer, "confirm": True, "off_session": True, **ONLY_CARDS}
     with pytest.raises(stripe.InvalidRequestError, match=customer) as caught:
         shop.v1.payment_intents.create(form)
     assert caught.value.code == "payment_intent_unexpected_state"
-    card = shop.emulator.bank.add_legacy_card(customer)
-    assert shop.v1.payment_intents.create(form).payment_method == card
-
-
-def test_a_replaced_legacy_card_is_told_as_a_source(shop: Bench) -> None:
-    card = shop.emulator.bank.add_legacy_card(shop.customer())
-    shop.emulator.bank.replace_card(card, exp_month=4, exp_year=2033)
-    event = shop.v1.events.list({"type": "customer.source.updated"}).data[0]
-    assert (event.data.object.object, event.data.object.exp_year) == ("card", 2033)
 
 
 def test_manual_confirmation_goes_back_to_the_server_after_the_challenge(shop: Bench) -> None:

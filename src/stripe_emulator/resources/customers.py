@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stripe_emulator import legacy
 from stripe_emulator.errors import missing
 from stripe_emulator.listing import page
 from stripe_emulator.params import AnyHash, Boolean, Choice, Email, Hash, Integer, Kind, List, Text, merged_metadata
@@ -165,11 +166,18 @@ def update(world: World, call: Call) -> JSON:
     row = live(world, call.ids[0], "id", in_path=True)
     changes = _changes(world, row, call.params)
     if "default_source" in call.params:
-        changes["default_source"] = payment_methods.existing(world, call.params["default_source"], "source")["id"]
+        changes["default_source"] = _own_source(world, row["id"], call.params["default_source"])
     previous = world.change(row, **changes)
     if previous:
         world.emit("customer.updated", row, previous)
     return row
+
+
+def _own_source(world: World, customer_id: str, source_id: str) -> str:
+    source = world.tables["payment_method"].get(source_id)
+    if source is None or source["customer"] != customer_id or not legacy.is_legacy(source_id):
+        raise missing("source", source_id[:200], "default_source", in_path=False)
+    return source_id
 
 
 @route("DELETE", "/v1/customers/*")

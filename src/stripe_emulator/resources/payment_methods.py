@@ -6,6 +6,7 @@ import re
 import time
 from typing import Any
 
+from stripe_emulator import legacy
 from stripe_emulator.cards import BY_NAME, BY_TOKEN, Card, Decline, card_for, decline_for, luhn
 from stripe_emulator.errors import ApiError, invalid, missing, refused
 from stripe_emulator.listing import page
@@ -23,7 +24,7 @@ from stripe_emulator.specs import (
     PAGE,
 )
 from stripe_emulator.tables import JSON
-from stripe_emulator.world import World
+from stripe_emulator.world import World, changed
 
 _NEVER_USED_AGAIN = (
     "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a "
@@ -267,17 +268,38 @@ def attach_to(world: World, method: JSON, customer_id: str) -> None:
     world.emit("payment_method.attached", method)
 
 
+def change(world: World, method: JSON, kind: str, **changes: Any) -> None:
+    """Write `changes` and tell of them, if there are any, by an event of that kind; of an old card as of a source."""
+    old = legacy.is_legacy(method["id"])
+    before = legacy.shown(method) if old else {}
+    previous = world.change(method, **changes)
+    if not previous:
+        return
+    if old:
+        after = legacy.shown(method)
+        different = {name: changed(before[name], after[name]) for name in after if before[name] != after[name]}
+        world.emit("customer.source.updated", after, different)
+    else:
+        world.emit(kind, method, previous)
+
+
 def detach_from(world: World, method: JSON) -> None:
     """For good: a detached method can be neither attached nor used again."""
     customer_id = method["customer"]
     customer = world.tables["customer"].get(customer_id)
     facts(world, method)["detached"] = True
+    shown = legacy.shown(method) if legacy.is_legacy(method["id"]) else None
     previous = world.change(method, customer=None)
     if customer is not None and not customer.get("deleted"):
         settings = customer["invoice_settings"]
         if settings["default_payment_method"] == method["id"]:
             world.change(customer, invoice_settings={**settings, "default_payment_method": None})
-    world.emit("payment_method.detached", method, previous)
+        if customer["default_source"] == method["id"]:
+            world.change(customer, default_source=None)
+    if shown is not None:
+        world.emit("customer.source.deleted", shown)
+    else:
+        world.emit("payment_method.detached", method, previous)
 
 
 # -- requests -----------------------------------------------------------------------------------------------
@@ -328,9 +350,7 @@ def update(world: World, call: Call) -> JSON:
             changes["card"]["networks"] = {**method["card"]["networks"], **networks}
     if "metadata" in params:
         changes["metadata"] = merged_metadata(method["metadata"], params["metadata"])
-    previous = world.change(method, **changes)
-    if previous:
-        world.emit("payment_method.updated", method, previous)
+    change(world, method, "payment_method.updated", **changes)
     return method
 
 
