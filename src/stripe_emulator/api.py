@@ -27,7 +27,6 @@ from .tables import JSON
 from .world import World
 
 JOBS: dict[str, Callable[[World, JSON], None]] = {
-    "dispute": disputes.open_job,
     "expire_session": checkout_sessions.expire_job,
     "fraud_warning": disputes.warn_job,
     "lapse_hold": paying.lapse_hold,

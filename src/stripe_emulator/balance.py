@@ -56,6 +56,13 @@ def post(
     )
 
 
+def refresh(world: World, transaction: JSON) -> JSON:
+    """The transaction as it is now: it becomes available when its time has come, which nobody announces."""
+    if transaction["status"] == "pending" and transaction["available_on"] <= world.now():
+        world.change(transaction, status="available")
+    return transaction
+
+
 def post_charge(world: World, charge: JSON, *, at_once: bool = False) -> JSON:
     amount, currency = charge["amount_captured"], charge["currency"]
     return post(

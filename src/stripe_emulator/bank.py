@@ -31,11 +31,23 @@ class Bank:
             payment_methods.change(world, method, "payment_method.automatically_updated", card=card)
             return dict(method)
 
-    def decline_next(self, payment_method_id: str, decline_code: str = "insufficient_funds", times: int = 1) -> None:
-        """Decline the next `times` charges of a card that otherwise works."""
+    def decline_next(
+        self,
+        payment_method_id: str,
+        decline_code: str = "insufficient_funds",
+        times: int = 1,
+        *,
+        code: str | None = None,
+    ) -> None:
+        """Decline the next `times` charges of a card that otherwise works.
+
+        The bank itself refuses: with "authentication_required" too there is a failed charge, unlike with the test cards
+        that are stopped before it. `code` is the error's code when it is to differ from the usual one; some banks'
+        authentication_required has been seen under "card_declined".
+        """
         with self._emulator.lock:
             facts = self._emulator.world.hide(payment_method_id)
-            facts.setdefault("declines", []).extend([decline_code] * times)
+            facts.setdefault("declines", []).extend([[decline_code, code]] * times)
 
     def add_legacy_card(self, customer_id: str, number: str = "4242424242424242") -> str:
         """A `card_…` saved by the old Cards API: it can be charged and read like a payment method."""
@@ -66,14 +78,26 @@ class Bank:
             return dict(refunds.make(world, charge, amount, "requested_by_customer", {}))
 
     def dispute(self, payment_intent_id: str, reason: str = "fraudulent", *, inquiry: bool = False) -> JSON:
-        """The payer disputes a payment of any card; the dispute as it stands then."""
+        """The payer disputes a payment of any card; the dispute as it stands then.
+
+        Raises ValueError for what cannot be disputed: nothing was taken, all was given back, or it is already disputed.
+        """
         with self._emulator.lock:
             world = self._emulator.world
-            charge = world.get("charge", world.get("payment_intent", payment_intent_id)["latest_charge"])
+            charge = world.tables["charge"].get(world.get("payment_intent", payment_intent_id)["latest_charge"] or "")
+            if charge is None or not charge["amount_captured"]:
+                raise ValueError(f"{payment_intent_id} took no payment that could be disputed.")
+            if charge["refunded"]:
+                raise ValueError(f"{payment_intent_id} was given back: there is nothing left to dispute.")
+            if charge["disputed"]:
+                raise ValueError(f"{payment_intent_id} is already disputed.")
             return dict(disputes.open_dispute(world, charge, reason, inquiry=inquiry))
 
     def decide_dispute(self, dispute_id: str, status: str) -> JSON:
-        """End a dispute as "won", "lost" or "warning_closed"."""
+        """End a dispute as "won" or "lost"; an inquiry as "warning_closed", or as "needs_response": a chargeback now.
+
+        Raises ValueError for any other status, and when the dispute is over.
+        """
         with self._emulator.lock:
             world = self._emulator.world
             row = world.get("dispute", dispute_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 OffSession = Literal["ok", "ok_if_set_up", "refuse"]
@@ -22,8 +22,13 @@ class Decline:
 
 
 _PLAIN = "Your card was declined."
-# code, message, param for the declines that are more than `card_declined`
+# message and param of the declines whose code is not `card_declined`
 _OWN_CODE = {
+    "authentication_required": ("Your card was declined. This transaction requires authentication.", None),
+    "card_decline_rate_limit_exceeded": (
+        "This card has been declined too many times. You can try to charge this card again after 24 hours.",
+        None,
+    ),
     "expired_card": ("Your card has expired.", "exp_month"),
     "incorrect_cvc": ("Your card's security code is incorrect.", "cvc"),
     "incorrect_number": ("Your card number is incorrect.", "number"),
@@ -35,7 +40,6 @@ _OWN_CODE = {
     "processing_error": ("An error occurred while processing your card. Try again in a little bit.", None),
 }
 _MESSAGES = {
-    "authentication_required": "Your card was declined. This transaction requires authentication.",
     "card_velocity_exceeded": "Your card was declined for making repeated attempts too frequently or exceeding its "
     "amount limit.",
     "insufficient_funds": "Your card has insufficient funds.",
@@ -68,8 +72,11 @@ _NETWORK_CODES = {
 }  # fmt: skip
 
 
-def decline_for(decline_code: str) -> Decline:
-    """The decline that a bank answers with for `decline_code`, any of Stripe's list or a new word."""
+def decline_for(decline_code: str, code: str | None = None) -> Decline:
+    """The decline that a bank answers with for `decline_code`, any of Stripe's list or a new word.
+
+    `code` is the top-level code when it is to be another than Stripe documents.
+    """
     advice = (
         "do_not_try_again"
         if decline_code in _NEVER_AGAIN
@@ -82,13 +89,13 @@ def decline_for(decline_code: str) -> Decline:
     network = _NETWORK_CODES.get(decline_code)
     if decline_code in _OWN_CODE:
         message, param = _OWN_CODE[decline_code]
-        return Decline(decline_code, decline_code, message, advice, network, param)
-    code = "authentication_required" if decline_code == "authentication_required" else "card_declined"
-    return Decline(code, decline_code, _MESSAGES.get(decline_code, _PLAIN), advice, network)
+        return Decline(code or decline_code, decline_code, message, advice, network, param)
+    return Decline(code or "card_declined", decline_code, _MESSAGES.get(decline_code, _PLAIN), advice, network)
 
 
-BLOCKED = Decline("card_declined", "fraudulent", _PLAIN, "do_not_try_again", blocked=True)
-AUTHENTICATION = decline_for("authentication_required")
+# No bank was asked for these two, so there is no advice and no network's code.
+BLOCKED = Decline("card_declined", "fraudulent", _PLAIN, blocked=True)
+AUTHENTICATION = replace(decline_for("authentication_required"), network_decline_code=None)
 THREE_DS_ERROR = decline_for("generic_decline")
 
 

@@ -331,7 +331,7 @@ class Emulator:
         return self._response(request, error.status, self._error_body(error, request), error.headers)
 
     def _error_body(self, error: ApiError, request: _Request) -> str:
-        shown = error.error
+        shown = {**error.error, "request_log_url": f"https://dashboard.stripe.com/test/logs/{request.id}"}
         if request.publishable:
             for name in ("payment_intent", "setup_intent"):
                 if name in shown:

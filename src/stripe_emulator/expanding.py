@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from . import legacy
+from . import balance, legacy
 from .errors import invalid
 from .listing import everything
 from .tables import JSON
@@ -38,6 +38,7 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
         "payment_method": "payment_method", "source_transfer_reversal": None, "transfer_reversal": None,
     },
     "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
+    "radar.early_fraud_warning": {"charge": "charge", "payment_intent": "payment_intent"},
     "balance_transaction": {"source": "*"},
     "payment_method": {"customer": "customer"},
     "customer": {
@@ -126,6 +127,8 @@ def _target(world: World, owner: JSON, target: str | None, value: object, rest: 
 def _row(world: World, target: str, object_id: str) -> JSON | str:
     if target == "source":
         return legacy.shown(world.get("payment_method", object_id))
+    if target == "balance_transaction":
+        return balance.refresh(world, world.get(target, object_id))
     if target != "*":
         return world.tables[target].rows.get(object_id, object_id)
     for kind in ("charge", "refund", "dispute", "payout"):

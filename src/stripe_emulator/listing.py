@@ -11,6 +11,15 @@ from .routing import Call
 from .tables import JSON
 from .world import World
 
+# Filters that name an object, which must be there: by parameter, its table and what Stripe calls it.
+_NAMED = {
+    "charge": ("charge", "charge"),
+    "customer": ("customer", "customer"),
+    "payment_intent": ("payment_intent", "payment_intent"),
+    "payment_method": ("payment_method", "PaymentMethod"),
+    "setup_intent": ("setup_intent", "setupintent"),
+}
+
 
 def page(
     world: World,
@@ -22,7 +31,8 @@ def page(
 ) -> JSON:
     """One page, newest first, of the rows whose attributes equal `filters` and for which `where` is true.
 
-    A limit outside 1 to 100 is brought back into that range, as Stripe's lists do.
+    An id among `filters` that does not exist is refused, as any in a parameter is. A limit outside 1 to 100 is brought
+    back into that range, as Stripe's lists do.
     """
     params = call.params
     table = world.tables[kind]
@@ -32,8 +42,12 @@ def page(
     for name, cursor in (("starting_after", after), ("ending_before", before)):
         if cursor is not None and not table.listed(cursor):
             raise missing(kind.rsplit(".", 1)[-1], cursor[:200], name, in_path=False)
-    limit = max(1, min(100, params.get("limit", 10)))
     wanted = {name: value for name, value in (filters or {}).items() if value is not None}
+    for name, value in wanted.items():
+        if name in _NAMED:
+            table_name, called = _NAMED[name]
+            world.find(table_name, value, name, name=called)
+    limit = max(1, min(100, params.get("limit", 10)))
     rows = table.newest_first(wanted, params.get("created", (None, None)), after=after, before=before)
     found = list(islice(rows if where is None else filter(where, rows), limit + 1))
     more = len(found) > limit

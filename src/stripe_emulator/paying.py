@@ -15,7 +15,7 @@ from .intents import (
     next_action,
     unexpected_state,
 )
-from .resources import charges, payment_methods
+from .resources import charges, disputes, payment_methods
 from .tables import JSON
 from .world import World
 
@@ -160,13 +160,17 @@ def _keep_method(world: World, intent: JSON, method: JSON, options: JSON, flow: 
 
 
 def _aftermath(world: World, made: JSON, card: Card) -> None:
-    """What Stripe does in the background once money was captured."""
+    """What Stripe and the bank do by themselves once money was captured.
+
+    The dispute of a test card comes at once. Recorded at Stripe: it is told before the payment's own success.
+    """
     timings = world.timings
     world.later(timings.settle, "settle", charge=made["id"], at_once=card.available_at_once)
     if card.dispute is not None:
-        world.later(timings.dispute, "dispute", charge=made["id"], reason=card.dispute, inquiry=card.inquiry)
+        with world.unasked():
+            disputes.open_dispute(world, made, card.dispute, inquiry=card.inquiry)
     if card.fraud_warning:
-        world.later(timings.dispute, "fraud_warning", charge=made["id"])
+        world.later(timings.fraud_warning, "fraud_warning", charge=made["id"])
 
 
 def fail(world: World, intent: JSON, method: JSON, decline: Decline, charge_id: str | None = None) -> ApiError:
@@ -240,9 +244,9 @@ def capture(world: World, intent: JSON, amount: int) -> None:
         amount_captured=amount,
         payment_method_details={**held["payment_method_details"], "card": details},
     )
+    world.emit("charge.captured", held, previous)
     method = world.get("payment_method", held["payment_method"])
     _aftermath(world, held, payment_methods.card_of(world, method))
-    world.emit("charge.captured", held, previous)
     world.change(intent, status="succeeded", amount_received=amount, amount_capturable=0)
     world.emit("payment_intent.succeeded", intent)
 

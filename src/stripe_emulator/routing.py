@@ -48,6 +48,7 @@ _KINDS = {
     "confirmation_tokens": "confirmation_token",
     "customer_sessions": "customer_session",
     "line_items": "item",
+    "radar/early_fraud_warnings": "radar.early_fraud_warning",
     "test_helpers/test_clocks": "test_helpers.test_clock",
 }
 
@@ -57,7 +58,7 @@ def _answers(method: str, pattern: str) -> str:
     parts = pattern.removeprefix("/v1/").split("/")
     nested = [part for part in parts if part in ("payment_methods", "line_items")]
     name = nested[-1] if nested else parts[0]
-    if name in ("checkout", "test_helpers"):
+    if name in ("checkout", "radar", "test_helpers"):
         name = f"{name}/{parts[1]}"
     kind = _KINDS.get(name, name.removesuffix("s"))
     many = method == "GET" and (parts[-1] == name.split("/")[-1] or parts[-1] == "search")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .cards import THREE_DS_ERROR, Card, Decline
 from .errors import ApiError, doc_url
 from .intents import (
@@ -117,6 +119,8 @@ def finish(
         decline = card.decline
     tried = world.get("setup_attempt", intent["latest_attempt"])
     if decline is not None:
+        # Recorded at Stripe: a refusal to save a card tells the codes, and neither advice nor the network's code.
+        decline = replace(decline, advice_code=None, network_decline_code=None)
         error: JSON = {
             "type": "card_error",
             **payment_methods.decline_facts(decline),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "mandate": (),
     "payout": (),
     "test_helpers.test_clock": (),
-    "radar.early_fraud_warning": ("charge",),
+    "radar.early_fraud_warning": ("charge", "payment_intent"),
 }
 
 
@@ -44,7 +45,7 @@ class Timings:
     """Seconds of the emulator's clock until Stripe's background work is done."""
 
     settle: float = 1.0
-    dispute: float = 1.0
+    fraud_warning: float = 1.0
     verdict: float = 3.0
     refund_reference: float = 5.0
     refund_pending: float = 10.0
@@ -107,6 +108,15 @@ class World:
             self._pruned = now
             self.tables["event"].drop_before(now - EVENTS_KEPT_DAYS * DAY)
         return done
+
+    @contextmanager
+    def unasked(self) -> Iterator[None]:
+        """What happens inside was asked for by no request, though one set it off: its events name none."""
+        cause, self.cause = self.cause, None
+        try:
+            yield
+        finally:
+            self.cause = cause
 
     # -- objects -------------------------------------------------------------------------------------
     def add(self, row: JSON) -> JSON:

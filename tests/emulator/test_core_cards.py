@@ -9,7 +9,7 @@ import stripe
 
 from stripe_emulator.cards import BY_NAME, CARDS, luhn
 
-from .helpers import ONLY_CARDS, Bench, bench
+from .helpers import Bench, bench
 
 OK = "succeeded"
 AUTH = "authentication_required"
@@ -162,33 +162,6 @@ def test_three_d_secure_on_request(shop: Bench, card: str, asked: str) -> None:
     intent = shop.v1.payment_intents.create({"amount": 2000, "currency": "gbp", **options})
     shop.emulator.pay(intent.client_secret, card, authenticate=None)
     assert shop.v1.payment_intents.retrieve(intent.id).status == asked
-
-
-def test_disputes_arrive_by_themselves(shop: Bench) -> None:
-    form = {"amount": 2000, "currency": "gbp", "confirm": True, **ONLY_CARDS}
-    for card in ("pm_card_createDispute", "pm_card_createDisputeInquiry", "pm_card_createIssuerFraudRecord"):
-        shop.v1.payment_intents.create({**form, "payment_method": card})
-    assert shop.emulator.ledger.disputed_minor() == 0
-    shop.emulator.clock.advance(seconds=2)
-    assert {d.status for d in shop.v1.disputes.list().data} == {"needs_response", "warning_needs_response"}
-    assert shop.emulator.ledger.disputed_minor() == 2000
-    kinds = set(shop.events())
-    assert {"charge.dispute.created", "charge.dispute.funds_withdrawn", "radar.early_fraud_warning.created"} <= kinds
-
-
-def test_a_dispute_that_is_won_brings_the_money_back_but_not_the_fee(shop: Bench) -> None:
-    customer, method = shop.saved("pm_card_createDispute")
-    shop.charge(customer, method)
-    shop.emulator.clock.advance(seconds=2)
-    dispute = shop.v1.disputes.list().data[0]
-    shop.v1.disputes.update(dispute.id, {"evidence": {"uncategorized_text": "winning_evidence"}})
-    shop.emulator.clock.advance(seconds=5)
-    won = shop.v1.disputes.retrieve(dispute.id)
-    assert won.status == "won"
-    assert sum(movement.net for movement in won.balance_transactions) < 0
-    assert shop.emulator.ledger.disputed_minor() == 0
-    assert shop.v1.charges.list().data[0].disputed is True
-    assert shop.events()[-2:] == ["charge.dispute.funds_reinstated", "charge.dispute.closed"]
 
 
 @pytest.mark.parametrize(

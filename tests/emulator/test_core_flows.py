@@ -40,8 +40,12 @@ def test_money_arrives_a_little_later_and_is_announced(shop: Bench) -> None:
     assert shop.v1.charges.retrieve(intent.latest_charge).balance_transaction is None
     shop.emulator.clock.advance(seconds=2)
     charge = shop.v1.charges.retrieve(intent.latest_charge, {"expand": ["balance_transaction"]})
-    assert charge.balance_transaction.net == 2500 - charge.balance_transaction.fee
+    moved = charge.balance_transaction
+    assert (moved.net, moved.status) == (2500 - moved.fee, "pending")
     assert shop.events()[-1] == "charge.updated"
+    shop.emulator.clock.advance(days=3)
+    paid = shop.v1.payment_intents.retrieve(intent.id, {"expand": ["latest_charge.balance_transaction"]})
+    assert paid.latest_charge.balance_transaction.status == "available"
 
 
 def test_a_saved_card_is_charged_while_the_payer_is_away(shop: Bench) -> None:
@@ -126,6 +130,17 @@ def test_paying_and_saving_in_one_go(shop: Bench) -> None:
         "payment_method.attached",
         "charge.succeeded",
     ]
+
+
+def test_what_may_be_written_once_a_card_is_set_up(shop: Bench) -> None:
+    intent = shop.v1.setup_intents.create({"payment_method": "pm_card_visa", "confirm": True, **ONLY_CARDS})
+    customer = shop.customer()
+    plain = {"description": "d", "metadata": {"order": "7"}, "customer": customer, "expand": ["payment_method"]}
+    after = shop.v1.setup_intents.update(intent.id, plain)
+    assert (after.status, after.description, after.customer) == ("succeeded", "d", customer)
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        shop.v1.setup_intents.update(intent.id, {"payment_method": "pm_card_gb"})
+    assert (caught.value.code, caught.value.param) == ("setup_intent_unexpected_state", "payment_method")
 
 
 def test_raw_numbers_are_for_the_browser_only(shop: Bench) -> None:

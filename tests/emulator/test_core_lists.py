@@ -193,6 +193,35 @@ def test_a_deleted_customer_is_nothing_but_deleted(shop: Bench) -> None:
     assert shop.events()[-3:-1] == ["payment_method.detached", "customer.deleted"]
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/payment_intents?customer=x", "customer"),
+        ("/v1/setup_intents?customer=x", "customer"),
+        ("/v1/setup_intents?payment_method=x", "PaymentMethod"),
+        ("/v1/charges?customer=x", "customer"),
+        ("/v1/charges?payment_intent=x", "payment_intent"),
+        ("/v1/refunds?charge=x", "charge"),
+        ("/v1/refunds?payment_intent=x", "payment_intent"),
+        ("/v1/disputes?charge=x", "charge"),
+        ("/v1/payment_methods?customer=x", "customer"),
+        ("/v1/setup_attempts?setup_intent=x", "setupintent"),
+    ],
+)
+def test_a_list_about_nobody_is_refused(shop: Bench, path: str, kind: str) -> None:
+    answer = shop.emulator.handle("GET", path, {"Authorization": "Bearer sk_test_x"})
+    error = answer.json()["error"]
+    assert (answer.status, error["code"], error["message"]) == (400, "resource_missing", f"No such {kind}: 'x'")
+    assert error["param"] == path.partition("?")[2].partition("=")[0]
+
+
+def test_the_lists_of_a_deleted_customer_can_still_be_read(shop: Bench) -> None:
+    customer, method = shop.saved()
+    paid = shop.charge(customer, method)
+    shop.v1.customers.delete(customer)
+    assert [intent.id for intent in shop.v1.payment_intents.list({"customer": customer}).data] == [paid.id]
+
+
 def test_wrong_owner(shop: Bench) -> None:
     _, method = shop.saved()
     form = {"amount": 900, "currency": "gbp", "payment_method": method, **ONLY_CARDS}

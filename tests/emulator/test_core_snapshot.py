@@ -17,7 +17,7 @@ def shop() -> Bench:
 
 
 def test_restoring_brings_back_objects_keys_clock_and_what_was_due(shop: Bench) -> None:
-    customer, method = shop.saved("pm_card_createDispute")
+    customer, method = shop.saved("pm_card_createIssuerFraudRecord")
     paid = shop.charge(customer, method, key="attempt-1")
     shop.emulator.webhooks.add("http://127.0.0.1:1/", "whsec_x")
     saved = json.loads(json.dumps(shop.emulator.snapshot()))
@@ -28,12 +28,8 @@ def test_restoring_brings_back_objects_keys_clock_and_what_was_due(shop: Bench) 
     assert there.charge(customer, method, key="attempt-1").id == paid.id
     assert other.ledger.taken_minor() == 2000
     other.clock.advance(seconds=2)
-    assert len(there.v1.disputes.list().data) == 1
-    assert [d.event_type for d in other.webhooks.due()] == [
-        "charge.updated",
-        "charge.dispute.created",
-        "charge.dispute.funds_withdrawn",
-    ]
+    assert len(there.v1.radar.early_fraud_warnings.list().data) == 1
+    assert [d.event_type for d in other.webhooks.due()] == ["charge.updated", "radar.early_fraud_warning.created"]
 
 
 def test_the_future_after_a_restore_is_the_same(shop: Bench) -> None:

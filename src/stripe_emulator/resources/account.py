@@ -45,18 +45,11 @@ def retrieve(world: World, call: Call) -> JSON:
 
 
 # -- balance ----------------------------------------------------------------------------------------------
-def _refresh(world: World, transaction: JSON) -> JSON:
-    """A transaction becomes available when its time has come, which nobody announces."""
-    if transaction["status"] == "pending" and transaction["available_on"] <= world.now():
-        world.change(transaction, status="available")
-    return transaction
-
-
 @route("GET", "/v1/balance")
 def total(world: World, call: Call) -> JSON:
     sums: dict[str, Counter[str]] = {"available": Counter({CURRENCY: 0}), "pending": Counter({CURRENCY: 0})}
     for transaction in world.tables["balance_transaction"].values():
-        sums[_refresh(world, transaction)["status"]][transaction["currency"]] += transaction["net"]
+        sums[balance.refresh(world, transaction)["status"]][transaction["currency"]] += transaction["net"]
     shown = {
         status: [
             {"amount": amount, "currency": currency, "source_types": {"card": amount}}
@@ -69,7 +62,7 @@ def total(world: World, call: Call) -> JSON:
 
 @route("GET", "/v1/balance_transactions/*")
 def transaction(world: World, call: Call) -> JSON:
-    return _refresh(world, world.find("balance_transaction", call.ids[0], "id", in_path=True))
+    return balance.refresh(world, world.find("balance_transaction", call.ids[0], "id", in_path=True))
 
 
 @route(
@@ -81,7 +74,7 @@ def transactions(world: World, call: Call) -> JSON:
     filters = {name: call.params.get(name) for name in ("currency", "source", "type")}
     found = page(world, call, "balance_transaction", "/v1/balance_transactions", filters)
     for row in found["data"]:
-        _refresh(world, row)
+        balance.refresh(world, row)
     return found
 
 

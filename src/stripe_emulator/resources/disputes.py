@@ -46,20 +46,21 @@ _FILES = [
 ]
 _NETWORK_REASONS = {"fraudulent": "10.4", "product_not_received": "13.1"}
 _OPEN = ("needs_response", "warning_needs_response")
+_INQUIRY = ("warning_needs_response", "warning_under_review")
+_OVER = ("won", "lost", "warning_closed")
+# What `uncategorized_text` makes the bank decide (https://docs.stripe.com/testing#disputes).
 _VERDICTS = {"winning_evidence": "won", "losing_evidence": "lost"}
+_INQUIRY_VERDICTS = {
+    "winning_evidence": "warning_closed",
+    "losing_evidence": "warning_closed",
+    "escalate_inquiry_evidence": "needs_response",
+}
 
 
 def _no_evidence() -> JSON:
     evidence: JSON = dict.fromkeys(sorted([*_TEXTS, *_FILES]))
     evidence["enhanced_evidence"] = {}
     return evidence
-
-
-def open_job(world: World, about: JSON) -> None:
-    charge = world.get("charge", about["charge"])
-    if charge["disputed"] or charge["amount_refunded"] == charge["amount_captured"]:
-        return  # what was given back cannot be charged back
-    open_dispute(world, charge, about["reason"], inquiry=about["inquiry"])
 
 
 def open_dispute(world: World, charge: JSON, reason: str, *, inquiry: bool = False) -> JSON:
@@ -108,6 +109,7 @@ def open_dispute(world: World, charge: JSON, reason: str, *, inquiry: bool = Fal
     world.emit("charge.dispute.created", row)
     if not inquiry:
         world.emit("charge.dispute.funds_withdrawn", row)
+    too_late_to_act(world, charge)
     return row
 
 
@@ -128,7 +130,7 @@ def warn_job(world: World, about: JSON) -> None:
     row: JSON = {
         "id": world.ids.new("issfr"),
         "object": "radar.early_fraud_warning",
-        "actionable": not charge["refunded"],
+        "actionable": not (charge["refunded"] or charge["disputed"]),
         "charge": charge["id"],
         "created": world.timestamp(),
         "fraud_type": "unauthorized_use_of_card",
@@ -139,16 +141,58 @@ def warn_job(world: World, about: JSON) -> None:
     world.emit("radar.early_fraud_warning.created", row)
 
 
+def too_late_to_act(world: World, charge: JSON) -> None:
+    """The money is back, or it is disputed already: a warning about this charge helps no more."""
+    for warning in world.tables["radar.early_fraud_warning"].newest_first({"charge": charge["id"]}):
+        previous = world.change(warning, actionable=False)
+        if previous:
+            world.emit("radar.early_fraud_warning.updated", warning, previous)
+
+
 def verdict_job(world: World, about: JSON) -> None:
     dispute = world.get("dispute", about["dispute"])
-    if dispute["status"] not in ("won", "lost", "warning_closed"):
+    if about["status"] in _possible(dispute):  # or the bank was quicker to decide something else
         decide(world, dispute, about["status"])
 
 
+def _possible(dispute: JSON) -> tuple[str, ...]:
+    """The verdicts that a dispute can meet with as it stands."""
+    if dispute["status"] in _OVER:
+        return ()
+    return ("warning_closed", "needs_response") if dispute["status"] in _INQUIRY else ("won", "lost")
+
+
 def decide(world: World, dispute: JSON, status: str) -> None:
-    """Close the dispute: "won", "lost" or "warning_closed". A win brings the money back, not the fee."""
+    """The bank's verdict: "won" or "lost"; of an inquiry "warning_closed" or "needs_response" (it is a chargeback now).
+
+    A win brings the money back, not the fee. Raises ValueError for a verdict that the dispute cannot meet with.
+    """
+    possible = _possible(dispute)
+    if not possible:
+        raise ValueError(f"{dispute['id']} is over: {dispute['status']}.")
+    if status not in possible:
+        raise ValueError(f"A dispute that is {dispute['status']} can become {' or '.join(possible)}, not {status}.")
+    if status == "needs_response":
+        _escalate(world, dispute)
+    else:
+        _close(world, dispute, status)
+
+
+def _escalate(world: World, dispute: JSON) -> None:
+    details = dispute["payment_method_details"]
+    previous = world.change(
+        dispute,
+        status="needs_response",
+        is_charge_refundable=False,
+        payment_method_details={**details, "card": {**details["card"], "case_type": "chargeback"}},
+    )
+    world.emit("charge.dispute.updated", dispute, previous)
+    _withdraw(world, dispute)
+
+
+def _close(world: World, dispute: JSON, status: str) -> None:
     previous = world.change(dispute, status=status)
-    if status == "won" and dispute["balance_transactions"]:
+    if status == "won":
         moved = balance.post(
             world, "adjustment", dispute["amount"], dispute["currency"], dispute["id"], category="dispute_reversal",
             description=f"Chargeback reversal for {dispute['charge']}", at_once=True,
@@ -166,6 +210,12 @@ def retrieve(world: World, call: Call) -> JSON:
 @route("GET", "/v1/radar/early_fraud_warnings/*")
 def retrieve_warning(world: World, call: Call) -> JSON:
     return world.find("radar.early_fraud_warning", call.ids[0], "early_fraud_warning", in_path=True)
+
+
+@route("GET", "/v1/radar/early_fraud_warnings", {**CREATED_PAGE, "charge": ID, "payment_intent": ID})
+def warnings(world: World, call: Call) -> JSON:
+    filters = {name: call.params.get(name) for name in ("charge", "payment_intent")}
+    return page(world, call, "radar.early_fraud_warning", "/v1/radar/early_fraud_warnings", filters)
 
 
 _EVIDENCE: dict[str, Kind] = {
@@ -206,9 +256,8 @@ def update(world: World, call: Call) -> JSON:
             details |= {"submission_count": details["submission_count"] + 1, "submission_method": "manual"}
             inquiry = dispute["status"] == "warning_needs_response"
             changes["status"] = "warning_under_review" if inquiry else "under_review"
-            verdict = _VERDICTS.get(evidence["uncategorized_text"] or "")
-            if verdict is not None and inquiry:
-                verdict = "warning_closed"
+            verdicts = _INQUIRY_VERDICTS if inquiry else _VERDICTS
+            verdict = verdicts.get(evidence["uncategorized_text"] or "")
         changes["evidence_details"] = details
     previous = world.change(dispute, **changes)
     if previous:
@@ -226,7 +275,7 @@ def close(world: World, call: Call) -> JSON:
         raise refused("This dispute is already closed.")
     if dispute["status"] == "warning_needs_response":
         _withdraw(world, dispute)
-    decide(world, dispute, "lost")
+    _close(world, dispute, "lost")
     return dispute
 
 

@@ -189,7 +189,7 @@ def next_decline(world: World, method: JSON, card: Card) -> Decline | None:
     """What the bank will say to a charge: a decline set by a test comes first and is used up by it."""
     queue = facts(world, method).get("declines")
     if queue:
-        return decline_for(queue.pop(0))
+        return decline_for(*queue.pop(0))
     return card.decline
 
 
@@ -395,7 +395,6 @@ def index(world: World, call: Call) -> JSON:
     if customer is None:
         # Stripe lists nothing that belongs to nobody.
         return {"object": "list", "data": [], "has_more": False, "url": "/v1/payment_methods"}
-    world.find("customer", customer, "customer")
     return page(world, call, "payment_method", "/v1/payment_methods", _filters(call, customer))
 
 

@@ -11,7 +11,7 @@ from stripe_emulator.specs import CREATED_PAGE, ID, METADATA
 from stripe_emulator.tables import JSON
 from stripe_emulator.world import World
 
-from . import charges, payment_methods
+from . import charges, disputes, payment_methods
 
 
 def left(charge: JSON) -> int:
@@ -122,6 +122,8 @@ def make(world: World, charge: JSON, amount: int, reason: str | None, metadata: 
     refunded = charge["amount_refunded"] + amount
     previous = world.change(charge, amount_refunded=refunded, refunded=refunded == charge["amount_captured"])
     world.emit("charge.refunded", charge, previous)
+    if charge["refunded"]:
+        disputes.too_late_to_act(world, charge)
     timings = world.timings
     if behaviour == "":
         world.later(timings.refund_reference, "refund_reference", refund=refund_id)

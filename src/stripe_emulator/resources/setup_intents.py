@@ -144,7 +144,7 @@ def update(world: World, call: Call) -> JSON:
     over = intent["status"] in ("succeeded", "canceled")
     if over:
         for name in params:
-            if name not in ("description", "metadata", "customer"):
+            if name not in ("description", "metadata", "customer", "expand"):
                 raise unexpected_state(
                     intent,
                     f"You cannot update `{name}` of this SetupIntent because it has a status of {intent['status']}.",
@@ -235,7 +235,5 @@ def index(world: World, call: Call) -> JSON:
 
 @route("GET", "/v1/setup_attempts", {**CREATED_PAGE, "setup_intent": ID}, ("setup_intent",))
 def attempts(world: World, call: Call) -> JSON:
-    intent = call.params["setup_intent"]
-    if intent not in world.tables["setup_intent"]:
-        raise missing("setupintent", intent[:200], "setup_intent", in_path=False)
-    return page(world, call, "setup_attempt", "/v1/setup_attempts", {"setup_intent": intent})
+    filters = {"setup_intent": call.params["setup_intent"]}
+    return page(world, call, "setup_attempt", "/v1/setup_attempts", filters)
