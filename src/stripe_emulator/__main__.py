@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.state is not None and args.state.exists():
         try:
             emulator.restore(json.loads(args.state.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return _complain(f"The state in {args.state} cannot be read ({error}). Move the file away to start afresh.")
     known = {endpoint["url"] for endpoint in emulator.webhooks.endpoints}
     for index, url in enumerate(args.webhook):

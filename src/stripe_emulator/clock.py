@@ -38,5 +38,4 @@ class Clock:
         return {"offset": self.offset, "fixed": self._fixed}
 
     def load(self, saved: dict[str, float | None]) -> None:
-        self.offset = saved["offset"] or 0.0
-        self._fixed = saved["fixed"]
+        self.offset, self._fixed = saved["offset"] or 0.0, saved["fixed"]

@@ -370,7 +370,8 @@ class Emulator:
 
     def write_request_log(self, path: str | Path) -> int:
         """Write the recorded requests of servers (not of browsers) as lines of JSON; how many."""
-        lines = [request.line() for request in self.requests if not request.publishable]
+        with self.lock:
+            lines = [request.line() for request in self.requests if not request.publishable]
         Path(path).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         return len(lines)
 
@@ -397,13 +398,19 @@ class Emulator:
             return dict(json.loads(compact(state)))
 
     def restore(self, snapshot: JSON) -> None:
-        """Go back to a snapshot, clock included. The snapshot can be restored again."""
+        """Go back to a snapshot, clock included. The snapshot can be restored again.
+
+        Raises KeyError, TypeError, ValueError or AttributeError for what is no snapshot, and changes nothing then.
+        """
         copy = json.loads(compact(snapshot))
         with self.lock:
-            self.world = self._new_world()
-            self.world.load(copy["world"])
-            self.keys.load(copy["keys"])
+            world, keys = self._new_world(), Keys()
+            world.load(copy["world"])
+            keys.load(copy["keys"])
+            Clock().load(copy["world"]["clock"])  # raises before anything that lives on is touched
             self.webhooks.load(copy["webhooks"])
+            self.clock.load(copy["world"]["clock"])
+            self.world, self.keys = world, keys
 
     def transport(self) -> stripe.HTTPClient:
         """For `stripe.StripeClient(key, http_client=emulator.transport())`: the real SDK without a socket."""

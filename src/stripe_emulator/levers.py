@@ -90,7 +90,9 @@ class Levers:
 
     def requests(self) -> list[JSON]:
         """The requests that came in, oldest first, without secrets."""
-        return [json.loads(request.line()) for request in list(self.emulator.requests)]
+        with self.emulator.lock:
+            kept = list(self.emulator.requests)
+        return [json.loads(request.line()) for request in kept]
 
     def ledger_sums(self, **filters: Any) -> JSON:
         ledger = self.emulator.ledger
@@ -125,7 +127,9 @@ class Levers:
     def deliveries(self) -> dict[str, list[JSON]]:
         """The newest attempts by event id, oldest first."""
         found: dict[str, list[JSON]] = {}
-        for line in list(self.emulator.webhooks.log):
+        with self.emulator.lock:
+            log = list(self.emulator.webhooks.log)
+        for line in log:
             found.setdefault(line["event_id"], []).append(line)
         return found
 

@@ -238,9 +238,8 @@ class Webhooks:
         return {"count": self._count, "waiting": [{n: getattr(w, n) for n in names} for w in waiting]}
 
     def load(self, saved: JSON) -> None:
-        self._count = saved["count"]
-        self._sent = {}
-        self._waiting = [Waiting(**waiting) for waiting in saved["waiting"]]
+        waiting = [Waiting(**waiting) for waiting in saved["waiting"]]
+        self._count, self._waiting, self._sent = saved["count"], waiting, {}
 
 
 def _wants(endpoint: JSON, kind: str) -> bool:

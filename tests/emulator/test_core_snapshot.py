@@ -58,3 +58,21 @@ def test_reset_forgets_everything_but_keeps_its_parts(shop: Bench) -> None:
     assert shop.emulator.ledger.taken_minor() == 0
     assert shop.v1.customers.list().data == []
     assert (shop.emulator.webhooks, shop.emulator.weather) == (webhooks, weather)
+
+
+@pytest.mark.parametrize("place", ["world", "keys", "webhooks", "clock"])
+def test_what_is_no_snapshot_changes_nothing(shop: Bench, place: str) -> None:
+    shop.charge(*shop.saved())
+    before = shop.emulator.snapshot()
+    shop.emulator.clock.advance(days=1)
+    shop.emulator.webhooks.add("http://127.0.0.1:1/", "whsec_x")
+    shop.customer()
+    broken = json.loads(json.dumps(before))
+    if place == "clock":
+        broken["world"]["clock"] = []
+    else:
+        broken[place] = {"rows": 5}
+    later = shop.emulator.snapshot()
+    with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
+        shop.emulator.restore(broken)
+    assert shop.emulator.snapshot() == later

@@ -56,9 +56,34 @@ CARDS = (
     "pm_card_authenticationRequired",
     "pm_card_authenticationRequiredOnSetup",
     "pm_card_createDispute",
+    "pm_card_createDisputeInquiry",
     "pm_card_refundFail",
     "pm_card_pendingRefund",
 )
+SAVED_CARDS = (
+    "pm_card_visa",
+    "pm_card_createDispute",
+    "pm_card_createDisputeInquiry",
+    "pm_card_refundFail",
+    "pm_card_pendingRefund",
+)
+EVIDENCE = ("winning_evidence", "losing_evidence", "escalate_inquiry_evidence")
+DISPUTE_MOVES: dict[str, set[str]] = {
+    "warning_needs_response": {"warning_under_review", "warning_closed", "needs_response", "lost"},
+    "warning_under_review": {"warning_closed", "needs_response"},
+    "needs_response": {"under_review", "won", "lost"},
+    "under_review": {"won", "lost"},
+    "won": set(),
+    "lost": set(),
+    "warning_closed": set(),
+}
+REFUND_MOVES: dict[str, set[str]] = {"pending": {"succeeded", "failed"}, "succeeded": {"failed"}, "failed": set()}
+DIAGRAMS = {
+    "payment_intent": PAYMENT_MOVES,
+    "setup_intent": SETUP_MOVES,
+    "refund": REFUND_MOVES,
+    "dispute": DISPUTE_MOVES,
+}
 FAULTS = (faults.LostAfter(), faults.Status(500), faults.Status(500, after=True), faults.CutBody(), faults.Duplicate())
 pick = st.integers(0, 1_000)
 amounts = st.sampled_from((2000, 500, 30, 29, 0))
@@ -74,7 +99,7 @@ class Shop(RuleBasedStateMachine):
         self.seen: dict[str, str] = {}
         self.customers = [self.bench.customer() for _ in range(2)]
         for customer in self.customers:
-            for card in ("pm_card_visa", "pm_card_createDispute", "pm_card_refundFail", "pm_card_pendingRefund"):
+            for card in SAVED_CARDS:
                 self.bench.v1.payment_methods.attach(card, {"customer": customer})
 
     # -- helpers ------------------------------------------------------------------------------------
@@ -189,7 +214,7 @@ class Shop(RuleBasedStateMachine):
     def detach(self, which: int) -> None:
         self.post(f"/v1/payment_methods/{self.some('payment_method', which)}/detach")
 
-    @rule(which=pick, submit=st.sampled_from(("winning_evidence", "losing_evidence")))
+    @rule(which=pick, submit=st.sampled_from(EVIDENCE))
     def dispute(self, which: int, submit: str) -> None:
         path = f"/v1/disputes/{self.some('dispute', which)}"
         self.post(path, **{"evidence[uncategorized_text]": submit})
@@ -231,11 +256,11 @@ class Shop(RuleBasedStateMachine):
 
     @invariant()
     def no_status_moves_against_the_diagram(self) -> None:
-        for kind, moves in (("payment_intent", PAYMENT_MOVES), ("setup_intent", SETUP_MOVES)):
-            for intent in self.rows(kind):
-                status, before = intent["status"], self.seen.get(intent["id"])
-                assert before in (None, status) or status in moves[before], (before, status)
-                self.seen[intent["id"]] = status
+        for kind, moves in DIAGRAMS.items():
+            for row in self.rows(kind):
+                status, before = row["status"], self.seen.get(row["id"])
+                assert before in (None, status) or status in moves[before], (kind, before, status)
+                self.seen[row["id"]] = status
 
 
 Shop.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
@@ -254,9 +279,7 @@ def test_long_lives(seed: int) -> None:
     flip = (True, False)
     for _ in range(120):
         number = chance.randrange(1_000)
-        match chance.choice(
-            ("charge", "charge", "begin", "setup", "pay", "bank", "meddle", "refund", "dispute", "time")
-        ):
+        match chance.choice(DEEDS):
             case "charge":
                 amount = chance.choice((30, 500, 2000))
                 shop.charge(amount, number, chance.randrange(1_000), chance.choice(flip), manual=number % 5 == 0)
@@ -276,7 +299,7 @@ def test_long_lives(seed: int) -> None:
             case "refund":
                 shop.refund(number, chance.choice((None, 1, 400)))
             case "dispute":
-                shop.dispute(number, chance.choice(("winning_evidence", "losing_evidence")))
+                shop.dispute(number, chance.choice(EVIDENCE))
             case "time":
                 shop.time_passes(chance.choice((2, 60, 86_400)))
                 if number % 4 == 0:
