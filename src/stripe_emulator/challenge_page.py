@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from stripe_emulator import Emulator
-from stripe_emulator.panel import Html, form, money, tag
+from stripe_emulator.markup import Html, form, money, tag
 
 # No form-action: Chromium would apply it to the redirect back to the shop as well.
 POLICY: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors *"

@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stripe_emulator import Emulator
 from stripe_emulator.challenge_page import ChallengePage
-from stripe_emulator.levers import Levers, RefusedError
+from stripe_emulator.levers import Levers
 from stripe_emulator.panel import Panel
+from stripe_emulator.refusals import RefusedError
 
 JSON = dict[str, Any]
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -62,6 +63,8 @@ class Control:
             "clock": self._clock,
             "reset": self._reset,
             "webhooks": self._webhooks,
+            "bank": self.levers.bank,
+            "restore": self._restore,
         }
         action = actions.get(request.path_params["action"])
         if action is None:
@@ -98,6 +101,11 @@ class Control:
 
     def _reset(self, data: JSON) -> JSON:
         self.levers.reset()
+        return {"now": self.emulator.clock.now()}
+
+    def _restore(self, data: JSON) -> JSON:
+        """What GET /emulator/snapshot answered."""
+        self.levers.restore(data)
         return {"now": self.emulator.clock.now()}
 
     def _webhooks(self, data: JSON) -> JSON:

@@ -7,7 +7,8 @@ from collections import Counter
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from stripe_emulator import Emulator, faults
+from stripe_emulator import Emulator, bank_levers, faults
+from stripe_emulator.refusals import RefusedError, number
 
 JSON = dict[str, Any]
 MONTH_DAYS: Final = 30
@@ -20,26 +21,6 @@ UNITS: Final = {
     "months": MONTH_DAYS,
 }
 LONGEST_STEP_DAYS: Final = 3660
-
-
-class RefusedError(ValueError):
-    """What was asked makes no sense; the message says so to a person."""
-
-
-def number(data: JSON, name: str, kind: type[float] | type[int] = float) -> float | None:
-    """The value of a field as a number; None when it is absent or empty."""
-    value = data.get(name)
-    if value is None or value == "":
-        return None
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        found = kind(value)
-    except (TypeError, ValueError, OverflowError):
-        raise RefusedError(f"{name} should be a number.") from None
-    if not -1e12 < found < 1e12:
-        raise RefusedError(f"{name} is out of range.")
-    return found
 
 
 class Levers:
@@ -55,6 +36,7 @@ class Levers:
         "knobs": "Webhooks will go as set.",
         "endpoint": "The endpoint will be told of events.",
         "resend": "The event will be sent again.",
+        "bank": "It has happened.",
     }
 
     def __init__(self, emulator: Emulator) -> None:
@@ -214,6 +196,15 @@ class Levers:
     def clear_weather(self) -> None:
         with self.emulator.lock:
             self.emulator.weather.clear()
+
+    def restore(self, snapshot: JSON) -> None:
+        try:
+            self.emulator.restore(snapshot)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise RefusedError("That is no snapshot of this version of the emulator; nothing was changed.") from None
+
+    def bank(self, data: JSON) -> JSON:
+        return bank_levers.pull(self.emulator, data)
 
     def set_knobs(self, data: JSON) -> None:
         known = self.knobs()

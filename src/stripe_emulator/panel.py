@@ -1,14 +1,11 @@
 """The panel at /: what the emulator holds and the levers to pull, as plain pages that need no JavaScript.
 
-Pages are made without a template engine: `tag` escapes whatever is not already `Html`. The JSON twin of the levers is
-`control.py`.
+The JSON twin of the levers is `control.py`.
 """
 
-import datetime
-import html
 import json
 import urllib.parse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -16,8 +13,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from stripe_emulator import Emulator
-from stripe_emulator.levers import Levers, RefusedError, readable
-from stripe_emulator.money import shown
+from stripe_emulator.levers import Levers, readable
+from stripe_emulator.markup import Html, badge, field, form, join, link, moment, money, object_link, select, table, tag
+from stripe_emulator.panel_bank import bank_section
+from stripe_emulator.refusals import RefusedError
 
 JSON = dict[str, Any]
 PAGE_SIZE: Final = 50
@@ -59,100 +58,6 @@ KNOBS: Final = {
     "old_signature": "signed ten minutes ago",
     "wrong_secret": "signed with another secret",
 }
-
-
-class Html(str):
-    """Text that is markup already."""
-
-    __slots__ = ()
-
-
-def tag(_name: str, *content: object, **attributes: object) -> Html:
-    """One element. `class_` and `for_` stand for class and for, `aria_label` for aria-label; None is left out."""
-    parts = [_name]
-    for key, value in attributes.items():
-        if value is None or value is False:
-            continue
-        name = key.rstrip("_").replace("_", "-")
-        parts.append(name if value is True else f'{name}="{html.escape(str(value))}"')
-    opening = f"<{' '.join(parts)}>"
-    if _name in {"input", "link", "meta", "br", "hr"}:
-        return Html(opening)
-    return Html(f"{opening}{join(content)}</{_name}>")
-
-
-def join(content: Iterable[object]) -> Html:
-    return Html("".join(part if isinstance(part, Html) else html.escape(str(part)) for part in content))
-
-
-def link(url: str, text: object, **attributes: object) -> Html:
-    return tag("a", text, href=url, **attributes)
-
-
-def object_link(object_id: object) -> Html:
-    if not object_id:
-        return tag("span", "none", class_="muted")
-    quoted = urllib.parse.quote(str(object_id), safe="")
-    return link(f"/objects/{quoted}", tag("code", object_id))
-
-
-def moment(stamp: float | None) -> Html:
-    if stamp is None:
-        return tag("span", "never", class_="muted")
-    at = datetime.datetime.fromtimestamp(stamp, tz=datetime.UTC)
-    return tag("time", f"{at:%d %b %Y, %H:%M:%S}", datetime=at.isoformat())
-
-
-def money(amount: int, currency: str) -> str:
-    return f"{shown(amount, currency)} {currency.upper()}"
-
-
-def table(caption: str, heads: list[str], rows: list[list[object]], empty: str) -> Html:
-    if not rows:
-        return tag("p", empty, class_="muted")
-    # data-label names the cell where the table is shown as cards, on a phone.
-    body = [
-        tag("tr", *(tag("td", cell, data_label=head) for head, cell in zip(heads, row, strict=True))) for row in rows
-    ]
-    return tag(
-        "table",
-        tag("caption", caption, class_="hidden"),
-        tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
-        tag("tbody", *body),
-    )
-
-
-def field(label: str, name: str, kind: str = "text", hint: str = "", **attributes: object) -> Html:
-    hint_id = f"{name}-hint" if hint else None
-    control = tag("input", id=name, name=name, type=kind, aria_describedby=hint_id, **attributes)
-    note = tag("span", hint, id=hint_id, class_="hint") if hint else ""
-    return tag("div", tag("label", label, for_=name), control, note, class_="field")
-
-
-def select(label: str, name: str, choices: list[tuple[str, str]], chosen: str = "") -> Html:
-    options = [tag("option", text, value=value, selected=value == chosen) for value, text in choices]
-    return tag("div", tag("label", label, for_=name), tag("select", *options, id=name, name=name), class_="field")
-
-
-def form(action: str, button: str, *fields: object, class_: str = "", **hidden: object) -> Html:
-    inputs = [tag("input", type="hidden", name=name, value=value) for name, value in hidden.items()]
-    submit = tag("button", button, type="submit")
-    return tag("form", *inputs, *fields, submit, method="post", action=action, class_=class_ or None)
-
-
-def badge(status: object) -> Html:
-    tone = {
-        "succeeded": "good",
-        "active": "good",
-        "delivered": "good",
-        "available": "good",
-        "won": "good",
-        "failed": "bad",
-        "lost": "bad",
-        "needs_response": "bad",
-        "canceled": "dull",
-    }.get(str(status), "wait")
-    return tag("span", str(status).replace("_", " "), class_=f"badge {tone}")
 
 
 def describe(rule: JSON) -> str:
@@ -320,6 +225,8 @@ class Panel:
             request,
             object_id,
             tag("p", str(row.get("object", "")).replace("_", " "), " · ", moment(row.get("created"))),
+            *bank_section(row),
+            tag("h2", "As the API shows it"),
             tag("pre", linked_json(text, self.levers.find), tabindex="0", aria_label="The object as JSON"),
             tag("h2", "Events that mention it"),
             self._event_table(told, delivered=False) if told else tag("p", "None.", class_="muted"),
@@ -353,14 +260,17 @@ class Panel:
         )
 
     def _event_table(self, events: list[JSON], *, delivered: bool = True) -> Html:
-        heads = ["Id", "Type", "Object", "When", *(["Deliveries", "Send"] if delivered else [])]
+        heads = ["Event", "When", *(["Deliveries", "Send"] if delivered else [])]
         log = self.levers.deliveries() if delivered else {}
         cells: list[list[object]] = []
         for event in events:
             line: list[object] = [
-                object_link(event["id"]),
-                event["type"],
-                object_link(readable(event)["data"]["object"].get("id")),
+                tag(
+                    "div",
+                    tag("div", link(f"/objects/{event['id']}", event["type"])),
+                    object_link(readable(event)["data"]["object"].get("id")),
+                    class_="event",
+                ),
                 moment(event["created"]),
             ]
             if delivered:
@@ -477,6 +387,7 @@ class Panel:
             "knobs": (self.levers.set_knobs, "/weather"),
             "endpoint": (self.levers.add_endpoint, "/events"),
             "resend": (self.levers.resend, "/events"),
+            "bank": (self.levers.bank, f"/objects/{urllib.parse.quote(data.get('object', ''), safe='')}"),
         }
         if name not in actions:
             return self.missing(request, "There is no such lever.")

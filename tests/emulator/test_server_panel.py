@@ -209,7 +209,8 @@ def test_the_panel_works_in_a_browser_and_axe_finds_nothing(page: Page, served: 
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.set_viewport_size({"width": width, "height": 900})
-    for path in [*PAGES, f"/objects/{story['intent']['id']}"]:
+    kept = [story["intent"]["id"], story["intent"]["payment_method"]]
+    for path in [*PAGES, *(f"/objects/{object_id}" for object_id in kept)]:
         page.goto(served + path)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         violations = Axe().run(page).response["violations"]
@@ -250,3 +251,100 @@ def test_a_redirected_payer_meets_the_bank_and_comes_back(
     assert (query["order"], query["payment_intent"], query["redirect_status"]) == ("7", intent["id"], status)
     page.goto(action["redirect_to_url"]["url"])
     page.get_by_text("does not wait for its payer").wait_for()
+
+
+# -- the payer, the bank and the Dashboard ---------------------------------------------------------
+
+
+def bank(send: Send, **data: Any) -> tuple[int, Any]:
+    status, _, body = send("POST", "/emulator/bank", data=data)
+    return status, json.loads(body)
+
+
+def test_the_bank_can_be_moved_from_another_process(send: Send, api: Any, emulator: Emulator, story: Any) -> None:
+    intent, method = story["intent"]["id"], story["intent"]["payment_method"]
+    assert bank(send, do="refund", object=intent, amount=250)[0] == 200
+    assert emulator.ledger.refunded_minor(currency="gbp") == 500
+    _, disputed = bank(send, do="dispute", object=intent, reason="general", inquiry=True)
+    assert disputed["latest_charge"] == story["intent"]["latest_charge"]
+    (dispute,) = api("GET", "/v1/disputes")["data"]
+    assert dispute["status"] == "warning_needs_response"
+    assert (
+        bank(send, do="decide_dispute", object=dispute["id"], status="needs_response")[1]["status"] == "needs_response"
+    )
+    assert bank(send, do="decide_dispute", object=dispute["id"], status="lost")[1]["status"] == "lost"
+    _, card = bank(send, do="replace_card", object=method, exp_month=4, exp_year=2033, last4="1881")
+    assert (card["card"]["exp_year"], card["card"]["last4"]) == (2033, "1881")
+    saved = api("POST", "/v1/payment_methods/pm_card_visa/attach", customer=story["customer"]["id"])
+    assert bank(send, do="decline_next", object=saved["id"], decline_code="lost_card", times=2)[0] == 200
+    waiting = api("POST", "/v1/payment_intents", amount=1250, currency="gbp")
+    emulator.pay(waiting["client_secret"], "4000000000003220", authenticate=None)
+    assert bank(send, do="complete_challenge", object=waiting["id"])[1]["status"] == "succeeded"
+    due = api("POST", "/v1/payment_intents", amount=900, currency="gbp", customer=story["customer"]["id"])
+    refused = emulator.pay(due["client_secret"], saved["id"])
+    assert refused["error"]["decline_code"] == "lost_card"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"do": "dispute"},
+        {"do": "dispute", "object": "pi_none"},
+        {"do": ["dispute"], "object": {}},
+        {"do": "dispute", "object": "pi", "reason": "<b>"},
+        {"do": "dispute", "object": "pi", "inquiry": "maybe"},
+        {"do": "dispute", "object": "pi", "wat": 1},
+        {"do": "refund", "object": "pi", "amount": 0},
+        {"do": "refund", "object": "pi", "amount": 999_999},
+        {"do": "complete_challenge", "object": "pi"},
+        {"do": "replace_card", "object": "pm"},
+        {"do": "replace_card", "object": "pm", "exp_month": 13, "exp_year": 2030},
+        {"do": "replace_card", "object": "pm", "exp_month": 1, "exp_year": 2030, "last4": "x"},
+        {"do": "decline_next", "object": "pm", "times": 1e9},
+        {"do": "decide_dispute", "object": "pm", "status": "won"},
+    ],
+)
+def test_the_bank_does_nothing_that_makes_no_sense(send: Send, emulator: Emulator, story: Any, data: Any) -> None:
+    ids = {"pi": story["intent"]["id"], "pm": story["intent"]["payment_method"]}
+    before = emulator.snapshot()["world"]["tables"]
+    if isinstance(data.get("object"), str):
+        data = {**data, "object": ids.get(data["object"], data["object"])}
+    status, answer = bank(send, **data)
+    assert (status, answer["error"]["type"]) == (400, "invalid_request_error")
+    after = emulator.snapshot()["world"]["tables"]
+    assert [after[kind] for kind in ("charge", "refund", "dispute")] == [
+        before[kind] for kind in ("charge", "refund", "dispute")
+    ]
+
+
+def test_an_object_offers_what_may_happen_to_it(send: Send, api: Any, emulator: Emulator, story: Any) -> None:
+    def offered(object_id: str) -> list[str]:
+        return re.findall(r"<button[^>]*>([^<]+)<", send("GET", f"/objects/{object_id}")[2])
+
+    intent, method = story["intent"]["id"], story["intent"]["payment_method"]
+    assert offered(intent) == ["Refund it in the Dashboard", "The payer disputes it"]
+    assert offered(method) == ["Decline the next charge", "The bank replaces the card"]
+    assert offered(story["customer"]["id"]) == []
+    status, headers, _ = send("POST", "/panel/bank", form={"do": "dispute", "object": intent, "inquiry": "false"})
+    assert (status, headers["location"]) == (303, f"/objects/{intent}?done=bank")
+    (dispute,) = api("GET", "/v1/disputes")["data"]
+    assert offered(dispute["id"]) == ["We win", "We lose"]
+    emulator.bank.decide_dispute(dispute["id"], "won")
+    assert offered(dispute["id"]) == []
+    waiting = api("POST", "/v1/payment_intents", amount=1250, currency="gbp")
+    assert offered(waiting["id"]) == []
+    emulator.pay(waiting["client_secret"], "4000000000003220", authenticate=None)
+    assert offered(waiting["id"]) == ["The payer authenticates", "The payer fails to authenticate"]
+    assert send("POST", "/panel/bank", form={"do": "dispute", "object": intent})[0] == 400
+
+
+def test_a_snapshot_can_be_restored_from_another_process(send: Send, api: Any, story: Any) -> None:
+    saved = json.loads(send("GET", "/emulator/snapshot")[2])
+    api("DELETE", f"/v1/customers/{story['customer']['id']}")
+    assert send("POST", "/emulator/restore", data=saved)[0] == 200
+    assert api("GET", f"/v1/customers/{story['customer']['id']}")["id"] == story["customer"]["id"]
+    assert "deleted" not in api("GET", f"/v1/customers/{story['customer']['id']}")
+    for wrong in ({}, {"world": []}, {**saved, "keys": 1}):
+        assert send("POST", "/emulator/restore", data=wrong)[0] == 400
+    assert "deleted" not in api("GET", f"/v1/customers/{story['customer']['id']}")

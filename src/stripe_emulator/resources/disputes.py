@@ -151,11 +151,11 @@ def too_late_to_act(world: World, charge: JSON) -> None:
 
 def verdict_job(world: World, about: JSON) -> None:
     dispute = world.get("dispute", about["dispute"])
-    if about["status"] in _possible(dispute):  # or the bank was quicker to decide something else
+    if about["status"] in possible_verdicts(dispute):  # or the bank was quicker to decide something else
         decide(world, dispute, about["status"])
 
 
-def _possible(dispute: JSON) -> tuple[str, ...]:
+def possible_verdicts(dispute: JSON) -> tuple[str, ...]:
     """The verdicts that a dispute can meet with as it stands."""
     if dispute["status"] in _OVER:
         return ()
@@ -167,7 +167,7 @@ def decide(world: World, dispute: JSON, status: str) -> None:
 
     A win brings the money back, not the fee. Raises ValueError for a verdict that the dispute cannot meet with.
     """
-    possible = _possible(dispute)
+    possible = possible_verdicts(dispute)
     if not possible:
         raise ValueError(f"{dispute['id']} is over: {dispute['status']}.")
     if status not in possible:
