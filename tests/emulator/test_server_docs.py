@@ -5,10 +5,13 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stripe_emulator import Emulator
 from stripe_emulator.__main__ import make_parser
 
 ROOT = Path(__file__).parents[2]
@@ -49,13 +52,17 @@ def test_the_commands_are_ones_that_the_program_takes() -> None:
         assert option in make_parser().format_help()
 
 
-def test_the_requests_are_ones_that_the_server_answers(served: str) -> None:
+def test_the_requests_are_ones_that_the_server_answers(
+    served: str, api: Callable[..., Any], emulator: Emulator
+) -> None:
+    paid = api("POST", "/v1/payment_intents", amount=1250, currency="gbp")
+    emulator.pay(paid["client_secret"])
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl ")]
     assert lines
     import urllib.request
 
     for line in lines:
-        words = shlex.split(line.replace("http://127.0.0.1:12111", served))
+        words = shlex.split(line.replace("http://127.0.0.1:12111", served).replace("pi_...", paid["id"]))
         url = next(word for word in words if word.startswith(served))
         body = words[words.index("-d") + 1].encode() if "-d" in words else None
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"} if body else {})
