@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from .cards import Card
-from .errors import ApiError, invalid, refused
+from .errors import ApiError, doc_url, invalid, refused
 from .params import Kind, Text
 from .resources import payment_methods
 from .routing import Call
@@ -235,6 +235,18 @@ def card_options(options: JSON | None, *, payment: bool) -> JSON:
         if value is not None and name not in ("cvc_token", "moto", "three_d_secure", "installments"):
             shown[name] = value
     return {"card": shown}
+
+
+def last_error(method: JSON, message: str, code: str, kind: str = "card_error", **facts: Any) -> JSON:
+    """`last_payment_error` or `last_setup_error`: why the last attempt with that method failed."""
+    return {
+        "type": kind,
+        "code": code,
+        **facts,
+        "doc_url": doc_url(code),
+        "message": message,
+        "payment_method": dict(method),
+    }
 
 
 def unexpected_state(intent: JSON, message: str, param: str | None = None) -> ApiError:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .cards import AUTHENTICATION, THREE_DS_ERROR, Card, Decline
-from .errors import ApiError, doc_url, invalid
+from .errors import ApiError, invalid
 from .intents import (
     authentication,
     check_owner,
     check_return_url,
     chosen_method,
+    last_error,
     next_action,
     unexpected_state,
 )
@@ -175,13 +176,7 @@ def _aftermath(world: World, made: JSON, card: Card) -> None:
 
 def fail(world: World, intent: JSON, method: JSON, decline: Decline, charge_id: str | None = None) -> ApiError:
     """Put the intent back to wanting a payment method; the error to raise."""
-    error: JSON = {
-        "type": "card_error",
-        **payment_methods.decline_facts(decline),
-        "doc_url": doc_url(decline.code),
-        "message": decline.message,
-        "payment_method": dict(method),
-    }
+    error = last_error(method, decline.message, **payment_methods.decline_facts(decline))
     if charge_id is not None:
         error["charge"] = charge_id
     record_failure(world, intent, {**error, "payment_method_type": "card"}, charge_id)
@@ -219,17 +214,10 @@ def pass_challenge(world: World, intent: JSON) -> None:
 
 def fail_challenge(world: World, intent: JSON) -> None:
     method = world.get("payment_method", intent["payment_method"])
-    code = "payment_intent_authentication_failure"
     world.hide(intent["id"]).pop("challenge", None)
-    error = {
-        "type": "invalid_request_error",
-        "code": code,
-        "doc_url": doc_url(code),
-        "message": _FAILED_AUTHENTICATION,
-        "payment_method": dict(method),
-        "payment_method_type": "card",
-    }
-    record_failure(world, intent, error)
+    code = "payment_intent_authentication_failure"
+    error = last_error(method, _FAILED_AUTHENTICATION, code, "invalid_request_error")
+    record_failure(world, intent, {**error, "payment_method_type": "card"})
 
 
 # -- holding and letting go -----------------------------------------------------------------------------------

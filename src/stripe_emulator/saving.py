@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .cards import THREE_DS_ERROR, Card, Decline
-from .errors import ApiError, doc_url
+from .errors import ApiError
 from .intents import (
     authentication,
     check_owner,
     check_return_url,
     chosen_method,
+    last_error,
     next_action,
     three_d_secure,
     unexpected_state,
@@ -121,13 +122,7 @@ def finish(
     if decline is not None:
         # Recorded at Stripe: a refusal to save a card tells the codes, and neither advice nor the network's code.
         decline = replace(decline, advice_code=None, network_decline_code=None)
-        error: JSON = {
-            "type": "card_error",
-            **payment_methods.decline_facts(decline),
-            "doc_url": doc_url(decline.code),
-            "message": decline.message,
-            "payment_method": dict(method),
-        }
+        error = last_error(method, decline.message, **payment_methods.decline_facts(decline))
         _record_failure(world, intent, tried, error)
         raise payment_methods.card_error(decline, payment_method=dict(method), setup_intent=intent)
     payment_methods.pass_checks(world, method, card)
@@ -164,13 +159,7 @@ def fail_challenge(world: World, intent: JSON) -> None:
     method = world.get("payment_method", intent["payment_method"])
     world.hide(intent["id"]).pop("challenge", None)
     code = "setup_intent_authentication_failure"
-    error = {
-        "type": "invalid_request_error",
-        "code": code,
-        "doc_url": doc_url(code),
-        "message": _FAILED_AUTHENTICATION,
-        "payment_method": dict(method),
-    }
+    error = last_error(method, _FAILED_AUTHENTICATION, code, "invalid_request_error")
     _record_failure(world, intent, world.get("setup_attempt", intent["latest_attempt"]), error)
 
 
