@@ -168,12 +168,16 @@ class EmulatorApp:
         running.add_done_callback(_complain)
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._stopping.set()
+        self.hurry()
         if self.emulator.sleep == self._wait:
             self.emulator.sleep = time.sleep
         running.cancel()
         await self.postman.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def hurry(self) -> None:
+        """The server is about to stop: slow replies are given now."""
+        self._stopping.set()
 
     def _wait(self, seconds: float) -> None:
         self._stopping.wait(seconds)
@@ -327,6 +331,15 @@ def announce(emulator: Emulator, listener: socket.socket) -> None:
 class Server(uvicorn.Server):
     """uvicorn without its habit of dying by the signal that stopped it: a stop on request is exit status 0."""
 
+    def __init__(self, config: uvicorn.Config, app: EmulatorApp) -> None:
+        super().__init__(config)
+        self.app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # The lifespan's end comes too late: uvicorn first waits for the replies that are still out.
+        self.app.hurry()
+        await super().shutdown(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         with super().capture_signals():
@@ -334,7 +347,7 @@ class Server(uvicorn.Server):
             self._captured_signals.clear()
 
 
-def make_server(app: ASGIApp) -> Server:
+def make_server(app: EmulatorApp) -> Server:
     config = uvicorn.Config(
         app,
         http=StripeHttpProtocol,
@@ -346,10 +359,10 @@ def make_server(app: ASGIApp) -> Server:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=5,
     )
-    return Server(config)
+    return Server(config, app)
 
 
-def run(app: ASGIApp, listener: socket.socket) -> None:
+def run(app: EmulatorApp, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
     make_server(app).run(sockets=[listener])
 
