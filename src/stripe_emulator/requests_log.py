@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 
 _KEPT_HEADERS = ("authorization", "content-type", "idempotency-key", "stripe-version", "user-agent")
-_SECRETS = re.compile(r"(client_secret=)[^&]*|(card(?:%5B|\[)(?:number|cvc)(?:%5D|\])=)[^&]*", re.IGNORECASE)
+# Client secrets, card[number] and card[cvc] at any depth and encoded or not, and a key sent as a parameter.
+_SECRETS = re.compile(r"((?:client_secret|\bkey|(?:%5B|\[)(?:number|cvc)(?:%5D|\]))=)[^&]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class RecordedRequest:
 
 
 def _hidden(match: re.Match[str]) -> str:
-    return f"{match[1] or match[2]}hidden"
+    return f"{match[1]}hidden"
 
 
 def record(

@@ -170,6 +170,19 @@ def test_requests_are_told_without_secrets(send: Send, story: dict[str, Any]) ->
     assert "sk_test_emulator" not in json.dumps(lines)
 
 
+@pytest.mark.parametrize("name", ["payment_method_data[card]", "card"])
+def test_what_a_payer_typed_is_told_to_nobody(send: Send, served: str, emulator: Emulator, name: str, api: Any) -> None:
+    secret = api("POST", "/v1/payment_intents", amount=1250, currency="gbp")["client_secret"]
+    typed = {f"{name}[number]": "4000056655665556", f"{name}[cvc]": "7319", f"{name}[exp_month]": "11"}
+    sent = {**typed, "client_secret": secret, "key": "pk_test_by_the_form"}
+    for body in (urlencode(sent), "&".join(f"{field}={value}" for field, value in sent.items())):
+        emulator.handle("POST", "/v1/payment_methods", {}, body.encode())
+        emulator.handle("GET", f"/v1/payment_intents?{body}", {})
+    told = send("GET", "/emulator/requests")[2]
+    assert "exp_month" in told
+    assert [word for word in ("4000056655665556", "7319", secret, "pk_test_by") if word in told] == []
+
+
 def test_the_control_api_refuses_what_it_does_not_know(send: Send) -> None:
     assert json.loads(send("GET", "/emulator/health")[2])["status"] == "ok"
     assert send("POST", "/emulator/wat", data={})[0] == 404
