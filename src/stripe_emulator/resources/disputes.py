@@ -13,37 +13,17 @@ from stripe_emulator.world import DAY, World
 
 FEE = {"gbp": 2000, "usd": 1500, "eur": 2000}
 EVIDENCE_DAYS = 9
-_TEXTS = [
-    "access_activity_log",
-    "billing_address",
-    "cancellation_policy_disclosure",
-    "cancellation_rebuttal",
-    "customer_email_address",
-    "customer_name",
-    "customer_purchase_ip",
-    "duplicate_charge_explanation",
-    "duplicate_charge_id",
-    "product_description",
-    "refund_policy_disclosure",
-    "refund_refusal_explanation",
-    "service_date",
-    "shipping_address",
-    "shipping_carrier",
-    "shipping_date",
-    "shipping_tracking_number",
+_TEXTS = (
+    "access_activity_log", "billing_address", "cancellation_policy_disclosure", "cancellation_rebuttal",
+    "customer_email_address", "customer_name", "customer_purchase_ip", "duplicate_charge_explanation",
+    "duplicate_charge_id", "product_description", "refund_policy_disclosure", "refund_refusal_explanation",
+    "service_date", "shipping_address", "shipping_carrier", "shipping_date", "shipping_tracking_number",
     "uncategorized_text",
-]
-_FILES = [
-    "cancellation_policy",
-    "customer_communication",
-    "customer_signature",
-    "duplicate_charge_documentation",
-    "receipt",
-    "refund_policy",
-    "service_documentation",
-    "shipping_documentation",
-    "uncategorized_file",
-]
+)  # fmt: skip
+_FILES = (
+    "cancellation_policy", "customer_communication", "customer_signature", "duplicate_charge_documentation",
+    "receipt", "refund_policy", "service_documentation", "shipping_documentation", "uncategorized_file",
+)  # fmt: skip
 _NETWORK_REASONS = {"fraudulent": "10.4", "product_not_received": "13.1"}
 _OPEN = ("needs_response", "warning_needs_response")
 _INQUIRY = ("warning_needs_response", "warning_under_review")
