@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from . import faults
 from .clock import Clock
-from .engine import Emulator, Response
+from .engine import Emulator
+from .exchange import Response
 from .webhooks import Delivery
 from .world import API_VERSION
 
