@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +58,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if len(args.secret) > len(args.webhook):
         parser.error("there are more --secret than --webhook.")
+    unwritable = [path for path in (args.state, args.request_log) if path is not None and not writable(path)]
+    if unwritable:
+        return _complain(f"{unwritable[0]} cannot be written. Name a file in a folder that is there and yours.")
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
     try:
         from stripe_emulator import Emulator, server
@@ -74,8 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return _complain(f"The state in {args.state} cannot be read ({error}). Move the file away to start afresh.")
     known = {endpoint["url"] for endpoint in emulator.webhooks.endpoints}
-    for index, url in enumerate(args.webhook):
-        secret = args.secret[index] if index < len(args.secret) else DEFAULT_WEBHOOK_SECRET
+    for url, secret in zip_longest(args.webhook, args.secret, fillvalue=DEFAULT_WEBHOOK_SECRET):
         if url not in known:
             emulator.webhooks.add(url, secret)
     try:
@@ -104,6 +107,11 @@ def _banner(secret_key: str, publishable_key: str, base: str, webhooks: list[str
         "Stop with Ctrl-C.",
     ]
     return "\n".join(lines)
+
+
+def writable(path: Path) -> bool:
+    """Whether a file can be made or changed there: better asked at the start than found out on stopping."""
+    return not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK)
 
 
 def save(path: Path, text: str) -> None:

@@ -316,6 +316,14 @@ def test_a_broken_state_file_is_said_in_one_sentence(tmp_path: Path) -> None:
         assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
 
 
+@pytest.mark.parametrize("option", ["--state", "--request-log"])
+def test_a_file_that_cannot_be_written_is_said_before_any_work(tmp_path: Path, option: str) -> None:
+    for place in (tmp_path / "nowhere" / "file", tmp_path):
+        result = run(option, str(place), "--port", "0")
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+        assert str(place) in result.stderr
+
+
 # -- any bytes -----------------------------------------------------------------------------------------
 
 
