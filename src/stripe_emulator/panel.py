@@ -362,7 +362,7 @@ class Panel:
             tag("h2", "Snapshot"),
             tag("p", link("/snapshot", "Download everything the emulator holds"), " as one JSON file, for --state."),
             tag("h2", "Reset"),
-            tag("p", "Forget all objects, events, faults and the clock's moves. Webhook endpoints stay."),
+            tag("p", "Forget all objects, events and faults. Webhook endpoints stay, and the clock goes on."),
             form("/panel/reset", "Reset the emulator", class_="danger"),
         )
 

@@ -148,12 +148,15 @@ def test_webhooks_are_set_and_sent_again(send: Send, emulator: Emulator, story: 
 
 
 def test_a_reset_forgets_all_but_the_endpoints(send: Send, emulator: Emulator, story: dict[str, Any]) -> None:
+    emulator.clock.advance(days=1)
+    tomorrow = emulator.clock.now()
     assert send("POST", "/emulator/reset", data={})[0] == 200
     assert emulator.ledger.taken_minor(currency="gbp") == 0
     assert [row["url"] for row in emulator.webhooks.endpoints] == ["http://127.0.0.1:9/hook"]
     assert [row["secret"] for row in json.loads(send("POST", "/emulator/webhooks", data={})[2])["endpoints"]] == [
         "whsec_x"
     ]
+    assert emulator.clock.now() >= tomorrow  # as the panel says
 
 
 def test_a_snapshot_can_be_taken_away_and_restored(send: Send, story: dict[str, Any]) -> None:
