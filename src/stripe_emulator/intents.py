@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from .cards import Card
@@ -111,6 +112,16 @@ def reselect(intent: JSON, params: JSON) -> JSON:
         changes["automatic_payment_methods"] = None
         changes["payment_method_configuration_details"] = None
     return changes
+
+
+def is_confirmed(params: JSON, only_then: Iterable[str]) -> bool:
+    """Whether a new intent is to be confirmed at once; else refuse the parameters that make sense `only_then`."""
+    confirmed: bool = params.get("confirm", False)
+    if not confirmed:
+        for name in only_then:
+            if name in params:
+                raise invalid(f"The parameter `{name}` can only be used when `confirm` is set to `true`.", name)
+    return confirmed
 
 
 # -- which method, and whose ---------------------------------------------------------------------------------

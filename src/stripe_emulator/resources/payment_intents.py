@@ -11,6 +11,7 @@ from stripe_emulator.intents import (
     check_owner,
     check_secret,
     chosen_method,
+    is_confirmed,
     method_selection,
     reselect,
     unexpected_state,
@@ -136,12 +137,7 @@ def _check_credential_usage(options: JSON, future: str | None) -> None:
 )
 def create(world: World, call: Call) -> JSON:
     params = call.params
-    confirm = params.get("confirm", False)
-    if not confirm:
-        for name in _ONLY_WITH_CONFIRM:
-            if name in params:
-                message = f"The parameter `{name}` can only be used when `confirm` is set to `true`."
-                raise invalid(message, name)
+    confirm = is_confirmed(params, _ONLY_WITH_CONFIRM)
     currency = money.check_currency(params["currency"])
     money.check_amount(params["amount"], currency)
     _check_statement_descriptor(params)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stripe_emulator import saving
-from stripe_emulator.errors import ApiError, invalid, missing
+from stripe_emulator.errors import ApiError, missing
 from stripe_emulator.intents import (
     METHOD_SELECTION,
     NEW_METHOD_SELECTION,
@@ -11,6 +11,7 @@ from stripe_emulator.intents import (
     check_owner,
     check_secret,
     chosen_method,
+    is_confirmed,
     method_selection,
     reselect,
     unexpected_state,
@@ -68,12 +69,7 @@ def _find(world: World, call: Call) -> JSON:
 )
 def create(world: World, call: Call) -> JSON:
     params = call.params
-    confirm = params.get("confirm", False)
-    if not confirm:
-        for name in _ONLY_WITH_CONFIRM:
-            if name in params:
-                message = f"The parameter `{name}` can only be used when `confirm` is set to `true`."
-                raise invalid(message, name)
+    confirm = is_confirmed(params, _ONLY_WITH_CONFIRM)
     customer = params.get("customer")
     if customer is not None:
         customers.live(world, customer)
