@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections import deque
@@ -14,7 +15,7 @@ from . import faults
 from .api import JOBS
 from .bank import Bank
 from .clock import Clock
-from .errors import rate_limited
+from .errors import rate_limited, status_error
 from .exchange import Exchange, Response
 from .idempotency import Keys
 from .ledger import Ledger
@@ -28,6 +29,8 @@ from .world import World, compact
 
 if TYPE_CHECKING:
     import stripe
+
+logger = logging.getLogger("stripe_emulator")
 
 RECORDED_REQUESTS = 10_000
 
@@ -100,8 +103,13 @@ class Emulator:
         path, _, query = path.encode("utf-8", "replace").decode().partition("?")
         lowered = {str(name).lower(): str(value) for name, value in headers.items()}
         with self.lock:
-            self.world.run_due()
             exchange = Exchange(self, method, path, query, lowered, bytes(body))
+            try:
+                self.world.run_due()
+            except Exception:
+                # A bug of the emulator's must look like Stripe being down, not take the server down.
+                logger.exception("Background work failed before %s %s", method, path)
+                return exchange.refuse(status_error(500))
             if not exchange.private:
                 if self._too_fast():
                     return exchange.refuse(rate_limited())

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import logging
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -10,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, cast
 
 from stripe_emulator import Delivery, Emulator
+
+logger = logging.getLogger("stripe_emulator")
 
 TICK_SECONDS: Final = 0.5
 DELIVERY_TIMEOUT_SECONDS: Final = 5.0
@@ -38,13 +41,20 @@ class Postman:
             self._nudge.clear()
             if loop.time() >= next_tick:
                 next_tick = loop.time() + TICK_SECONDS
-                self.emulator.tick()
+                self._tick()
             for delivery in self.emulator.webhooks.due():
                 task = asyncio.ensure_future(self._carry(delivery))
                 self._underway.add(task)
                 task.add_done_callback(self._underway.discard)
             # A burst of requests is one walk through the queue, not one each.
             await asyncio.sleep(0.02)
+
+    def _tick(self) -> None:
+        try:
+            self.emulator.tick()
+        except Exception:
+            # One piece of background work that fails is forgotten; the post goes on.
+            logger.exception("Background work failed")
 
     async def _carry(self, delivery: Delivery) -> None:
         loop = asyncio.get_running_loop()

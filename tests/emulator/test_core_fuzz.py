@@ -26,6 +26,8 @@ from stripe_emulator.params import (
     Url,
 )
 from stripe_emulator.routing import Route
+from stripe_emulator.tables import JSON
+from stripe_emulator.world import World
 
 from .helpers import Bench, bench
 
@@ -178,3 +180,17 @@ def test_any_parameters_to_any_endpoint(sent: list[tuple[str, str, bytes]], key:
         body = form if method == "POST" else b""
         check_shape(STOCK.emulator.handle(method, target, {"Authorization": f"Bearer {key}"}, body))
         STOCK.emulator.clock.advance(seconds=3)
+
+
+def test_a_mistake_in_background_work_looks_like_stripe_being_down() -> None:
+    def broken(world: World, about: JSON) -> None:
+        raise KeyError("a mistake of ours")
+
+    shop = bench()
+    shop.charge(*shop.saved())
+    shop.emulator.world.jobs = dict.fromkeys(shop.emulator.world.jobs, broken)
+    shop.emulator.clock.advance(seconds=5)
+    headers = {"Authorization": "Bearer sk_test_x"}
+    first, second = (shop.emulator.handle("GET", "/v1/customers", headers) for _ in range(2))
+    assert (first.status, first.json()["error"]["type"]) == (500, "api_error")
+    assert second.status == 200

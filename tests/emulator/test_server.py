@@ -204,6 +204,21 @@ def test_a_refused_webhook_comes_again_later(served: str, emulator: Emulator, in
     assert not hmac.compare_digest(inbox.got[0][1], inbox.got[1][1]), "each try is signed anew"
 
 
+def test_a_mistake_in_background_work_does_not_stop_the_post(
+    served: str, emulator: Emulator, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(world: object, about: object) -> None:
+        raise KeyError("a mistake of ours")
+
+    emulator.webhooks.add(inbox.url, "whsec_x")
+    emulator.world.jobs = {**emulator.world.jobs, "broken": broken}
+    with emulator.lock:
+        emulator.world.later(0, "broken")
+    wait_until(lambda: "a mistake of ours" in caplog.text)
+    ask(served, "POST", "/v1/customers", {"name": "Ada"})
+    wait_until(lambda: inbox.types() == ["customer.created"])
+
+
 def test_charges_settle_by_themselves(served: str, emulator: Emulator, inbox: Inbox) -> None:
     emulator.webhooks.add(inbox.url, "whsec_x")
     form = {"amount": 1250, "currency": "gbp", "payment_method": "pm_card_visa", "confirm": "true"}
