@@ -1,0 +1,162 @@
+"""The documents' examples, put together as a reader would, in a new project, and paid.
+
+A block of code whose first line names a file goes into that file; every other block of Python is run, page by page.
+Lines that call `manage.py` are tried against the commands' own parsers. docs/emulator.md has a test of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands, load_command_class
+
+from checkout.conf import DEFAULTS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+#: Where a reader begins, then everything that goes on from there.
+TRIED = [ROOT / "docs" / "quickstart.md"]
+TRIED += [page for page in PAGES if page.name not in ("quickstart.md", "emulator.md")]
+
+FILE = re.compile(r"(?:# |<!-- )(\S+\.(?:py|html))(, at the end)?")
+
+PROGRAM = """
+import json
+import pathlib
+import unittest
+
+import django
+from django.core.management import call_command, execute_from_command_line
+
+django.setup()
+
+from django.test import Client
+
+for line in json.loads(pathlib.Path("commands.json").read_text()):
+    execute_from_command_line(line)
+
+# Their own test, on the tables that are there: `manage.py test` would make them all again.
+ran = unittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromName("bookings.tests"))
+assert ran.testsRun == 1 and ran.wasSuccessful()
+
+from bookings.models import Booking
+from checkout.gateway import gateway
+from checkout.models import Checkout, ObjectPaymentPlanInstalment
+from play_stripe import emulator
+
+booking = Booking.objects.get()
+browser = Client(SERVER_NAME="127.0.0.1")
+assert "Pay 85.00" in browser.get(f"/bookings/{booking.pk}/").content.decode()
+page = browser.post(f"/bookings/{booking.pk}/pay/", follow=True)
+assert page.status_code == 200, page.content
+checkout = Checkout.objects.get()
+emulator.pay(gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret)
+assert browser.get(f"/checkout/{checkout.uuid}/return/").headers["Location"] == f"/bookings/{booking.pk}/"
+assert "Paid. Thank you" in browser.get(f"/bookings/{booking.pk}/").content.decode()
+assert emulator.ledger.taken_minor(currency="gbp") == 8500
+
+# A page of one's own: the template that the document shows, under the view that it shows.
+from bookings.views import BookingCheckoutView
+
+BookingCheckoutView.template_name = "bookings/pay.html"
+other = Booking.objects.create(name="Alex Example", email="alex@example.com", price=1000)
+shown = browser.post(f"/bookings/{other.pk}/pay/", follow=True).content.decode()
+assert "<h1>Pay £1,000.00</h1>" in shown and "checkout-elements-config" in shown, shown
+
+for name, blocks in json.loads(pathlib.Path("blocks.json").read_text()).items():
+    names = {}
+    for block in blocks:
+        try:
+            exec(compile(block, name, "exec"), names)
+        except Exception:
+            print(f"This block of {name} does not run:", block, sep="\\n")
+            raise
+
+shown = browser.get(f"/bookings/{other.pk}/choose/?payment_plan=standard").content.decode()
+assert "£200.00" in shown and "I have read this and I agree" in shown, shown
+print("paid")
+"""
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    return re.findall(rf"```(?:{'|'.join(languages)})\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def files(page: Path) -> list[tuple[str, bool, str]]:
+    """Path, whether it is added to what is there, and text of each block that names a file."""
+    found = [(FILE.match(block), block) for block in blocks(page, "python", "html")]
+    return [(match[1], bool(match[2]), block) for match, block in found if match]
+
+
+def loose(page: Path) -> list[str]:
+    return [block for block in blocks(page, "python") if not FILE.match(block)]
+
+
+def python(folder: Path, *arguments: str) -> str:
+    env = {"DJANGO_SETTINGS_MODULE": "mysite.settings", "PYTHONPATH": f"{folder}:{ROOT / 'src'}", "PATH": os.defpath}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_reader_of_the_documents_is_paid(tmp_path: Path) -> None:
+    # As the quickstart says; both programs only write files, so they run in one process.
+    begin = "from django.core.management import execute_from_command_line as run; import os, sys"
+    begun = f"{begin}; os.environ.pop('DJANGO_SETTINGS_MODULE'); run(['', 'startproject', 'mysite', '.'])"
+    python(tmp_path, "-c", f"{begun}; run(['', 'startapp', 'bookings'])")
+    for page in TRIED:
+        for name, added, text in files(page):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{path.read_text()}\n{text}" if added else text)
+    (tmp_path / "play_stripe.py").write_text("from stripe_emulator import Emulator\n\nemulator = Emulator()\n")
+    with (tmp_path / "mysite" / "settings.py").open("a") as settings:
+        # The emulator inside this process instead of the one on port 12111.
+        settings.write("\nfrom play_stripe import emulator\n\nCHECKOUT_STRIPE_HTTP_CLIENT = emulator.transport\n")
+    step = ("makemigrations", "migrate", "init_app_checkout", "check", "shell")
+    commands = [line for line in manage_lines(TRIED[0]) if line[1] in step]
+    assert tuple(line[1] for line in commands) == step
+    (tmp_path / "commands.json").write_text(json.dumps(commands))
+    (tmp_path / "blocks.json").write_text(json.dumps({str(page): loose(page) for page in TRIED if loose(page)}))
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    assert python(tmp_path, "program.py").strip().endswith("paid")
+
+
+def manage_lines(page: Path) -> list[list[str]]:
+    """Each call of manage.py that a page shows, in blocks and in sentences, as the words after `python`."""
+    text = re.sub(r"\\\n", " ", page.read_text())
+    found = re.findall(r"manage\.py (?!COMMAND)([a-z_]+(?: [^`\n#]*)?)", text)
+    return [["manage.py", *shlex.split(re.split(r"\s(?:>|\|\||&&|\|)\s", line)[0])] for line in found]
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_each_command_is_one_that_manage_py_takes(document: Path) -> None:
+    for _, name, *arguments in manage_lines(document):
+        if name in ("startapp", "test", "send_queued_mail", "demo"):
+            continue
+        app = get_commands()[name]
+        command = load_command_class(app, name) if isinstance(app, str) else app
+        command.create_parser("manage.py", name).parse_args(arguments)
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_each_setting_is_one_that_the_app_reads(document: Path) -> None:
+    named = set(re.findall(r"\b(?:CHECKOUT|STRIPE)_[A-Z_]+[A-Z]\b", document.read_text()))
+    # What only the demo, the tests and the emulator's own section read.
+    assert named <= {*DEFAULTS, "CHECKOUT_REQUEST_LOG"}
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_each_target_of_make_exists(document: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:^    |`)(?:[A-Z_]+=\S+ )*make ([a-z]+)", document.read_text(), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -1,0 +1,47 @@
+"""docs/runbook.md has an entry for everything that the doctor may say."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checkout.services import doctor
+
+RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
+
+
+def messages() -> Iterator[str]:
+    """The longest fixed piece of each text that a finding may carry, read from the doctor's source."""
+    for node in ast.walk(ast.parse(inspect.getsource(doctor))):
+        match node:
+            case ast.Call(func=ast.Name(id="Finding"), args=[_, _, ast.JoinedStr() | ast.Constant() as text, *_]):
+                yield longest_piece(text)
+            case ast.Assign(targets=[ast.Name(id="message")], value=ast.JoinedStr() | ast.Constant() as text):
+                yield longest_piece(text)
+
+
+def longest_piece(text: ast.JoinedStr | ast.Constant) -> str:
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    return max((str(part.value) for part in parts if isinstance(part, ast.Constant)), key=len).strip(" .,:")
+
+
+SAID = sorted(set(messages()) - {"", "well", "("})
+
+
+def test_the_doctor_says_many_things() -> None:
+    assert len(SAID) > 20
+
+
+@pytest.mark.parametrize("words", SAID)
+def test_each_thing_has_an_entry(words: str) -> None:
+    assert words in RUNBOOK
+
+
+@pytest.mark.parametrize("check", doctor.CHECKS)
+def test_each_check_has_a_section(check: str) -> None:
+    assert re.search(rf"^## {check}$", RUNBOOK, re.MULTILINE)
