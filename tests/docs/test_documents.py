@@ -27,6 +27,7 @@ TRIED += [page for page in PAGES if page.name not in ("quickstart.md", "emulator
 
 FILE = re.compile(r"(?:# |<!-- )(\S+\.(?:py|html))(, at the end)?")
 
+#: What a reader does with it all. It runs in the new project, in a process of its own.
 PROGRAM = """
 import json
 import pathlib
@@ -81,6 +82,17 @@ for name, blocks in json.loads(pathlib.Path("blocks.json").read_text()).items():
 
 shown = browser.get(f"/bookings/{other.pk}/choose/?payment_plan=standard").content.decode()
 assert "£200.00" in shown and "I have read this and I agree" in shown, shown
+
+# What was moved from an old system is charged with its old card. Stripe has to know the two by their ids.
+from checkout.models import Customer
+
+moved = Customer.objects.get(email="robin@example.com")
+moved.customer_id = gateway().create_customer(email=moved.email, name="", metadata={}, idempotency_key="moved")
+moved.payment_method_id = emulator.bank.add_legacy_card(moved.customer_id)
+moved.save()
+call_command("process_payments", workers=1)
+assert emulator.ledger.taken_minor(currency="gbp") == 8500 + 4000
+assert not ObjectPaymentPlanInstalment.objects.exclude(state="success").exists()
 print("paid")
 """
 
