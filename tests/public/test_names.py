@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.management import get_commands, load_command_class
 from django.template.loader import get_template
 from django.urls import get_resolver
+
+from checkout import views
+from checkout.conf import DEFAULTS
+from checkout.models import CheckoutSettings, managers
 
 SIGNATURES = {
     "checkout.errors:CheckoutError": None,
@@ -17,6 +23,7 @@ SIGNATURES = {
     "checkout.models:Checkout.invoice_data": None,
     "checkout.models:Checkout.is_invoice": None,
     "checkout.models:Checkout.is_manual": None,
+    "checkout.models:Checkout.is_open": None,
     "checkout.models:Checkout.is_payment": None,
     "checkout.models:Checkout.is_payment_plan": None,
     "checkout.models:Checkout.notify": "(self, request=None)",
@@ -24,9 +31,13 @@ SIGNATURES = {
     "checkout.models:Checkout.objects.charge": "(content_object, user=None)",
     "checkout.models:Checkout.objects.create_checkout": "(action, content_object, user=None, **options)",
     "checkout.models:Checkout.objects.create_checkout_pay_on_session": "(instalment, user=None, **options)",
+    "checkout.models:Checkout.objects.for_content_object": "(content_object)",
     "checkout.models:Checkout.objects.manual": "(content_object, user=None)",
+    "checkout.models:Checkout.objects.open": "()",
     "checkout.models:Checkout.objects.stripe_intent_fulfillment": "()",
     "checkout.models:Checkout.objects.success": "()",
+    "checkout.models:Checkout.objects.taking_money": "()",
+    "checkout.models:Checkout.succeeded": None,
     "checkout.models:CheckoutAction.objects": None,
     "checkout.models:CheckoutSettings.objects": None,
     "checkout.models:CheckoutState.objects": None,
@@ -34,53 +45,111 @@ SIGNATURES = {
     "checkout.models:Customer.is_expiring": None,
     "checkout.models:Customer.objects.refresh_credit_card": "(email)",
     "checkout.models:Customer.objects.update_card_expiry": "(email)",
+    "checkout.models:Customer.objects.with_email": "(email)",
     "checkout.models:ObjectPaymentPlan.charge_deposit": "(self, user=None)",
     "checkout.models:ObjectPaymentPlan.create_instalments": "(self)",
+    "checkout.models:ObjectPaymentPlan.delete_plan": "(self, user=None)",
     "checkout.models:ObjectPaymentPlan.objects.charge_deposit": "(content_object, user=None)",
     "checkout.models:ObjectPaymentPlan.objects.create_object_payment_plan": (
         "(content_object, payment_plan, total, **options)"
     ),
     "checkout.models:ObjectPaymentPlan.objects.for_content_object": "(content_object)",
+    "checkout.models:ObjectPaymentPlan.objects.refresh_card_expiry_dates": "()",
     "checkout.models:ObjectPaymentPlan.payment_count": None,
     "checkout.models:ObjectPaymentPlan.payments": None,
     "checkout.models:ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON": None,
     "checkout.models:ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH": None,
     "checkout.models:ObjectPaymentPlanInstalment.objects._user_has_active_account": "(contact)",
+    "checkout.models:ObjectPaymentPlanInstalment.objects.pay_on_session_for_email": "()",
     "checkout.models:ObjectPaymentPlanInstalment.objects.process_payments": "(**options)",
+    "checkout.models:ObjectPaymentPlanInstalment.objects.send_on_session_payment_emails": "(can_login_and_pay=None)",
     "checkout.models:PaymentPlan.deposit_amount": "(self, total, currency='')",
     "checkout.models:PaymentPlan.example": "(self, deposit_due_date, total, currency='')",
     "checkout.models:PaymentPlan.instalments": "(self, deposit_due_date, total, currency='')",
     "checkout.models:PaymentPlan.objects.create_payment_plan": "(slug, name, deposit, count, interval)",
     "checkout.models:PaymentPlan.objects.current": "()",
     "checkout.signals:checkout_failed": None,
+    "checkout.signals:checkout_refund_failed": None,
+    "checkout.signals:checkout_refunded": None,
     "checkout.signals:checkout_succeeded": None,
     "checkout.signals:pay_on_session_required": None,
     "checkout.tasks:payment_intent_fulfillment": "()",
     "checkout.tasks:setup_intent_fulfillment": "()",
     "checkout.templatetags.checkout_tags:checkout_payment_plan_example": "(total, payment_plan=None, currency='')",
+    "checkout.templatetags.checkout_tags:money": "(amount, currency='')",
     "checkout.testing:check_checkout": "(content_object)",
-    "checkout.views:CheckoutMixin": None,
-    "checkout.views:PaymentChoiceMixin": None,
+    "checkout.views:CheckoutAccessMixin.get_object": "(self, queryset=None)",
+    "checkout.views:CheckoutMixin.get_success_url": "(self)",
+    "checkout.views:CustomerChargeCreateView": None,
+    "checkout.views:ObjectPaymentPlanSetupIntentCardRefreshMixin.get_success_url": "(self)",
+    "checkout.views:PayerViewMixin": None,
+    "checkout.views:PaymentChoiceMixin.get_content_object": "(self)",
+    "checkout.views:PaymentChoiceMixin.get_invoice_url": "(self, content_object)",
+    "checkout.views:PaymentChoiceMixin.get_payment_plans": "(self, content_object)",
+    "checkout.views:PaymentChoiceMixin.get_payment_url": "(self, checkout)",
+    "checkout.views:ReturnView": None,
     "checkout.views:remember_checkout": "(request, checkout, page='')",
 }
 
+#: Properties of managers, each of which is a queryset or a row.
+QUERIES = [
+    "CheckoutSettings.objects.settings",
+    "Customer.objects.refresh",
+    "ObjectPaymentPlan.objects.outstanding_payment_plans",
+    "ObjectPaymentPlan.objects.report_card_expiry_dates",
+    "ObjectPaymentPlanInstalment.objects.due",
+]
+
 COMMANDS = [
+    "audit_failed_checkout",
+    "checkout_doctor",
+    "init_app_checkout",
     "payment_intent_fulfillment",
+    "payment_intent_on_session_fulfillment",
+    "process_events",
     "process_payments",
     "reconcile",
+    "refresh_card_expiry_dates",
+    "report_card_expiry_dates",
+    "send_on_session_payment_emails",
+    "send_staff_digest",
+    "settle_refunds",
     "setup_intent_fulfillment",
+    "stripe_intent_fulfillment",
     "testing_set_pending_instalment_due",
 ]
 
-TEMPLATES = ["checkout/_elements.html", "checkout/_elements.js.html"]
+TEMPLATES = ["checkout/_elements.html", "checkout/_elements.js.html", "checkout/base.html"]
 
-URL_NAMES = ["checkout.return"]
+#: A page of a host's fills these; `CHECKOUT_BASE_TEMPLATE` has them.
+BLOCKS = ["content", "meta_extra", "script_extra"]
+
+PLAN = "checkout.object.payment.plan"
+URL_NAMES = [
+    "checkout.card.refresh",
+    "checkout.card.refresh.list",
+    "checkout.list",
+    "checkout.list.audit",
+    "checkout.payment.plan.create",
+    "checkout.payment.plan.delete",
+    "checkout.payment.plan.list",
+    "checkout.payment.plan.update",
+    "checkout.return",
+    f"{PLAN}.card.expiry.list",
+    f"{PLAN}.delete",
+    f"{PLAN}.instalment",
+    f"{PLAN}.instalment.paid",
+    f"{PLAN}.list",
+]
 
 #: Values that are the same as a property of a manager: one query each.
 LOOKUPS = {
     "CheckoutState": ["fail", "pay_on_session", "pending", "request", "success"],
     "CheckoutAction": ["card_refresh", "charge", "invoice", "manual", "payment", "payment_plan"],
 }
+
+#: What hosts of old wrote into their own settings.
+SETTINGS = ["STRIPE_CAPTION", "STRIPE_PUBLISH_KEY", "STRIPE_SECRET_KEY"]
 
 
 def find(path: str) -> Any:
@@ -103,15 +172,57 @@ def test_the_name_exists_with_its_signature(path: str, signature: str | None) ->
         assert str(shown) == signature
 
 
+def test_nothing_public_of_a_manager_is_left_out() -> None:
+    """A name that a manager gains is promised from then on, so it is written down here."""
+    there = set()
+    for model in apps.get_app_config("checkout").get_models():
+        for owner in {type(model._default_manager), type(model._default_manager.all())}:
+            ours = [each for each in owner.__mro__ if each.__module__ == managers.__name__]
+            names = {name for each in ours for name in vars(each) if not name.startswith("_")}
+            there |= {f"{model.__name__}.objects.{name}" for name in names}
+    named = {path.partition(":")[2] for path in SIGNATURES} | set(QUERIES)
+    promised_of_lookups = {"CheckoutSettings.objects.settings"}
+    public = {name for name in named if re.fullmatch(r"\w+\.objects\.[a-z]\w*", name)}
+    assert there == public - promised_of_lookups
+
+
+def test_nothing_that_the_views_export_is_left_out() -> None:
+    named = {path.partition(":")[2].partition(".")[0] for path in SIGNATURES if path.startswith("checkout.views:")}
+    assert named == set(views.__all__)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", QUERIES)
+def test_the_query_runs(path: str) -> None:
+    found = find(f"checkout.models:{path}")
+    assert isinstance(found, CheckoutSettings) or not found.exists()
+
+
+def test_all_commands_are_listed() -> None:
+    assert sorted(name for name, app in get_commands().items() if app == "checkout") == COMMANDS
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_command_exists_and_says_whether_it_may_run_twice(name: str) -> None:
+def test_the_command_says_whether_it_may_run_twice(name: str) -> None:
     command = load_command_class(get_commands()[name], name)
-    assert "again" in command.help or "testing" in command.help
+    assert any(words in command.help for words in ("again", "at once", "testing", "Changes nothing", "Reads only"))
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_template_exists(name: str) -> None:
     assert get_template(name)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_both_base_templates_have_the_block(name: str) -> None:
+    for template in ("checkout/base.html", "checkout/staff/base.html"):
+        loaded: Any = get_template(template)
+        assert f"{{% block {name} %}}" in loaded.template.source
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_setting_keeps_its_name(name: str) -> None:
+    assert name in DEFAULTS
 
 
 @pytest.mark.parametrize("name", URL_NAMES)
