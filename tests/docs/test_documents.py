@@ -31,6 +31,7 @@ FILE = re.compile(r"(?:# |<!-- )(\S+\.(?:py|html))(, at the end)?")
 PROGRAM = """
 import json
 import pathlib
+import re
 import unittest
 
 import django
@@ -60,7 +61,7 @@ assert page.status_code == 200, page.content
 checkout = Checkout.objects.get()
 emulator.pay(gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret)
 assert browser.get(f"/checkout/{checkout.uuid}/return/").headers["Location"] == f"/bookings/{booking.pk}/"
-assert "Paid. Thank you" in browser.get(f"/bookings/{booking.pk}/").content.decode()
+assert "Alex Example: paid" in browser.get(f"/bookings/{booking.pk}/").content.decode()
 assert emulator.ledger.taken_minor(currency="gbp") == 8500
 
 # A page of one's own: the template that the document shows, under the view that it shows.
@@ -93,6 +94,22 @@ moved.save()
 call_command("process_payments", workers=1)
 assert emulator.ledger.taken_minor(currency="gbp") == 8500 + 4000
 assert not ObjectPaymentPlanInstalment.objects.exclude(state="success").exists()
+assert Booking.objects.get(email=moved.email).status == "paid"
+
+# Asking for an invoice, by the link on the page that offers it.
+from django.urls import path
+from bookings.views import ChooseOrAskForInvoiceView
+from mysite import urls
+
+urls.urlpatterns.append(path("bookings/<int:pk>/ask/", ChooseOrAskForInvoiceView.as_view()))
+Booking.checkout_actions = ["payment", "invoice"]
+shown = browser.get(f"/bookings/{other.pk}/ask/").content.decode()
+form = re.search(r'href="(/checkout/invoice/[^"]+)"', shown)[1]
+address = {"company_name": "Example Ltd", "address_1": "1 High Street", "town": "Leeds", "county": "Yorkshire",
+    "postcode": "LS1 1AA", "country": "United Kingdom", "contact_name": "Alex Example", "email": "alex@example.com"}
+asked = browser.post(form, address, follow=True)
+assert asked.status_code == 200 and Checkout.objects.get(action="invoice").state_id == "success", asked.content
+assert Booking.objects.get(pk=other.pk).checkout_can_charge
 print("paid")
 """
 
