@@ -18,7 +18,9 @@ class ContentObject(Protocol):
     they change, be quick, and never call Stripe. `checkout.testing.check_checkout(obj)` proves that a model fits.
 
     Optional: `checkout_currency` (ISO code; default CHECKOUT_CURRENCY), `checkout_contact` (the person that
-    `can_login_and_pay` is asked about), `checkout_user` (who may pay).
+    `can_login_and_pay` is asked about), `checkout_user` (whose login opens the plan's pages), `checkout_language` (of
+    mails to the payer), and two more hooks: `checkout_pay_on_session(checkout)` when the bank wants the payer, and
+    `checkout_refunded(refund)` when money went back. docs/reference.md says when each is called.
     """
 
     pk: Any
@@ -29,24 +31,27 @@ class ContentObject(Protocol):
 
     @property
     def checkout_can_charge(self) -> bool:
-        """True while money may be taken for this row."""
+        """True while money may be taken. Asked again, of the row read anew, after an attempt was inserted."""
 
     @property
     def checkout_description(self) -> list[str]:
         """What is paid for, a line each; the payer reads it."""
 
     @property
-    def checkout_email(self) -> str: ...
+    def checkout_email(self) -> str:
+        """The payer's address. A plan's card is kept on the one customer with this address, compared without case."""
 
     @property
-    def checkout_name(self) -> str: ...
+    def checkout_name(self) -> str:
+        """The payer's name, as mails and staff call them."""
 
     @property
     def checkout_total(self) -> Decimal:
         """What is owed, in whole currency units."""
 
     def checkout_success(self, checkout: Checkout) -> None:
-        """The attempt succeeded."""
+        """The attempt succeeded: it was paid, or a plan (`checkout.is_payment_plan`) or an invoice (`is_invoice`) was
+        agreed and nothing was taken yet."""
 
     def checkout_fail(self, due: datetime.date | None = None) -> None:
         """The attempt failed for good. `due` is set when it was an instalment of a plan."""
@@ -55,9 +60,10 @@ class ContentObject(Protocol):
         """Where the payer goes after paying."""
 
     def checkout_fail_url(self, checkout_pk: int) -> str:
-        """Where the payer goes when it cannot be paid here."""
+        """Where "try again" leads when it was not paid."""
 
-    def get_absolute_url(self) -> str: ...
+    def get_absolute_url(self) -> str:
+        """The row's own page, for staff."""
 
 
 def missing_members(obj: object) -> list[str]:

@@ -8,12 +8,15 @@ from typing import Any
 from django.db import transaction
 from django.dispatch import Signal
 
-#: Each is sent with `checkout`.
+#: With `checkout`: a payment, an instalment (its `content_object` is the line) or a saved card succeeded.
 checkout_succeeded = Signal()
+#: With `checkout`: it ended without success; `checkout.superseded` when a newer attempt took its place.
 checkout_failed = Signal()
+#: With `checkout`: the bank wants the payer.
 pay_on_session_required = Signal()
-#: Each is sent with `refund`.
+#: With `refund`: the money went back.
 checkout_refunded = Signal()
+#: With `refund`: it did not, or it came back days later.
 checkout_refund_failed = Signal()
 
 

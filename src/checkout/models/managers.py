@@ -34,6 +34,7 @@ def _of(content_object: models.Model) -> dict[str, Any]:
 
 class CheckoutQuerySet(models.QuerySet["Checkout"]):
     def for_content_object(self, content_object: models.Model) -> CheckoutQuerySet:
+        """Every attempt at this row, whatever became of it."""
         return self.filter(**_of(content_object))
 
     def open(self) -> CheckoutQuerySet:
@@ -41,9 +42,11 @@ class CheckoutQuerySet(models.QuerySet["Checkout"]):
         return self.filter(Q(state__in=states.OPEN))
 
     def taking_money(self) -> CheckoutQuerySet:
+        """Attempts that take money now; those that save a card or ask for an invoice do not."""
         return self.filter(Q(action__in=actions.TAKES_MONEY))
 
     def success(self) -> CheckoutQuerySet:
+        """What Stripe, or staff, say has succeeded."""
         return self.filter(Q(state=states.SUCCESS))
 
     def audit(self) -> CheckoutQuerySet:
@@ -53,7 +56,12 @@ class CheckoutQuerySet(models.QuerySet["Checkout"]):
 
 class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: ignore[misc]
     def create_checkout(self, action: Any, content_object: Any, user: Any = None, **options: Any) -> Checkout:
-        """Begin (or continue) an attempt, and make its intent at Stripe. See `services.checkouts.create_checkout`."""
+        """Begin (or continue) an attempt, and make its intent at Stripe. Call it outside any transaction.
+
+        Options: `payment_plan` and `agreement`, for the action `payment_plan`. Raises CannotPay, AlreadyPaid and
+        AttemptInProgress, each with a sentence for the payer, OutcomeUnknown, MoneyError. See
+        `services.checkouts.create_checkout`.
+        """
         from checkout.services import checkouts
 
         return checkouts.create_checkout(action, content_object, user, **options)
@@ -61,19 +69,31 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
     def create_checkout_pay_on_session(
         self, instalment: ObjectPaymentPlanInstalment, user: Any = None, **options: Any
     ) -> Checkout:
-        """The payer is here for an instalment: continue with the same intent where Stripe allows it."""
+        """The payer is here for an instalment: continue with the same intent where Stripe allows it.
+
+        Option: `another_card=True` begins a new intent that also saves the card. Raises AlreadyPaid, CannotPay and
+        AttemptInProgress. See `services.on_session.create_checkout_pay_on_session`.
+        """
         from checkout.services import on_session
 
         return on_session.create_checkout_pay_on_session(instalment, user, **options)
 
     def charge(self, content_object: Any, user: Any = None) -> Checkout:
-        """Charge the saved card of the content object's payer, off session."""
+        """Charge the saved card of the content object's payer, off session.
+
+        The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank wants the payer), or
+        request (no answer yet). Raises NoSavedCard, CannotPay, AlreadyPaid, AttemptInProgress, MoneyError, and
+        KeyRefused or TooManyRequests when Stripe did not take the request at all.
+        """
         from checkout.services import instalments
 
         return instalments.charge(content_object, user)
 
     def manual(self, content_object: Any, user: Any = None) -> Checkout:
-        """Staff: it was paid by other means."""
+        """Staff: it was paid by other means. Open attempts are cancelled at Stripe first.
+
+        Raises AlreadyPaid when one of them had succeeded, AttemptInProgress while one is unanswered.
+        """
         from checkout.services import checkouts
 
         return checkouts.manual(content_object, user)
@@ -110,6 +130,10 @@ class CustomerManager(models.Manager["Customer"]):
 
 class PaymentPlanManager(models.Manager["PaymentPlan"]):
     def create_payment_plan(self, slug: str, name: str, deposit: int, count: int, interval: int) -> PaymentPlan:
+        """A template: `deposit` per cent now, the rest in `count` instalments, `interval` months apart.
+
+        Raises PlanError for terms that make no plan.
+        """
         return self.create(slug=slug, name=name, deposit=deposit, count=count, interval=interval)
 
     def current(self) -> models.QuerySet[PaymentPlan]:
@@ -121,7 +145,11 @@ class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
     def create_object_payment_plan(
         self, content_object: Any, payment_plan: PaymentPlan, total: Decimal, **options: Any
     ) -> ObjectPaymentPlan:
-        """Agree a plan and make its deposit line, due today."""
+        """Agree a plan and make its deposit line, due today. `total` is in whole currency units.
+
+        Options: `customer`, `user`, `deposit_due`. Raises PlanError, with what would work, when the total cannot be
+        split so, when the row has a live plan, or when the template is no longer offered.
+        """
         from checkout.services import plans
 
         return plans.create_object_payment_plan(content_object, payment_plan, total, **options)
@@ -131,7 +159,10 @@ class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
         return self.get(deleted=False, **_of(content_object))
 
     def charge_deposit(self, content_object: Any, user: Any = None) -> Checkout:
-        """Charge the deposit of that row's live plan to the saved card, off session."""
+        """Charge the deposit of that row's live plan to the saved card, off session.
+
+        Raises what `Checkout.objects.charge` raises, and ObjectPaymentPlan.DoesNotExist.
+        """
         return self.for_content_object(content_object).charge_deposit(user)
 
     @property
@@ -170,7 +201,8 @@ class ObjectPaymentPlanInstalmentManager(models.Manager["ObjectPaymentPlanInstal
         ).order_by("due", "pk")
 
     def process_payments(self, **options: Any) -> PaymentRun:
-        """Charge everything that is due. See `services.runs.process_payments`."""
+        """Charge everything that is due. Options, all by name: `user`, `workers`, `limit`, `max_total` (Decimal),
+        `payment_plan`, `currency`, `progress`. See `services.runs.process_payments`."""
         from checkout.services import runs
 
         return runs.process_payments(**options)
