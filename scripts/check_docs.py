@@ -1,4 +1,7 @@
-"""Check that relative links and anchors in our Markdown files lead somewhere. The web is not visited."""
+"""Check that relative links and anchors in our Markdown files lead somewhere, and a link to each page of docs/.
+
+The web is not visited.
+"""
 
 import re
 import subprocess
@@ -21,6 +24,7 @@ def main() -> int:
     ).stdout.split("\0")  # fmt: skip
     pages = [ROOT / name for name in names if name and (ROOT / name).exists()]
     broken = [complaint for page in pages for complaint in complaints(page)]
+    broken += [f"{page.relative_to(ROOT)}: no other page links to it" for page in lonely(pages)]
     print("\n".join(broken or [f"{len(pages)} Markdown files: every relative link and anchor leads somewhere."]))
     return 1 if broken else 0
 
@@ -28,10 +32,7 @@ def main() -> int:
 def complaints(page: Path) -> list[str]:
     """A line for each link of `page` that leads nowhere."""
     found = []
-    for inline, reference in LINK.findall(INLINE_CODE.sub("", FENCE.sub("", page.read_text()))):
-        link = inline or reference
-        if ELSEWHERE.match(link):
-            continue
+    for link in relative_links(page):
         path, _, anchor = unquote(link).partition("#")
         target = (page.parent / path) if path else page
         where = f"{page.relative_to(ROOT)}: {link}"
@@ -40,6 +41,23 @@ def complaints(page: Path) -> list[str]:
         elif anchor and target.suffix == ".md" and anchor not in anchors(target):
             found.append(f"{where}: there is no such heading")
     return found
+
+
+def relative_links(page: Path) -> list[str]:
+    """Every link of `page` that stays within the repository, as it is written."""
+    found = LINK.findall(INLINE_CODE.sub("", FENCE.sub("", page.read_text())))
+    return [link for pair in found if not ELSEWHERE.match(link := pair[0] or pair[1])]
+
+
+def lonely(pages: list[Path]) -> list[Path]:
+    """Pages of docs/ that a reader of the others would never find."""
+    linked = {
+        (page.parent / unquote(link).partition("#")[0]).resolve()
+        for page in pages
+        for link in relative_links(page)
+        if not link.startswith("#")
+    }
+    return [page for page in pages if page.is_relative_to(ROOT / "docs") and page.resolve() not in linked]
 
 
 def anchors(page: Path) -> set[str]:

@@ -6,6 +6,7 @@ Lines that call `manage.py` are tried against the commands' own parsers. docs/em
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 from checkout.conf import DEFAULTS
+from checkout.models import Checkout
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -189,3 +191,24 @@ def test_each_target_of_make_exists(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:^    |`)(?:[A-Z_]+=\S+ )*make ([a-z]+)", document.read_text(), re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+REFERENCE = ROOT / "docs" / "reference.md"
+
+
+@pytest.mark.parametrize("document", [page for page in PAGES if page != REFERENCE], ids=lambda path: path.name)
+def test_each_dotted_name_leads_to_something(document: Path) -> None:
+    """`checkout.…` in a document is a name of Python, a column of `Checkout`, or one that the reference lists."""
+    listed = re.findall(r"`(checkout\.[\w.]+)", REFERENCE.read_text())
+    for name in re.findall(r"`(checkout(?:\.\w+)+)", document.read_text()):
+        # A whole family is written `checkout.payment.plan.…`.
+        known = any(each == name or each.startswith(f"{name}.") for each in listed)
+        assert known or hasattr(Checkout, name.partition(".")[2]) or importable(name), name
+
+
+def importable(name: str) -> bool:
+    module, _, last = name.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), last) or bool(importlib.import_module(name))
+    except ImportError:
+        return False

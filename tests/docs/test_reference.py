@@ -255,3 +255,7 @@ def test_webhook_events() -> None:
 
     assert set(first_cells("Webhook events", "event")) == set(HANDLERS)
     assert API_VERSION in section("Webhook events")
+
+
+def test_loggers() -> None:
+    assert set(first_cells("Loggers", "logger")) == source(r'getLogger\("(checkout\.\w+)"\)')
