@@ -9,7 +9,8 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-#: What each setting is when the site does not set it. `None` means that the site has to.
+#: What each setting is when the site does not set it. `None` means that the site has to. docs/reference.md says what
+#: each means and in what unit.
 DEFAULTS: dict[str, Any] = {
     "STRIPE_SECRET_KEY": None,
     "STRIPE_PUBLISH_KEY": None,

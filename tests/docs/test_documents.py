@@ -138,7 +138,10 @@ def python(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_a_reader_of_the_documents_is_paid(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project with every file that the documents show."""
+    tmp_path = tmp_path_factory.mktemp("project")
     # As the quickstart says; both programs only write files, so they run in one process.
     begin = "from django.core.management import execute_from_command_line as run; import os, sys"
     begun = f"{begin}; os.environ.pop('DJANGO_SETTINGS_MODULE'); run(['', 'startproject', 'mysite', '.'])"
@@ -152,14 +155,25 @@ def test_a_reader_of_the_documents_is_paid(tmp_path: Path) -> None:
     with (tmp_path / "mysite" / "settings.py").open("a") as settings:
         # The emulator inside this process instead of the one on port 12111.
         settings.write("\nfrom play_stripe import emulator\n\nCHECKOUT_STRIPE_HTTP_CLIENT = emulator.transport\n")
+    return tmp_path
+
+
+def test_a_reader_of_the_documents_is_paid(project: Path) -> None:
     step = ("makemigrations", "migrate", "init_app_checkout", "check", "shell")
     commands = [line for line in manage_lines(TRIED[0]) if line[1] in step]
     assert tuple(line[1] for line in commands) == step
-    (tmp_path / "commands.json").write_text(json.dumps(commands))
-    (tmp_path / "blocks.json").write_text(json.dumps({str(page): loose(page) for page in TRIED if loose(page)}))
-    (tmp_path / "program.py").write_text(PROGRAM)
+    (project / "commands.json").write_text(json.dumps(commands))
+    (project / "blocks.json").write_text(json.dumps({str(page): loose(page) for page in TRIED if loose(page)}))
+    (project / "program.py").write_text(PROGRAM)
 
-    assert python(tmp_path, "program.py").strip().endswith("paid")
+    assert python(project, "program.py").strip().endswith("paid")
+
+
+def test_the_tests_that_a_reader_writes_pass(project: Path) -> None:
+    # Without migrations the tables come from the models; the other test may be the one that makes the first migration.
+    run = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-migrations", "bookings")
+    written = [text.count("def test_") for _, _, text in files(ROOT / "docs" / "testing.md")]
+    assert f"{sum(written)} passed" in run
 
 
 def manage_lines(page: Path) -> list[list[str]]:
