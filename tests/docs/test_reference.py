@@ -259,3 +259,8 @@ def test_webhook_events() -> None:
 
 def test_loggers() -> None:
     assert set(first_cells("Loggers", "logger")) == source(r'getLogger\("(checkout\.\w+)"\)')
+
+
+def test_calls_to_stripe() -> None:
+    told = {call for row in rows("Calls to Stripe", "resource") for call in code(row[1]) if "." in call}
+    assert told == source(r"_v1\.(\w+\.\w+)")
