@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
 from django.core.management import call_command
 from playwright.sync_api import expect
 
+from checkout.gateway import gateway
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, PaymentPlan
+from checkout.services import fulfillment, instalments, plans
 from example_checkout import views as shop_views
 from example_checkout.models import Contact, Product, SalesLedger
 from tests.browser.conftest import PHONE, VISA, Payer
@@ -131,3 +135,52 @@ def test_the_bank_wants_the_payer_for_the_deposit_and_the_same_visit_goes_on(vis
     visitor.page.wait_for_url("**/checkout/plans/**")
     assert taken(visitor) == 21000
     assert ObjectPaymentPlan.objects.get().payment_count == 5
+
+
+@dataclass
+class Ending:
+    """How the bank answers about the deposit, and what the payer who waits then sees."""
+
+    card: str
+    expect: Callable[[Payer], None]
+    taken: int
+
+
+def expect_declined(visitor: Payer) -> None:
+    visitor.expect_heading("The deposit was not taken")
+    expect(visitor.page.get_by_role("button", name="Pay £210.00 with another card")).to_be_visible()
+
+
+def expect_to_confirm(visitor: Payer) -> None:
+    expect(visitor.page.get_by_text("Your bank wants you to confirm this payment yourself")).to_be_visible()
+    visitor.button.click()
+    visitor.at_the_bank("Complete authentication")
+    visitor.page.wait_for_url("**/checkout/plans/**")
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        Ending(VISA, Payer.expect_thanks, 21000),
+        Ending(SAVES_THEN_DECLINES, expect_declined, 0),
+        Ending(ALWAYS_ASKS, expect_to_confirm, 21000),
+    ],
+    ids=["success", "fail", "pay_on_session"],
+)
+def test_the_page_waits_while_the_webhook_takes_the_deposit_and_then_goes_on(
+    visitor: Payer, sale: SalesLedger, ending: Ending
+) -> None:
+    """The webhook was a moment faster than the payer's return: it has claimed the deposit, and asks Stripe."""
+    setup = Checkout.objects.create_checkout("payment_plan", sale, payment_plan=PaymentPlan.objects.get())
+    secret = gateway().retrieve_setup_intent(setup.setup_intent_id).client_secret
+    visitor.emulator.pay(secret, number=ending.card)
+    fulfillment.settle(setup.pk, gateway().retrieve_setup_intent(setup.setup_intent_id))
+    claimed = instalments.claim(plans.deposit_of(ObjectPaymentPlan.objects.get()))
+    visitor.remember("checkout_pages", {str(setup.uuid): ""})
+    visitor.visit(f"/checkout/{setup.uuid}/return/")
+    visitor.expect_heading("Your card is saved")
+    expect(visitor.page.get_by_role("status")).to_have_text("This page looks again by itself.")
+    visitor.expect_accessible()
+    instalments.settle(claimed, instalments.ask(instalments.request_for(claimed)))
+    ending.expect(visitor)
+    assert taken(visitor) == ending.taken

@@ -147,18 +147,18 @@ def wants_payer(payment: CustomerPayment, checkout: Checkout) -> None:
 # -- what the payer does ---------------------------------------------------------------------------------
 
 
+def is_being_charged(payment: CustomerPayment) -> bool:
+    """True while Stripe's answer about a charge of the saved card is awaited. The request itself stays `pending`."""
+    attempts = Checkout.objects.for_content_object(payment).taking_money()
+    return attempts.filter(Q(state=states.REQUEST), on_session=False).exists()
+
+
 def begin(payment: CustomerPayment, user: Any = None) -> Checkout:
     """The customer is on the page and wants to pay: the attempt to go on with. Two visits share one."""
     payment.refresh_from_db()
     if payment.state_id == states.SUCCESS:
         raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
-    waiting = (
-        Checkout.objects.for_content_object(payment)
-        .taking_money()
-        .filter(Q(state=states.REQUEST), on_session=False)
-        .exists()
-    )
-    if waiting:
+    if is_being_charged(payment):
         raise CannotPay(_("This is being paid at this moment. Please look again in a few minutes."))
     return Checkout.objects.create_checkout("payment", payment, user)
 

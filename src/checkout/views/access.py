@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control
@@ -121,6 +121,16 @@ def _wrong_method(request: HttpRequest, refusal: HttpResponseBase) -> HttpRespon
     )
     page.headers["Allow"] = refusal.headers["Allow"]
     return page
+
+
+def is_asked_by_script(request: HttpRequest) -> bool:
+    """True for the courtesy looks of `status.js`, which wants to know only whether to go on waiting."""
+    return request.GET.get("format") == "json"
+
+
+def waiting_answer(processing: bool, **more: str | None) -> JsonResponse:
+    """What `status.js` reads: as soon as `processing` is false it reloads the page."""
+    return JsonResponse({"processing": processing, **more})
 
 
 def problem_page(request: HttpRequest, status: int, heading: str, message: str, *, retry: bool = False) -> HttpResponse:

@@ -24,7 +24,14 @@ from checkout.errors import AlreadyPaid, NoSavedCard
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import instalments, on_session, payers
 from checkout.views import declines, payer
-from checkout.views.access import SESSION_KEY, PayerViewMixin, problem_page, remember_checkout
+from checkout.views.access import (
+    SESSION_KEY,
+    PayerViewMixin,
+    is_asked_by_script,
+    problem_page,
+    remember_checkout,
+    waiting_answer,
+)
 from checkout.views.mixins import amount_text
 
 #: So many links that we never made may be tried from one address within this many seconds.
@@ -84,6 +91,8 @@ class _BeforePaying(PayerViewMixin, TemplateView):  # type: ignore[misc]
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         instalment = self.get_instalment()
+        if is_asked_by_script(request):
+            return waiting_answer(instalment.state_id == states.REQUEST)
         over = settled_page(request, instalment)
         return over or self.render_to_response(self.get_context_data(instalment=instalment))
 
@@ -111,6 +120,7 @@ class _BeforePaying(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "description": instalment.checkout_description,
             "card": customer.card_description if customer is not None and customer.has_card else "",
             "wanted": instalment.state_id == states.PAY_ON_SESSION,
+            "busy": instalment.state_id == states.REQUEST,
             "caption": conf.STRIPE_CAPTION,
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
@@ -320,7 +330,10 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         return self.plan
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(plan=self.get_plan()))
+        plan = self.get_plan()
+        if is_asked_by_script(request):
+            return waiting_answer(plan.instalments.filter(Q(state=states.REQUEST)).exists())
+        return self.render_to_response(self.get_context_data(plan=plan))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Take one line at once from the saved card. Only for a payer who is logged in: a link opens a payment, it
@@ -361,6 +374,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "description": list(content_object.checkout_description) if content_object is not None else [],
             "total": money.format_money(plan.total, plan.currency, get_language() or "en-gb"),
             "lines": lines,
+            "busy": any(row.line.state_id == states.REQUEST for row in lines),
             "next_line": coming[0] if coming and not plan.deleted else None,
             "finished": not unpaid,
             "card": customer.card_description if customer is not None and customer.has_card else "",

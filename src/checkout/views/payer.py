@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
@@ -16,7 +16,7 @@ from checkout.errors import CheckoutError
 from checkout.models import Checkout
 from checkout.services import fulfillment
 from checkout.views import declines, plans
-from checkout.views.access import remembered_page
+from checkout.views.access import is_asked_by_script, remembered_page, waiting_answer
 from checkout.views.mixins import CheckoutAccessMixin, CheckoutMixin, amount_text
 
 logger = logging.getLogger("checkout.views")
@@ -37,7 +37,7 @@ class PayView(CheckoutMixin, DetailView):  # type: ignore[misc, type-arg]
 class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
     """Where the payer lands after the card form: asks Stripe, settles, and shows the truth.
 
-    Paid leads on to the host's page. With `?format=json` it answers the state alone, for the page's courtesy polling.
+    Paid leads on to the host's page.
     """
 
     template_name = "checkout/return.html"
@@ -50,8 +50,8 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
             # Take the client secret out of the address bar and the history before anything else is loaded.
             return redirect("checkout.return", uuid=checkout.uuid)
         checkout = self.object = self._look(checkout)
-        if request.GET.get("format") == "json":
-            return JsonResponse({"state": checkout.state_id, "processing": self.is_processing})
+        if is_asked_by_script(request):
+            return waiting_answer(self.is_processing, state=checkout.state_id)
         if checkout.succeeded:
             return plans.after_card_saved(checkout) or redirect(self._success_url(checkout))
         return self.render_to_response(self.get_context_data(checkout=checkout))

@@ -21,7 +21,7 @@ from checkout.models import Checkout, CheckoutSettings, ObjectPaymentPlanInstalm
 from checkout.schedule import Line
 from checkout.services import agreements, checkouts, plans
 from checkout.views import declines
-from checkout.views.access import PayerViewMixin, remember_checkout
+from checkout.views.access import PayerViewMixin, is_asked_by_script, remember_checkout, waiting_answer
 from checkout.views.mixins import CheckoutAccessMixin
 
 
@@ -35,6 +35,10 @@ class PlanOption:
     @property
     def deposit(self) -> Line:
         return self.lines[0]
+
+
+#: A deposit that may still be taken without its payer.
+WAITING = frozenset({states.PENDING, states.REQUEST})
 
 
 class PaymentChoiceMixin(PayerViewMixin):
@@ -174,14 +178,18 @@ def fingerprint(text: str) -> str:
 class DepositView(CheckoutAccessMixin, View):
     """The card was saved, but the deposit was not taken at once: what happened, and how to go on.
 
-    Reached by the payer whose attempt saved the card. POST begins the payment of the deposit with another card.
+    Reached by the payer whose attempt saved the card. While somebody else (the webhook, say) is taking the deposit the
+    page waits for the answer and then goes on by itself. POST begins the payment of the deposit with another card.
     """
 
     template_name = "checkout/deposit.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         checkout = self.object = self.get_object()
-        deposit = plans.deposit_for(checkout)
+        deposit = self._look(checkout)
+        processing = deposit is not None and deposit.state_id in WAITING
+        if is_asked_by_script(request):
+            return waiting_answer(processing)
         if deposit is None or deposit.state_id == states.SUCCESS:
             return redirect("checkout.return", uuid=checkout.uuid)
         if deposit.state_id == states.PAY_ON_SESSION:
@@ -192,7 +200,7 @@ class DepositView(CheckoutAccessMixin, View):
             "checkout": checkout,
             "deposit": deposit,
             "currency": deposit.checkout_currency,
-            "declined": deposit.state_id == states.FAIL,
+            "processing": processing,
             "reason": declines.sentence(failed.error_code, failed.decline_code) if failed else "",
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
@@ -206,6 +214,15 @@ class DepositView(CheckoutAccessMixin, View):
         if deposit.state_id == states.SUCCESS:
             return redirect("checkout.return", uuid=checkout.uuid)
         return self._go_on(deposit, another_card=True)
+
+    def _look(self, checkout: Checkout) -> ObjectPaymentPlanInstalment | None:
+        """The deposit line as it is now. One that Stripe could not be asked for when the card was saved is tried here:
+        this visit is a door like the others."""
+        deposit = plans.deposit_for(checkout)
+        if deposit is not None and deposit.state_id == states.PENDING:
+            plans.take_waiting_deposit(checkout)
+            deposit.refresh_from_db()
+        return deposit
 
     def _go_on(self, deposit: ObjectPaymentPlanInstalment, *, another_card: bool) -> HttpResponse:
         attempt = Checkout.objects.create_checkout_pay_on_session(deposit, self.request.user, another_card=another_card)

@@ -16,7 +16,7 @@ from checkout.errors import AlreadyPaid
 from checkout.forms import InvoiceForm
 from checkout.models import CustomerPayment
 from checkout.services import invoices, requests
-from checkout.views.access import PayerViewMixin, problem_page, remember_checkout
+from checkout.views.access import PayerViewMixin, is_asked_by_script, problem_page, remember_checkout, waiting_answer
 
 
 def _expired(request: HttpRequest) -> HttpResponse:
@@ -45,6 +45,8 @@ class RequestPayView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             payment = self.get_payment()
         except links.ExpiredLink:
             return _expired(request)
+        if is_asked_by_script(request):
+            return waiting_answer(requests.is_being_charged(payment))
         return self.render_to_response(self.get_context_data(payment=payment))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -65,7 +67,7 @@ class RequestPayView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "amount": money.format_money(payment.total, payment.currency, get_language() or "en-gb"),
             "paid": payment.state_id == states.SUCCESS,
-            "busy": payment.state_id == states.REQUEST,
+            "busy": requests.is_being_charged(payment),
             "caption": conf.STRIPE_CAPTION,
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }

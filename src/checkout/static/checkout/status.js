@@ -1,25 +1,35 @@
-// The return page while a payment is being processed: looks again by itself, less and less often. A courtesy; nothing
-// depends on it.
+// A page that waits for an answer of the bank: looks again by itself, less and less often, and at once when the payer
+// comes back to it (from the bank's app, say). A courtesy; nothing depends on it, and the link beside it does the same.
 (() => {
   "use strict";
   const place = document.getElementById("checkout-poll");
   if (!place) return;
   const until = Date.now() + 10 * 60 * 1000;
   let wait = 1500;
+  let timer;
 
+  const stop = () => {
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", look);
+    place.hidden = true;
+  };
   const look = async () => {
+    clearTimeout(timer);
+    if (document.hidden) return;
     try {
-      const answer = document.hidden ? null : await fetch(place.dataset.url, { cache: "no-store" });
-      if (answer && answer.status === 404) return; // this visit may not look any more
-      if (answer && answer.ok && !(await answer.json()).processing) {
-        location.reload();
-        return;
-      }
+      const answer = await fetch(place.dataset.url, { cache: "no-store" });
+      if (answer.status === 404) return stop(); // this visit may not look any more
+      if (answer.ok && !(await answer.json()).processing) return location.reload();
     } catch {
       // No connection for a moment; the next look may find it.
     }
+    if (Date.now() > until) return stop();
     wait = Math.min(wait * 1.4, 20000);
-    if (Date.now() < until) setTimeout(look, wait);
+    clearTimeout(timer);
+    timer = setTimeout(look, wait);
   };
-  setTimeout(look, wait);
+
+  place.hidden = false;
+  timer = setTimeout(look, wait);
+  document.addEventListener("visibilitychange", look);
 })();
