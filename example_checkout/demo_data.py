@@ -63,14 +63,14 @@ PRODUCTS = [
 PLANS = [
     {
         "slug": "deposit-20-4-monthly",
-        "name": "20 % now, then 4 monthly payments",
+        "name": "20% now, then 4 monthly payments",
         "deposit": 20,
         "count": 4,
         "interval": 1,
     },
     {
         "slug": "deposit-10-10-monthly",
-        "name": "10 % now, then 10 monthly payments",
+        "name": "10% now, then 10 monthly payments",
         "deposit": 10,
         "count": 10,
         "interval": 1,

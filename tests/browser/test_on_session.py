@@ -136,7 +136,7 @@ def test_the_check_fails_and_passes_the_second_time(visitor: Payer, emulator: Em
     visitor.page.get_by_role("button", name="Continue to payment").click()
     visitor.button.click()
     visitor.at_the_bank("Fail authentication")
-    expect(visitor.alert).to_contain_text("unable to authenticate")
+    expect(visitor.alert).to_contain_text("Your bank could not confirm that it was you. Nothing was taken.")
     assert (debt.state(), debt.taken(emulator)) == (states.PAY_ON_SESSION, [])
     visitor.button.click()
     visitor.at_the_bank("Complete authentication")

@@ -70,7 +70,7 @@ def test_the_payer_fails_at_the_bank_and_tries_again(visitor: Payer) -> None:
     sale = visitor.begin()
     visitor.pay(CHALLENGED)
     visitor.at_the_bank("Fail authentication")
-    expect(visitor.alert).to_contain_text("unable to authenticate")
+    expect(visitor.alert).to_contain_text("Your bank could not confirm that it was you. Nothing was taken.")
     expect(visitor.alert).to_be_focused()
     assert visitor.emulator.ledger.taken_minor() == 0
     visitor.button.click()

@@ -54,7 +54,7 @@ def agree(visitor: Payer, sale: SalesLedger) -> None:
 
 
 def save_button(visitor: Payer):  # type: ignore[no-untyped-def]
-    return visitor.page.get_by_role("button", name="Save card")
+    return visitor.page.get_by_role("button", name="Save card and pay £210.00")
 
 
 def save(visitor: Payer, number: str) -> None:
@@ -101,7 +101,7 @@ def test_a_refused_check_can_be_tried_again(visitor: Payer, sale: SalesLedger) -
     agree(visitor, sale)
     save(visitor, ASKS_AT_SET_UP)
     visitor.at_the_bank("Fail authentication")
-    expect(visitor.alert).to_contain_text("authenticate")
+    expect(visitor.alert).to_contain_text("Your bank could not confirm that it was you.")
     assert not ObjectPaymentPlan.objects.exists()
     save(visitor, VISA)
     visitor.expect_thanks()

@@ -258,3 +258,11 @@ def test_query_count_of_the_choice_page_does_not_grow_with_plans(client: Client,
     for number in range(5):
         PaymentPlan.objects.create_payment_plan(f"more-{number}", f"More {number}", 20, 2, 1)
     assert count_queries(lambda: client.get(url)) == few
+
+
+def test_an_invoice_is_offered_where_the_row_allows_it(client: Client, url: str, monkeypatch: Any) -> None:
+    found = re.search(r'href="(/checkout/invoice/[^"]+)">Ask for an invoice', client.get(url).content.decode())
+    assert found
+    assert b"Pay by invoice" in client.get(found[1]).content
+    monkeypatch.setattr(Membership, "checkout_actions", ("payment", "payment_plan"))
+    assert "invoice" not in client.get(url).content.decode()

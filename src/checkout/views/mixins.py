@@ -15,6 +15,7 @@ from checkout import money
 from checkout.conf import conf
 from checkout.models import Checkout
 from checkout.services import checkouts
+from checkout.views import declines
 from checkout.views.access import PayerViewMixin, may_open, remember_checkout
 
 
@@ -89,6 +90,10 @@ def amount_text(checkout: Checkout) -> str:
 
 
 def button_text(checkout: Checkout) -> str:
+    """What the button does, with the amount that pressing it costs: consumer law in the EU and the UK asks for that."""
+    deposit = deposit_text(checkout)
+    if deposit:
+        return _("Save card and pay %(amount)s") % {"amount": deposit}
     if checkout.saves_card:
         return _("Save card")
     return _("Pay %(amount)s now") % {"amount": amount_text(checkout)}
@@ -129,6 +134,7 @@ def elements_config(page: checkouts.Page, success_url: str) -> dict[str, Any]:
                 "The card form could not be loaded, so nothing was taken. Check your connection or any blocker of "
                 "scripts, then reload this page."
             ),
+            "notConfirmed": declines.sentence("payment_intent_authentication_failure", ""),
             "declined": _("You can try again, or use another card.")
             if page.checkout.saves_card
             else _("Nothing was taken. You can try again, or use another card."),

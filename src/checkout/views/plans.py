@@ -19,7 +19,7 @@ from checkout.conf import conf
 from checkout.errors import PlanError
 from checkout.models import Checkout, CheckoutSettings, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.schedule import Line
-from checkout.services import agreements, checkouts, plans
+from checkout.services import agreements, checkouts, invoices, plans
 from checkout.views import declines
 from checkout.views.access import PayerViewMixin, is_asked_by_script, remember_checkout, waiting_answer
 from checkout.views.mixins import CheckoutAccessMixin
@@ -63,8 +63,9 @@ class PaymentChoiceMixin(PayerViewMixin):
         return reverse("checkout.pay", args=[checkout.uuid])
 
     def get_invoice_url(self, content_object: Any) -> str:
-        """Where an invoice is asked for; empty when this site has no such page."""
-        return ""
+        """Where an invoice is asked for; empty for a site that has no such page. The ready one is signed for this row,
+        whose payer `get_content_object` has let in."""
+        return invoices.form_path(content_object)
 
     def get_payment_plans(self, content_object: Any) -> list[PaymentPlan]:
         """The templates to offer, the site's default first."""

@@ -117,8 +117,8 @@ class InvoiceView(PayerViewMixin, FormView):  # type: ignore[type-arg]
 
     def form_valid(self, form: InvoiceForm) -> HttpResponse:
         user = self.request.user if self.request.user.is_authenticated else None
-        invoices.ask(self.content_object, form.save(commit=False), user)
-        return redirect(self.request.path)
+        checkout = invoices.ask(self.content_object, form.save(commit=False), user)
+        return redirect(str(self.content_object.checkout_success_url(checkout.pk)))
 
     def form_invalid(self, form: InvoiceForm) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=422)

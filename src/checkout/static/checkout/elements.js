@@ -72,8 +72,9 @@
     const answer = await guarded(confirm);
     const error = answer.error || {};
     if (isOver(intentOf(answer) || error.payment_intent || error.setup_intent)) return;
-    // A bank that was not convinced is told as an invalid request, with a sentence for the payer all the same.
-    if (error.type === "card_error" || /_authentication_failure$/.test(error.code)) complain(`${error.message} ${messages.declined}`);
+    // Comes as an invalid request, with a sentence about a "payment method" that most payers do not understand.
+    if (/_authentication_failure$/.test(error.code)) complain(`${messages.notConfirmed} ${messages.declined}`);
+    else if (error.type === "card_error") complain(`${error.message} ${messages.declined}`);
     else if (error.type === "validation_error") tell(""); // the Element shows it beside the field
     else {
       tell(messages.unknown);
