@@ -224,6 +224,8 @@ class InvoiceForm(_AdditionalModelForm):
     """Where an invoice goes. The whole address, and an e-mail address or a telephone number."""
 
     REQUIRED = ("company_name", "address_1", "town", "county", "postcode", "country", "contact_name")
+    #: Of the address and the telephone number one is needed, so neither is called optional.
+    OPTIONAL = ("address_2",)
 
     class Meta:
         model = CheckoutAdditional
@@ -235,6 +237,10 @@ class InvoiceForm(_AdditionalModelForm):
             "company_name": gettext_lazy("Company"),
             "address_1": gettext_lazy("Address"),
             "address_2": gettext_lazy("Address, second line"),
+            "town": gettext_lazy("Town"),
+            "county": gettext_lazy("County"),
+            "postcode": gettext_lazy("Postcode"),
+            "country": gettext_lazy("Country"),
             "contact_name": gettext_lazy("Contact"),
             "email": gettext_lazy("E-mail address"),
             "phone": gettext_lazy("Telephone"),
@@ -264,7 +270,7 @@ class InvoiceForm(_AdditionalModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         if not cleaned.get("email") and not cleaned.get("phone") and "email" not in self.errors:
-            raise forms.ValidationError(_("Please give an e-mail address or a telephone number."))
+            self.add_error("email", _("Please give an e-mail address or a telephone number."))
         return cleaned
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -75,6 +76,21 @@ def test_the_rules_of_the_address(client: Client, membership: Membership, change
     answer = client.post(invoices.form_path(membership), ADDRESS | change)
     assert answer.status_code == (302 if fits else 422)
     assert Checkout.objects.count() == CheckoutAdditional.objects.count() == int(fits)
+
+
+def test_a_mistake_is_where_the_reader_is(client: Client, membership: Membership) -> None:
+    """The first wrong field has the focus, and names its message."""
+    path = invoices.form_path(membership)
+    page = client.post(path, ADDRESS | {"town": "", "email": "", "phone": ""}).content.decode()
+    assert page.count("autofocus") == 1
+    town = re.search(r'<input[^>]*name="town"[^>]*>', page)
+    assert town
+    assert "autofocus" in town[0]
+    assert 'aria-describedby="id_town_error"' in town[0]
+    assert '<p class="checkout-error" id="id_town_error">This field is required.</p>' in page
+    assert "Please give an e-mail address or a telephone number." in page
+    assert "<title>Error: Pay by invoice" in page
+    assert "autofocus" not in client.get(path).content.decode()
 
 
 def test_staff_mark_it_as_paid_once(membership: Membership, staff: Any, goes_on: None) -> None:

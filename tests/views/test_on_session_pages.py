@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -18,7 +19,7 @@ from django.urls import reverse
 
 from checkout import clock, links, mail, states
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import checkouts, fulfillment, plans, runs
+from checkout.services import checkouts, fulfillment, plans, refunds, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
@@ -93,8 +94,9 @@ def test_the_button_leads_to_the_page_and_the_same_intent(
     emulator.pay(page.context["client_secret"], number=asked.payment_method_id)
     returned = client.get(reverse("checkout.return", args=[asked.uuid]))
     assert returned.headers["Location"] == reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])
-    progress = client.get(returned.headers["Location"])
-    assert progress.status_code == 200
+    # Said once; a reload shows how things stand.
+    assert "Thank you, £26.66 was paid." in text(client.get(returned.headers["Location"]))
+    assert "Thank you, £26.66 was paid." not in text(client.get(returned.headers["Location"]))
     waiting.refresh_from_db()
     assert waiting.state_id == states.SUCCESS
     assert emulator.ledger.taken_minor(metadata={"checkout": str(asked.uuid)}) == 2666
@@ -317,8 +319,26 @@ def test_the_progress_page_tells_what_was_paid_what_waits_and_what_is_next(
     assert "Paid" in shown
     assert "Your bank wants you to confirm it" in shown
     assert "Next: £26.67 on" in shown
+    assert "Total £100.00" in shown
+    assert "Still to pay £80.00" in shown
     assert "Visa ending in 3184" in shown
     assert "Enter a new card" in shown
+
+
+@pytest.mark.parametrize(("back", "says"), [("20.00", "Refunded, to"), ("5.00", "Refunded in part, to")])
+def test_a_refund_that_is_owed_again_is_told(
+    client: Client, emulator: Emulator, save_plan: SavePlan, payer: Any, back: str, says: str
+) -> None:
+    plan = save_plan(email="payer@example.com")
+    deposit = Checkout.objects.for_content_object(plans.deposit_of(plan)).get()
+    refunds.refund(deposit, Decimal(back), plan_effect="give_back")
+    client.force_login(payer)
+    shown = text(client.get(reverse("checkout.plan.progress", args=[plan.uuid])))
+    assert f"{says} pay again below" in shown
+    assert f"To pay again £{back}" in shown
+    assert f"Still to pay £{80 + Decimal(back)}" in shown
+    again = plan.instalments.get(replaces__isnull=False)
+    assert again.checkout_description[-1] == "A payment that was refunded, to pay again"
 
 
 def test_queries_of_the_progress_page_do_not_grow_with_the_lines(
@@ -360,6 +380,7 @@ def test_a_failed_instalment_is_paid_with_the_new_card(
     emulator.pay(page.context["client_secret"], number="5555555555554444")
     returned = client.get(reverse("checkout.return", args=[page.context["checkout"].uuid]))
     assert returned.headers["Location"] == path
+    assert "Thank you, your new card is saved." in text(client.get(path))
     assert "Pay £26.66 now with the new card" in text(client.get(path))
     response = client.post(path, {"instalment": line.uuid}, follow=True)
     assert "Thank you, £26.66 was paid." in text(response)

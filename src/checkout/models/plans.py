@@ -338,6 +338,8 @@ class ObjectPaymentPlanInstalment(models.Model):
         count = self.object_payment_plan.payment_plan.count
         if self.deposit:
             return [*lines, str(_("Deposit"))]
+        if self.replaces_id:
+            return [*lines, str(_("A payment that was refunded, to pay again"))]
         return [*lines, _("Instalment %(number)d of %(count)d") % {"number": self.count - 1, "count": count}]
 
     @property

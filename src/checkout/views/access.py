@@ -22,6 +22,8 @@ from checkout.models import Checkout
 logger = logging.getLogger("checkout.views")
 
 SESSION_KEY = "checkout_pages"
+#: What the next look at a plan's page says first.
+TOLD_KEY = "checkout_told"
 #: A browser rarely has more than one payment open; this bounds the session.
 REMEMBERED = 20
 
@@ -40,6 +42,16 @@ def remember_checkout(request: HttpRequest, checkout: Checkout, page: str = "") 
 def remembered_page(request: HttpRequest, checkout: Checkout) -> str:
     """The path of the page on which this browser was paying, or an empty text."""
     return str(request.session.get(SESSION_KEY, {}).get(str(checkout.uuid), ""))
+
+
+def tell_next_page(request: HttpRequest, text: str) -> None:
+    """Told once, on the page that the answer leads to; reloading that page sends nothing a second time."""
+    request.session[TOLD_KEY] = text
+
+
+def told(request: HttpRequest) -> str:
+    """What was left to be told, which is forgotten by asking; or an empty text."""
+    return str(request.session.pop(TOLD_KEY, ""))
 
 
 def may_open(request: HttpRequest, checkout: Checkout) -> bool:

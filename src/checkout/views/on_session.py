@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -30,16 +31,15 @@ from checkout.views.access import (
     is_asked_by_script,
     problem_page,
     remember_checkout,
+    tell_next_page,
+    told,
     waiting_answer,
 )
-from checkout.views.mixins import amount_text
 
 #: So many links that we never made may be tried from one address within this many seconds.
 BAD_LINKS, BAD_LINKS_WITHIN = 20, 600
 #: A payer may try these by hand; the others are paid, being paid, or not due.
 PAYABLE = frozenset({states.FAIL, states.PAY_ON_SESSION})
-#: What the next look at a plan's page says first, in the session.
-TOLD_KEY = "checkout_told"
 
 
 # -- who may see what -----------------------------------------------------------------------------------
@@ -287,9 +287,14 @@ class InstalmentPayView(payer.PayView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         line = self.object.content_object
         context = super().get_context_data(**kwargs)
+        of_plan = isinstance(line, ObjectPaymentPlanInstalment)
         wanted = isinstance(line, ObjectPaymentPlanInstalment) and line.state_id == states.PAY_ON_SESSION
         # On an intent that saves the card the form can be changed on the spot; on the refused one it cannot.
-        return context | {"wanted": wanted, "other_card_by_post": self.object.is_charge and bool(context["saved_card"])}
+        return context | {
+            "of_plan": of_plan,
+            "wanted": wanted,
+            "other_card_by_post": self.object.is_charge and bool(context["saved_card"]),
+        }
 
 
 # -- the plan as its payer sees it ----------------------------------------------------------------------
@@ -357,8 +362,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         return self._answer(_charged_text(checkout))
 
     def _answer(self, text: str) -> HttpResponse:
-        """Told once, on the page that a reload shows again without sending anything a second time."""
-        self.request.session[TOLD_KEY] = text
+        tell_next_page(self.request, text)
         return redirect("checkout.plan.progress", uuid=self.get_plan().uuid)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -366,13 +370,15 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         customer = plan.customer
         lines = self._lines(plan)
         unpaid = [row for row in lines if row.line.state_id != states.SUCCESS]
+        owed = sum(row.line.amount for row in unpaid)
         coming = [row for row in unpaid if row.line.state_id == states.PENDING]
         content_object = plan.content_object
         return super().get_context_data(**kwargs) | {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
-            "told": self.request.session.pop(TOLD_KEY, ""),
+            "told": told(self.request),
             "description": list(content_object.checkout_description) if content_object is not None else [],
-            "total": money.format_money(plan.total, plan.currency, get_language() or "en-gb"),
+            "total": self._money(plan.total),
+            "still_to_pay": self._money(owed) if owed and not plan.deleted else "",
             "lines": lines,
             "busy": any(row.line.state_id == states.REQUEST for row in lines),
             "next_line": coming[0] if coming and not plan.deleted else None,
@@ -383,8 +389,11 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
 
+    def _money(self, amount: Decimal) -> str:
+        return money.format_money(amount, self.get_plan().currency, get_language() or "en-gb")
+
     def _lines(self, plan: ObjectPaymentPlan) -> list[LineView]:
-        rows = list(plan.payments)
+        rows = list(plan.payments.select_related("replaced_by"))
         attempts = Checkout.objects.filter(
             content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
             object_id__in=[str(row.pk) for row in rows],
@@ -403,8 +412,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             made.append(
                 LineView(
                     line=row,
-                    name=_("Deposit") if row.deposit else _("Instalment %(number)d") % {"number": row.count - 1},
-                    amount=money.format_money(row.amount, plan.currency, get_language() or "en-gb"),
+                    name=line_name(row),
+                    amount=self._money(row.amount),
                     says=says,
                     mood=mood,
                     can_charge=open_now and self.by_login and new_card,
@@ -414,10 +423,20 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         return made
 
 
+def line_name(line: ObjectPaymentPlanInstalment) -> str:
+    if line.replaces_id:
+        return _("To pay again")
+    return _("Deposit") if line.deposit else _("Instalment %(number)d") % {"number": line.count - 1}
+
+
 def line_in_words(line: ObjectPaymentPlanInstalment, *, stopped: bool = False) -> tuple[str, str]:
     """A word for the template, and where the line stands in a few words for its payer."""
     if line.state_id == states.SUCCESS:
-        return "paid", _("Paid")
+        again = getattr(line, "replaced_by", None)
+        if again is None:
+            return "paid", _("Paid")
+        part = again.amount < line.amount
+        return "refunded", _("Refunded in part, to pay again below") if part else _("Refunded, to pay again below")
     if stopped:
         return "stopped", _("Not taken any more")
     if line.state_id == states.REQUEST:
@@ -426,12 +445,12 @@ def line_in_words(line: ObjectPaymentPlanInstalment, *, stopped: bool = False) -
         return "waiting", _("Your bank wants you to confirm it")
     if line.state_id == states.FAIL:
         return "failed", _("Could not be taken")
-    return "coming", _("Is taken from your card on that day")
+    return "coming", _("Planned")
 
 
 def _charged_text(checkout: Checkout) -> str:
     if checkout.succeeded:
-        return _("Thank you, %(amount)s was paid.") % {"amount": amount_text(checkout)}
+        return payer.thanks(checkout)
     if checkout.failed:
         reason = declines.sentence(checkout.error_code, checkout.decline_code)
         return _("The payment did not go through. %(reason)s Nothing was taken.") % {"reason": reason}

@@ -13,10 +13,10 @@ from django.views.generic import DetailView, TemplateView
 from checkout import states
 from checkout.conf import conf
 from checkout.errors import CheckoutError
-from checkout.models import Checkout
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import fulfillment
 from checkout.views import declines, plans
-from checkout.views.access import is_asked_by_script, remembered_page, waiting_answer
+from checkout.views.access import is_asked_by_script, remembered_page, tell_next_page, waiting_answer
 from checkout.views.mixins import CheckoutAccessMixin, CheckoutMixin, amount_text
 
 logger = logging.getLogger("checkout.views")
@@ -53,7 +53,7 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
         if is_asked_by_script(request):
             return waiting_answer(self.is_processing, state=checkout.state_id)
         if checkout.succeeded:
-            return plans.after_card_saved(checkout) or redirect(self._success_url(checkout))
+            return plans.after_card_saved(checkout) or self._go_on(checkout)
         return self.render_to_response(self.get_context_data(checkout=checkout))
 
     def _look(self, checkout: Checkout) -> Checkout:
@@ -69,6 +69,12 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
     def is_processing(self) -> bool:
         """True while the answer may still come; the page then looks again."""
         return self.object.is_open and (self.trouble or self.object.state_id == states.REQUEST)
+
+    def _go_on(self, checkout: Checkout) -> HttpResponse:
+        if isinstance(checkout.content_object, ObjectPaymentPlan | ObjectPaymentPlanInstalment):
+            # These lead to the plan's page, which says what was done; a host's page says thank you by itself.
+            tell_next_page(self.request, thanks(checkout))
+        return redirect(self._success_url(checkout))
 
     def _success_url(self, checkout: Checkout) -> str:
         content_object = checkout.content_object
@@ -96,6 +102,13 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
             "again_url": self._again_url(checkout),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
+
+
+def thanks(checkout: Checkout) -> str:
+    """One sentence for an attempt that succeeded."""
+    if checkout.saves_card:
+        return _("Thank you, your new card is saved.")
+    return _("Thank you, %(amount)s was paid.") % {"amount": amount_text(checkout)}
 
 
 def describe(checkout: Checkout, *, trouble: bool = False) -> tuple[str, str, str]:

@@ -121,6 +121,8 @@ class InvoiceView(PayerViewMixin, FormView):  # type: ignore[type-arg]
         return redirect(str(self.content_object.checkout_success_url(checkout.pk)))
 
     def form_invalid(self, form: InvoiceForm) -> HttpResponse:
+        first = next(name for name in form.fields if name in form.errors)
+        form.fields[first].widget.attrs["autofocus"] = True
         return self.render_to_response(self.get_context_data(form=form), status=422)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
