@@ -157,7 +157,7 @@ class SalesLedger(models.Model):
         amount = format_money(checkout.total, checkout.currency)
         lines = [
             f"Dear {self.contact.name},",
-            f"thank you. We have received {amount} for:",
+            f"Thank you. We have received {amount} for:",
             "\n".join(self.checkout_description),
             "Your place is booked, and there is nothing more to do.",
             "Green Lane College",
