@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
+from django.urls import reverse
 from playwright.sync_api import expect
 
-from checkout.models import Checkout
-from checkout.services import checkouts
-from example_checkout.models import Contact, SalesLedger
+from checkout.gateway import gateway
+from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
+from checkout.services import checkouts, fulfillment, instalments, invoices, requests
+from example_checkout.models import Contact, Product, SalesLedger
 from stripe_emulator import faults
 from tests.browser.conftest import DECLINED, Payer
 
@@ -205,11 +208,16 @@ def test_payer_page(visitor: Payer, settings: Any, name: str, base: str) -> None
     visitor.expected += ANSWERS
     PAYER_PAGES[name](visitor)
     look_at(visitor)
-    small = visitor.page.evaluate(
+    assert small_targets(visitor) == []
+
+
+def small_targets(visitor: Payer) -> list[str]:
+    """What is hard to hit with a thumb."""
+    found: list[str] = visitor.page.evaluate(
         "[...document.querySelectorAll('.checkout a, .checkout button:not([hidden])')]"
         ".filter(e => e.offsetParent && e.getBoundingClientRect().height < 44).map(e => e.textContent)"
     )
-    assert small == []
+    return found
 
 
 @pytest.mark.parametrize("name", SHOP_PAGES)
@@ -245,3 +253,55 @@ def test_our_javascript_is_small() -> None:
     names = ["checkout/elements.js", "checkout/status.js"]
     scripts = b"".join(Path(str(finders.find(name))).read_bytes() for name in names)
     assert len(gzip.compress(scripts)) < 5_000
+
+
+def test_pages_of_a_plan(visitor: Payer, payer: Any, settings: Any) -> None:
+    """From choosing to a card that has expired: every page, seen by its payer, in one visit."""
+    settings.CHECKOUT_BASE_TEMPLATE = "checkout/base.html"
+    visitor.expected += ANSWERS
+    plan, agree_url = _a_plan_in_trouble(visitor, payer)
+    failed, asked = plan.payments.filter(state="fail").get(), plan.payments.filter(state="request").get()
+    request = requests.create(email=payer.email, name="Pat Payer", description="Exam fee", total=Decimal(25))
+    card_page = reverse("checkout.card.refresh.plan", args=[plan.uuid])
+    addresses = {
+        agree_url.partition("?")[0]: "How do you want to pay?",
+        agree_url: "Pay in instalments: Half now",
+        reverse("checkout.pay.on.session", args=[failed.uuid]): "Pay £10.62",
+        reverse("checkout.pay.on.session", args=[asked.uuid]): "Pay £10.62",
+        reverse("checkout.plan.progress", args=[plan.uuid]): "Your payments",
+        card_page: "Your new card",
+        reverse("checkout.card.refresh"): "Which payment plan?",
+        requests.payer_path(request): "Pay £25.00",
+        invoices.form_path(plan.content_object): "Pay by invoice",
+        reverse("checkout.pay.link", args=["cut-off"]): "This link does not work",
+    }
+    for address, heading in addresses.items():
+        visitor.page.emulate_media(color_scheme="light")
+        visitor.visit(address)
+        visitor.expect_heading(heading)
+        if address == card_page:
+            expect(visitor.page.get_by_role("button", name="Save card")).to_be_visible()
+        look_at(visitor)
+        assert small_targets(visitor) == []
+
+
+def _a_plan_in_trouble(visitor: Payer, payer: Any) -> tuple[ObjectPaymentPlan, str]:
+    """The payer is logged in; one line was declined, Stripe has not answered about another. And a second plan."""
+    template = PaymentPlan.objects.create_payment_plan("half", "Half now", 50, 4, 1)
+    Product.objects.update(on_plan=True)
+    contact = Contact.objects.create(name="Pat Payer", email=payer.email, user=payer)
+    sales = [SalesLedger.objects.create(contact=contact, product=Product.objects.get(slug="pottery")) for _ in range(3)]
+    for sale in sales[:2]:
+        setup = Checkout.objects.create_checkout("payment_plan", sale, payer, payment_plan=template)
+        visitor.emulator.pay(gateway().retrieve_setup_intent(setup.setup_intent_id).client_secret)
+        fulfillment.fulfill(setup)
+    plan = ObjectPaymentPlan.objects.for_content_object(sales[0])
+    line, next_line = plan.payments.filter(state="pending")[:2]
+    fulfillment.fail(instalments.claim(line), reason="Stripe: expired_card", error_code="expired_card")
+    instalments.claim(next_line)
+    visitor.visit("/log-in/")
+    visitor.page.get_by_label("Username").fill("payer")
+    visitor.page.get_by_label("Password").fill("payer")
+    visitor.page.get_by_role("button", name="Log in").click()
+    visitor.page.wait_for_url(f"{visitor.base}/")
+    return plan, f"/orders/{sales[2].pk}/how-to-pay/?payment_plan=half"

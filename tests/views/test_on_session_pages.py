@@ -318,7 +318,7 @@ def test_the_progress_page_tells_what_was_paid_what_waits_and_what_is_next(
     assert "Deposit £20.00" in shown
     assert "Paid" in shown
     assert "Your bank wants you to confirm it" in shown
-    assert "Next: £26.67 on" in shown
+    assert "One payment is waiting for you." in shown
     assert "Total £100.00" in shown
     assert "Still to pay £80.00" in shown
     assert "Visa ending in 3184" in shown
@@ -374,6 +374,7 @@ def test_a_failed_instalment_is_paid_with_the_new_card(
     runs.process_payments(workers=1)
     client.force_login(payer)
     path = reverse("checkout.plan.progress", args=[plan.uuid])
+    assert "Could not be taken The card has expired." in text(client.get(path))
     assert "with the new card" not in text(client.get(path))
     page = client.get(reverse("checkout.card.refresh"))
     assert "Visa ending in 4242" in text(page)
@@ -384,6 +385,7 @@ def test_a_failed_instalment_is_paid_with_the_new_card(
     assert "Pay £26.66 now with the new card" in text(client.get(path))
     response = client.post(path, {"instalment": line.uuid}, follow=True)
     assert "Thank you, £26.66 was paid." in text(response)
+    assert "Next: £26.67 on" in text(response)
     assert "Thank you, £26.66 was paid." not in text(client.get(path))
     line.refresh_from_db()
     assert line.state_id == states.SUCCESS

@@ -19,7 +19,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
-from checkout import actions, links, money, states
+from checkout import links, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, NoSavedCard
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
@@ -309,6 +309,7 @@ class LineView:
     amount: str
     says: str
     mood: str
+    reason: str
     can_charge: bool
     can_pay: bool
 
@@ -381,6 +382,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "still_to_pay": self._money(owed) if owed and not plan.deleted else "",
             "lines": lines,
             "busy": any(row.line.state_id == states.REQUEST for row in lines),
+            "waiting": [row for row in lines if row.can_pay],
             "next_line": coming[0] if coming and not plan.deleted else None,
             "finished": not unpaid,
             "card": customer.card_description if customer is not None and customer.has_card else "",
@@ -399,10 +401,17 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             object_id__in=[str(row.pk) for row in rows],
         )
         # The card that each was last asked of: only another one is worth asking without the payer's bank.
-        asked = dict(
-            attempts.filter(Q(action=actions.CHARGE)).order_by("pk").values_list("object_id", "payment_method_id")
-        )
-        begun = set(attempts.filter(uuid__in=remembered_uuids(self.request)).values_list("object_id", flat=True))
+        asked: dict[str, str] = {}
+        reasons: dict[str, str] = {}
+        begun: set[str] = set()
+        here = set(remembered_uuids(self.request))
+        for attempt in attempts.order_by("pk"):
+            if attempt.is_charge:
+                asked[attempt.object_id] = attempt.payment_method_id
+            if attempt.error_code or attempt.decline_code:
+                reasons[attempt.object_id] = declines.sentence(attempt.error_code, attempt.decline_code)
+            if str(attempt.uuid) in here:
+                begun.add(attempt.object_id)
         card = plan.customer.payment_method_id if plan.customer is not None and plan.customer.has_card else ""
         made = []
         for row in rows:
@@ -416,6 +425,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                     amount=self._money(row.amount),
                     says=says,
                     mood=mood,
+                    reason=reasons.get(str(row.pk), "") if mood == "failed" else "",
                     can_charge=open_now and self.by_login and new_card,
                     can_pay=open_now and (self.by_login or str(row.pk) in begun),
                 )
