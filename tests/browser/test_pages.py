@@ -186,9 +186,11 @@ def not_found(visitor: Payer) -> None:
 
 def look_at(visitor: Payer) -> None:
     visitor.expect_accessible()
-    for width in (320, 1280):
+    # Nothing to scroll sideways: on the narrowest phone, with letters twice as large, and on a desk.
+    for width, letters in ((320, "100%"), (390, "200%"), (1280, "100%")):
         visitor.page.set_viewport_size({"width": width, "height": 800})
-        assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
+        visitor.page.evaluate("size => document.documentElement.style.setProperty('font-size', size)", letters)
+        assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width, (width, letters)
     visitor.page.emulate_media(color_scheme="dark")
     visitor.expect_accessible()
 
