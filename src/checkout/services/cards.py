@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import formats, translation
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from checkout import clock, links, money, states
 from checkout import mail as letters
@@ -35,7 +36,7 @@ CHUNK = 200
 def ensure_customer(email: str, name: str) -> Customer:
     """The one row of that e-mail address (compared without case), made if needed. No call to Stripe."""
     if not email:
-        raise CannotPay("An e-mail address is needed to save a card.")
+        raise CannotPay(_("An e-mail address is needed to save a card."))
     found = Customer.objects.with_email(email)
     language = (get_language() or "")[:12]
     if found is not None:

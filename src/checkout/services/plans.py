@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from checkout import clock, states
 from checkout.conf import conf, is_live_key
@@ -36,7 +37,7 @@ def create_object_payment_plan(
     when the template is no longer offered.
     """
     if payment_plan.deleted:
-        raise PlanError(f"“{payment_plan}” is no longer offered. Choose another payment plan.")
+        raise PlanError(_("“%(name)s” is no longer offered. Choose another payment plan.") % {"name": payment_plan})
     currency = checkouts.currency_of(content_object)
     deposit = payment_plan.lines(deposit_due or clock.today(), total, currency)[0]
     try:
@@ -54,14 +55,16 @@ def create_object_payment_plan(
                 object_payment_plan=plan, count=1, deposit=True, amount=deposit.amount, due=deposit.due
             )
     except IntegrityError as error:
-        raise PlanError("There is a payment plan for this already. Stop it before you agree another.") from error
+        raise PlanError(
+            _("There is a payment plan for this already. Another can be agreed once that one is stopped.")
+        ) from error
     return plan
 
 
 def check_can_agree(content_object: Any, payment_plan: PaymentPlan) -> list[Line]:
     """Every line, if this plan may be agreed for this row today. Raises PlanError, with what would work, if not."""
     if has_live_plan(content_object):
-        raise PlanError("There is a payment plan for this already. Stop it before you agree another.")
+        raise PlanError(_("There is a payment plan for this already. Another can be agreed once that one is stopped."))
     return lines_today(content_object, payment_plan)
 
 
@@ -75,7 +78,7 @@ def has_live_plan(content_object: Any) -> bool:
 def lines_today(content_object: Any, payment_plan: PaymentPlan) -> list[Line]:
     """Every line if the plan were agreed for this row today. Raises PlanError, with what would work. No query."""
     if payment_plan.deleted:
-        raise PlanError(f"“{payment_plan}” is no longer offered. Choose another payment plan.")
+        raise PlanError(_("“%(name)s” is no longer offered. Choose another payment plan.") % {"name": payment_plan})
     return payment_plan.lines(clock.today(), content_object.checkout_total, checkouts.currency_of(content_object))
 
 
