@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from checkout.models import Checkout
+from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
 from example_checkout.models import SalesLedger
 from tests.views.shop import logged_in, order, pay_page, return_page
 
@@ -182,6 +182,25 @@ def test_the_demonstration_shows_everybody_the_mails_and_logins(settings: Any, c
     assert "<code>staff</code>" in page
     assert "4242 4242 4242 4242" in page
     assert client.get("/mails/").status_code == 200
+
+
+def test_the_demonstration_says_how_to_take_the_next_instalment(
+    emulator: Any, payer: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMULATOR_PORT", "12345")
+    sale = order(payer)
+    template = PaymentPlan.objects.create_payment_plan("half", "Half now", 50, 2, 1)
+    plan = ObjectPaymentPlan.objects.create_object_payment_plan(sale, template, sale.checkout_total)
+    command = f"EMULATOR_PORT=12345 .venv/bin/python manage.py testing_set_pending_instalment_due {plan.pk}<"
+    page = f"/orders/{sale.pk}/"
+    assert command not in logged_in(payer).get(page).content.decode()
+    settings.DEBUG = True
+    assert command in logged_in(payer).get(page).content.decode()
+
+
+def test_staff_find_their_office(staff: Any, payer: Any) -> None:
+    assert 'href="/checkout/staff/">Office' in logged_in(staff).get("/").content.decode()
+    assert "/checkout/staff/" not in logged_in(payer).get("/").content.decode()
 
 
 def test_payment_pages_keep_out_of_atomic_requests() -> None:

@@ -41,6 +41,7 @@ BANNER = """
 
     Shop        http://{host}:{port}/
     Mails       http://{host}:{port}/mails/
+    Office      http://{host}:{port}/checkout/staff/
     Admin       http://{host}:{port}/admin/
     Stripe      {stripe}
 
@@ -51,6 +52,7 @@ BANNER = """
                 4000 0000 0000 0002   declined
                 4000 0000 0000 9995   not enough money
                 4000 0025 0000 3155   for payment plans
+                4000 0027 6000 3184   asks for every payment of a plan, by mail
                 any expiry in the future, any three digits, any postal code
 
   Everything is kept in {folder}; remove that folder to start afresh.
