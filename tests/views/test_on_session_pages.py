@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,8 +30,11 @@ ALWAYS_ASKS = "4000002760003184"
 
 
 @pytest.fixture(autouse=True)
-def clean(db: None) -> None:
+def clean(db: None) -> Iterator[None]:
+    """Guesses are counted in the cache: none from before, and none left for the tests that follow in this process."""
     mail.install()
+    cache.clear()
+    yield
     cache.clear()
 
 
@@ -231,6 +234,18 @@ def test_guessing_is_limited_for_each_address(client: Client, waiting: ObjectPay
     assert client.get(link(waiting), REMOTE_ADDR="192.0.2.7").status_code == 200
     with time_machine.travel(clock.now() + datetime.timedelta(minutes=11)):
         assert client.get(link(waiting)).status_code == 200
+
+
+def test_every_kind_of_link_is_refused_alike_and_guessing_counts_for_all(client: Client, db: None) -> None:
+    names = ["checkout.pay.link", "checkout.request.pay", "checkout.invoice"]
+    for number in range(20):
+        response = client.get(reverse(names[number % 3], args=["cut-off"]))
+        assert response.status_code == 404
+        assert "Perhaps it was cut off." in text(response)
+        assert response.headers["Cache-Control"] == "no-store, private"
+    for name in names:
+        for method in (client.get, client.post):
+            assert method(reverse(name, args=["cut-off"])).status_code == 429
 
 
 def test_a_whole_ipv6_network_counts_as_one_address(client: Client, db: None) -> None:

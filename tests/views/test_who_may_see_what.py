@@ -210,7 +210,10 @@ def test_payment_pages_keep_out_of_atomic_requests() -> None:
         for pattern in resolver.url_patterns:
             yield from views(pattern) if hasattr(pattern, "url_patterns") else [pattern]
 
-    for pattern in views(get_resolver()):
-        if pattern.name in {"example.pay", "example.checkout", "checkout.return"}:
-            marked: Callable[..., Any] = pattern.callback
-            assert getattr(marked, "_non_atomic_requests", set()) == {"default"}, pattern.name
+    payers = {"pay", "return", "deposit", "pay.link", "pay.on.session", "plan.progress", "card.refresh"}
+    payers |= {"card.refresh.plan", "request.pay", "invoice"}
+    names = {f"checkout.{name}" for name in payers} | {"example.pay", "example.choose", "example.checkout"}
+    marked: dict[str, Callable[..., Any]] = {p.name: p.callback for p in views(get_resolver()) if p.name in names}
+    assert set(marked) == names
+    for name, view in marked.items():
+        assert getattr(view, "_non_atomic_requests", set()) == {"default"}, name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -10,7 +9,6 @@ from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.contenttypes.models import ContentType
-from django.core.cache import cache
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -35,9 +33,8 @@ from checkout.views.access import (
     told,
     waiting_answer,
 )
+from checkout.views.signed_links import SignedLinkMixin
 
-#: So many links that we never made may be tried from one address within this many seconds.
-BAD_LINKS, BAD_LINKS_WITHIN = 20, 600
 #: A payer may try these by hand; the others are paid, being paid, or not due.
 PAYABLE = frozenset({states.FAIL, states.PAY_ON_SESSION})
 
@@ -149,39 +146,11 @@ def paid_page(request: HttpRequest) -> HttpResponse:
     )
 
 
-class PaymentLinkView(_BeforePaying):
+class PaymentLinkView(SignedLinkMixin, _BeforePaying):  # type: ignore[misc]
     """The signed link of a mail, for payers without a login. It opens this one debt, whoever is logged in here."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        limit = _Guesses(request)
-        if limit.too_many:
-            return self._refusal(
-                429,
-                _("Too many wrong links"),
-                _("Too many links that we do not know were opened from your network. Please try again in ten minutes."),
-            )
-        try:
-            self.token_uuid = links.read_token(str(kwargs["token"]))
-        except links.ExpiredLink:
-            return self._refusal(
-                410,
-                _("This link has expired"),
-                _("Links in our mails work for a limited time. Please ask us for a new one; nothing was taken."),
-            )
-        except links.BadLink:
-            limit.count()
-            return self._refusal(
-                404,
-                _("This link does not work"),
-                _("Perhaps it was cut off. Copy the whole address from the mail into your browser."),
-            )
-        return super().dispatch(request, *args, **kwargs)
-
-    def _refusal(self, status: int, heading: str, message: str) -> HttpResponse:
-        page = problem_page(self.request, status, heading, message)
-        page.headers["Cache-Control"] = "no-store, private"
-        page.headers["Referrer-Policy"] = "same-origin"
-        return page
+    def read_token(self, token: str) -> None:
+        self.token_uuid = links.read_token(token)
 
     def get_instalment(self) -> ObjectPaymentPlanInstalment:
         return find_instalment(self.token_uuid)
@@ -195,40 +164,6 @@ def find_instalment(uuid: UUID) -> ObjectPaymentPlanInstalment:
         return rows.get(uuid=uuid)
     except ObjectPaymentPlanInstalment.DoesNotExist:
         raise Http404 from None
-
-
-class _Guesses:
-    """How many links that we never made came from one address lately.
-
-    The count is in Django's cache, so it is per process with the local-memory cache: still a bound. Behind a proxy
-    REMOTE_ADDR has to be the visitor's.
-    """
-
-    def __init__(self, request: HttpRequest) -> None:
-        self.key = f"checkout.bad_links.{_network(request.META.get('REMOTE_ADDR', ''))}"
-
-    @property
-    def too_many(self) -> bool:
-        return int(cache.get(self.key, 0)) >= BAD_LINKS
-
-    def count(self) -> None:
-        # `add` keeps the first one's time: the window ends, however busily somebody guesses.
-        if not cache.add(self.key, 1, BAD_LINKS_WITHIN):
-            try:
-                cache.incr(self.key)
-            except ValueError:
-                cache.add(self.key, 1, BAD_LINKS_WITHIN)
-
-
-def _network(address: str) -> str:
-    """One home has a whole /64 of IPv6 addresses, so they count as one."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return "unknown"
-    if parsed.version == 4:
-        return str(parsed)
-    return ipaddress.ip_network((parsed, 64), strict=False).network_address.exploded.replace(":", "")
 
 
 class PayOnSessionView(_BeforePaying):

@@ -4,58 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView
 
-from checkout import links, money, states
+from checkout import money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid
 from checkout.forms import InvoiceForm
 from checkout.models import CustomerPayment
-from checkout.services import invoices, requests
-from checkout.views.access import PayerViewMixin, is_asked_by_script, problem_page, remember_checkout, waiting_answer
+from checkout.services import checkouts, invoices, requests
+from checkout.views.access import is_asked_by_script, problem_page, remember_checkout, waiting_answer
+from checkout.views.signed_links import SignedLinkMixin
 
 
-def _expired(request: HttpRequest) -> HttpResponse:
-    return problem_page(
-        request,
-        410,
-        _("This link has expired"),
-        _("Please ask us for a new one. Nothing was taken."),
-    )
-
-
-class RequestPayView(PayerViewMixin, TemplateView):  # type: ignore[misc]
+class RequestPayView(SignedLinkMixin, TemplateView):  # type: ignore[misc]
     """Looking shows the amount and changes nothing, here or at Stripe; the button begins the payment."""
 
     template_name = "checkout/request_pay.html"
 
+    def read_token(self, token: str) -> None:
+        self.token_uuid = requests.read_token(token)
+
     def get_payment(self) -> CustomerPayment:
-        try:
-            uuid = requests.read_token(self.kwargs["token"])
-        except links.BadLink as problem:
-            raise Http404 from problem
-        return get_object_or_404(CustomerPayment.objects.select_related("customer"), uuid=uuid)
+        return get_object_or_404(CustomerPayment.objects.select_related("customer"), uuid=self.token_uuid)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            payment = self.get_payment()
-        except links.ExpiredLink:
-            return _expired(request)
+        payment = self.get_payment()
         if is_asked_by_script(request):
             return waiting_answer(requests.is_being_charged(payment))
         return self.render_to_response(self.get_context_data(payment=payment))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            payment = self.get_payment()
-        except links.ExpiredLink:
-            return _expired(request)
-        try:
-            checkout = requests.begin(payment)
+            checkout = requests.begin(self.get_payment())
         except AlreadyPaid:
             return redirect(request.path)
         remember_checkout(request, checkout)
@@ -73,33 +57,22 @@ class RequestPayView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         }
 
 
-class InvoiceView(PayerViewMixin, FormView):  # type: ignore[type-arg]
+class InvoiceView(SignedLinkMixin, FormView):  # type: ignore[type-arg]
     """The payer says where the invoice goes. The signed address stands for the row that is paid for."""
 
     template_name = "checkout/invoice.html"
     form_class = InvoiceForm
     content_object: Any
 
-    def _load(self) -> None:
-        try:
-            self.content_object = invoices.read_token(self.kwargs["token"])
-        except links.BadLink as problem:
-            raise Http404 from problem
+    def read_token(self, token: str) -> None:
+        self.content_object = invoices.read_token(token)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            self._load()
-        except links.ExpiredLink:
-            return _expired(request)
         if invoices.asked_before(self.content_object) is not None:
             return self._thanks()
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
-        try:
-            self._load()
-        except links.ExpiredLink:
-            return _expired(request)
         if invoices.asked_before(self.content_object) is not None:
             return redirect(request.path)
         return super().post(request, *args, **kwargs)
@@ -126,12 +99,10 @@ class InvoiceView(PayerViewMixin, FormView):  # type: ignore[type-arg]
         return self.render_to_response(self.get_context_data(form=form), status=422)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        from checkout.services.checkouts import currency_of
-
         row = self.content_object
         return super().get_context_data(**kwargs) | {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "description": row.checkout_description,
-            "amount": money.format_money(row.checkout_total, currency_of(row), get_language() or "en-gb"),
+            "amount": money.format_money(row.checkout_total, checkouts.currency_of(row), get_language() or "en-gb"),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }

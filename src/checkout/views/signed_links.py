@@ -1,0 +1,93 @@
+"""What a page behind a signed link of a mail says when the link is no good, and how often one may guess."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
+
+from checkout import links
+from checkout.views.access import PayerViewMixin, problem_page
+
+#: So many links that we never made may be tried from one address within this many seconds.
+BAD_LINKS, BAD_LINKS_WITHIN = 20, 600
+
+
+class SignedLinkMixin(PayerViewMixin):
+    """Reads the token of the address before GET and POST alike, and refuses it in the payer's words."""
+
+    request: HttpRequest
+
+    def read_token(self, token: str) -> None:
+        """Keep what the link opens. Raise ExpiredLink or BadLink."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its links open.")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        limit = _Guesses(request)
+        if limit.too_many:
+            return self._refusal(
+                429,
+                _("Too many wrong links"),
+                _("Too many links that we do not know were opened from your network. Please try again in ten minutes."),
+            )
+        try:
+            self.read_token(str(kwargs["token"]))
+        except links.ExpiredLink:
+            return self._refusal(
+                410,
+                _("This link has expired"),
+                _("Our links work for a limited time. Please ask us for a new one; nothing was taken."),
+            )
+        except links.BadLink:
+            limit.count()
+            return self._refusal(
+                404,
+                _("This link does not work"),
+                _("Perhaps it was cut off. Copy the whole address from the mail into your browser."),
+            )
+        return super().dispatch(request, *args, **kwargs)
+
+    def _refusal(self, status: int, heading: str, message: str) -> HttpResponse:
+        page = problem_page(self.request, status, heading, message)
+        patch_cache_control(page, no_store=True, private=True)
+        page.headers["Referrer-Policy"] = "same-origin"
+        return page
+
+
+class _Guesses:
+    """How many links that we never made came from one address lately.
+
+    The count is in Django's cache, so it is per process with the local-memory cache: still a bound. Behind a proxy
+    REMOTE_ADDR has to be the visitor's.
+    """
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.key = f"checkout.bad_links.{_network(request.META.get('REMOTE_ADDR', ''))}"
+
+    @property
+    def too_many(self) -> bool:
+        return int(cache.get(self.key, 0)) >= BAD_LINKS
+
+    def count(self) -> None:
+        # `add` keeps the first one's time: the window ends, however busily somebody guesses.
+        if not cache.add(self.key, 1, BAD_LINKS_WITHIN):
+            try:
+                cache.incr(self.key)
+            except ValueError:
+                cache.add(self.key, 1, BAD_LINKS_WITHIN)
+
+
+def _network(address: str) -> str:
+    """One home has a whole /64 of IPv6 addresses, so they count as one."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if parsed.version == 4:
+        return str(parsed)
+    return ipaddress.ip_network((parsed, 64), strict=False).network_address.exploded.replace(":", "")
