@@ -14,15 +14,16 @@ from django.test import Client, RequestFactory
 from django.urls import path
 from django.views.generic import View
 
-from checkout import states
+from checkout import mail, states
 from checkout.models import (
     Agreement,
     Checkout,
+    CheckoutAdditional,
     CheckoutSettings,
     ObjectPaymentPlan,
     PaymentPlan,
 )
-from checkout.services import fulfillment, plans
+from checkout.services import fulfillment, invoices, plans
 from checkout.testing import check_checkout
 from checkout.views import PaymentChoiceMixin
 from example_checkout.urls import urlpatterns as shop_urls
@@ -266,3 +267,39 @@ def test_an_invoice_is_offered_where_the_row_allows_it(client: Client, url: str,
     assert b"Pay by invoice" in client.get(found[1]).content
     monkeypatch.setattr(Membership, "checkout_actions", ("payment", "payment_plan"))
     assert "invoice" not in client.get(url).content.decode()
+
+
+def test_an_invoice_that_was_asked_for_is_not_offered_again(client: Client, url: str, membership: Membership) -> None:
+    mail.install()
+    address = CheckoutAdditional(contact_name="Ann Smith", email="ann@example.com")
+    invoices.ask(membership, address)
+    # This host's row may still be paid by card.
+    Membership.objects.update(can_charge=True)
+    page = client.get(url).content.decode()
+    assert "We will send you an invoice, as you asked. You can still pay by card instead." in page
+    assert "Ask for an invoice" not in page
+    assert "Pay £100.00" in page
+
+
+def test_two_tabs_agree_and_one_plan_is_begun(client: Client, url: str, emulator: Emulator) -> None:
+    first, second = (agree(client, url).headers["Location"] for _ in range(2))
+    assert first != second
+    assert b"This page is out of date" in client.get(first, follow=True).content
+    enter_card(emulator, Checkout.objects.latest("pk"), "4242424242424242")
+    client.get(second, follow=True)
+    assert ObjectPaymentPlan.objects.count() == 1
+    assert emulator.ledger.taken_minor() == 2000
+
+
+def test_a_row_with_a_live_plan_is_offered_no_second_one(
+    client: Client, url: str, emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
+) -> None:
+    plans.create_object_payment_plan(membership, payment_plan, Decimal(100))
+    assert "In instalments" not in client.get(url).content.decode()
+    for answer in (
+        client.get(url, {"payment_plan": "standard"}),
+        client.post(url, {"action": "payment_plan", "payment_plan": "standard", "agree": "yes", "shown": "x"}),
+    ):
+        assert answer.status_code == 409
+        assert "There is a payment plan for this already." in answer.content.decode()
+    assert not Checkout.objects.exists()

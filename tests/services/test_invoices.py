@@ -104,7 +104,10 @@ def test_staff_mark_it_as_paid_once(membership: Membership, staff: Any, goes_on:
 
 def test_a_row_that_offers_no_invoice_gets_none(client: Client, membership: Membership, monkeypatch: Any) -> None:
     monkeypatch.setattr(Membership, "checkout_actions", ("payment",))
-    assert client.post(invoices.form_path(membership), ADDRESS).status_code == 409
+    path = invoices.form_path(membership)
+    for answer in (client.get(path), client.post(path, ADDRESS)):
+        assert answer.status_code == 409
+        assert "cannot be paid for in that way" in answer.content.decode()
     assert not Checkout.objects.exists()
 
 

@@ -126,6 +126,7 @@ class PaymentChoiceMixin(PayerViewMixin):
         context = {
             "pay_now": actions.PAYMENT in offered,
             "options": options,
+            "invoice_asked": actions.INVOICE in offered and invoices.asked_before(content_object) is not None,
             "invoice_url": self.get_invoice_url(content_object) if actions.INVOICE in offered else "",
             "error": error,
         }

@@ -10,7 +10,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView
 
-from checkout import money, states
+from checkout import actions, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid
 from checkout.forms import InvoiceForm
@@ -70,6 +70,8 @@ class InvoiceView(SignedLinkMixin, FormView):  # type: ignore[type-arg]
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if invoices.asked_before(self.content_object) is not None:
             return self._thanks()
+        # Before anybody fills in the form; `invoices.ask` asks again.
+        checkouts.check_allowed(self.content_object, actions.INVOICE)
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
