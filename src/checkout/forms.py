@@ -256,9 +256,11 @@ class InvoiceForm(_AdditionalModelForm):
                 "postcode": "postal-code",
                 "country": "country-name",
                 "contact_name": "name",
-                "phone": "tel",
             }.items()
-        } | {"email": forms.EmailInput(attrs={"autocomplete": "email"})}
+        } | {
+            "email": forms.EmailInput(attrs={"autocomplete": "email"}),
+            "phone": forms.TelInput(attrs={"autocomplete": "tel"}),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")

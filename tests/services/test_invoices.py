@@ -78,6 +78,19 @@ def test_the_rules_of_the_address(client: Client, membership: Membership, change
     assert Checkout.objects.count() == CheckoutAdditional.objects.count() == int(fits)
 
 
+def test_the_browser_can_fill_in_the_form(client: Client, membership: Membership) -> None:
+    page = client.get(invoices.form_path(membership)).content.decode()
+    found = dict(re.findall(r'<input type="\w+" name="(\w+)"[^>]*autocomplete="([\w-]+)"', page))
+    assert found == {
+        "company_name": "organization", "address_1": "address-line1", "address_2": "address-line2",
+        "town": "address-level2", "county": "address-level1", "postcode": "postal-code", "country": "country-name",
+        "contact_name": "name", "email": "email", "phone": "tel",
+    }  # fmt: skip
+    # Phones show the keys that the field needs.
+    assert '<input type="tel" name="phone"' in page
+    assert '<input type="email" name="email"' in page
+
+
 def test_a_mistake_is_where_the_reader_is(client: Client, membership: Membership) -> None:
     """The first wrong field has the focus, and names its message."""
     path = invoices.form_path(membership)
