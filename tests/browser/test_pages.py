@@ -261,20 +261,21 @@ def test_pages_of_a_plan(visitor: Payer, payer: Any, settings: Any) -> None:
     """From choosing to a card that has expired: every page, seen by its payer, in one visit."""
     settings.CHECKOUT_BASE_TEMPLATE = "checkout/base.html"
     visitor.expected += ANSWERS
-    plan, agree_url = _a_plan_in_trouble(visitor, payer)
+    plan, unpaid = _a_plan_in_trouble(visitor, payer)
+    choose = f"/orders/{unpaid.pk}/how-to-pay/"
     failed, asked = plan.payments.filter(state="fail").get(), plan.payments.filter(state="request").get()
     request = requests.create(email=payer.email, name="Pat Payer", description="Exam fee", total=Decimal(25))
     card_page = reverse("checkout.card.refresh.plan", args=[plan.uuid])
     addresses = {
-        agree_url.partition("?")[0]: "How do you want to pay?",
-        agree_url: "Pay in instalments: Half now",
+        choose: "How do you want to pay?",
+        f"{choose}?payment_plan=half": "Pay in instalments: Half now",
         reverse("checkout.pay.on.session", args=[failed.uuid]): "Pay £10.62",
         reverse("checkout.pay.on.session", args=[asked.uuid]): "Pay £10.62",
         reverse("checkout.plan.progress", args=[plan.uuid]): "Your payments",
         card_page: "Your new card",
         reverse("checkout.card.refresh"): "Which payment plan?",
         requests.payer_path(request): "Pay £25.00",
-        invoices.form_path(plan.content_object): "Pay by invoice",
+        invoices.form_path(unpaid): "Pay by invoice",
         reverse("checkout.pay.link", args=["cut-off"]): "This link does not work",
     }
     for address, heading in addresses.items():
@@ -287,8 +288,9 @@ def test_pages_of_a_plan(visitor: Payer, payer: Any, settings: Any) -> None:
         assert small_targets(visitor) == []
 
 
-def _a_plan_in_trouble(visitor: Payer, payer: Any) -> tuple[ObjectPaymentPlan, str]:
-    """The payer is logged in; one line was declined, Stripe has not answered about another. And a second plan."""
+def _a_plan_in_trouble(visitor: Payer, payer: Any) -> tuple[ObjectPaymentPlan, SalesLedger]:
+    """The payer is logged in; one line was declined, Stripe has not answered about another. And a second plan, and an
+    order that is not paid yet."""
     template = PaymentPlan.objects.create_payment_plan("half", "Half now", 50, 4, 1)
     Product.objects.update(on_plan=True)
     contact = Contact.objects.create(name="Pat Payer", email=payer.email, user=payer)
@@ -306,4 +308,4 @@ def _a_plan_in_trouble(visitor: Payer, payer: Any) -> tuple[ObjectPaymentPlan, s
     visitor.page.get_by_label("Password").fill("payer")
     visitor.page.get_by_role("button", name="Log in").click()
     visitor.page.wait_for_url(f"{visitor.base}/")
-    return plan, f"/orders/{sales[2].pk}/how-to-pay/?payment_plan=half"
+    return plan, sales[2]
