@@ -100,13 +100,8 @@ assert not ObjectPaymentPlanInstalment.objects.exclude(state="success").exists()
 assert Booking.objects.get(email=moved.email).status == "paid"
 
 # Asking for an invoice, by the link on the page that offers it.
-from django.urls import path
-from bookings.views import ChooseOrAskForInvoiceView
-from mysite import urls
-
-urls.urlpatterns.append(path("bookings/<int:pk>/ask/", ChooseOrAskForInvoiceView.as_view()))
 Booking.checkout_actions = ["payment", "invoice"]
-shown = browser.get(f"/bookings/{other.pk}/ask/").content.decode()
+shown = browser.get(f"/bookings/{other.pk}/choose/").content.decode()
 form = re.search(r'href="(/checkout/invoice/[^"]+)"', shown)[1]
 address = {"company_name": "Example Ltd", "address_1": "1 High Street", "town": "Leeds", "county": "Yorkshire",
     "postcode": "LS1 1AA", "country": "United Kingdom", "contact_name": "Alex Example", "email": "alex@example.com"}
