@@ -431,6 +431,54 @@ def test_a_card_that_the_bank_replaced_is_read_again(emulator: Emulator, save_pl
     assert (customer.card_last4, customer.card_exp_month, customer.card_exp_year) == ("1881", 11, 2032)
 
 
+def test_a_card_that_was_detached_at_stripe_is_flagged_before_a_charge_fails(
+    emulator: Emulator, save_plan: Any, client: Client
+) -> None:
+    from checkout.gateway import gateway
+    from checkout.models import Customer
+
+    save_plan()
+    emulator.webhooks.add(URL, SECRET)
+    customer = Customer.objects.get()
+    gateway().detach_payment_method(customer.payment_method_id)
+    deliver(emulator, client)
+    customer.refresh_from_db()
+    assert (customer.refresh, customer.deleted_at_stripe) == (True, False)
+    assert set(StripeEvent.objects.values_list("event_type", "outcome")) == {("payment_method.detached", "done")}
+
+
+def test_the_old_card_of_a_refresh_that_is_detached_flags_nobody(
+    emulator: Emulator, save_plan: Any, client: Client
+) -> None:
+    from checkout.gateway import gateway
+    from checkout.models import Customer
+
+    save_plan()
+    emulator.webhooks.add(URL, SECRET)
+    customer = Customer.objects.get()
+    old = customer.payment_method_id
+    Customer.objects.update(payment_method_id="pm_newer")
+    gateway().detach_payment_method(old)
+    deliver(emulator, client)
+    customer.refresh_from_db()
+    assert not customer.refresh
+    assert not StripeEvent.objects.filter(handled_at=None).exists()
+
+
+@pytest.mark.parametrize("kind", ["customer.source.updated", "customer.source.expiring", "customer.source.deleted"])
+def test_news_of_a_card_of_the_old_system_reads_it_again(
+    emulator: Emulator, save_plan: Any, post: Callable[..., Any], kind: str
+) -> None:
+    from checkout.models import Customer
+
+    save_plan()
+    customer = Customer.objects.get()
+    Customer.objects.update(card_last4="0000", card_read_at=None)
+    post(an_event(kind, {"id": customer.payment_method_id, "object": "card"}))
+    customer.refresh_from_db()
+    assert (customer.card_last4, customer.card_read_at is not None) == ("4242", True)
+
+
 # -- many ------------------------------------------------------------------------------------------------
 
 

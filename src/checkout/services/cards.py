@@ -175,9 +175,10 @@ def update_card(customer: Customer) -> Customer:
 
 
 def card_updated_at_stripe(payment_method_id: str) -> Customer | None:
-    """A bank has sent its client a new card and told Stripe, which keeps it under the same id: read it again.
+    """Something happened to a card at Stripe: read it again. None when it is no card of ours.
 
-    A card that is good for longer needs no refresh any more. None when it is no card of ours.
+    A bank may have sent its client a new one, kept under the same id: good for longer, it needs no refresh any more.
+    Or it was taken off its customer: a new one is asked for before a charge fails.
     """
     customer = Customer.objects.filter(payment_method_id=payment_method_id).first() if payment_method_id else None
     return update_card(customer) if customer is not None else None

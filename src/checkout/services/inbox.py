@@ -269,7 +269,13 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "setup_intent.setup_failed": _setup_intent,
     "setup_intent.succeeded": _setup_intent,
     "payment_method.automatically_updated": _card,
+    # Somebody took the card off its customer, in Stripe's dashboard for example; it is gone for good.
+    "payment_method.detached": _card,
     "payment_method.updated": _card,
+    # What Stripe calls the same news about a card that an older integration saved (card_…, src_…).
+    "customer.source.deleted": _card,
+    "customer.source.expiring": _card,
+    "customer.source.updated": _card,
     "refund.created": _refund,
     "refund.failed": _refund,
     "refund.updated": _refund,
