@@ -21,6 +21,7 @@ class Job:
     what_is_lost: str
     for_plans: bool = False
     for_webhooks: bool = False
+    for_digest: bool = False
 
 
 JOBS: Final = (
@@ -40,6 +41,7 @@ JOBS: Final = (
     Job("settle_refunds", timedelta(hours=3), "refunds that are on their way stay so"),
     Job("audit_failed_checkout", DAILY, "nobody compares failures with Stripe"),
     Job("process_events", timedelta(minutes=30), "webhook events that failed are not tried again", for_webhooks=True),
+    Job("send_staff_digest", DAILY, "staff are not told what was paid", for_digest=True),
 )
 
 
@@ -60,7 +62,7 @@ def _beat() -> dict[str, Any]:
         "send_on_session_payment_emails": crontab(hour=8, minute=40),
         "refresh_card_expiry_dates": crontab(hour=4, minute=20),
         "audit_failed_checkouts": crontab(hour=3, minute=30),
-        "send_staff_digest": crontab(hour=19, minute=0),
+        "send_staff_digest": crontab(hour=5, minute=50),
     }
     return {
         f"checkout.{name}": {"task": f"checkout.tasks.{name}", "schedule": schedule, "options": _options(schedule)}

@@ -126,8 +126,9 @@ def settle_refunds() -> int:
 
 @_task(540)
 def send_staff_digest() -> int:
-    """Mail staff the day's payments, once; how many payments."""
-    return staff_notices.digest()
+    """Mail staff yesterday's payments, once, if the site wants a digest; how many payments."""
+    with jobs.recorded("send_staff_digest"):
+        return staff_notices.digest()
 
 
 @_task(540)

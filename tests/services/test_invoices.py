@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from decimal import Decimal
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 from django.core.management import call_command
 from django.db import models
 from django.test import Client
+from django.utils import timezone
 from post_office.models import Email
 
-from checkout import errors
+from checkout import clock, errors, tasks
 from checkout.gateway import gateway
-from checkout.models import Checkout, CheckoutAdditional
-from checkout.services import fulfillment, invoices, staff_notices
+from checkout.models import Checkout, CheckoutAdditional, ScheduledJob
+from checkout.services import fulfillment, invoices
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS
@@ -155,15 +157,39 @@ def test_a_site_may_choose_otherwise(emulator: Emulator, membership: Membership,
     assert not Email.objects.exists()
 
 
-def test_the_digest_of_a_day_is_sent_once(
-    emulator: Emulator, membership: Membership, settings: Any, capsys: Any
-) -> None:
+@pytest.fixture
+def paid_late_yesterday(emulator: Emulator, membership: Membership, settings: Any) -> Checkout:
+    """A payment that came in after everybody had gone home."""
     settings.CHECKOUT_NOTIFY = "digest"
-    assert staff_notices.digest() == 0
     checkout = pay(emulator, membership)
+    evening = datetime.datetime.combine(clock.today() - datetime.timedelta(days=1), datetime.time(23, 50))
+    Checkout.objects.filter(pk=checkout.pk).update(settled_at=timezone.make_aware(evening))
+    return checkout
+
+
+def test_the_digest_of_a_whole_day_is_sent_once(paid_late_yesterday: Checkout, capsys: Any) -> None:
     call_command("send_staff_digest")
     call_command("send_staff_digest")
     assert capsys.readouterr().out.splitlines() == ["mailed 1 payments", "nothing to mail, or mailed before"]
     [mail] = Email.objects.all()
     assert "1 paid, 0 not paid" in mail.subject
-    assert str(checkout.uuid) in mail.message
+    assert str(paid_late_yesterday.uuid) in mail.message
+    assert ScheduledJob.objects.get(name="send_staff_digest").last_succeeded_at is not None
+
+
+def test_the_digest_by_celery(paid_late_yesterday: Checkout) -> None:
+    assert tasks.send_staff_digest() == 1
+    assert tasks.send_staff_digest() == 0
+    assert Email.objects.count() == 1
+    assert ScheduledJob.objects.get(name="send_staff_digest").last_succeeded_at is not None
+
+
+@pytest.mark.parametrize("how", ["immediate", "off"])
+def test_whoever_did_not_ask_for_a_digest_gets_none(
+    paid_late_yesterday: Checkout, settings: Any, how: str, capsys: Any
+) -> None:
+    settings.CHECKOUT_NOTIFY = how
+    assert tasks.send_staff_digest() == 0
+    call_command("send_staff_digest")
+    assert capsys.readouterr().out == f"CHECKOUT_NOTIFY is {how!r}, so there is no digest\n"
+    assert not Email.objects.exists()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 import time_machine
+from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from post_office.models import Email
 
-from checkout import clock, errors, signals, states
+from checkout import clock, errors, signals, states, tasks
 from checkout.gateway import gateway
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, ScheduledJob, StateChange
 from checkout.services import fulfillment, plans, reconcile, refunds
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
@@ -132,6 +135,19 @@ def test_a_lost_answer_is_found_out_with_the_same_key(
     row.refresh_from_db()
     assert row.succeeded
     assert books_agree(emulator, checkout)
+
+
+@pytest.mark.parametrize("job", [tasks.settle_refunds, partial(call_command, "settle_refunds", verbosity=0)])
+def test_the_job_settles_what_was_left(emulator: Emulator, membership: Membership, job: Callable[[], Any]) -> None:
+    checkout = paid(emulator, membership)
+    emulator.weather.add(faults.LostAfter(), path=REFUNDS)
+    refunds.refund(checkout, Decimal(40))
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        job()
+        job()
+    assert Refund.objects.get().succeeded
+    assert books_agree(emulator, checkout)
+    assert ScheduledJob.objects.get(name="settle_refunds").last_succeeded_at is not None
 
 
 @pytest.mark.parametrize("fault", [faults.LostBefore(), faults.LostAfter()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -80,9 +81,12 @@ def _lines(checkout: Checkout) -> list[str]:
     ]
 
 
-def digest(day: Any = None) -> int:
-    """Queue the digest of one day (default: today), once. The number of attempts in it; 0: nothing was queued."""
-    day = day or clock.today()
+def digest(day: datetime.date | None = None) -> int:
+    """Queue the digest of one day (default: yesterday, which is complete), once, on a site that wants one
+    (CHECKOUT_NOTIFY). The number of attempts in it; 0: nothing was queued."""
+    if conf.CHECKOUT_NOTIFY != DIGEST:
+        return 0
+    day = day or clock.today() - datetime.timedelta(days=1)
     rows = (
         Checkout.objects.filter(settled_at__date=day, superseded=False, action__in=NEWSWORTHY)
         .order_by("state", "pk")

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils.dateparse import parse_date
 
 from checkout.conf import conf
-from checkout.services import staff_notices
+from checkout.services import jobs, staff_notices
 
 
 def day(text: str) -> datetime.date:
@@ -25,16 +25,20 @@ def day(text: str) -> datetime.date:
 
 class Command(BaseCommand):
     help = (
-        "Mail the addresses in CHECKOUT_NOTIFY_EMAILS what was paid and what failed on a day. Safe to run again: a day "
-        "is mailed once. Run it in the evening, with CHECKOUT_NOTIFY = 'digest'."
+        "Mail the addresses in CHECKOUT_NOTIFY_EMAILS what was paid and what failed on a day, when CHECKOUT_NOTIFY is "
+        "'digest'. Safe to run again: a day is mailed once. Run it in the morning, for the day before."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--day", type=day, help="which day (2026-11-23); the default is today")
+        parser.add_argument("--day", type=day, help="which day (2026-11-23); the default is yesterday")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not conf.CHECKOUT_NOTIFY_EMAILS:
             self.stdout.write("CHECKOUT_NOTIFY_EMAILS is empty, so there is nobody to mail")
             return
-        number = staff_notices.digest(options["day"])
+        if conf.CHECKOUT_NOTIFY != staff_notices.DIGEST:
+            self.stdout.write(f"CHECKOUT_NOTIFY is {conf.CHECKOUT_NOTIFY!r}, so there is no digest")
+            return
+        with jobs.recorded("send_staff_digest"):
+            number = staff_notices.digest(options["day"])
         self.stdout.write(f"mailed {number} payments" if number else "nothing to mail, or mailed before")
