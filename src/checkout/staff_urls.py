@@ -7,6 +7,7 @@ from checkout.views.staff import (
     customers,
     dashboard,
     disputes,
+    doctor,
     events,
     instalments,
     plans,
@@ -75,5 +76,6 @@ urlpatterns = [
     path("mails/<int:pk>/again/", events.NoticeAgainView.as_view(), name="checkout.notice.again"),
     path("events/", events.EventListView.as_view(), name="checkout.event.list"),
     path("events/<int:pk>/retry/", events.EventRetryView.as_view(), name="checkout.event.retry"),
+    path("health/", doctor.DoctorView.as_view(), name="checkout.doctor"),
     path("settings/", events.SettingsView.as_view(), name="checkout.settings"),
 ]

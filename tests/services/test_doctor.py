@@ -297,6 +297,18 @@ def test_a_site_without_plans_or_webhooks_is_not_asked_for_their_jobs(db: None, 
     assert asked == {"payment_intent_fulfillment", "close_stale_checkouts", "settle_refunds", "audit_failed_checkout"}
 
 
+@pytest.mark.parametrize(
+    ("how", "addresses", "missed"),
+    [("digest", ["a@b.example"], True), ("digest", [], False), ("immediate", ["a@b.example"], False)],
+)
+def test_the_digest_is_missed_where_somebody_waits_for_it(
+    well: SavePlan, settings: Any, how: str, addresses: list[str], missed: bool
+) -> None:
+    settings.CHECKOUT_NOTIFY, settings.CHECKOUT_NOTIFY_EMAILS = how, addresses
+    ScheduledJob.objects.filter(name="send_staff_digest").delete()
+    assert any("send_staff_digest HAS NEVER SUCCEEDED" in finding.message for finding in troubles()) == missed
+
+
 def test_the_self_test_is_taken_by_the_real_address(well: SavePlan, client: Client, monkeypatch: Any) -> None:
     def post(url: str, body: bytes, headers: dict[str, str]) -> int:
         kind = headers.pop("Content-Type")

@@ -139,6 +139,7 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.notice.again": Staff("checkout.send_mail", lambda b: [b.notice.pk], nothing),
     "checkout.event.list": Staff("checkout.view_stripeevent"),
     "checkout.event.retry": Staff("checkout.change_stripeevent", lambda b: [b.event.pk], nothing),
+    "checkout.doctor": Staff("checkout.view_scheduledjob", post=nothing, done=OK),
     "checkout.settings": Staff("checkout.view_checkoutsettings", post=lambda b: {"default_payment_plan": ""}),
     # -- payers' addresses. "payer" began the attempt `books.open` by login; nobody here paid in this browser.
     "checkout.health": Public(lambda b: [], *[(OK | {503}, NOT_ALLOWED)] * 4),

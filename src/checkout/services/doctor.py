@@ -1,6 +1,7 @@
 """What is wrong with this installation, and what to do: for `checkout_doctor`, the staff page and monitoring.
 
-Every check looks and changes nothing, and one that cannot be made says so instead of hiding the others.
+Every check looks and changes nothing, and one that cannot be made says so instead of hiding the others. Some read our
+own database only; the others ask somebody (Stripe, our own webhook address, the broker), which takes its time.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from checkout.models import (
     ScheduledJob,
     StripeEvent,
 )
-from checkout.services import inbox, reconcile, stale
+from checkout.services import inbox, reconcile, staff_notices, stale
 
 logger = logging.getLogger("checkout.doctor")
 
@@ -46,6 +47,8 @@ logger = logging.getLogger("checkout.doctor")
 SKEW: Final = timedelta(seconds=30)
 #: Whatever has waited this long should have been looked at by a job by now.
 LONG: Final = timedelta(hours=2)
+#: Seconds. Once so many were spent on waiting for answers, nobody else is asked: somebody may be waiting for the page.
+PATIENCE: Final = 8
 
 
 class Level(StrEnum):
@@ -70,15 +73,28 @@ class Finding:
 Check = Callable[[], Iterator[Finding]]
 
 
-def examine() -> list[Finding]:
-    """Every finding: jobs that do not run first, then errors, warnings, and what is well."""
+def examine(*, ask: bool = True) -> list[Finding]:
+    """Every finding: jobs that do not run first, then errors, warnings, and what is well.
+
+    Without `ask` only what our own database and settings tell, which costs nobody anything. With it Stripe is called,
+    so no transaction may be open.
+    """
     findings: list[Finding] = []
+    waited = 0.0
     for name, check in CHECKS.items():
+        if name in ASKING and not ask:
+            continue
+        if name in ASKING and waited > PATIENCE:
+            message = f"Not looked at: the checks before it waited {waited:.0f} seconds for answers."
+            findings.append(Finding(name, Level.WARNING, message, "Put right what does not answer, and examine again."))
+            continue
+        started = time.monotonic()
         try:
             found = list(check())
         except Exception as problem:
             logger.exception("the doctor could not check %s", name)
             found = [Finding(name, Level.ERROR, f"This could not be checked: {problem}", "See the log for the reason.")]
+        waited += time.monotonic() - started if name in ASKING else 0
         findings += found or [Finding(name, Level.OK, "well")]
     order = {Level.ERROR: 0, Level.WARNING: 1, Level.OK: 2}
     return sorted(findings, key=lambda finding: (order[finding.level], finding.check != "jobs"))
@@ -92,20 +108,52 @@ def is_well(findings: list[Finding]) -> bool:
 # -- jobs ------------------------------------------------------------------------------------------------
 
 
-def _jobs() -> Iterator[Finding]:
-    known = {job.name: job for job in ScheduledJob.objects.all()}
-    has_plans = ObjectPaymentPlan.objects.exists()
-    now = clock.now()
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job that this site has to run, and how it went. Times are aware; None: never."""
+
+    job: schedules.Job
+    started_at: datetime | None = None
+    succeeded_at: datetime | None = None
+    #: The first line of what went wrong the last time, if it did.
+    error: str = ""
+
+    @property
+    def is_silent(self) -> bool:
+        """It has not succeeded when it should have."""
+        return self.succeeded_at is None or self.succeeded_at < clock.now() - self.job.silent_for
+
+
+def job_states() -> list[JobState]:
+    """Every job that this site needs: those for plans, webhooks and the digest only where there are any."""
+    known = {row.name: row for row in ScheduledJob.objects.all()}
+    needed = {
+        "for_plans": ObjectPaymentPlan.objects.exists(),
+        "for_webhooks": bool(webhook_secrets()),
+        "for_digest": conf.CHECKOUT_NOTIFY == staff_notices.DIGEST and bool(conf.CHECKOUT_NOTIFY_EMAILS),
+    }
+    found = []
     for job in schedules.JOBS:
-        if (job.for_plans and not has_plans) or (job.for_webhooks and not webhook_secrets()):
+        if any(getattr(job, condition) and not holds for condition, holds in needed.items()):
             continue
         row = known.get(job.name)
-        last = row.last_succeeded_at if row else None
+        if row is None:
+            found.append(JobState(job))
+        else:
+            error = row.last_error.splitlines()[0] if row.last_error else ""
+            found.append(JobState(job, row.last_started_at, row.last_succeeded_at, error))
+    return found
+
+
+def _jobs() -> Iterator[Finding]:
+    now = clock.now()
+    for state in job_states():
+        job, last = state.job, state.succeeded_at
         do = f"Is cron or Celery's beat running? Run `{job.name}` by hand and read docs/operations.md."
-        failed = f" The last time it failed: {row.last_error.splitlines()[0]}" if row and row.last_error else ""
+        failed = f" The last time it failed: {state.error}" if state.error else ""
         if last is None:
             yield Finding("jobs", Level.ERROR, f"{job.name} HAS NEVER SUCCEEDED, so {job.what_is_lost}.{failed}", do)
-        elif last < now - job.silent_for:
+        elif state.is_silent:
             message = (
                 f"{job.name} HAS NOT RUN SINCE {_moment(last)} ({_age(now - last)}), so {job.what_is_lost}.{failed}"
             )
@@ -211,6 +259,8 @@ def _webhook() -> Iterator[Finding]:
         status = _post(url, body, headers)
     except OSError as problem:
         do = "Look at CHECKOUT_BASE_URL, the web server and the firewall: Stripe has to reach this address."
+        if isinstance(problem, TimeoutError):
+            do += " A site with a single worker cannot answer itself while it shows a page: run `checkout_doctor`."
         yield Finding("webhook", Level.ERROR, f"{url} cannot be reached from here: {problem}", do)
         return
     if status != 200:
@@ -351,15 +401,17 @@ CHECKS: Final[dict[str, Check]] = {
     "jobs": _jobs,
     "database": _database,
     "settings": _settings,
-    "stripe": _stripe,
-    "endpoint": _endpoint,
-    "webhook": _webhook,
     "events": _events,
     "attempts": _attempts,
     "run": _run,
     "mail": _mail,
     "broker": _broker,
+    "webhook": _webhook,
+    "stripe": _stripe,
+    "endpoint": _endpoint,
 }
+#: Those that wait for somebody's answer.
+ASKING: Final = frozenset({"broker", "webhook", "stripe", "endpoint"})
 
 
 def _path(name: str) -> str:

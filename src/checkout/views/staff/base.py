@@ -48,8 +48,9 @@ MENU: tuple[tuple[str, Any, str], ...] = (
     ("checkout.customer.payment.list", gettext_lazy("Requests"), "checkout.view_customerpayment"),
     ("checkout.refund.list", gettext_lazy("Refunds"), "checkout.view_refund"),
     ("checkout.dispute.list", gettext_lazy("Disputes"), "checkout.view_dispute"),
-    ("checkout.payment.plan.list", gettext_lazy("Plan templates"), "checkout.view_paymentplan"),
+    ("checkout.payment.plan.list", gettext_lazy("Templates"), "checkout.view_paymentplan"),
     ("checkout.event.list", gettext_lazy("Events"), "checkout.view_stripeevent"),
+    ("checkout.doctor", gettext_lazy("Health"), "checkout.view_scheduledjob"),
     ("checkout.settings", gettext_lazy("Settings"), "checkout.view_checkoutsettings"),
 )
 

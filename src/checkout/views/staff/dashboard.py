@@ -14,6 +14,7 @@ from checkout.conf import conf
 from checkout.models import PaymentRunItem
 from checkout.views.staff import charts
 from checkout.views.staff.base import StaffPageView, show_date, show_money, show_time
+from checkout.views.staff.doctor import silent_jobs
 
 
 class DashboardView(StaffPageView):
@@ -31,6 +32,8 @@ class DashboardView(StaffPageView):
             "currency": currency,
             "currencies": [{"code": code, "current": code == currency} for code in known] if len(known) > 1 else [],
             "read_at": show_time(read.read_at),
+            "silent": silent_jobs(),
+            "health_url": reverse("checkout.doctor") if self.can("view_scheduledjob") else "",
             "cards": self._cards(read),
             "months": [self._month(month, currency) for month in read.months],
             "chart": charts.columns(
