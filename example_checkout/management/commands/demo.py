@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import signal
@@ -13,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -34,6 +35,18 @@ logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 MAILS_EVERY_SECONDS = 3
 EMULATOR_STATE = settings.VAR_DIR / "emulator.json"
+#: What a real site runs by cron or Celery (docs/operations.md); send_on_session_payment_emails goes with the mails.
+JOBS = (
+    "stripe_intent_fulfillment",
+    "process_events",
+    "reconcile",
+    "settle_refunds",
+    "process_payments",
+    "send_on_session_payment_emails",
+    "refresh_card_expiry_dates",
+    "audit_failed_checkout",
+)
+JOBS_EVERY_SECONDS = 15 * 60
 EMULATOR_STARTS_WITHIN_SECONDS = 30
 
 BANNER = """
@@ -90,6 +103,7 @@ class Command(BaseCommand):
                 demo_past.tell(EMULATOR_STATE)
                 running.enter_context(emulator(port, emulator_port))
             running.enter_context(mails_going_out())
+            running.enter_context(jobs_running())
             stripe = f"{settings.EMULATOR_URL}/  (the emulator)" if settings.USES_EMULATOR else "Stripe's test mode"
             self.stdout.write(BANNER.format(host=HOST, port=port, stripe=stripe, folder=settings.VAR_DIR))
             self.stdout.flush()
@@ -183,21 +197,51 @@ def _wait_until_it_answers(child: subprocess.Popen[bytes]) -> None:
 def mails_going_out() -> Iterator[None]:
     """Tells payers whose bank wants them, and sends what is queued, every few seconds; a real site does both by cron or
     Celery."""
-    stop = threading.Event()
 
     def send() -> None:
-        while not stop.wait(MAILS_EVERY_SECONDS):
+        ObjectPaymentPlanInstalment.objects.send_on_session_payment_emails()
+        # Without post_office's lock file, which would stay behind when we are killed: nobody else sends here.
+        if get_queued().exists():
+            send_queued(processes=1)
+
+    with _again_and_again("mails", send, MAILS_EVERY_SECONDS):
+        yield
+
+
+@contextlib.contextmanager
+def jobs_running() -> Iterator[None]:
+    """Runs what is scheduled, at once and then every quarter of an hour."""
+
+    def run() -> None:
+        for name in JOBS:
             try:
-                ObjectPaymentPlanInstalment.objects.send_on_session_payment_emails()
-                # Without post_office's lock file, which would stay behind when we are killed: nobody else sends here.
-                if get_queued().exists():
-                    send_queued(processes=1)
+                call_command(name, stdout=io.StringIO(), stderr=io.StringIO())
+            except CommandError as problem:
+                logger.warning("%s: %s", name, problem)
+
+    with _again_and_again("jobs", run, JOBS_EVERY_SECONDS, at_once=True):
+        yield
+
+
+@contextlib.contextmanager
+def _again_and_again(
+    name: str, do: Callable[[], None], every_seconds: float, *, at_once: bool = False
+) -> Iterator[None]:
+    """Does it in a thread of its own until we leave."""
+    stop = threading.Event()
+
+    def go_on() -> None:
+        wait = 0 if at_once else every_seconds
+        while not stop.wait(wait):
+            wait = every_seconds
+            try:
+                do()
             except Exception:
-                logger.exception("The mails that are queued could not be sent; they are tried again.")
+                logger.exception("The %s did not go well; they are tried again.", name)
             finally:
                 connection.close()
 
-    thread = threading.Thread(target=send, name="mails", daemon=True)
+    thread = threading.Thread(target=go_on, name=name, daemon=True)
     thread.start()
     try:
         yield
