@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from checkout import clock, selectors
+from checkout import selectors
 from checkout.errors import CheckoutError
 from checkout.models import (
     Agreement,
@@ -42,7 +42,7 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
-from checkout.services import fulfillment, refunds
+from checkout.services import fulfillment, inbox, refunds
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -203,8 +203,10 @@ class StripeEventAdmin(LookAdmin):
 
     @admin.action(description=gettext_lazy("Try these again"), permissions=["retry"])
     def try_again(self, request: HttpRequest, rows: models.QuerySet[StripeEvent]) -> None:
-        number = rows.filter(handled_at=None).update(next_attempt_at=clock.now())
-        messages.info(request, _("%(number)d are tried again.") % {"number": number})
+        waiting = list(rows.filter(handled_at=None)[:50])
+        for row in waiting:
+            inbox.try_again(row)
+        messages.info(request, _("%(number)d are tried again.") % {"number": len(waiting)})
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("checkout.change_stripeevent"))

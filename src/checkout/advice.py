@@ -14,7 +14,52 @@ from django.utils.translation import gettext_lazy as _
 from checkout import states
 
 if TYPE_CHECKING:
-    from checkout.models import Checkout
+    from checkout.models import Checkout, Dispute
+
+
+#: States in the office's words: of attempts, and of debts (a line of a plan, a request for money).
+STATE_NAMES: dict[str, Any] = {
+    states.PENDING: _("Pending"),
+    states.REQUEST: _("No answer yet"),
+    states.PAY_ON_SESSION: _("Waiting for payer"),
+    states.SUCCESS: _("Successful"),
+    states.FAIL: _("Failed"),
+}
+DEBT_NAMES = STATE_NAMES | {states.SUCCESS: _("Paid")}
+
+#: Stripe's events in words, those that stand in the story of a payment.
+_EVENTS: dict[str, Any] = {
+    "charge.dispute.closed": _("The dispute was decided"),
+    "charge.dispute.created": _("The payer's bank opened a dispute"),
+    "charge.dispute.funds_reinstated": _("The bank gave the money back to us"),
+    "charge.dispute.funds_withdrawn": _("The bank took the money from us"),
+    "charge.dispute.updated": _("There is news of the dispute"),
+    "charge.failed": _("The charge failed"),
+    "charge.refund.updated": _("There is news of the refund"),
+    "charge.refunded": _("Money went back to the payer"),
+    "charge.succeeded": _("The card was charged"),
+    "charge.updated": _("Details of the charge came in"),
+    "payment_intent.canceled": _("The payment was cancelled"),
+    "payment_intent.created": _("The payment was begun"),
+    "payment_intent.payment_failed": _("The payment failed"),
+    "payment_intent.processing": _("The payment is on its way"),
+    "payment_intent.requires_action": _("The bank wants the payer to confirm"),
+    "payment_intent.succeeded": _("The payment succeeded"),
+    "radar.early_fraud_warning.created": _("The payer's bank warns of fraud"),
+    "refund.created": _("The refund was begun"),
+    "refund.failed": _("The refund failed"),
+    "refund.updated": _("There is news of the refund"),
+    "setup_intent.canceled": _("Saving the card was cancelled"),
+    "setup_intent.created": _("Saving the card was begun"),
+    "setup_intent.requires_action": _("The bank wants the payer to confirm"),
+    "setup_intent.setup_failed": _("The card could not be saved"),
+    "setup_intent.succeeded": _("The card was saved"),
+}
+
+
+def event_name(event_type: str) -> str:
+    """What one of Stripe's events tells; its own type where it is not among those above."""
+    return str(_EVENTS.get(event_type, event_type))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +158,12 @@ def code_name(code: str) -> str:
     """A code in words, for a table of reasons."""
     known = _CODES.get(code)
     return str(known.why) if known else (code.replace("_", " ").capitalize() or str(_("No reason was given.")))
+
+
+def dispute_state(dispute: Dispute) -> tuple[str, str]:
+    """Where a dispute stands: the state whose colour it gets, and Stripe's word as people write it."""
+    colour = states.PAY_ON_SESSION if dispute.is_open else states.FAIL if dispute.status == "lost" else states.SUCCESS
+    return colour, dispute.status.replace("_", " ").capitalize()
 
 
 def advise(checkout: Checkout) -> Advice:

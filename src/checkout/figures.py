@@ -226,13 +226,17 @@ def _failures(currency: str) -> list[Share]:
 
 def cards_running_out() -> QuerySet[Customer]:
     """Customers with something still to pay whose card runs out soon, or has, the soonest first."""
-    limit = clock.today() + datetime.timedelta(days=CARD_DAYS)
     outstanding = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(customer=OuterRef("pk"))
-    return Customer.objects.filter(Exists(outstanding), expiry_date__lte=limit).order_by("expiry_date", "pk")
+    return Customer.objects.filter(Exists(outstanding), expiry_date__lte=_card_limit()).order_by("expiry_date", "pk")
 
 
 def soonest_cards(limit: int = 8) -> list[ObjectPaymentPlan]:
-    return list(selectors.card_expiry()[:limit])
+    """Outstanding plans whose card runs out soon, or has, the soonest first."""
+    return list(selectors.card_expiry().filter(customer__expiry_date__lte=_card_limit())[:limit])
+
+
+def _card_limit() -> datetime.date:
+    return clock.today() + datetime.timedelta(days=CARD_DAYS)
 
 
 def newest_run() -> tuple[PaymentRun, dict[str, int]] | None:

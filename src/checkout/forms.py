@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -90,7 +91,10 @@ class RefundForm(KeyedForm):
     """In full or in part; asks what becomes of the plan when the payment was a line of one."""
 
     amount = amount_field(gettext_lazy("Amount"))
-    reason = forms.ChoiceField(label=gettext_lazy("Reason"), choices=Refund.Reason.choices)
+    reason = forms.ChoiceField(
+        label=gettext_lazy("Reason, for Stripe"),
+        choices=lambda: [(value, capfirst(name)) for value, name in Refund.Reason.choices],
+    )
     plan_effect = forms.ChoiceField(
         label=gettext_lazy("What becomes of the plan"),
         choices=Refund.PlanEffect.choices,

@@ -13,11 +13,11 @@ from uuid import UUID
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import BooleanField, Count, Exists, F, Func, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import clock, money, states
+from checkout import advice, clock, money, states
 from checkout.models import (
     Checkout,
     Customer,
@@ -46,7 +46,7 @@ class Sort:
     """An order in which a list may be read: a column (never null there), ties broken by the primary key."""
 
     name: str
-    label: str
+    label: Any
     column: str
     descending: bool = False
 
@@ -336,7 +336,9 @@ def plan_story(plan: ObjectPaymentPlan) -> list[Entry]:
     changes = StateChange.objects.filter(
         Q(object_payment_plan=plan) | Q(instalment__object_payment_plan=plan)
     ).select_related("user", "instalment")
-    entries = [_move_entry(change, _line_name(change.instalment)) for change in changes[:300]]
+    entries = [
+        _move_entry(change, line_name(change.instalment) if change.instalment else "") for change in changes[:300]
+    ]
     entries += _mail_entries(Notice.objects.filter(instalment__object_payment_plan=plan))
     return sorted(entries, key=lambda entry: entry.at)
 
@@ -360,30 +362,34 @@ def _moves_of(content_object: Any, own: Q) -> list[Entry]:
     tried = Q(checkout__content_type=kind, checkout__object_id=str(content_object.pk))
     changes = StateChange.objects.filter(own | tried).select_related("user", "checkout").order_by("pk")
     return [
-        _move_entry(change, f"{_('Attempt')} {change.checkout_id}: " if change.checkout_id else "")
+        _move_entry(change, f"{_('Attempt')} {change.checkout_id}" if change.checkout_id else "")
         for change in changes[:300]
     ]
 
 
-def _line_name(line: ObjectPaymentPlanInstalment | None) -> str:
-    if line is None:
-        return ""
-    name = _("Deposit") if line.deposit else _("Instalment %(number)d") % {"number": line.count - 1}
-    return f"{name}: "
+def line_name(line: ObjectPaymentPlanInstalment) -> str:
+    """ "Deposit", "Instalment 1": a line of a plan as people count."""
+    return _("Deposit") if line.deposit else _("Instalment %(number)d") % {"number": line.count - 1}
 
 
-def _name(state: str) -> str:
-    return states.STATES.get(state, state.replace("_", " ")).lower()
+#: What a move to each state looks like to somebody who watches. A state that is not here says its own name.
+_MOVED: dict[str, Any] = {
+    states.PENDING: gettext_lazy("Open again"),
+    states.REQUEST: gettext_lazy("Stripe was asked"),
+    states.PAY_ON_SESSION: gettext_lazy("Waits for the payer"),
+    states.SUCCESS: gettext_lazy("Succeeded"),
+    states.FAIL: gettext_lazy("Failed"),
+}
 
 
 def _move_entry(change: StateChange, subject: str = "") -> Entry:
     if change.from_state == change.to_state:
         text = _("Noted")
-    elif change.from_state:
-        text = _("%(before)s → %(after)s") % {"before": _name(change.from_state), "after": _name(change.to_state)}
+    elif change.from_state or change.to_state != states.PENDING:
+        text = str(_MOVED.get(change.to_state) or change.to_state.replace("_", " ").capitalize())
     else:
-        text = _("Begun: %(state)s") % {"state": _name(change.to_state)}
-    return Entry(change.at, "move", subject + text, str(change.user or ""), change.reason)
+        text = _("Begun")
+    return Entry(change.at, "move", f"{subject}: {text}" if subject else text, str(change.user or ""), change.reason)
 
 
 def _mail_entries(notices: QuerySet[Notice]) -> list[Entry]:
@@ -400,8 +406,8 @@ def _mail_entries(notices: QuerySet[Notice]) -> list[Entry]:
 
 
 def _event_entry(event: StripeEvent) -> Entry:
-    handled = "" if event.handled_at else (event.error or _("not handled yet"))
-    return Entry(event.received_at, "event", event.event_type, "Stripe", handled)
+    trouble = "" if event.handled_at else (event.error or _("not handled yet"))
+    return Entry(event.received_at, "event", advice.event_name(event.event_type), "Stripe", trouble)
 
 
 def _refund_entry(refund: Refund) -> Entry:

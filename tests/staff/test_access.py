@@ -138,7 +138,8 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.customer.payment.paid": Staff("checkout.settle_by_hand", lambda b: [b.request.uuid], reason),
     "checkout.notice.again": Staff("checkout.send_mail", lambda b: [b.notice.pk], nothing),
     "checkout.event.list": Staff("checkout.view_stripeevent"),
-    "checkout.event.retry": Staff("checkout.change_stripeevent", lambda b: [b.event.pk], nothing),
+    # Stripe does not know what it is about, so it fails again, and the page says so.
+    "checkout.event.retry": Staff("checkout.change_stripeevent", lambda b: [b.event.pk], nothing, done={409}),
     "checkout.doctor": Staff("checkout.view_scheduledjob", post=nothing, done=OK),
     "checkout.settings": Staff("checkout.view_checkoutsettings", post=lambda b: {"default_payment_plan": ""}),
     # -- payers' addresses. "payer" began the attempt `books.open` by login; nobody here paid in this browser.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import uuid
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
+from checkout.services import inbox
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import Books
@@ -191,6 +193,81 @@ def test_one_checkouts_story_has_attempt_mail_and_refund(office: Client, books: 
     text = office.get(books.paid.get_absolute_url()).content.decode()
     for expected in ("£100.00", "Refund of", "Stripe: succeeded", "Bob"):
         assert expected in text
+
+
+def test_a_story_is_told_in_words(office: Client, books: Books) -> None:
+    StripeEvent.objects.create(
+        event_id="evt_2", event_type="payment_intent.payment_failed", object_id=books.failed.payment_intent_id,
+        livemode=False, created_at=clock.now(), handled_at=clock.now(),
+    )  # fmt: skip
+    text = office.get(books.failed.get_absolute_url()).content.decode()
+    assert "The payment failed" in text
+    assert "Failed</span>" in text
+    for slug in ("payment_intent.", "pay_on_session</span>", "→"):
+        assert slug not in text
+
+
+def test_a_failed_attempt_leads_to_what_is_owed(office: Client, books: Books) -> None:
+    for checkout, action in ((books.failed, True), (books.paid, False)):
+        urls = [each["url"] for each in office.get(checkout.get_absolute_url()).context["actions"]]
+        assert (books.failed_line.get_absolute_url() in urls) == action
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"refresh": True}, "New card wanted"),
+        ({"expiry_date": datetime.date(2020, 1, 31)}, "Has run out"),
+        ({"deleted_at_stripe": True}, "Deleted at Stripe"),
+        ({"payment_method_id": ""}, "No card"),
+        ({}, "Good"),
+    ],
+)
+def test_the_same_is_said_of_a_card_wherever_it_is_listed(
+    office: Client, books: Books, changes: dict[str, Any], words: str
+) -> None:
+    Customer.objects.filter(pk=books.plan.customer_id).update(**changes)
+    customer = Customer.objects.get(pk=books.plan.customer_id)
+    for url in (
+        reverse("checkout.customer.list"),
+        reverse(f"{PLAN}.card.expiry.list"),
+        reverse("checkout.customer.detail", args=[customer.pk]),
+    ):
+        assert f">{words}</span>" in office.get(url, {"q": "ann"}).content.decode(), url
+
+
+def an_event_that_was_given_up(object_id: str) -> StripeEvent:
+    return StripeEvent.objects.create(
+        event_id="evt_3", event_type="charge.dispute.updated", object_id=object_id, livemode=False,
+        created_at=clock.now(), attempts=len(inbox.GAPS) + 1, next_attempt_at=None, error="Stripe gave no answer.",
+    )  # fmt: skip
+
+
+def test_an_event_is_tried_again_at_once(office: Client, books: Books) -> None:
+    event = an_event_that_was_given_up(books.dispute.dispute_id)
+    assert "Given up: try it by hand" in office.get(reverse("checkout.event.list")).content.decode()
+    answer = office.post(reverse("checkout.event.retry", args=[event.pk]), {"seen": ""}, follow=True)
+    assert "The event was handled." in answer.content.decode()
+    event.refresh_from_db()
+    assert event.outcome == StripeEvent.Outcome.DONE
+
+
+def test_an_event_that_fails_again_says_why_and_goes_on_being_tried(office: Client, books: Books) -> None:
+    event = an_event_that_was_given_up("du_unknown")
+    answer = office.post(reverse("checkout.event.retry", args=[event.pk]), {"seen": ""})
+    assert answer.status_code == 409
+    assert "It failed again: NotFoundAtStripe" in answer.content.decode()
+    event.refresh_from_db()
+    assert event.attempts == 1
+    assert event.next_attempt_at is not None
+
+
+def test_the_overview_names_only_cards_that_run_out_soon(office: Client, books: Books) -> None:
+    assert office.get(reverse("checkout.dashboard")).context["soonest"] == []
+    soon = clock.today() + datetime.timedelta(days=figures.CARD_DAYS)
+    Customer.objects.filter(pk=books.plan.customer_id).update(expiry_date=soon)
+    cache.clear()
+    assert [each["name"] for each in office.get(reverse("checkout.dashboard")).context["soonest"]] == ["Ann Smith"]
 
 
 def seen(client: Client, url: str) -> str:

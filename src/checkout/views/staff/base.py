@@ -29,7 +29,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView
 
-from checkout import clock, money, selectors
+from checkout import advice, clock, money, selectors
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, CheckoutError, OutcomeUnknown
 from checkout.forms import ReasonForm
@@ -113,6 +113,8 @@ class Cell:
     state: str | None = None
     small: Any = ""
     plain: Any = None
+    #: A day in two lines is hard to read.
+    is_day: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ def _inside(cell: Cell) -> str:
         text = f'<a href="{conditional_escape(cell.url)}">{text}</a>'
     elif cell.state is not None:
         text = f'<span class="office-state office-{conditional_escape(cell.state)}">{text}</span>'
+    elif cell.is_day:
+        text = f'<span class="office-day">{text}</span>'
     return f'{text}<span class="office-small">{conditional_escape(cell.small)}</span>' if cell.small else str(text)
 
 
@@ -169,12 +173,19 @@ class Tab:
     current: bool
 
 
+#: The two orders of nearly every list.
+BY_AGE = (
+    selectors.Sort("new", gettext_lazy("Newest first"), "pk", descending=True),
+    selectors.Sort("old", gettext_lazy("Oldest first"), "pk"),
+)
+
+
 class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
     """A list: search, filters, orders, pages by key, and a CSV of all that the filters leave."""
 
     template_name = "checkout/staff/list.html"
     columns: Sequence[Column] = ()
-    sorts: Sequence[selectors.Sort] = ()
+    sorts: Sequence[selectors.Sort] = BY_AGE
     filters: Sequence[Filter] = ()
     find: Callable[[QuerySet[Any], str], QuerySet[Any]] | None = None
     search_hint: Any = ""
@@ -243,6 +254,7 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
             "q": chosen.get("q", ""),
             "fields": [_filter_field(each, chosen.get(each.name, "")) for each in self.filters],
             "sorts": [{"name": each.name, "label": each.label, "chosen": each == sort} for each in self.sorts],
+            "folded_open": bool(chosen.keys() - {"q", "show"}),
             "narrowed": bool(chosen.keys() - {"sort", "show"}),
             "show": self.request.GET.get("show", ""),
             "before_url": self._url(chosen, at=page.before) if page.before else "",
@@ -353,11 +365,11 @@ def time_cell(moment: Any) -> Cell:
 
 
 def date_cell(day: Any) -> Cell:
-    return Cell(show_date(day), plain=day.isoformat() if day else "")
+    return Cell(show_date(day), plain=day.isoformat() if day else "", is_day=True)
 
 
 def state_cell(state: str, name: Any = "") -> Cell:
-    return Cell(name or state.replace("_", " "), state=state, plain=state)
+    return Cell(name or advice.STATE_NAMES[state], state=state, plain=state)
 
 
 # -- actions --------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from checkout import actions, advice, selectors, states
 from checkout.conf import conf, is_live_key
 from checkout.errors import AlreadyPaid
 from checkout.forms import ConfirmForm, ReasonForm
-from checkout.models import Checkout
+from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment
 from checkout.selectors import Sort
 from checkout.services import checkouts, fulfillment, invoices, reconcile, refunds
 from checkout.views.staff.base import (
@@ -65,13 +65,8 @@ COLUMNS = [
     Column(gettext_lazy("What for"), _what),
     Column(gettext_lazy("Kind"), lambda row: actions.ACTIONS[row.action_id][0]),
     Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
-    Column(gettext_lazy("State"), lambda row: state_cell(row.state_id, states.STATES[row.state_id])),
+    Column(gettext_lazy("State"), lambda row: state_cell(row.state_id)),
     Column(gettext_lazy("Begun"), lambda row: time_cell(row.created_at)),
-]
-
-SORTS = [
-    Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
-    Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
 ]
 
 FILTERS = [
@@ -92,14 +87,13 @@ class CheckoutListView(StaffListView):
     heading = gettext_lazy("Checkouts")
     intro = gettext_lazy("Every attempt to take money or to save a card.")
     columns = COLUMNS
-    sorts = SORTS
     filters = [
         *FILTERS,
         Filter(
             "state",
             gettext_lazy("State"),
             lambda rows, value: rows.filter(Q(state=value)),
-            list(states.STATES.items()),
+            list(advice.STATE_NAMES.items()),
         ),
     ]
     find = staticmethod(selectors.find_checkouts)
@@ -146,7 +140,7 @@ class CheckoutAuditListView(CheckoutListView):
         COLUMNS[0],
         Column(gettext_lazy("Payer"), lambda row: payer_cell(row, small=", ".join(row.description_lines))),
         Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
-        Column(gettext_lazy("State"), lambda row: state_cell(row.state_id, states.STATES[row.state_id])),
+        Column(gettext_lazy("State"), lambda row: state_cell(row.state_id)),
         Column(gettext_lazy("Why"), lambda row: advice.advise(row).why),
         Column(gettext_lazy("What next"), lambda row: advice.advise(row).next_step),
         COLUMNS[-1],
@@ -156,13 +150,13 @@ class CheckoutAuditListView(CheckoutListView):
             "state",
             gettext_lazy("State"),
             lambda rows, value: rows.filter(Q(state=value)),
-            [(slug, name) for slug, name in states.STATES.items() if slug != states.SUCCESS],
+            [(slug, name) for slug, name in advice.STATE_NAMES.items() if slug != states.SUCCESS],
         ),
         Filter(
             "superseded",
-            gettext_lazy("Replaced by a newer attempt"),
+            gettext_lazy("Replaced ones"),
             lambda rows, value: rows.filter(superseded=value == "yes"),
-            [("no", gettext_lazy("no")), ("yes", gettext_lazy("yes"))],
+            [("no", gettext_lazy("leave out")), ("yes", gettext_lazy("only these"))],
         ),
         *FILTERS[1:],
     ]
@@ -205,6 +199,7 @@ class CheckoutDetailView(StaffPageView):
         self.heading = _("Checkout %(number)d") % {"number": checkout.pk}
         return super().get_context_data(**kwargs) | {
             "checkout": checkout,
+            "payer": payer_cell(checkout).text,
             "amount": show_money(checkout.total, checkout.currency),
             "refunded": show_money(checkout.refunded, checkout.currency) if checkout.refunded else "",
             "advice": told if told.why else None,
@@ -244,6 +239,11 @@ class CheckoutDetailView(StaffPageView):
 
     def _actions(self, checkout: Checkout) -> list[dict[str, Any]]:
         found = []
+        # What is owed is charged again, asked for or marked as paid on a page of its own.
+        owed = checkout.content_object
+        if isinstance(owed, ObjectPaymentPlanInstalment | CustomerPayment) and not checkout.succeeded:
+            text = _("Open the request") if isinstance(owed, CustomerPayment) else _("Open the instalment")
+            found.append({"url": owed.get_absolute_url(), "text": text})
         if self.can("refund") and not refunds.why_not(checkout):
             found.append({"url": reverse("checkout.refund.create", args=[checkout.uuid]), "text": _("Refund")})
         if checkout.is_open and checkout.intent_id:
@@ -271,7 +271,7 @@ class _CheckoutActionView(StaffActionView):
             (_("Payer"), checkout.payer),
             (_("What for"), ", ".join(checkout.description_lines)),
             (_("Amount"), show_money(checkout.total, checkout.currency)),
-            (_("State"), states.STATES[checkout.state_id or ""]),
+            (_("State"), advice.STATE_NAMES[checkout.state_id or ""]),
         ]
 
 
@@ -311,7 +311,9 @@ class CheckoutLookView(_CheckoutActionView):
             checkout = reconcile.resolve(checkout)
         else:
             checkout = fulfillment.fulfill(checkout, self.request.user)
-        return _("Stripe was asked. State: %(state)s.") % {"state": states.STATES[checkout.state_id or ""].lower()}
+        return _("Stripe was asked. State: %(state)s.") % {
+            "state": str(advice.STATE_NAMES[checkout.state_id or ""]).lower()
+        }
 
 
 class InvoicePaidView(_CheckoutActionView):

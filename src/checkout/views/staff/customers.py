@@ -14,7 +14,6 @@ from checkout import selectors
 from checkout.errors import AlreadyPaid
 from checkout.forms import ConfirmForm
 from checkout.models import Customer, ObjectPaymentPlan
-from checkout.selectors import Sort
 from checkout.services import cards
 from checkout.views.staff.base import (
     Cell,
@@ -28,30 +27,18 @@ from checkout.views.staff.base import (
     show_date,
     show_money,
     show_time,
-    state_cell,
     time_cell,
 )
 from checkout.views.staff.checkouts import stripe_url
-from checkout.views.staff.plans import card_tabs
+from checkout.views.staff.plans import card_state, card_tabs
 
 
 def _name(customer: Customer) -> Cell:
     return Cell(
         customer.name or customer.email,
         url=reverse("checkout.customer.detail", args=[customer.pk]),
-        small=customer.email if customer.name else "",
         plain=customer.name,
     )
-
-
-def _card_state(customer: Customer) -> Cell:
-    if customer.deleted_at_stripe:
-        return state_cell("fail", _("Deleted at Stripe"))
-    if not customer.payment_method_id:
-        return state_cell("", _("No card"))
-    if customer.refresh:
-        return state_cell("pay_on_session", _("New card wanted"))
-    return state_cell("fail", _("Runs out")) if customer.is_expiring else state_cell("success", _("Good"))
 
 
 COLUMNS = [
@@ -59,7 +46,7 @@ COLUMNS = [
     Column(gettext_lazy("E-mail address"), lambda row: row.email),
     Column(gettext_lazy("Card"), lambda row: row.card_description),
     Column(gettext_lazy("Good until"), lambda row: date_cell(row.expiry_date)),
-    Column(gettext_lazy("State"), _card_state),
+    Column(gettext_lazy("State"), card_state),
     Column(gettext_lazy("Since"), lambda row: time_cell(row.created_at)),
 ]
 
@@ -70,10 +57,6 @@ class CustomerListView(StaffListView):
     heading = gettext_lazy("Customers")
     intro = gettext_lazy("Everybody with a saved card, or who was asked for one.")
     columns = COLUMNS
-    sorts = [
-        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
-        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
-    ]
     find = staticmethod(selectors.find_customers)
     search_hint = gettext_lazy("Name, e-mail address, or the card's last four digits")
     csv_name = "customers"
@@ -111,7 +94,7 @@ class CustomerDetailView(StaffPageView):
         progress = selectors.progress(plan.pk for plan in plans)
         return super().get_context_data(**kwargs) | {
             "customer": customer,
-            "card_state": _card_state(customer),
+            "card_state": card_state(customer),
             "facts": [
                 (_("E-mail address"), customer.email, ""),
                 (_("Card"), customer.card_description or _("no card saved"), ""),

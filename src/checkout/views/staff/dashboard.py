@@ -48,6 +48,7 @@ class DashboardView(StaffPageView):
             "soonest": [
                 {
                     "plan": plan,
+                    "name": plan.customer.name or plan.customer.email if plan.customer else "",
                     "good_until": show_date(plan.customer.expiry_date if plan.customer else None),
                     "past": bool(
                         plan.customer and plan.customer.expiry_date and plan.customer.expiry_date < clock.today()
@@ -55,6 +56,7 @@ class DashboardView(StaffPageView):
                 }
                 for plan in figures.soonest_cards()
             ],
+            "card_days": figures.CARD_DAYS,
             "run": self._run(),
         }
 
@@ -63,27 +65,28 @@ class DashboardView(StaffPageView):
         late = sum(share.number for share in read.overdue)
         plans = reverse("checkout.object.payment.plan.list")
         return [
-            {"text": _("payments are late"), "number": f"{late:,}", "url": f"{plans}?show=overdue"},
+            {"text": _("Payments late"), "number": f"{late:,}", "url": f"{plans}?show=overdue"},
             {
-                "text": _("wait for their payer"),
+                "text": _("Waiting for their payer"),
                 "number": read.waiting,
                 "url": f"{reverse('checkout.list.audit')}?state=pay_on_session",
             },
-            {"text": _("disputes are open"), "number": f"{read.disputes:,}", "url": reverse("checkout.dispute.list")},
+            {"text": _("Disputes open"), "number": f"{read.disputes:,}", "url": reverse("checkout.dispute.list")},
             {
-                "text": _("cards run out within %(days)d days") % {"days": figures.CARD_DAYS},
+                "text": _("Cards that run out within %(days)d days") % {"days": figures.CARD_DAYS},
                 "number": read.cards,
                 "url": reverse("checkout.object.payment.plan.card.expiry.list"),
             },
-            {"text": _("events not handled"), "number": read.events, "url": reverse("checkout.event.list")},
+            {"text": _("Events not handled"), "number": read.events, "url": reverse("checkout.event.list")},
         ]
 
     def _month(self, month: figures.Month, currency: str) -> dict[str, Any]:
         return {
-            "name": date_format(month.first, "F Y"),
-            "expected": show_money(month.expected, currency),
-            "taken": show_money(month.taken, currency),
-            "refunded": show_money(month.refunded, currency),
+            "name": date_format(month.first, "M Y"),
+            # A dash for nothing, so that the eye finds what there is.
+            "expected": show_money(month.expected or None, currency),
+            "taken": show_money(month.taken or None, currency),
+            "refunded": show_money(month.refunded or None, currency),
             "current": month.first == clock.today().replace(day=1),
         }
 
@@ -93,7 +96,7 @@ class DashboardView(StaffPageView):
             {
                 "name": row.name,
                 "number": f"{row.number:,}",
-                "amount": show_money(row.amount, currency) if row.amount is not None else "",
+                "amount": show_money(row.amount or None, currency),
                 "width": width,
             }
             for row, width in zip(rows, widths, strict=True)

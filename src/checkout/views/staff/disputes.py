@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import View
 
+from checkout import advice
 from checkout.models import Dispute
-from checkout.selectors import Sort
 from checkout.services import disputes, refunds
 from checkout.views.staff.base import (
     Cell,
@@ -51,10 +51,6 @@ class DisputeListView(StaffListView):
     intro = gettext_lazy("What payers' banks say about payments afterwards.")
     empty = gettext_lazy("No disputes. Good.")
     csv_name = "disputes"
-    sorts = [
-        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
-        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
-    ]
     filters = [
         Filter("kind", gettext_lazy("Kind"), lambda rows, value: rows.filter(kind=value), list(Dispute.Kind.choices))
     ]
@@ -71,10 +67,7 @@ class DisputeListView(StaffListView):
         Column(gettext_lazy("Reason"), lambda row: row.reason.replace("_", " ")),
         Column(
             gettext_lazy("State"),
-            lambda row: state_cell(
-                "pay_on_session" if row.is_open else "fail" if row.status == "lost" else "success",
-                row.status.replace("_", " ").capitalize(),
-            ),
+            lambda row: state_cell(*advice.dispute_state(row)),
         ),
         Column(gettext_lazy("Answer by"), lambda row: time_cell(row.due_by if row.is_open else None)),
         Column(gettext_lazy("Opened"), lambda row: time_cell(row.opened_at)),
@@ -110,15 +103,19 @@ class DisputeDetailView(StaffPageView):
             actions.append({"url": reverse("checkout.refund.create", args=[checkout.uuid]), "text": _("Refund")})
         return super().get_context_data(**kwargs) | {
             "dispute": dispute,
+            "payer": payer_cell(checkout).text if checkout else "",
             "amount": show_money(dispute.amount, dispute.currency),
             "next_step": NEXT_STEPS.get(dispute.status, ""),
             "plan": plan,
             "facts": [
                 (_("Payer"), checkout.payer if checkout else _("not in our books"), ""),
-                (_("Payment"), checkout or "", checkout.get_absolute_url() if checkout else ""),
+                (
+                    _("Payment"),
+                    ", ".join(checkout.description_lines) if checkout else "",
+                    checkout.get_absolute_url() if checkout else "",
+                ),
                 (_("Plan"), plan or "", plan.get_absolute_url() if plan else ""),
-                (_("Reason"), dispute.reason.replace("_", " "), ""),
-                (_("Status"), dispute.status.replace("_", " "), ""),
+                (_("The bank's reason"), dispute.reason.replace("_", " "), ""),
                 (_("Answer by"), show_time(dispute.due_by) if dispute.due_by else "", ""),
                 (_("Evidence"), _("sent") if dispute.evidence_sent else _("not sent"), ""),
                 (_("Opened"), show_time(dispute.opened_at), ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -13,33 +13,49 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import FormView
 
-from checkout import clock, selectors
-from checkout.conf import DEFAULTS, conf
+from checkout import advice, selectors
+from checkout.conf import conf
+from checkout.errors import AlreadyPaid, CheckoutError
 from checkout.forms import CheckoutSettingsForm, ConfirmForm
 from checkout.models import CheckoutSettings, Notice, StripeEvent
-from checkout.selectors import Sort
-from checkout.services import office
-from checkout.views.staff.base import Cell, Column, StaffActionView, StaffListView, StaffMixin, show_time, time_cell
+from checkout.services import inbox, office
+from checkout.views.staff.base import (
+    Cell,
+    Column,
+    StaffActionView,
+    StaffListView,
+    StaffMixin,
+    show_time,
+    state_cell,
+    time_cell,
+)
 
 
 class EventListView(StaffListView):
     permission = "checkout.view_stripeevent"
     menu = "checkout.event.list"
     heading = gettext_lazy("Events not handled")
-    intro = gettext_lazy("News from Stripe that could not be worked on yet. It is tried again by itself.")
+    intro = gettext_lazy(
+        "News from Stripe that could not be worked on yet. It is tried again by itself for three days; after that, put "
+        "the cause right and open the event to try it by hand."
+    )
     empty = gettext_lazy("Every event was handled. All is well.")
     csv_name = "events"
-    sorts = [
-        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
-        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
-    ]
 
     def get_rows(self) -> QuerySet[StripeEvent]:
         return selectors.events()
 
     def _event(self, row: StripeEvent) -> Cell:
         url = reverse("checkout.event.retry", args=[row.pk]) if self.can("change_stripeevent") else ""
-        return Cell(row.event_type, url=url, small=row.event_id, plain=row.event_id)
+        return Cell(
+            advice.event_name(row.event_type), url=url, small=f"{row.event_type} {row.event_id}", plain=row.event_id
+        )
+
+    @staticmethod
+    def _next(row: StripeEvent) -> Cell:
+        if row.next_attempt_at is not None:
+            return time_cell(row.next_attempt_at)
+        return state_cell("fail", _("Given up: try it by hand"))
 
     @property
     def columns(self) -> list[Column]:  # type: ignore[override]
@@ -48,7 +64,7 @@ class EventListView(StaffListView):
             Column(_("About"), lambda row: row.object_id),
             Column(_("Received"), lambda row: time_cell(row.received_at)),
             Column(_("Tries"), lambda row: row.attempts, number=True),
-            Column(_("Next try"), lambda row: time_cell(row.next_attempt_at)),
+            Column(_("Next try"), self._next),
             Column(_("What went wrong"), lambda row: row.error),
         ]
 
@@ -58,7 +74,7 @@ class EventRetryView(StaffActionView):
     menu = "checkout.event.list"
     form_class = ConfirmForm
     heading = gettext_lazy("Try this event again")
-    question = gettext_lazy("It is put first in the queue, and worked on within a minute.")
+    question = gettext_lazy("It is worked on at once. That is safe: what was done already is not done twice.")
     button = gettext_lazy("Try again")
     object: StripeEvent
 
@@ -74,7 +90,8 @@ class EventRetryView(StaffActionView):
     def get_facts(self) -> list[tuple[Any, Any]]:
         event = self.object
         return [
-            (_("Event"), event.event_type),
+            (_("Event"), advice.event_name(event.event_type)),
+            (_("Stripe calls it"), f"{event.event_type} {event.event_id}"),
             (_("About"), event.object_id),
             (_("Received"), show_time(event.received_at)),
             (_("Tries"), event.attempts),
@@ -82,8 +99,14 @@ class EventRetryView(StaffActionView):
         ]
 
     def perform(self, form: Any) -> str:
-        StripeEvent.objects.filter(pk=self.object.pk, handled_at=None).update(next_attempt_at=clock.now())
-        return _("The event is tried again.")
+        inbox.try_again(self.object)
+        done = inbox.handle(self.object.pk)
+        if done is None:
+            raise AlreadyPaid(_("somebody else is working on it at this moment."))
+        if not done:
+            self.object.refresh_from_db()
+            raise CheckoutError(_("It failed again: %(why)s") % {"why": self.object.error})
+        return _("The event was handled.")
 
 
 class NoticeAgainView(StaffActionView):
@@ -132,17 +155,17 @@ class SettingsView(StaffMixin, FormView):  # type: ignore[type-arg]
     template_name = "checkout/staff/form.html"
     form_class = CheckoutSettingsForm
     heading = gettext_lazy("Settings")
-    SHOWN = (
-        "CHECKOUT_CURRENCY",
-        "CHECKOUT_NOTIFY",
-        "CHECKOUT_NOTIFY_EMAILS",
-        "CHECKOUT_LINK_DAYS",
-        "CHECKOUT_STALE_MINUTES",
-        "CHECKOUT_ON_SESSION_REMINDER_DAYS",
-        "CHECKOUT_PAUSE_DISPUTED_PLANS",
-        "CHECKOUT_AGREEMENT_VERSION",
-        "CHECKOUT_CONTACT_TEXT",
-    )
+    SHOWN: ClassVar[dict[str, Any]] = {
+        "CHECKOUT_CURRENCY": gettext_lazy("Currency"),
+        "CHECKOUT_NOTIFY_EMAILS": gettext_lazy("Mails to staff go to"),
+        "CHECKOUT_NOTIFY": gettext_lazy("When staff are told of payments"),
+        "CHECKOUT_LINK_DAYS": gettext_lazy("Days that a link to pay is good for"),
+        "CHECKOUT_STALE_MINUTES": gettext_lazy("Minutes after which an abandoned attempt is cancelled"),
+        "CHECKOUT_ON_SESSION_REMINDER_DAYS": gettext_lazy("Days between reminders to confirm a payment"),
+        "CHECKOUT_PAUSE_DISPUTED_PLANS": gettext_lazy("A dispute pauses its plan"),
+        "CHECKOUT_AGREEMENT_VERSION": gettext_lazy("Version of the wording that payers agree to"),
+        "CHECKOUT_CONTACT_TEXT": gettext_lazy("How payers reach you"),
+    }
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"instance": CheckoutSettings.objects.settings}
@@ -157,7 +180,7 @@ class SettingsView(StaffMixin, FormView):  # type: ignore[type-arg]
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {
             "button": _("Save") if self.can("change_checkoutsettings") else "",
-            "set_by_developers": [(name, _text(getattr(conf, name))) for name in self.SHOWN if name in DEFAULTS],
+            "set_by_developers": [(words, name, _text(getattr(conf, name))) for name, words in self.SHOWN.items()],
         }
 
     def post(self, request: Any, *args: str, **kwargs: Any) -> HttpResponse:

@@ -15,6 +15,7 @@ from checkout.forms import ConfirmForm, DueForm, OptionalReasonForm
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
 from checkout.services import checkouts, instalments, office
 from checkout.views.staff.base import StaffActionView, StaffPageView, newest_change, show_date, show_money
+from checkout.views.staff.plans import customer_cell
 
 
 def find(pk: Any) -> ObjectPaymentPlanInstalment:
@@ -22,10 +23,6 @@ def find(pk: Any) -> ObjectPaymentPlanInstalment:
         "object_payment_plan__customer", "object_payment_plan__payment_plan"
     )
     return get_object_or_404(rows, pk=pk)
-
-
-def name(instalment: ObjectPaymentPlanInstalment) -> str:
-    return _("Deposit") if instalment.deposit else _("Instalment %(number)d") % {"number": instalment.count - 1}
 
 
 class InstalmentDetailView(StaffPageView):
@@ -39,12 +36,12 @@ class InstalmentDetailView(StaffPageView):
         attempts = list(selectors.attempts(instalment).order_by("-pk")[:50])
         latest = next((each for each in attempts if not each.superseded), None)
         told = advice.advise(latest) if latest is not None and instalment.state_id != states.SUCCESS else None
-        self.heading = _("%(line)s of plan %(number)d") % {"line": name(instalment), "number": plan.pk}
+        self.heading = _("%(line)s of plan %(number)d") % {"line": selectors.line_name(instalment), "number": plan.pk}
         return super().get_context_data(**kwargs) | {
             "instalment": instalment,
             "plan": plan,
+            "payer": customer_cell(plan.customer).text,
             "amount": show_money(instalment.amount, plan.currency),
-            "state": states.STATES[instalment.state_id or ""],
             "late": instalment.due < clock.today() and instalment.state_id != states.SUCCESS,
             "advice": told,
             "facts": [
@@ -104,10 +101,10 @@ class _InstalmentActionView(StaffActionView):
         line, plan = self.object, self.object.object_payment_plan
         return [
             (_("Payer"), plan.customer or ""),
-            (_("What"), name(line)),
+            (_("What"), selectors.line_name(line)),
             (_("Amount"), show_money(line.amount, plan.currency)),
             (_("Due"), show_date(line.due)),
-            (_("State"), states.STATES[line.state_id or ""]),
+            (_("State"), advice.DEBT_NAMES[line.state_id or ""]),
             (_("Card"), (plan.customer.card_description if plan.customer else "") or _("no card saved")),
         ]
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from checkout import clock, selectors, states
-from checkout.models import Agreement, ObjectPaymentPlan
+from checkout.models import Agreement, Customer, ObjectPaymentPlan
 from checkout.selectors import Sort
 from checkout.services import disputes, office, plans
 from checkout.views.staff.base import (
@@ -47,6 +47,19 @@ def customer_cell(customer: Any) -> Cell:
     return Cell(customer.name or customer.email, small=customer.email if customer.name else "", plain=str(customer))
 
 
+def card_state(customer: Customer) -> Cell:
+    """How good the saved card is, the worst first."""
+    if customer.deleted_at_stripe:
+        return state_cell("fail", _("Deleted at Stripe"))
+    if not customer.payment_method_id:
+        return state_cell("", _("No card"))
+    if customer.expiry_date is not None and customer.expiry_date < clock.today():
+        return state_cell("fail", _("Has run out"))
+    if customer.refresh:
+        return state_cell("pay_on_session", _("New card wanted"))
+    return state_cell("fail", _("Runs out soon")) if customer.is_expiring else state_cell("success", _("Good"))
+
+
 class PlanListView(StaffListView):
     permission = "checkout.view_objectpaymentplan"
     menu = "checkout.object.payment.plan.list"
@@ -55,10 +68,6 @@ class PlanListView(StaffListView):
     find = staticmethod(selectors.find_plans)
     search_hint = gettext_lazy("Name or e-mail address of the payer, or a number")
     csv_name = "payment-plans"
-    sorts = [
-        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
-        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
-    ]
 
     @property
     def show(self) -> str:
@@ -118,7 +127,7 @@ class CardExpiryListView(StaffListView):
     find = staticmethod(selectors.find_plans)
     search_hint = gettext_lazy("Name or e-mail address of the payer")
     csv_name = "card-expiry"
-    sorts = [Sort("soon", gettext_lazy("Soonest first"), "customer__expiry_date")]  # type: ignore[arg-type]
+    sorts = [Sort("soon", gettext_lazy("Soonest first"), "customer__expiry_date")]
     filters = [
         Filter(
             "until",
@@ -142,16 +151,7 @@ class CardExpiryListView(StaffListView):
         Column(gettext_lazy("Card"), lambda row: row.customer.card_description),
         Column(gettext_lazy("Good until"), lambda row: date_cell(row.customer.expiry_date)),
         Column(gettext_lazy("Plan"), lambda row: Cell(str(row.pk), url=row.get_absolute_url())),
-        Column(
-            gettext_lazy("State"),
-            lambda row: (
-                state_cell("fail", _("Has run out"))
-                if row.customer.expiry_date < clock.today()
-                else state_cell("pay_on_session", _("Asked for a new one"))
-                if row.customer.refresh
-                else state_cell("pending", _("Good"))
-            ),
-        ),
+        Column(gettext_lazy("State"), lambda row: card_state(row.customer)),
     ]
 
     def get_rows(self) -> QuerySet[ObjectPaymentPlan]:
@@ -186,15 +186,15 @@ class PlanDetailView(StaffPageView):
         self.heading = _("Plan %(number)d") % {"number": plan.pk}
         return super().get_context_data(**kwargs) | {
             "plan": plan,
+            "payer": customer_cell(plan.customer).text,
             "total": show_money(plan.total, plan.currency),
             "paid": show_money(paid, plan.currency),
             "lines": [
                 {
                     "line": line,
-                    "name": _("Deposit") if line.deposit else _("Instalment %(n)d") % {"n": line.count - 1},
+                    "name": selectors.line_name(line),
                     "amount": show_money(line.amount, plan.currency),
                     "due": show_date(line.due),
-                    "state": states.STATES[line.state_id or ""],
                     "late": line.due < clock.today() and line.state_id != states.SUCCESS,
                 }
                 for line in lines

@@ -14,7 +14,6 @@ from checkout import money, selectors
 from checkout.errors import OutcomeUnknown, RefundError
 from checkout.forms import ConfirmForm, RefundForm
 from checkout.models import Checkout, Refund
-from checkout.selectors import Sort
 from checkout.services import refunds
 from checkout.views.staff.base import (
     Cell,
@@ -49,10 +48,6 @@ class RefundListView(StaffListView):
     find = staticmethod(_find)
     search_hint = gettext_lazy("Name, e-mail address, checkout number, or Stripe's id")
     csv_name = "refunds"
-    sorts = [
-        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
-        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
-    ]
     filters = [
         Filter("state", gettext_lazy("State"), lambda rows, value: rows.filter(state=value), list(Refund.State.choices))
     ]

@@ -17,7 +17,6 @@ from checkout import advice, selectors, states
 from checkout.errors import CheckoutError, OutcomeUnknown
 from checkout.forms import ConfirmForm, CustomerPaymentForm
 from checkout.models import Customer, CustomerPayment
-from checkout.selectors import Sort
 from checkout.services import requests
 from checkout.views.staff.base import (
     Cell,
@@ -50,16 +49,12 @@ class CustomerPaymentListView(StaffListView):
     find = staticmethod(_find)
     search_hint = gettext_lazy("Name or e-mail address")
     csv_name = "requests"
-    sorts = [
-        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
-        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
-    ]
     filters = [
         Filter(
             "state",
             gettext_lazy("State"),
             lambda rows, value: rows.filter(Q(state=value)),
-            list(states.STATES.items()),
+            list(advice.DEBT_NAMES.items()),
         )
     ]
     columns = [
@@ -67,7 +62,7 @@ class CustomerPaymentListView(StaffListView):
         Column(gettext_lazy("Customer"), lambda row: customer_cell(row.customer)),
         Column(gettext_lazy("What for"), lambda row: row.description),
         Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
-        Column(gettext_lazy("State"), lambda row: state_cell(row.state_id, states.STATES[row.state_id])),
+        Column(gettext_lazy("State"), lambda row: state_cell(row.state_id, advice.DEBT_NAMES[row.state_id])),
         Column(gettext_lazy("Asked by"), lambda row: row.user or ""),
         Column(gettext_lazy("Asked"), lambda row: time_cell(row.created_at)),
     ]
@@ -165,7 +160,7 @@ class CustomerPaymentDetailView(StaffPageView):
         return super().get_context_data(**kwargs) | {
             "payment": payment,
             "amount": show_money(payment.total, payment.currency),
-            "state": states.STATES[payment.state_id or ""],
+            "payer": customer_cell(payment.customer).text,
             "advice": advice.advise(latest) if latest is not None and not paid else None,
             "facts": [
                 (
@@ -218,7 +213,7 @@ class _RequestActionView(StaffActionView):
             (_("Customer"), payment.customer),
             (_("What for"), payment.description),
             (_("Amount"), show_money(payment.total, payment.currency)),
-            (_("State"), states.STATES[payment.state_id or ""]),
+            (_("State"), advice.DEBT_NAMES[payment.state_id or ""]),
             (_("Card"), payment.customer.card_description or _("no card saved")),
         ]
 

@@ -46,10 +46,6 @@ class PaymentRunListView(StaffListView):
     heading = gettext_lazy("Payment runs")
     intro = gettext_lazy("Each sweep over what was due.")
     csv_name = "payment-runs"
-    sorts = [
-        Sort("new", gettext_lazy("Newest first"), "pk", descending=True),  # type: ignore[arg-type]
-        Sort("old", gettext_lazy("Oldest first"), "pk"),  # type: ignore[arg-type]
-    ]
     filters = [
         Filter("since", gettext_lazy("From"), lambda rows, day: rows.filter(started_at__date__gte=day), is_date=True),
         Filter("until", gettext_lazy("To"), lambda rows, day: rows.filter(started_at__date__lte=day), is_date=True),
@@ -94,7 +90,7 @@ class PaymentRunDetailView(StaffListView):
     menu = "checkout.payment.run.list"
     empty = gettext_lazy("Nothing was due.")
     csv_name = "payment-run"
-    sorts = [Sort("order", gettext_lazy("In the order of the run"), "pk")]  # type: ignore[arg-type]
+    sorts = [Sort("order", gettext_lazy("In the order of the run"), "pk")]
     filters = [
         Filter(
             "outcome", gettext_lazy("Outcome"), lambda rows, value: rows.filter(outcome=value), list(Outcome.choices)

@@ -42,7 +42,7 @@ class PaymentPlanListView(StaffListView):
         "The terms that payers may choose from. One that is in use is never changed: make a new version."
     )
     csv_name = "plan-templates"
-    sorts = [Sort("name", gettext_lazy("Name"), "name")]  # type: ignore[arg-type]
+    sorts = [Sort("name", gettext_lazy("Name"), "name")]
 
     def get_rows(self) -> QuerySet[PaymentPlan]:
         return PaymentPlan.objects.filter(deleted=self.request.GET.get("show") == "old")

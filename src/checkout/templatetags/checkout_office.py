@@ -1,0 +1,29 @@
+"""Template tags of the staff pages."""
+
+from __future__ import annotations
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from checkout import advice
+from checkout.models import Dispute
+
+register = template.Library()
+
+
+@register.simple_tag
+def state(slug: str, *, debt: bool = False) -> SafeString:
+    """`{% state checkout.state_id %}`: where an attempt stands, as a coloured word (`debt=True`: what is owed)."""
+    names = advice.DEBT_NAMES if debt else advice.STATE_NAMES
+    return _coloured(slug, names.get(slug, slug))
+
+
+@register.simple_tag
+def dispute_state(dispute: Dispute) -> SafeString:
+    """`{% dispute_state dispute %}`: where it stands, as a coloured word."""
+    return _coloured(*advice.dispute_state(dispute))
+
+
+def _coloured(colour: str, text: object) -> SafeString:
+    return format_html('<span class="office-state office-{}">{}</span>', colour, text)
