@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -244,8 +245,8 @@ class Progress:
 
     lines: int
     paid_lines: int
-    paid: Any
-    next_due: Any
+    paid: Decimal
+    next_due: datetime.date | None
 
 
 def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
@@ -262,7 +263,7 @@ def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
             next_due=Min("due", filter=~paid),
         )
     )
-    return {pk: Progress(lines, done, sum_paid or 0, due) for pk, lines, done, sum_paid, due in rows}
+    return {pk: Progress(lines, done, sum_paid or Decimal(0), due) for pk, lines, done, sum_paid, due in rows}
 
 
 def card_expiry() -> QuerySet[ObjectPaymentPlan]:
@@ -432,8 +433,8 @@ def attempts(content_object: Any) -> QuerySet[Checkout]:
 
 
 def queued_mails(recipient: str, limit: int = 20) -> list[Email]:
-    """The newest mails to one address."""
-    return list(Email.objects.filter(to__iexact=recipient).order_by("-pk")[:limit])
+    """The newest mails to one address, with their templates."""
+    return list(Email.objects.filter(to__iexact=recipient).select_related("template").order_by("-pk")[:limit])
 
 
 def start_of(day: datetime.date) -> datetime.datetime:

@@ -7,6 +7,7 @@ import datetime
 import io
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from post_office import mail
 
 from checkout import clock, figures, selectors, states
 from checkout.models import (
@@ -22,6 +24,7 @@ from checkout.models import (
     Customer,
     CustomerPayment,
     Dispute,
+    Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentPlan,
@@ -117,6 +120,76 @@ def test_the_number_of_queries_does_not_grow(name: str, office: Client, count_qu
     make_rows(20)
     assert count_queries(look) == few
     assert few < 25
+
+
+def add_to_the_story(books: Books, boss: Any, number: int) -> None:
+    """More of everything that the pages of one thing show."""
+    plan, customer = books.plan, books.plan.customer
+    assert customer is not None
+    last = plan.payments.last()
+    assert last is not None
+    for each in range(number):
+        line = ObjectPaymentPlanInstalment.objects.create(
+            object_payment_plan=plan, count=last.count + each + 1, amount=1, due=last.due + timedelta(days=each + 1)
+        )
+        for owed in (line, books.failed_line, books.request):
+            tried = Checkout.objects.create(
+                action_id="charge", state_id=states.FAIL, content_type=ContentType.objects.get_for_model(owed),
+                object_id=str(owed.pk), customer=customer, total=1, payer=str(customer), description="One",
+            )  # fmt: skip
+            StateChange.objects.create(checkout=tried, from_state="pending", to_state="fail", user=boss)
+        StateChange.objects.create(instalment=line, from_state="pending", to_state="request", user=boss)
+        StateChange.objects.create(checkout=books.paid, from_state="success", to_state="success", user=boss)
+        Notice.objects.create(
+            cause=str(uuid.uuid4()), template="x", recipient="a@b.example", instalment=books.failed_line
+        )
+        Notice.objects.create(cause=str(uuid.uuid4()), template="x", recipient="a@b.example", checkout=books.paid)
+        mail.send(customer.email, "a@b.example", template="plan_agreed")
+        Refund.objects.create(checkout=books.paid, amount="0.01", state="succeeded", requested_by=boss)
+        CustomerPayment.objects.create(customer=customer, description="Books", total=20)
+        ObjectPaymentPlan.objects.create(
+            content_type=plan.content_type, object_id=str(uuid.uuid4()), payment_plan=plan.payment_plan,
+            customer=customer, total=100,
+        )  # fmt: skip
+        StripeEvent.objects.create(
+            event_id=str(uuid.uuid4()), event_type="x", object_id=books.paid.payment_intent_id, livemode=False,
+            created_at=clock.now(),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["plan", "failed_line", "paid", "request", "customer", "dispute"])
+def test_one_thing_is_shown_with_as_many_queries_however_much_happened(
+    what: str, office: Client, books: Books, boss: Any, count_queries: Callable[..., int]
+) -> None:
+    if what == "customer":
+        url = reverse("checkout.customer.detail", args=[books.plan.customer_id])
+    elif what == "dispute":
+        url = reverse("checkout.dispute.detail", args=[books.dispute.pk])
+    else:
+        url = getattr(books, what).get_absolute_url()
+
+    def look() -> None:
+        assert office.get(url).status_code == 200
+
+    add_to_the_story(books, boss, 2)
+    look()
+    few = count_queries(look)
+    add_to_the_story(books, boss, 6)
+    assert count_queries(look) == few
+    assert few < 30
+
+
+@pytest.mark.parametrize("state", [states.PENDING, states.SUCCESS])
+def test_a_plan_of_which_nothing_or_everything_is_paid_is_shown(office: Client, books: Books, state: str) -> None:
+    ObjectPaymentPlanInstalment.objects.update(state=state)
+    paid = "£100.00" if state == states.SUCCESS else "£0.00"
+    show = "finished" if state == states.SUCCESS else "live"
+    assert f">{paid}<" in office.get(reverse(f"{PLAN}.list"), {"show": show}).content.decode()
+    assert f"{paid} paid" in office.get(books.plan.get_absolute_url()).content.decode()
+    left = "£0.00" if state == states.SUCCESS else "£100.00"
+    assert left in office.get(reverse(f"{PLAN}.delete", args=[books.plan.uuid])).content.decode()
+    customer = office.get(reverse("checkout.customer.detail", args=[books.plan.customer_id])).content.decode()
+    assert f"{paid} of £100.00 paid" in customer
 
 
 # The overview shows sums, not rows to page through.

@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -331,7 +332,7 @@ def _filter_field(each: Filter, chosen: str) -> dict[str, Any]:
     }
 
 
-def show_money(amount: Any, currency: str) -> str:
+def show_money(amount: Decimal | None, currency: str) -> str:
     """The amount as the reader writes it; a dash for none."""
     if amount is None:
         return "–"  # noqa: RUF001 - a dash on purpose
@@ -339,7 +340,7 @@ def show_money(amount: Any, currency: str) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _money(amount: Any, currency: str, language: str) -> str:
+def _money(amount: Decimal, currency: str, language: str) -> str:
     """Lists repeat their amounts, and reading a locale's pattern takes a while."""
     return money.format_money(amount, currency, language)
 
@@ -354,7 +355,7 @@ def show_date(day: Any) -> str:
     return date_format(day, "j M Y") if day else "–"  # noqa: RUF001
 
 
-def money_cell(amount: Any, currency: str, **more: Any) -> Cell:
+def money_cell(amount: Decimal | None, currency: str, **more: Any) -> Cell:
     if amount is None:
         return Cell(show_money(None, currency), plain="", **more)
     return Cell(show_money(amount, currency), plain=money.tidy(amount, currency), **more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
@@ -106,7 +107,7 @@ class CustomerDetailView(StaffPageView):
                 {
                     "plan": plan,
                     "total": show_money(plan.total, plan.currency),
-                    "paid": show_money(progress[plan.pk].paid if plan.pk in progress else 0, plan.currency),
+                    "paid": show_money(progress[plan.pk].paid if plan.pk in progress else Decimal(0), plan.currency),
                 }
                 for plan in plans
             ],

@@ -42,7 +42,7 @@ class DashboardView(StaffPageView):
                     for month in read.months
                 ]
             ),
-            "top": show_money(max((max(m.expected, m.taken) for m in read.months), default=0), currency),
+            "top": show_money(max((max(m.expected, m.taken) for m in read.months), default=None), currency),
             "overdue": self._shares(read.overdue, currency),
             "failures": self._shares(read.failures, currency),
             "soonest": [

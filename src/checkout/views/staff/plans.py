@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -84,7 +85,7 @@ class PlanListView(StaffListView):
         self.progress = selectors.progress(row.pk for row in rows)
 
     def _progress(self, plan: ObjectPaymentPlan) -> selectors.Progress:
-        return self.progress.get(plan.pk) or selectors.Progress(0, 0, 0, None)
+        return self.progress.get(plan.pk) or selectors.Progress(0, 0, Decimal(0), None)
 
     def _paid(self, plan: ObjectPaymentPlan) -> Cell:
         progress = self._progress(plan)
@@ -182,7 +183,7 @@ class PlanDetailView(StaffPageView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         plan = find(self.kwargs["uuid"])
         lines = list(plan.payments)
-        paid = sum((line.amount for line in lines if line.state_id == states.SUCCESS), start=0)
+        paid = sum((line.amount for line in lines if line.state_id == states.SUCCESS), start=Decimal(0))
         self.heading = _("Plan %(number)d") % {"number": plan.pk}
         return super().get_context_data(**kwargs) | {
             "plan": plan,
@@ -258,7 +259,7 @@ class _PlanActionView(StaffActionView):
     def get_facts(self) -> list[tuple[Any, Any]]:
         plan = self.object
         unpaid = [line for line in plan.payments if line.state_id != states.SUCCESS]
-        left = sum((line.amount for line in unpaid), start=0)
+        left = sum((line.amount for line in unpaid), start=Decimal(0))
         return [
             (_("Payer"), plan.customer or ""),
             (_("Total"), show_money(plan.total, plan.currency)),
