@@ -16,7 +16,9 @@ from checkout import links
 from checkout.models import (
     Checkout,
     CheckoutSettings,
+    Customer,
     CustomerPayment,
+    Dispute,
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
@@ -272,3 +274,42 @@ def test_csrf_protects_every_action(books: Books, boss: Any) -> None:
         row = TABLE[name]
         assert isinstance(row, Staff)
         assert client.post(reverse(name, args=list(row.args(books)))).status_code == 403, name
+
+
+def _the_hosts_rows_are_gone(books: Books) -> None:
+    Membership.objects.all().delete()
+
+
+def _nobody_is_known(books: Books) -> None:
+    ObjectPaymentPlan.objects.update(customer=None)
+    Checkout.objects.update(customer=None, payer="", description="", user=None)
+
+
+def _the_money_is_yen(books: Books) -> None:
+    for model in (Checkout, ObjectPaymentPlan, CustomerPayment, Refund, Dispute):
+        model._default_manager.update(currency="JPY")
+
+
+def _a_dispute_is_about_nothing_of_ours(books: Books) -> None:
+    Dispute.objects.update(checkout=None, due_by=None, reason="")
+
+
+def _cards_are_not_known(books: Books) -> None:
+    Customer.objects.update(payment_method_id="", card_last4="", expiry_date=None, card_exp_year=None, name="")
+
+
+@pytest.mark.parametrize(
+    "miss",
+    [
+        _the_hosts_rows_are_gone,
+        _nobody_is_known,
+        _the_money_is_yen,
+        _a_dispute_is_about_nothing_of_ours,
+        _cards_are_not_known,
+    ],
+)
+def test_every_staff_page_opens_with_less_than_usual(miss: Callable[[Books], None], books: Books, boss: Any) -> None:
+    urls = {name: reverse(name, args=list(row.args(books))) for name, row in TABLE.items() if isinstance(row, Staff)}
+    miss(books)
+    client = as_user(boss)
+    assert {name: status for name, url in urls.items() if (status := client.get(url).status_code) != 200} == {}
