@@ -68,6 +68,7 @@ class LookAdmin(_ModelAdmin):
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
+    ordering = ("-pk",)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -237,11 +238,13 @@ class CheckoutAdditionalAdmin(LookAdmin):
 @admin.register(ScheduledJob)
 class ScheduledJobAdmin(LookAdmin):
     list_display = ("name", "last_started_at", "last_succeeded_at", "last_error")
+    ordering = ("name",)
 
 
 @admin.register(CheckoutState, CheckoutAction)
 class LookupAdmin(LookAdmin):
     list_display = ("slug", "name")
+    ordering = ("slug",)
 
 
 @admin.register(PaymentPlan)

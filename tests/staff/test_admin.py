@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import reverse
 
-from checkout.models import Checkout, CheckoutSettings, Customer, PaymentPlan
+from checkout.models import Checkout, CheckoutSettings, Customer, PaymentPlan, StateChange, StripeEvent
 from tests.staff.conftest import Books
 from tests.staff.test_pages import make_rows
 
@@ -45,6 +45,13 @@ def test_a_list_asks_a_fixed_number_of_questions(model: Any, office: Client, cou
     few = count_queries(look)
     make_rows(10)
     assert count_queries(look) == few
+
+
+def test_the_newest_stands_first(office: Client) -> None:
+    make_rows(3)
+    for model in (Checkout, StripeEvent, StateChange):
+        shown = office.get(reverse(f"admin:checkout_{model._meta.model_name}_changelist")).context["cl"].result_list
+        assert [row.pk for row in shown] == sorted((row.pk for row in shown), reverse=True)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -84,6 +84,14 @@ class StaffMixin(AccessMixin):
     def can(self, permission: str) -> bool:
         return self.request.user.has_perm(f"checkout.{permission}")
 
+    def offer(self, *buttons: tuple[str, str, Any, bool]) -> list[dict[str, Any]]:
+        """Of (permission, address, words, does it fit now) those that this login may use and that fit."""
+        return [
+            {"url": url, "text": text}
+            for permission, url, text, fits in buttons
+            if fits and (not permission or self.can(permission))
+        ]
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]
         return {

@@ -238,21 +238,18 @@ class CheckoutDetailView(StaffPageView):
         ]
 
     def _actions(self, checkout: Checkout) -> list[dict[str, Any]]:
-        found = []
+        uuid, is_open, owed = checkout.uuid, checkout.is_open, checkout.content_object
         # What is owed is charged again, asked for or marked as paid on a page of its own.
-        owed = checkout.content_object
-        if isinstance(owed, ObjectPaymentPlanInstalment | CustomerPayment) and not checkout.succeeded:
-            text = _("Open the request") if isinstance(owed, CustomerPayment) else _("Open the instalment")
-            found.append({"url": owed.get_absolute_url(), "text": text})
-        if self.can("refund") and not refunds.why_not(checkout):
-            found.append({"url": reverse("checkout.refund.create", args=[checkout.uuid]), "text": _("Refund")})
-        if checkout.is_open and checkout.intent_id:
-            found.append({"url": reverse("checkout.look", args=[checkout.uuid]), "text": _("Ask Stripe now")})
-        if checkout.is_open and self.can("cancel_attempt"):
-            found.append({"url": reverse("checkout.cancel", args=[checkout.uuid]), "text": _("Cancel this attempt")})
-        if checkout.is_invoice and checkout.succeeded and self.can("settle_by_hand"):
-            found.append({"url": reverse("checkout.invoice.paid", args=[checkout.uuid]), "text": _("Mark as paid")})
-        return found
+        page = owed.get_absolute_url() if isinstance(owed, ObjectPaymentPlanInstalment | CustomerPayment) else ""
+        owed_text = _("Open the request") if isinstance(owed, CustomerPayment) else _("Open the instalment")
+        to_pay = checkout.is_invoice and checkout.succeeded
+        return self.offer(
+            ("", page, owed_text, bool(page) and not checkout.succeeded),
+            ("refund", reverse("checkout.refund.create", args=[uuid]), _("Refund"), not refunds.why_not(checkout)),
+            ("", reverse("checkout.look", args=[uuid]), _("Ask Stripe now"), is_open and bool(checkout.intent_id)),
+            ("cancel_attempt", reverse("checkout.cancel", args=[uuid]), _("Cancel this attempt"), is_open),
+            ("settle_by_hand", reverse("checkout.invoice.paid", args=[uuid]), _("Mark as paid"), to_pay),
+        )
 
 
 class _CheckoutActionView(StaffActionView):

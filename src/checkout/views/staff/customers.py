@@ -121,14 +121,11 @@ class CustomerDetailView(StaffPageView):
         }
 
     def _actions(self, customer: Customer) -> list[dict[str, Any]]:
-        found = []
-        if self.can("add_customerpayment"):
-            url = f"{reverse('checkout.customer.payment.create')}?customer={customer.pk}"
-            found.append({"url": url, "text": _("Ask for an amount")})
-        if self.can("send_mail"):
-            url = reverse("checkout.customer.refresh", args=[customer.pk])
-            found.append({"url": url, "text": _("Ask for a new card")})
-        return found
+        ask = f"{reverse('checkout.customer.payment.create')}?customer={customer.pk}"
+        return self.offer(
+            ("add_customerpayment", ask, _("Ask for an amount"), True),
+            ("send_mail", reverse("checkout.customer.refresh", args=[customer.pk]), _("Ask for a new card"), True),
+        )
 
 
 class CustomerRefreshView(StaffActionView):

@@ -63,23 +63,18 @@ class InstalmentDetailView(StaffPageView):
         plan = instalment.object_payment_plan
         if instalment.state_id == states.SUCCESS or plan.deleted:
             return []
-        stem = "checkout.object.payment.plan.instalment"
-        found = [
-            ("charge", "charge", _("Charge the card now"), instalment.state_id != states.REQUEST and not plan.paused),
-            ("send_mail", "ask", _("Ask the payer to pay by link"), instalment.state_id != states.REQUEST),
-            ("settle_by_hand", "paid", _("Mark as paid"), True),
-            (
-                "change_objectpaymentplaninstalment",
-                "due",
-                _("Change the due date"),
-                instalment.state_id == states.PENDING,
-            ),
-        ]
-        return [
-            {"url": reverse(f"{stem}.{ending}", args=[instalment.pk]), "text": text}
-            for permission, ending, text, fits in found
-            if fits and self.can(permission)
-        ]
+        state = instalment.state_id
+
+        def to(do: str) -> str:
+            return reverse(f"checkout.object.payment.plan.instalment.{do}", args=[instalment.pk])
+
+        free, pending = state != states.REQUEST, state == states.PENDING
+        return self.offer(
+            ("charge", to("charge"), _("Charge the card now"), free and not plan.paused),
+            ("send_mail", to("ask"), _("Ask the payer to pay by link"), free),
+            ("settle_by_hand", to("paid"), _("Mark as paid"), True),
+            ("change_objectpaymentplaninstalment", to("due"), _("Change the due date"), pending),
+        )
 
 
 class _InstalmentActionView(StaffActionView):

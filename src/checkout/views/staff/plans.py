@@ -234,16 +234,11 @@ class PlanDetailView(StaffPageView):
         return list(Agreement.objects.filter(about).order_by("-agreed_at")[:5])
 
     def _actions(self, plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        if plan.deleted:
-            return found
-        if plan.paused and self.can("charge"):
-            url = reverse("checkout.object.payment.plan.resume", args=[plan.uuid])
-            found.append({"url": url, "text": _("Resume charging")})
-        if self.can("delete_objectpaymentplan"):
-            url = reverse("checkout.object.payment.plan.delete", args=[plan.uuid])
-            found.append({"url": url, "text": _("Stop this plan")})
-        return found
+        resume, stop = (reverse(f"checkout.object.payment.plan.{do}", args=[plan.uuid]) for do in ("resume", "delete"))
+        return self.offer(
+            ("charge", resume, _("Resume charging"), plan.paused and not plan.deleted),
+            ("delete_objectpaymentplan", stop, _("Stop this plan"), not plan.deleted),
+        )
 
 
 class _PlanActionView(StaffActionView):

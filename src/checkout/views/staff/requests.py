@@ -179,18 +179,16 @@ class CustomerPaymentDetailView(StaffPageView):
         }
 
     def _actions(self, payment: CustomerPayment) -> list[dict[str, Any]]:
-        if payment.state_id == states.SUCCESS:
-            return []
-        found = [
-            ("send_mail", "send", _("Send the link again"), True),
-            ("charge", "charge", _("Charge the saved card"), payment.customer.has_card),
-            ("settle_by_hand", "paid", _("Mark as paid"), True),
-        ]
-        return [
-            {"url": reverse(f"checkout.customer.payment.{ending}", args=[payment.uuid]), "text": text}
-            for permission, ending, text, fits in found
-            if fits and self.can(permission)
-        ]
+        unpaid = payment.state_id != states.SUCCESS
+
+        def to(do: str) -> str:
+            return reverse(f"checkout.customer.payment.{do}", args=[payment.uuid])
+
+        return self.offer(
+            ("send_mail", to("send"), _("Send the link again"), unpaid),
+            ("charge", to("charge"), _("Charge the saved card"), unpaid and payment.customer.has_card),
+            ("settle_by_hand", to("paid"), _("Mark as paid"), unpaid),
+        )
 
 
 class _RequestActionView(StaffActionView):
