@@ -32,6 +32,7 @@ PAGES = [
     ("checkout.list.audit", "?state=pay_on_session"),
     ("checkout.object.payment.plan.list", ""),
     ("checkout.object.payment.plan.list", "?show=overdue"),
+    ("checkout.object.payment.plan.list", "?show=waiting"),
     ("checkout.object.payment.plan.list", "?show=paused"),
     ("checkout.object.payment.plan.list", "?show=finished"),
     ("checkout.object.payment.plan.list", "?show=finished&at=a50000"),
@@ -48,6 +49,7 @@ PAGES = [
     ("checkout.refund.list", ""),
     ("checkout.dispute.list", ""),
     ("checkout.event.list", ""),
+    ("checkout.doctor", ""),
     ("checkout.payment.plan.list", ""),
 ]
 

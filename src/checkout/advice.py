@@ -39,6 +39,7 @@ _EVENTS: dict[str, Any] = {
     "charge.refunded": _("Money went back to the payer"),
     "charge.succeeded": _("The card was charged"),
     "charge.updated": _("Details of the charge came in"),
+    "payment_intent.amount_capturable_updated": _("The money is held, and waits to be taken"),
     "payment_intent.canceled": _("The payment was cancelled"),
     "payment_intent.created": _("The payment was begun"),
     "payment_intent.payment_failed": _("The payment failed"),
@@ -55,6 +56,24 @@ _EVENTS: dict[str, Any] = {
     "setup_intent.setup_failed": _("The card could not be saved"),
     "setup_intent.succeeded": _("The card was saved"),
 }
+
+
+#: Our letters in words, by the name of their template (`checkout.mail.LETTERS`).
+_MAILS: dict[str, Any] = {
+    "object_payment_plan_instalment_on_session_payment_auth": _("Please confirm a payment (to a payer who can log in)"),
+    "object_payment_plan_instalment_on_session_payment_anon": _("Please confirm a payment, with a link"),
+    "customer_card_expiry": _("Your card runs out"),
+    "customer_card_refresh_request": _("Please give us a new card"),
+    "customer_payment_request": _("Request for money, with a link"),
+    "plan_agreed": _("Confirmation of the payment plan"),
+    "invoice_requested": _("Confirmation that an invoice was asked for"),
+    "staff": _("News for staff"),
+}
+
+
+def mail_name(template: str) -> str:
+    """What a letter is about; the template's own name where it is none of ours."""
+    return str(_MAILS.get(template, template.replace("_", " ")))
 
 
 def event_name(event_type: str) -> str:

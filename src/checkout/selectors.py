@@ -222,12 +222,16 @@ def _unpaid(**about: Any) -> QuerySet[ObjectPaymentPlanInstalment]:
 
 
 def plans(show: str = "live") -> QuerySet[ObjectPaymentPlan]:
-    """Agreed plans: `live` (something is still to pay), `overdue`, `paused`, `finished` or `stopped`."""
+    """Agreed plans: `live` (something is still to pay), `overdue`, `waiting` (for its payer), `paused`, `finished` or
+    `stopped`."""
     rows = ObjectPaymentPlan.objects.select_related("customer", "payment_plan")
     unpaid = _unpaid(object_payment_plan=OuterRef("pk"))
     match show:
         case "overdue":
             lines = overdue_lines(of_stopped=None)
+            return rows.filter(deleted=False, pk__in=lines.values("object_payment_plan"))
+        case "waiting":
+            lines = ObjectPaymentPlanInstalment.objects.filter(Q(state=states.PAY_ON_SESSION))
             return rows.filter(deleted=False, pk__in=lines.values("object_payment_plan"))
         case "paused":
             return rows.filter(deleted=False, paused=True)
@@ -399,8 +403,9 @@ def _mail_entries(notices: QuerySet[Notice]) -> list[Entry]:
             notice.queued_at,
             "mail",
             _("Mail to %(recipient)s") % {"recipient": notice.recipient},
-            detail=notice.template.replace("_", " "),
-            pk=notice.pk,
+            detail=advice.mail_name(notice.template),
+            # News for staff is not sent again.
+            pk=notice.pk if notice.template != "staff" else 0,
         )
         for notice in notices.order_by("-pk")[:50]
     ]

@@ -18,7 +18,8 @@ from django.test import Client
 from django.urls import reverse
 from post_office import mail
 
-from checkout import clock, figures, selectors, states
+from checkout import advice, clock, figures, selectors, states
+from checkout import mail as letters
 from checkout.models import (
     Checkout,
     Customer,
@@ -44,6 +45,7 @@ pytestmark = pytest.mark.django_db
 PLAN = "checkout.object.payment.plan"
 LISTS = [
     "checkout.list", "checkout.list.success", "checkout.list.audit", f"{PLAN}.list", f"{PLAN}.list?show=overdue",
+    f"{PLAN}.list?show=waiting",
     f"{PLAN}.list?show=finished", f"{PLAN}.list?show=stopped", f"{PLAN}.list?show=paused", f"{PLAN}.card.expiry.list",
     "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",
     "checkout.customer.payment.list", "checkout.refund.list", "checkout.dispute.list", "checkout.event.list",
@@ -90,7 +92,9 @@ def make_rows(number: int) -> None:
             line = ObjectPaymentPlanInstalment.objects.create(
                 object_payment_plan=plan, count=count, deposit=count == 1, amount=50,
                 due=today.replace(year=2024, day=count),
-                state_id=states.SUCCESS if row % 4 == 3 or count == 1 else states.FAIL,
+                state_id=(
+                    states.SUCCESS if row % 4 == 3 or count == 1 else states.FAIL if row % 4 else states.PAY_ON_SESSION
+                ),
             )  # fmt: skip
         for state in (states.SUCCESS, states.FAIL):
             checkout = Checkout.objects.create(
@@ -242,6 +246,41 @@ def test_a_list_is_searched_filtered_sorted_and_exported(office: Client, books: 
     )
 
 
+def csv_of(client: Client, name: str) -> list[dict[str, str]]:
+    answer = client.get(address(name), {"format": "csv"})
+    text = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "words"),
+    [
+        ("checkout.list.audit", "State", {"fail", "pending"}),
+        (f"{PLAN}.list", "State", {"Overdue"}),
+        ("run", "Outcome", {"Declined"}),
+        ("checkout.customer.list", "State", {"Good", "No card"}),
+        ("checkout.customer.payment.list", "State", {"pending"}),
+        ("checkout.dispute.list", "State", {"Needs response"}),
+        ("checkout.refund.list", "State", {"pending"}),
+    ],
+)
+def test_a_csv_says_what_is_meant_and_not_which_colour_it_has(
+    office: Client, books: Books, name: str, column: str, words: set[str]
+) -> None:
+    rows = csv_of(office, name)
+    assert {row[column] for row in rows} == words
+    if name != "checkout.customer.list":
+        assert {row["Currency"] for row in rows} == {"GBP"}
+        assert "Currency" not in [label["text"] for label in office.get(address(name)).context["labels"]]
+
+
+def test_times_in_a_csv_are_those_of_the_page(office: Client, books: Books) -> None:
+    summer = datetime.datetime(2026, 7, 1, 9, 30, tzinfo=datetime.UTC)
+    Checkout.objects.update(created_at=summer)
+    assert {row["Begun"] for row in csv_of(office, "checkout.list")} == {"2026-07-01 10:30:00"}
+    assert "1 Jul 2026, 10:30" in office.get(address("checkout.list")).content.decode()
+
+
 def test_a_cell_that_looks_like_a_formula_is_made_harmless(office: Client, books: Books) -> None:
     Checkout.objects.filter(pk=books.paid.pk).update(payer="=HYPERLINK(1)")
     [row] = rows_of(office.get(reverse("checkout.list"), {"q": str(books.paid.pk), "format": "csv"}))
@@ -335,6 +374,12 @@ def test_an_event_that_fails_again_says_why_and_goes_on_being_tried(office: Clie
     assert event.next_attempt_at is not None
 
 
+def test_the_numbers_of_the_overview_lead_to_what_they_count(office: Client, books: Books) -> None:
+    cards = {card["text"]: card for card in office.get(reverse("checkout.dashboard")).context["cards"]}
+    for text in ("Payments late", "Waiting for their payer", "Disputes open", "Events not handled"):
+        assert cards[text]["number"] == office.get(cards[text]["url"]).context["count"] == "1", text
+
+
 def test_the_overview_names_only_cards_that_run_out_soon(office: Client, books: Books) -> None:
     assert office.get(reverse("checkout.dashboard")).context["soonest"] == []
     soon = clock.today() + datetime.timedelta(days=figures.CARD_DAYS)
@@ -355,6 +400,29 @@ def test_the_same_button_pressed_twice_does_it_once(office: Client, books: Books
         office.post(url, data)
     assert emulator.ledger.taken_minor() == before + int(books.failed_line.amount * 100)
     assert Checkout.objects.for_content_object(books.failed_line).success().count() == 1
+
+
+@pytest.mark.parametrize(("code", "tags"), [("insufficient_funds", "warning"), (None, "success")])
+def test_a_charge_that_was_declined_does_not_look_like_a_success(
+    office: Client, books: Books, emulator: Emulator, code: str | None, tags: str
+) -> None:
+    customer = books.plan.customer
+    assert customer is not None
+    url = reverse(f"{PLAN}.instalment.charge", args=[books.failed_line.pk])
+    data = {"seen": seen(office, url), "reason": ""}
+    ask = reverse("checkout.customer.payment.create")
+    asked = {"key": uuid.uuid4(), "email": customer.email, "description": "Books", "amount": "9", "how": "card"}
+    for address, form in ((url, data), (ask, asked)):
+        if code:
+            emulator.bank.decline_next(customer.payment_method_id, code)
+        [message] = office.post(address, form, follow=True).context["messages"]
+        assert message.tags == tags, str(message)
+
+
+def test_every_letter_and_every_event_that_is_worked_on_has_words() -> None:
+    assert all(advice.mail_name(name) != name.replace("_", " ") for name in letters.LETTERS)
+    about_a_payment = [name for name in inbox.HANDLERS if name.startswith(("payment_intent.", "charge.", "refund."))]
+    assert [name for name in about_a_payment if advice.event_name(name) == name] == []
 
 
 def test_a_partial_refund_sent_twice_is_one_refund(office: Client, books: Books, emulator: Emulator) -> None:

@@ -133,6 +133,12 @@ class Column:
     number: bool = False
     #: The row's own name: a heading of the row for people who listen to the page.
     header: bool = False
+    #: Left out on the page, which shows it otherwise.
+    only_csv: bool = False
+
+
+#: On the page the currency is a sign at each amount.
+CURRENCY = Column(gettext_lazy("Currency"), lambda row: row.currency, only_csv=True)
 
 
 class Row(list[Cell]):
@@ -160,7 +166,7 @@ def _inside(cell: Cell) -> str:
     elif cell.state is not None:
         text = f'<span class="office-state office-{conditional_escape(cell.state)}">{text}</span>'
     elif cell.is_day:
-        text = f'<span class="office-day">{text}</span>'
+        text = f'<span class="office-whole">{text}</span>'
     return f'{text}<span class="office-small">{conditional_escape(cell.small)}</span>' if cell.small else str(text)
 
 
@@ -255,7 +261,7 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
             "empty": self.empty,
             "tabs": self.get_tabs(),
             "actions": self.get_actions(),
-            "labels": [{"text": column.label, "number": column.number} for column in self.columns],
+            "labels": [{"text": column.label, "number": column.number} for column in self._shown()],
             "rows": [self._row(row) for row in page.rows],
             "count": selectors.count_text(rows),
             "searchable": type(self).find is not None,
@@ -279,12 +285,15 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
         query = urlencode(chosen | more)
         return f"{self.request.path}?{query}" if query else self.request.path
 
+    def _shown(self) -> list[Column]:
+        return [column for column in self.columns if not column.only_csv]
+
     def _row(self, row: Any) -> Row:
-        cells = []
-        for column in self.columns:
+        columns, cells = self._shown(), []
+        for column in columns:
             value = column.cell(row)
             cells.append(value if isinstance(value, Cell) else Cell(value))
-        return Row(self.columns, cells)
+        return Row(columns, cells)
 
     def csv(self) -> StreamingHttpResponse:
         """Everything that the filters leave, in the order of the page, streamed."""
@@ -296,14 +305,15 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
 
     def _csv_lines(self) -> Iterator[str]:
         writer = csv.writer(_Echo())
+        columns = self.columns
         # The mark tells spreadsheets that this is UTF-8.
-        yield "\ufeff" + writer.writerow([str(column.label) for column in self.columns])
+        yield "\ufeff" + writer.writerow([str(column.label) for column in columns])
         rows, sort, cursor, written = self.narrowed(), self.sort(), "", 0
         while written < self.csv_limit:
             page = selectors.page(rows, sort, cursor, size=1000)
             self.prepare(page.rows)
             for row in page.rows:
-                yield writer.writerow([_plain(column.cell(row)) for column in self.columns])
+                yield writer.writerow([_plain(column.cell(row)) for column in columns])
             written += len(page.rows)
             cursor = page.after
             if not cursor:
@@ -370,7 +380,8 @@ def money_cell(amount: Decimal | None, currency: str, **more: Any) -> Cell:
 
 
 def time_cell(moment: Any) -> Cell:
-    return Cell(show_time(moment), plain=moment.isoformat(timespec="seconds") if moment else "")
+    # Spreadsheets know this form, and no zone: it is the site's, as on the page.
+    return Cell(show_time(moment), plain=f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}" if moment else "")
 
 
 def date_cell(day: Any) -> Cell:
@@ -378,7 +389,13 @@ def date_cell(day: Any) -> Cell:
 
 
 def state_cell(state: str, name: Any = "") -> Cell:
-    return Cell(name or advice.STATE_NAMES[state], state=state, plain=state)
+    """A state of ours, by its slug in a CSV; or anything that has a `name` and borrows the colour of a state."""
+    return Cell(name or advice.STATE_NAMES[state], state=state, plain=name or state)
+
+
+def debt_cell(state: str) -> Cell:
+    """The state of what is owed."""
+    return Cell(advice.DEBT_NAMES[state], state=state, plain=state)
 
 
 # -- actions --------------------------------------------------------------------------------------------
@@ -420,12 +437,15 @@ class StaffActionView(StaffMixin, FormView):  # type: ignore[type-arg]
         return self.get_back_url()
 
     def perform(self, form: Any) -> str:
-        """Do it. Returns what to tell whoever did it; raises CheckoutError when it cannot be done. Each action has its
-        own: one that did nothing would tell staff that it was done."""
+        """Do it. Returns what to tell whoever did it; raises CheckoutError when it cannot be done.
+
+        One that brought nothing (a charge that was declined) sets `went_well` to False, so that it does not look like a
+        success. Each action has its own: one that did nothing would tell staff that it was done.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say what it does.")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        self.performed = False
+        self.went_well = True
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -462,7 +482,7 @@ class StaffActionView(StaffMixin, FormView):  # type: ignore[type-arg]
                 "user %s: %s %s", self.request.user.pk, type(self).__name__, getattr(self.object, "pk", ""),
                 extra={"user": self.request.user.pk},
             )  # fmt: skip
-            messages.success(self.request, told)
+            (messages.success if self.went_well else messages.warning)(self.request, told)
         return HttpResponseRedirect(self.get_success_url())
 
     def form_invalid(self, form: Any) -> HttpResponse:

@@ -20,6 +20,7 @@ from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalme
 from checkout.selectors import Sort
 from checkout.services import checkouts, fulfillment, invoices, reconcile, refunds
 from checkout.views.staff.base import (
+    CURRENCY,
     Cell,
     Column,
     Filter,
@@ -67,6 +68,7 @@ COLUMNS = [
     Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
     Column(gettext_lazy("State"), lambda row: state_cell(row.state_id)),
     Column(gettext_lazy("Begun"), lambda row: time_cell(row.created_at)),
+    CURRENCY,
 ]
 
 FILTERS = [
@@ -143,7 +145,7 @@ class CheckoutAuditListView(CheckoutListView):
         Column(gettext_lazy("State"), lambda row: state_cell(row.state_id)),
         Column(gettext_lazy("Why"), lambda row: advice.advise(row).why),
         Column(gettext_lazy("What next"), lambda row: advice.advise(row).next_step),
-        COLUMNS[-1],
+        *COLUMNS[-2:],
     ]
     filters = [
         Filter(

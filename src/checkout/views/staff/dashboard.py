@@ -69,7 +69,7 @@ class DashboardView(StaffPageView):
             {
                 "text": _("Waiting for their payer"),
                 "number": read.waiting,
-                "url": f"{reverse('checkout.list.audit')}?state=pay_on_session",
+                "url": f"{plans}?show=waiting",
             },
             {"text": _("Disputes open"), "number": f"{read.disputes:,}", "url": reverse("checkout.dispute.list")},
             {

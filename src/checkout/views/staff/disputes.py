@@ -16,6 +16,7 @@ from checkout import advice
 from checkout.models import Dispute
 from checkout.services import disputes, refunds
 from checkout.views.staff.base import (
+    CURRENCY,
     Cell,
     Column,
     Filter,
@@ -71,6 +72,7 @@ class DisputeListView(StaffListView):
         ),
         Column(gettext_lazy("Answer by"), lambda row: time_cell(row.due_by if row.is_open else None)),
         Column(gettext_lazy("Opened"), lambda row: time_cell(row.opened_at)),
+        CURRENCY,
     ]
 
     def get_rows(self) -> QuerySet[Dispute]:

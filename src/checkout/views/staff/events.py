@@ -138,7 +138,7 @@ class NoticeAgainView(StaffActionView):
         notice = self.object
         return [
             (_("To"), notice.recipient),
-            (_("Mail"), notice.template.replace("_", " ")),
+            (_("Mail"), advice.mail_name(notice.template)),
             (_("First sent"), show_time(notice.queued_at)),
         ]
 

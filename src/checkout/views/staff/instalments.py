@@ -126,7 +126,9 @@ class InstalmentChargeView(_InstalmentActionView):
     def perform(self, form: Any) -> str:
         if form.cleaned_data["reason"]:
             office.note_instalment(self.object, self.request.user, form.cleaned_data["reason"])
-        return tell(instalments.charge(self.object, self.request.user))
+        checkout = instalments.charge(self.object, self.request.user)
+        self.went_well = checkout.succeeded
+        return tell(checkout)
 
 
 def tell(checkout: Checkout) -> str:

@@ -17,6 +17,7 @@ from checkout.models import Agreement, Customer, ObjectPaymentPlan
 from checkout.selectors import Sort
 from checkout.services import disputes, office, plans
 from checkout.views.staff.base import (
+    CURRENCY,
     Cell,
     Column,
     Filter,
@@ -36,6 +37,7 @@ from checkout.views.staff.base import (
 SHOWS = (
     ("live", gettext_lazy("Live")),
     ("overdue", gettext_lazy("Overdue")),
+    ("waiting", gettext_lazy("Waiting for payer")),
     ("paused", gettext_lazy("Paused")),
     ("finished", gettext_lazy("Finished")),
     ("stopped", gettext_lazy("Stopped")),
@@ -114,6 +116,7 @@ class PlanListView(StaffListView):
             Column(_("Paid"), self._paid, number=True),
             Column(_("Next due"), lambda row: date_cell(self._progress(row).next_due)),
             Column(_("State"), self._state),
+            CURRENCY,
         ]
 
 

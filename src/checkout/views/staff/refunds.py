@@ -16,6 +16,7 @@ from checkout.forms import ConfirmForm, RefundForm
 from checkout.models import Checkout, Refund
 from checkout.services import refunds
 from checkout.views.staff.base import (
+    CURRENCY,
     Cell,
     Column,
     Filter,
@@ -80,6 +81,7 @@ class RefundListView(StaffListView):
                 ),
             ),
             Column(_("Asked"), lambda row: time_cell(row.created_at)),
+            CURRENCY,
         ]
 
 

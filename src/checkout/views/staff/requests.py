@@ -19,6 +19,7 @@ from checkout.forms import ConfirmForm, CustomerPaymentForm
 from checkout.models import Customer, CustomerPayment
 from checkout.services import requests
 from checkout.views.staff.base import (
+    CURRENCY,
     Cell,
     Column,
     Filter,
@@ -26,11 +27,11 @@ from checkout.views.staff.base import (
     StaffListView,
     StaffMixin,
     StaffPageView,
+    debt_cell,
     money_cell,
     newest_change,
     show_money,
     show_time,
-    state_cell,
     time_cell,
 )
 from checkout.views.staff.instalments import tell
@@ -62,9 +63,10 @@ class CustomerPaymentListView(StaffListView):
         Column(gettext_lazy("Customer"), lambda row: customer_cell(row.customer)),
         Column(gettext_lazy("What for"), lambda row: row.description),
         Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
-        Column(gettext_lazy("State"), lambda row: state_cell(row.state_id, advice.DEBT_NAMES[row.state_id])),
+        Column(gettext_lazy("State"), lambda row: debt_cell(row.state_id)),
         Column(gettext_lazy("Asked by"), lambda row: row.user or ""),
         Column(gettext_lazy("Asked"), lambda row: time_cell(row.created_at)),
+        CURRENCY,
     ]
 
     def get_rows(self) -> QuerySet[CustomerPayment]:
@@ -130,7 +132,8 @@ class CustomerChargeCreateView(StaffMixin, FormView):  # type: ignore[type-arg]
         """The request is written down; what goes wrong from here is shown on its page, where it can be done again."""
         try:
             if how == CustomerPaymentForm.CARD and self.can("charge"):
-                messages.info(self.request, tell(requests.charge(payment, self.request.user)))
+                checkout = requests.charge(payment, self.request.user)
+                (messages.success if checkout.succeeded else messages.warning)(self.request, tell(checkout))
             else:
                 requests.send_link(payment, self.request.user)
                 messages.success(self.request, _("The mail with the link is on its way."))
@@ -237,7 +240,9 @@ class CustomerPaymentChargeView(_RequestActionView):
     danger = True
 
     def perform(self, form: Any) -> str:
-        return tell(requests.charge(self.object, self.request.user))
+        checkout = requests.charge(self.object, self.request.user)
+        self.went_well = checkout.succeeded
+        return tell(checkout)
 
 
 class CustomerPaymentPaidView(_RequestActionView):

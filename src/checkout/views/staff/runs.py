@@ -136,4 +136,5 @@ class PaymentRunDetailView(StaffListView):
                 lambda row: state_cell(COLOURS.get(row.outcome, ""), row.get_outcome_display().capitalize()),
             ),
             Column(_("Why"), self._why),
+            Column(_("Currency"), lambda row: row.instalment.object_payment_plan.currency, only_csv=True),
         ]
