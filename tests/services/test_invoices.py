@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import models
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 from post_office.models import Email
 
@@ -148,6 +148,22 @@ def test_staff_hear_why_a_charge_failed(emulator: Emulator, membership: Membersh
     [mail] = Email.objects.all()
     assert mail.subject.startswith("Not paid: £100.00")
     assert "stolen" in mail.message
+
+
+@pytest.mark.parametrize(
+    ("request_", "host"), [(None, "https://shop.example"), (RequestFactory().get("/"), "http://testserver")]
+)
+def test_a_host_may_tell_staff_of_an_attempt(
+    emulator: Emulator, membership: Membership, settings: Any, request_: Any, host: str
+) -> None:
+    settings.CHECKOUT_NOTIFY = "off"
+    checkout = Checkout.objects.create_checkout("payment", membership)
+    assert checkout.notify(request_) == 1
+    [mail] = Email.objects.all()
+    assert mail.subject == "Open: £100.00 A Member <member@example.com>"
+    assert f"{host}{checkout.get_absolute_url()}" in mail.message
+    settings.CHECKOUT_NOTIFY_EMAILS = []
+    assert checkout.notify(request_) == 0
 
 
 @pytest.mark.parametrize("how", ["digest", "off"])

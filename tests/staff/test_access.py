@@ -313,3 +313,15 @@ def test_every_staff_page_opens_with_less_than_usual(miss: Callable[[Books], Non
     miss(books)
     client = as_user(boss)
     assert {name: status for name, url in urls.items() if (status := client.get(url).status_code) != 200} == {}
+
+
+def test_every_list_opens_on_the_first_day_and_says_that_it_is_empty(boss: Any) -> None:
+    client = as_user(boss)
+    lists = {reverse(name) for name, row in TABLE.items() if name.endswith("list") and isinstance(row, Staff)}
+    assert len(lists) == 11
+    for url in lists:
+        answer = client.get(url)
+        assert (answer.status_code, answer.context["rows"], answer.context["count"]) == (200, [], "0"), url
+        assert "office-empty" in answer.content.decode(), url
+    assert client.get(reverse("checkout.dashboard")).status_code == 200
+    assert client.get(reverse("checkout.settings")).status_code == 200

@@ -199,9 +199,9 @@ class Checkout(models.Model):
 
     def notify(self, request: HttpRequest | None = None) -> int:
         """Queue a mail about this attempt to CHECKOUT_NOTIFY_EMAILS; the number of addresses."""
-        from checkout.services import notices
+        from checkout.services import staff_notices
 
-        return notices.notify_staff(self, request)
+        return staff_notices.notify(self, request)
 
 
 class CheckoutAdditional(models.Model):

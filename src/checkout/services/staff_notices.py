@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -16,6 +16,9 @@ from post_office import mail
 from checkout import actions, advice, clock, money
 from checkout.conf import conf
 from checkout.models import Checkout, Notice
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
 
 logger = logging.getLogger("checkout.staff")
 
@@ -34,14 +37,7 @@ def tell_staff(cause: str, subject: str, lines: Sequence[str], *, checkout: Chec
     try:
         with transaction.atomic():
             Notice.objects.create(cause=cause, template="staff", recipient=recipients[0], checkout=checkout)
-            mail.send(
-                recipients,
-                settings.DEFAULT_FROM_EMAIL,
-                # A line break would be a header of its own.
-                subject=" ".join(subject.split())[:200],
-                message="\n".join(lines) + "\n",
-                priority="medium",
-            )
+            _queue(recipients, subject, lines)
     except IntegrityError:
         if Notice.objects.filter(cause=cause).exists():
             return False
@@ -49,9 +45,34 @@ def tell_staff(cause: str, subject: str, lines: Sequence[str], *, checkout: Chec
     return True
 
 
+def _queue(recipients: list[str], subject: str, lines: Sequence[str]) -> None:
+    mail.send(
+        recipients,
+        settings.DEFAULT_FROM_EMAIL,
+        # A line break would be a header of its own.
+        subject=" ".join(subject.split())[:200],
+        message="\n".join(lines) + "\n",
+        priority="medium",
+    )
+
+
 def link(name: str, *args: Any) -> str:
     """The address of a staff page, whole when the site has said its own (CHECKOUT_BASE_URL)."""
     return str(conf.CHECKOUT_BASE_URL).rstrip("/") + reverse(name, args=args)
+
+
+def notify(checkout: Checkout, request: HttpRequest | None = None) -> int:
+    """Queue a mail about an attempt now, whatever CHECKOUT_NOTIFY says and however often it is called; the number of
+    addresses. With a request the link has its host, else CHECKOUT_BASE_URL's."""
+    recipients = list(conf.CHECKOUT_NOTIFY_EMAILS)
+    if recipients:
+        url = (
+            request.build_absolute_uri(checkout.get_absolute_url())
+            if request
+            else link("checkout.detail", checkout.uuid)
+        )
+        _queue(recipients, _line(checkout), _lines(checkout, url))
+    return len(recipients)
 
 
 def settled(checkout: Checkout) -> bool:
@@ -62,22 +83,23 @@ def settled(checkout: Checkout) -> bool:
         return False
     # A failure may be followed by a success, and by another failure of the same attempt: each is told once.
     cause = f"staff-checkout-{checkout.pk}-{checkout.state_id}"
-    return tell_staff(cause, _line(checkout), _lines(checkout), checkout=checkout)
+    lines = _lines(checkout, link("checkout.detail", checkout.uuid))
+    return tell_staff(cause, _line(checkout), lines, checkout=checkout)
 
 
 def _line(checkout: Checkout) -> str:
     amount = money.format_money(checkout.total, checkout.currency) if checkout.total is not None else ""
-    state = _("paid") if checkout.succeeded else _("not paid")
+    state = _("paid") if checkout.succeeded else _("not paid") if checkout.failed else _("open")
     return " ".join(filter(None, [f"{state.capitalize()}:", amount, checkout.payer]))
 
 
-def _lines(checkout: Checkout) -> list[str]:
+def _lines(checkout: Checkout, url: str) -> list[str]:
     told = advice.advise(checkout)
     return [
         *checkout.description_lines,
         *filter(None, [str(told.why), str(told.next_step)]),
         "",
-        link("checkout.detail", checkout.uuid),
+        url,
     ]
 
 

@@ -88,6 +88,7 @@ class CheckoutListView(StaffListView):
     menu = "checkout.list"
     heading = gettext_lazy("Checkouts")
     intro = gettext_lazy("Every attempt to take money or to save a card.")
+    empty = gettext_lazy("Nobody has tried to pay yet.")
     columns = COLUMNS
     filters = [
         *FILTERS,
@@ -126,6 +127,7 @@ class CheckoutListView(StaffListView):
 class CheckoutSuccessListView(CheckoutListView):
     heading = gettext_lazy("Successful checkouts")
     intro = gettext_lazy("Paid, or the card was saved.")
+    empty = gettext_lazy("Nothing was paid yet.")
     filters = FILTERS
     csv_name = "checkouts-success"
 

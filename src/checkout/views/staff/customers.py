@@ -57,6 +57,7 @@ class CustomerListView(StaffListView):
     menu = "checkout.customer.list"
     heading = gettext_lazy("Customers")
     intro = gettext_lazy("Everybody with a saved card, or who was asked for one.")
+    empty = gettext_lazy("Nobody has saved a card yet.")
     columns = COLUMNS
     find = staticmethod(selectors.find_customers)
     search_hint = gettext_lazy("Name, e-mail address, or the card's last four digits")

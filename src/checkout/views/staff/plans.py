@@ -68,6 +68,7 @@ class PlanListView(StaffListView):
     menu = "checkout.object.payment.plan.list"
     heading = gettext_lazy("Payment plans")
     intro = gettext_lazy("Plans that payers have agreed to.")
+    empty = gettext_lazy("No plan stands like this.")
     find = staticmethod(selectors.find_plans)
     search_hint = gettext_lazy("Name or e-mail address of the payer, or a number")
     csv_name = "payment-plans"

@@ -46,6 +46,7 @@ class RefundListView(StaffListView):
     menu = "checkout.refund.list"
     heading = gettext_lazy("Refunds")
     intro = gettext_lazy("Money that went back, or is on its way.")
+    empty = gettext_lazy("Nothing was refunded. A refund begins on the page of a checkout that was paid.")
     find = staticmethod(_find)
     search_hint = gettext_lazy("Name, e-mail address, checkout number, or Stripe's id")
     csv_name = "refunds"

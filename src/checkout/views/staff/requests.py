@@ -47,6 +47,7 @@ class CustomerPaymentListView(StaffListView):
     menu = "checkout.customer.payment.list"
     heading = gettext_lazy("Requests for money")
     intro = gettext_lazy("Amounts that we asked of customers, outside any plan.")
+    empty = gettext_lazy("Nobody was asked for an amount yet.")
     find = staticmethod(_find)
     search_hint = gettext_lazy("Name or e-mail address")
     csv_name = "requests"

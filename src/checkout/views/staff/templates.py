@@ -41,6 +41,7 @@ class PaymentPlanListView(StaffListView):
     intro = gettext_lazy(
         "The terms that payers may choose from. One that is in use is never changed: make a new version."
     )
+    empty = gettext_lazy("There is no template. Make one, and payers can pay in instalments.")
     csv_name = "plan-templates"
     sorts = [Sort("name", gettext_lazy("Name"), "name")]
 
