@@ -107,7 +107,7 @@ def test_it_serves_stops_and_starts_again(demo: Demo) -> None:
     # Every job is run, so that the overview of its office has nothing to complain about.
     expected = {job.name for job in schedules.JOBS if not job.for_digest}
     deadline = time.monotonic() + SECONDS_TO_START
-    while demo.jobs_that_succeeded() < expected and time.monotonic() < deadline:
+    while expected - demo.jobs_that_succeeded() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert demo.jobs_that_succeeded() >= expected
     children = psutil.Process(demo.process.pid).children(recursive=True)
