@@ -95,6 +95,8 @@ _CALL_BANK = _("Ask the payer to call the bank, or to use another card. Try agai
 _PRIVATE = _("Ask the payer for another card. Do not tell the payer this reason: it is for you only.")
 _WITH_PAYER = _("Send the payer the mail with the link; the same payment goes on there.")
 _SOON = _("Charge it again in an hour.")
+_ON_THE_PAGE = _("The payer may try again on the page. After an hour the attempt is cancelled by itself.")
+_START_AGAIN = _("Ask the payer to start again, with another card if need be.")
 _OURS = _("Tell a developer: something in our settings or in the request is wrong.")
 
 #: Codes of Stripe -> advice. The bank's `decline_code` is looked up before the general `error_code`.
@@ -195,8 +197,19 @@ def advise(checkout: Checkout) -> Advice:
         return _BY_STATE[checkout.state_id]
     known = _CODES.get(checkout.decline_code) or _CODES.get(checkout.error_code)
     if known is not None:
+        # Without a debt of ours behind it, nobody but the payer can go on.
+        if known.next_step in (_ANOTHER_DAY, _SOON, _WITH_PAYER) and not _is_owed(checkout):
+            return Advice(known.why, _START_AGAIN if checkout.failed else _ON_THE_PAGE)
         return known
     if checkout.failed:
         why = checkout.failure or _("It failed, and no reason was given.")
-        return Advice(why, _("Try again, or ask the payer to pay by the link."))
+        return Advice(why, _("Try again, or ask the payer to pay by the link.") if _is_owed(checkout) else _START_AGAIN)
     return _BY_STATE[states.PENDING]
+
+
+def _is_owed(checkout: Checkout) -> bool:
+    """True for a line of a plan or a request for money: staff may charge the saved card again, or mail a link.
+
+    A payment at once has no customer, and only its owner can save a card.
+    """
+    return checkout.customer_id is not None and not checkout.saves_card

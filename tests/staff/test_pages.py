@@ -307,6 +307,25 @@ def test_one_checkouts_story_has_attempt_mail_and_refund(office: Client, books: 
         assert expected in text
 
 
+@pytest.mark.parametrize(
+    ("action", "customer", "state", "code", "step"),
+    [
+        # Staff can charge again only what hangs on a saved card, and mail a link only for what is owed.
+        ("charge", True, "fail", "insufficient_funds", "Charge it again in a few days"),
+        ("payment", True, "fail", "insufficient_funds", "Charge it again in a few days"),
+        ("payment", False, "pending", "insufficient_funds", "The payer may try again on the page"),
+        ("payment", False, "fail", "insufficient_funds", "Ask the payer to start again"),
+        ("payment", False, "fail", "", "Ask the payer to start again"),
+        ("payment_plan", True, "fail", "processing_error", "Ask the payer to start again"),
+        ("card_refresh", True, "pending", "authentication_required", "The payer may try again on the page"),
+        ("payment", False, "fail", "stolen_card", "Do not tell the payer this reason"),
+    ],
+)
+def test_advice_is_something_that_staff_can_do(action: str, customer: bool, state: str, code: str, step: str) -> None:
+    checkout = Checkout(action_id=action, state_id=state, decline_code=code, customer_id=1 if customer else None)
+    assert step in str(advice.advise(checkout).next_step)
+
+
 def test_a_story_is_told_in_words(office: Client, books: Books) -> None:
     StripeEvent.objects.create(
         event_id="evt_2", event_type="payment_intent.payment_failed", object_id=books.failed.payment_intent_id,
