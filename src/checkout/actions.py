@@ -26,3 +26,7 @@ TAKES_MONEY: Final = tuple(slug for slug, (_, payment) in ACTIONS.items() if pay
 
 #: A payer starts these; the others belong to staff or to the run.
 SAVES_CARD: Final = (PAYMENT_PLAN, CARD_REFRESH)
+
+#: Of these one may be open at a time for a content object: who agrees to a plan in one tab and pays at once in another
+#: would otherwise pay twice. An invoice takes nothing and may wait beside them.
+ONE_AT_A_TIME: Final = (*TAKES_MONEY, *SAVES_CARD)

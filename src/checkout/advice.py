@@ -191,7 +191,7 @@ def advise(checkout: Checkout) -> Advice:
     """Why this attempt stands where it does, and what to do next. Both empty for a success."""
     if checkout.succeeded:
         return _BY_STATE[states.SUCCESS]
-    if checkout.superseded:
+    if checkout.superseded and checkout.failed:
         return Advice(_("A newer attempt took its place."), _("Nothing to do here: look at the newer one."))
     if checkout.state_id in (states.REQUEST, states.PAY_ON_SESSION):
         return _BY_STATE[checkout.state_id]

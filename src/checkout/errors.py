@@ -48,8 +48,16 @@ class IntentMismatch(CheckoutError):
     """Stripe's intent is not the one that was agreed: amount, currency or owner differ. Nothing is settled."""
 
 
+class OtherAccount(CheckoutError):
+    """Stripe does not know what it once gave us: our key is of another account or mode. Nothing is concluded."""
+
+
 class HookFailed(CheckoutError):
     """The host's hook raised while settling, so nothing was settled. The next sweep tries again."""
+
+
+class NotWrittenDown(CheckoutError):
+    """The database did not take what Stripe said, so nothing was settled. The next sweep tries again."""
 
 
 class GatewayError(CheckoutError):

@@ -64,6 +64,7 @@ class Checkout(models.Model):
         help_text=_("Whose card was asked: the customer's id at Stripe at that time."),
     )
     on_session = models.BooleanField(default=True, help_text=_("The payer is on the page, or is awaited there."))
+    livemode = models.BooleanField(default=False, help_text=_("Begun with a live key of Stripe: real money."))
     created_at = models.DateTimeField(default=clock.now, editable=False)
     claimed_at = models.DateTimeField(null=True, blank=True, help_text=_("When Stripe was first asked."))
     lease_until = models.DateTimeField(
@@ -95,7 +96,7 @@ class Checkout(models.Model):
             # Design rule 1: a debt is not taken twice. The slugs are written out because a constraint cannot join.
             models.UniqueConstraint(
                 fields=["content_type", "object_id"],
-                condition=Q(state__in=sorted(states.OPEN), action__in=sorted(actions.TAKES_MONEY)),
+                condition=Q(state__in=sorted(states.OPEN), action__in=sorted(actions.ONE_AT_A_TIME)),
                 name="checkout_one_open_attempt",
             ),
             fields.unique_unless_blank("payment_intent_id", name="checkout_payment_intent_unique"),

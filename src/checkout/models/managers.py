@@ -45,6 +45,10 @@ class CheckoutQuerySet(models.QuerySet["Checkout"]):
         """Attempts that take money now; those that save a card or ask for an invoice do not."""
         return self.filter(Q(action__in=actions.TAKES_MONEY))
 
+    def one_at_a_time(self) -> CheckoutQuerySet:
+        """Attempts of which a content object has one open at most: those that take money or save a card."""
+        return self.filter(Q(action__in=actions.ONE_AT_A_TIME))
+
     def success(self) -> CheckoutQuerySet:
         """What Stripe, or staff, say has succeeded."""
         return self.filter(Q(state=states.SUCCESS))

@@ -11,10 +11,11 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from checkout import actions, clock, contract, money, states
-from checkout.conf import conf
+from checkout.conf import conf, is_live_key
 from checkout.errors import (
     AlreadyPaid,
     AttemptInProgress,
@@ -23,7 +24,9 @@ from checkout.errors import (
     GatewayRefused,
     IntentMismatch,
     NotFoundAtStripe,
+    OtherAccount,
     OutcomeUnknown,
+    PlanError,
 )
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
 from checkout.models import Agreement, Checkout, CheckoutAction, PaymentPlan
@@ -108,14 +111,18 @@ def ask(checkout: Checkout) -> Checkout:
     """Make sure that the attempt has its intent at Stripe, and that we know its id."""
     if checkout.intent_id or not checkout.is_open:
         return checkout
+    if off_session(checkout):
+        # A charge with this key is on its way; another request under it would get in its way.
+        raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
     if checkout.claimed_at is not None and checkout.claimed_at < clock.now() - KEY_TRUSTED_FOR:
         # The key may have lapsed, so the old request cannot be sent again safely; nobody ever saw that page.
         close(checkout, reason="Never answered by Stripe", superseded=True)
         raise AttemptInProgress(_("That page had expired. Please start the payment again."))
     asked_before = checkout.claimed_at is not None
-    if not asked_before:
-        checkout.claimed_at = clock.now()
-        Checkout.objects.filter(pk=checkout.pk, claimed_at=None).update(claimed_at=checkout.claimed_at)
+    if not asked_before and not _claim(checkout):
+        # Somebody was faster: asked, or closed it before anybody asked.
+        checkout.refresh_from_db()
+        return ask(checkout)
     try:
         intent = _request_intent(checkout)
     except OutcomeUnknown:
@@ -133,6 +140,21 @@ def ask(checkout: Checkout) -> Checkout:
     Checkout.objects.filter(pk=checkout.pk, **{column: ""}).update(**{column: intent.id})
     setattr(checkout, column, intent.id)
     return checkout
+
+
+def _claim(checkout: Checkout) -> bool:
+    """True if this caller is the first to ask. Meets the UPDATE of `close`: whichever is first keeps the other out."""
+    now = clock.now()
+    rows = Checkout.objects.open().filter(pk=checkout.pk, claimed_at=None)
+    if not rows.update(claimed_at=now):
+        return False
+    checkout.claimed_at = now
+    return True
+
+
+def off_session(checkout: Checkout) -> bool:
+    """True while a charge of a saved card is asked for and not answered: `reconcile` alone may ask again."""
+    return checkout.state_id == states.REQUEST and not checkout.on_session
 
 
 def _find_lost_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
@@ -173,7 +195,7 @@ def _request_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
         description=checkout.description,
         metadata=metadata(checkout),
         idempotency_key=str(checkout.uuid),
-        customer_id=checkout.customer.customer_id if checkout.customer else "",
+        customer_id=checkout.stripe_customer_id,
         # Only a payer of a plan has a customer here: a new card they pay with is kept for what follows.
         save_card=checkout.customer is not None,
     )
@@ -200,11 +222,13 @@ def page(checkout: Checkout) -> Page:
     Elements refuses to start on an intent that has succeeded, is processing or was canceled
     (https://docs.stripe.com/changelog/clover), so those lead to the result. One call to Stripe, which changes nothing.
     """
-    off_session = checkout.state_id == states.REQUEST and not checkout.on_session
-    if not checkout.is_open or off_session:
+    if not checkout.is_open or off_session(checkout):
         # A charge that is being asked for while the payer looks on must not get a second request from this page.
         return Page(checkout, "", finished=True)
-    intent = read_intent(ask(checkout))
+    if not ask(checkout).intent_id:
+        # It was closed at this moment.
+        return Page(checkout, "", finished=True)
+    intent = read_intent(checkout)
     finished = intent.succeeded or intent.processing or intent.canceled
     return Page(checkout, "" if finished else intent.client_secret, finished, _saved_card(checkout))
 
@@ -231,18 +255,25 @@ def close(checkout: Checkout, *, reason: str, user: Any = None, superseded: bool
     """End an open attempt: cancel it at Stripe first, and only then mark it `fail`.
 
     If it had succeeded meanwhile it is settled as a success instead. Raises AttemptInProgress while the money may still
-    be moving.
+    be moving, OtherAccount when the key in use cannot tell whether it was paid.
     """
     if not checkout.is_open:
         return checkout
-    if checkout.state_id == states.REQUEST and not checkout.on_session:
+    if off_session(checkout):
         raise AttemptInProgress(_("A payment is being taken at this moment. Please look again in a few minutes."))
+    if superseded:
+        # Before Stripe is asked: its event about the cancel may be read before this process has written the end.
+        Checkout.objects.open().filter(pk=checkout.pk).update(superseded=True)
+    never_asked = not checkout.intent_id and checkout.claimed_at is None
     intent = _cancel(checkout)
     if intent is not None and intent.succeeded:
         return fulfillment.settle(checkout.pk, intent)
     if intent is not None and not intent.canceled:
         raise AttemptInProgress(_("A payment is still being processed. Please look again in a few minutes."))
-    fulfillment.fail(checkout, reason=reason, user=user, superseded=superseded)
+    only_if = Q(claimed_at=None) if never_asked else None
+    if not fulfillment.fail(checkout, reason=reason, user=user, superseded=superseded, only_if=only_if):
+        # Somebody ended it, or asked for what was never asked for when we looked.
+        return close(checkout, reason=reason, user=user, superseded=superseded)
     return checkout
 
 
@@ -256,9 +287,24 @@ def _cancel(checkout: Checkout) -> PaymentIntent | SetupIntent | None:
         if checkout.saves_card:
             return gateway().cancel_setup_intent(checkout.setup_intent_id)
         return gateway().cancel_payment_intent(checkout.payment_intent_id)
-    except NotFoundAtStripe:
+    except NotFoundAtStripe as problem:
+        check_account(checkout, problem)
         logger.warning("intent %s is unknown at Stripe", checkout.intent_id, extra={"checkout": checkout.pk})
         return None
+
+
+def check_account(checkout: Checkout, problem: NotFoundAtStripe) -> None:
+    """Stripe does not know an intent or a customer that it once gave us for this attempt.
+
+    Neither is ever deleted without a trace, so the key in use is of another account or mode: whether the money was
+    taken cannot be seen with it, and nothing may be concluded. Raises OtherAccount then. Only test data may be wiped
+    (https://docs.stripe.com/testing-use-cases#delete-test-data), so what was begun with a test key is let go.
+    """
+    if checkout.livemode:
+        raise OtherAccount(
+            f"Stripe does not know what checkout {checkout.pk} was begun with ({problem}), so STRIPE_SECRET_KEY is a "
+            "key of another Stripe account, or a test key. Nothing was changed; set the right key and try again."
+        ) from problem
 
 
 def _learn_intent(checkout: Checkout) -> bool:
@@ -285,6 +331,7 @@ def manual(content_object: Any, user: Any = None, reason: str = "") -> Checkout:
             checkout = insert(content_object, actions.MANUAL, user, total=total, on_session=False)
             if not still_payable(content_object):
                 raise AlreadyPaid(_("This was settled already."))
+            check_no_plan(content_object)
             fulfillment.succeed(checkout, user=user, reason=reason or "Paid by other means")
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
@@ -302,21 +349,32 @@ def still_payable(content_object: Any) -> bool:
 
 
 def close_open_attempts(content_object: Any, user: Any = None) -> None:
-    """Cancel whatever is open for this debt. Raises AlreadyPaid when that shows that it was paid."""
-    for checkout in Checkout.objects.for_content_object(content_object).taking_money().open():
+    """Cancel whatever is open for this debt. Raises AlreadyPaid when that shows that it was paid, or that a plan for it
+    has begun."""
+    for checkout in Checkout.objects.for_content_object(content_object).one_at_a_time().open():
         closed = close(checkout, reason="Another attempt took its place", user=user, superseded=True)
-        if closed.succeeded:
+        if closed.succeeded and closed.is_payment_plan:
+            raise AlreadyPaid(_("Your card was saved already."))
+        if closed.succeeded and not closed.saves_card:
             raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
+
+
+def check_no_plan(content_object: Any) -> None:
+    """Raises CannotPay when the row is paid for in parts: paying it at once as well would take it twice. Asked in the
+    transaction that inserts an attempt, as `still_payable`."""
+    if plans.has_live_plan(content_object):
+        raise CannotPay(_("This is paid for by a payment plan. Stop the plan before it is paid in another way."))
 
 
 def _begin_payment(content_object: Any, user: Any) -> Checkout:
     total, currency = content_object.checkout_total, currency_of(content_object)
     money.check_chargeable(total, currency)
-    existing = Checkout.objects.for_content_object(content_object).taking_money().open().first()
+    existing = Checkout.objects.for_content_object(content_object).one_at_a_time().open().first()
     if existing is not None:
-        if not existing.on_session and existing.state_id == states.REQUEST:
+        if off_session(existing):
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
-        if existing.total == total and existing.currency == currency and not _expired_unasked(existing):
+        same = not existing.saves_card and existing.total == total and existing.currency == currency
+        if same and not _expired_unasked(existing):
             return take_over(existing, user)
         close_open_attempts(content_object, user)
     return _open_or_insert(content_object, actions.PAYMENT, user, total=total)
@@ -332,6 +390,10 @@ def take_over(checkout: Checkout, user: Any) -> Checkout:
     if user is not None and checkout.user_id != user.pk:
         Checkout.objects.filter(pk=checkout.pk).update(user=user)
         checkout.user = user
+    if checkout.superseded:
+        # It was to be closed, and that did not come about.
+        Checkout.objects.open().filter(pk=checkout.pk).update(superseded=False)
+        checkout.superseded = False
     return checkout
 
 
@@ -345,34 +407,38 @@ def _begin_setup(
     """A new SetupIntent per visit: Stripe advises against keeping unconfirmed ones."""
     if payment_plan is not None:
         plans.check_can_agree(content_object, payment_plan)
-    for stale in Checkout.objects.for_content_object(content_object).open().filter(action_id=slug):
-        closed = close(stale, reason="Started again", user=user, superseded=True)
-        if closed.succeeded and slug == actions.PAYMENT_PLAN:
-            raise AlreadyPaid(_("Your card was saved already."))
+    close_open_attempts(content_object, user)
     customer = cards.ensure_customer(content_object.checkout_email, content_object.checkout_name)
     stripe_customer_id = cards.ensure_stripe_customer(customer)
-    with transaction.atomic(durable=True):
-        checkout = insert(
-            content_object,
-            slug,
-            user,
-            total=content_object.checkout_total,
-            customer=customer,
-            stripe_customer_id=stripe_customer_id,
-            payment_plan=payment_plan,
-        )
-        if agreement is not None:
-            Agreement.objects.create(
-                checkout=checkout,
-                text=agreement.text,
-                version=agreement.version,
-                total=agreement.total,
-                currency=agreement.currency,
-                lines=agreement.lines,
-                ip_address=agreement.ip_address,
-                user_agent=agreement.user_agent[:500],
-                user=user,
+    try:
+        with transaction.atomic(durable=True):
+            checkout = insert(
+                content_object,
+                slug,
+                user,
+                total=content_object.checkout_total,
+                customer=customer,
+                stripe_customer_id=stripe_customer_id,
+                payment_plan=payment_plan,
             )
+            if not still_payable(content_object):
+                raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
+            if payment_plan is not None and plans.has_live_plan(content_object):
+                raise PlanError("There is a payment plan for this already. Stop it before you agree another.")
+            if agreement is not None:
+                Agreement.objects.create(
+                    checkout=checkout,
+                    text=agreement.text,
+                    version=agreement.version,
+                    total=agreement.total,
+                    currency=agreement.currency,
+                    lines=agreement.lines,
+                    ip_address=agreement.ip_address,
+                    user_agent=agreement.user_agent[:500],
+                    user=user,
+                )
+    except IntegrityError as error:
+        raise AttemptInProgress(_("This was begun in another tab at this moment. Please go on there.")) from error
     return checkout
 
 
@@ -383,11 +449,12 @@ def _open_or_insert(content_object: Any, slug: str, user: Any, **fields: Any) ->
             checkout = insert(content_object, slug, user, **fields)
             if not still_payable(content_object):
                 raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
+            check_no_plan(content_object)
             return checkout
-    except IntegrityError:
-        faster = Checkout.objects.for_content_object(content_object).taking_money().open().first()
-        if faster is None:
-            raise
+    except IntegrityError as error:
+        faster = Checkout.objects.for_content_object(content_object).one_at_a_time().open().first()
+        if faster is None or not faster.is_payment or faster.total != fields.get("total"):
+            raise AttemptInProgress(_("Another payment for this is under way.")) from error
         return take_over(faster, user)
 
 
@@ -415,6 +482,7 @@ def build(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
         payer=_payer(content_object),
         currency=currency_of(content_object),
         user=user if getattr(user, "pk", None) else None,
+        livemode=is_live_key(conf.STRIPE_SECRET_KEY),
         **fields,
     )
 

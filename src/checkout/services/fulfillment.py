@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import prefetch_related_objects
 
 from checkout import clock, money, signals, states
-from checkout.conf import conf, is_live_key
+from checkout.conf import conf
 from checkout.errors import CheckoutError, GatewayError, HookFailed, IntentMismatch
 from checkout.gateway import Decline, PaymentIntent, SetupIntent, gateway
-from checkout.models import Checkout, Customer
+from checkout.models import Checkout, Customer, ObjectPaymentPlanInstalment
 from checkout.services import cards, moves, plans, staff_notices
 
 logger = logging.getLogger("checkout.fulfillment")
@@ -150,11 +151,13 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Any) -> Non
                 user=user,
                 reason="Stripe: canceled",
                 failure="The payment was cancelled.",
+                superseded=checkout.superseded or owed_anyway(checkout),
                 request_id=intent.request_id,
             )
     elif intent.processing:
         if checkout.state_id in (states.PENDING, states.PAY_ON_SESSION):
-            moves.move(checkout, to=states.REQUEST, user=user, reason="Stripe: processing")
+            lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
+            moves.move(checkout, to=states.REQUEST, user=user, reason="Stripe: processing", lease_until=lease)
     elif checkout.state_id == states.REQUEST:
         _settle_unpaid_request(checkout, intent, user)
     elif intent.decline is not None and checkout.is_open:
@@ -163,7 +166,13 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Any) -> Non
 
 def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
     """We asked while the payer was away (or it was processing), and it was not paid."""
-    if intent.wants_payer and not checkout.on_session:
+    if checkout.on_session:
+        # The payer's tab can still pay this intent, so the attempt is open as before; to end it, it is cancelled.
+        back = states.PAY_ON_SESSION if checkout.is_charge else states.PENDING
+        moves.move(checkout, to=back, user=user, reason=f"Stripe: {intent.status}", lease_until=None)
+        if intent.decline is not None:
+            _remember_decline(checkout, intent.decline)
+    elif intent.wants_payer:
         _wait_for_payer(checkout, intent, user)
     elif intent.decline is not None or intent.status == "requires_payment_method":
         decline = intent.decline or Decline(code="")
@@ -194,9 +203,20 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Any) -> None:
         )
     elif intent.canceled:
         if checkout.is_open:
-            fail(checkout, user=user, reason="Stripe: canceled", failure="Saving the card was cancelled.")
+            fail(
+                checkout,
+                user=user,
+                reason="Stripe: canceled",
+                failure="Saving the card was cancelled.",
+                superseded=checkout.superseded,
+            )
     elif intent.decline is not None and checkout.is_open:
         _remember_decline(checkout, intent.decline)
+
+
+def owed_anyway(checkout: Checkout) -> bool:
+    """A line of a plan is owed whether its page was left or not: it stays as it is, and the host is told nothing."""
+    return checkout.is_payment and isinstance(checkout.content_object, ObjectPaymentPlanInstalment)
 
 
 def succeed(checkout: Checkout, *, user: Any = None, reason: str, request_id: str = "", **fields: Any) -> bool:
@@ -212,6 +232,7 @@ def succeed(checkout: Checkout, *, user: Any = None, reason: str, request_id: st
         error_code="",
         decline_code="",
         failure="",
+        superseded=False,
         **fields,
     )
     if not won:
@@ -243,7 +264,10 @@ def fail(
     request_id: str = "",
     **fields: Any,
 ) -> bool:
-    """Move to `fail` and tell the host, unless a newer attempt takes its place. False if somebody else was faster."""
+    """Move to `fail` and tell the host, unless a newer attempt takes its place. False if somebody else was faster.
+
+    `only_if` and other `fields` as `moves.move`.
+    """
     before = checkout.state_id
     with transaction.atomic():
         won = moves.move(
@@ -337,7 +361,7 @@ def _compare(checkout: Checkout, intent: PaymentIntent | SetupIntent, expected: 
     expected = expected | {
         "intent": (intent.id, checkout.intent_id or intent.id),
         "metadata": (intent.metadata.get("checkout"), str(checkout.uuid)),
-        "live mode": (intent.livemode, is_live_key(conf.STRIPE_SECRET_KEY)),
+        "live mode": (intent.livemode, checkout.livemode),
     }
     wrong = [f"{name} is {got!r}, agreed was {want!r}" for name, (got, want) in expected.items() if got != want]
     if wrong:

@@ -78,6 +78,7 @@ def claim(content_object: Any, user: Any = None, *, only_from: Collection[str] =
             claimed = checkouts.insert_many([build_claimed(content_object, customer, user)], user)[0]
             if not checkouts.still_payable(content_object):
                 raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
+            checkouts.check_no_plan(content_object)
             return claimed
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error

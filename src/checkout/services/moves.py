@@ -23,10 +23,11 @@ def move(
     user: Any = None,
     reason: str = "",
     only_from: Collection[str] | None = None,
+    only_if: Q | None = None,
     **fields: Any,
 ) -> bool:
     """Move `row` to state `to`, and set `fields`, if the diagram allows it from where it is now (and `only_from`, if
-    given, names that state).
+    given, names that state, and the row meets `only_if`).
 
     True if this caller did it; False if somebody else had, or the diagram has no such arrow. The row in hand is brought
     up to date either way. No read-then-save: it would lose a race, and SQLite ignores row locks without a word.
@@ -37,7 +38,7 @@ def move(
         from_state: str = row.state_id or ""
         while True:
             allowed = states.may_move(from_state, to) and (only_from is None or from_state in only_from)
-            if allowed and manager.filter(Q(state=from_state), pk=row.pk).update(state=to, **fields):
+            if allowed and manager.filter(Q(state=from_state), only_if or Q(), pk=row.pk).update(state=to, **fields):
                 row.state_id = to
                 for name, value in fields.items():
                     setattr(row, name, value)

@@ -22,7 +22,7 @@ from checkout import actions, clock, links, money, states
 from checkout import mail as letters
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
-from checkout.models import Checkout, Notice, ObjectPaymentPlanInstalment
+from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import cards, checkouts, notices, payers
 
 logger = logging.getLogger("checkout.on_session")
@@ -53,7 +53,7 @@ def create_checkout_pay_on_session(
     check_payable(instalment)
     existing = open_attempt(instalment)
     if existing is not None:
-        if existing.state_id == states.REQUEST and not existing.on_session:
+        if checkouts.off_session(existing):
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
         if existing.is_payment or not (another_card or _card_is_gone(existing)):
             if another_card:
@@ -98,7 +98,9 @@ def _begin(instalment: ObjectPaymentPlanInstalment, user: Any, *, another_card: 
     stripe_customer_id = cards.ensure_stripe_customer(customer)
     try:
         with transaction.atomic(durable=True):
-            return checkouts.insert(
+            # The lock meets the UPDATE of `plans.stop`: either it sees this attempt, or this sees the stopped plan.
+            list(ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(pk=instalment.object_payment_plan_id))
+            begun = checkouts.insert(
                 instalment,
                 actions.PAYMENT,
                 user,
@@ -108,6 +110,10 @@ def _begin(instalment: ObjectPaymentPlanInstalment, user: Any, *, another_card: 
                 # The saved card is offered first; the intent takes any.
                 payment_method_id="" if another_card else customer.payment_method_id,
             )
+            # Asked again, now that the constraint keeps everybody else out: a run may have been faster.
+            instalment = ObjectPaymentPlanInstalment.objects.select_related("object_payment_plan").get(pk=instalment.pk)
+            check_payable(instalment)
+            return begun
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way. Please look again in a minute.")) from error
 

@@ -38,7 +38,28 @@ def create_object_payment_plan(
     """
     if payment_plan.deleted:
         raise PlanError(_("“%(name)s” is no longer offered. Choose another payment plan.") % {"name": payment_plan})
-    currency = checkouts.currency_of(content_object)
+    return _begin(
+        content_object,
+        payment_plan,
+        total,
+        checkouts.currency_of(content_object),
+        customer=customer,
+        user=user,
+        deposit_due=deposit_due,
+    )
+
+
+def _begin(
+    content_object: Any,
+    payment_plan: PaymentPlan,
+    total: Decimal,
+    currency: str,
+    *,
+    customer: Customer | None,
+    user: Any,
+    deposit_due: datetime.date | None,
+) -> ObjectPaymentPlan:
+    """The rows. Asks neither whether the terms are still offered nor what the content object costs now."""
     deposit = payment_plan.lines(deposit_due or clock.today(), total, currency)[0]
     try:
         with transaction.atomic():
@@ -111,10 +132,12 @@ def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
         if existing.customer_id is None:
             ObjectPaymentPlan.objects.filter(pk=existing.pk).update(customer=checkout.customer)
         return existing
-    return create_object_payment_plan(
+    # What was agreed holds, even if the office has stopped offering it or the row has changed since.
+    return _begin(
         content_object,
         checkout.payment_plan,
         checkout.total,
+        checkout.currency,
         customer=checkout.customer,
         user=checkout.user,
         deposit_due=_agreed_deposit_date(checkout),
@@ -209,14 +232,16 @@ def stop(plan: ObjectPaymentPlan, user: Any = None) -> ObjectPaymentPlan:
     Raises AttemptInProgress while a charge is unanswered: whether it is taken is not known yet.
     """
     # First nothing new may begin, then what has begun is ended: a run that claims in between is refused by the flag.
-    ObjectPaymentPlan.objects.filter(pk=plan.pk, deleted=False).update(
+    ours = ObjectPaymentPlan.objects.filter(pk=plan.pk, deleted=False).update(
         deleted=True, deleted_at=clock.now(), deleted_by=user if getattr(user, "pk", None) else None
     )
     try:
         for instalment in plan.instalments.exclude(Q(state=states.SUCCESS)):
             instalments.close_attempts(instalment, reason="The plan was stopped", user=user)
-    except (AttemptInProgress, GatewayError):
-        ObjectPaymentPlan.objects.filter(pk=plan.pk).update(deleted=False, deleted_at=None, deleted_by=None)
+    except CheckoutError:
+        # Whoever stopped it before us did so for good.
+        if ours:
+            ObjectPaymentPlan.objects.filter(pk=plan.pk).update(deleted=False, deleted_at=None, deleted_by=None)
         raise
     plan.refresh_from_db()
     return plan

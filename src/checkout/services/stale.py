@@ -10,9 +10,9 @@ from django.db.models import F, Q, QuerySet
 
 from checkout import actions, clock, states
 from checkout.conf import conf
-from checkout.errors import AttemptInProgress, CheckoutError, KeyRefused
+from checkout.errors import AttemptInProgress, KeyRefused
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import checkouts, plans
+from checkout.services import checkouts, fulfillment, plans
 
 logger = logging.getLogger("checkout.stale")
 
@@ -58,9 +58,8 @@ def _close(pk: int, tidied: Tidied) -> None:
     checkout = stale_attempts().select_related("customer").filter(pk=pk).first()
     if checkout is None:
         return
-    # A line of a plan is owed whether its page was left or not, so it stays as it is and the host is told nothing.
-    quietly = isinstance(checkout.content_object, ObjectPaymentPlanInstalment)
     try:
+        quietly = fulfillment.owed_anyway(checkout)
         closed = checkouts.close(checkout, reason="The payer left the page", superseded=quietly)
     except KeyRefused:
         raise
@@ -93,7 +92,8 @@ def _take_deposits(tidied: Tidied, limit: int | None) -> None:
             continue
         try:
             taken = plans.take_waiting_deposit(saved)
-        except CheckoutError:
+        except Exception:
+            # The host's row has a say in it, so anything may come out.
             logger.exception("deposit of plan %s could not be taken", plan.pk, extra={"instalment": deposit.pk})
             tidied.errors += 1
         else:

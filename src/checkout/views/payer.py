@@ -125,7 +125,7 @@ def describe(checkout: Checkout, *, trouble: bool = False) -> tuple[str, str, st
             _("Your payment is being processed"),
             _("Your bank has not answered for good yet. There is nothing more to do, and no need to pay again."),
         )
-    if checkout.superseded:
+    if checkout.superseded and checkout.failed:
         return (
             "superseded",
             _("This page is out of date"),

@@ -1,0 +1,243 @@
+"""Two tabs, two people, a page and a run: however they meet, one debt is taken once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from checkout import errors, states
+from checkout.gateway import gateway
+from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
+from checkout.services import cards, checkouts, fulfillment, instalments, plans
+from stripe_emulator import Emulator, faults
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, enter_card, make_due
+
+pytestmark = pytest.mark.django_db
+
+
+def secret(checkout: Checkout) -> str:
+    """What an open tab of this attempt holds."""
+    return gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret
+
+
+# -- paying at once, and by a plan, in two tabs ------------------------------------------------------------
+
+
+def test_agreeing_a_plan_ends_the_payment_that_is_open_in_another_tab(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
+) -> None:
+    at_once = Checkout.objects.create_checkout("payment", membership, None)
+    tab = secret(at_once)
+    in_parts = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    enter_card(emulator, in_parts, "4242424242424242")
+    fulfillment.fulfill(in_parts)
+    assert emulator.pay(tab, number="4242424242424242")["error"]["code"] == "payment_intent_unexpected_state"
+    assert emulator.ledger.taken_minor() == 2000
+    at_once.refresh_from_db()
+    assert (at_once.state_id, at_once.superseded) == (states.FAIL, True)
+
+
+def test_paying_at_once_ends_the_plan_that_is_being_agreed_in_another_tab(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
+) -> None:
+    in_parts = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    at_once = Checkout.objects.create_checkout("payment", membership, None)
+    assert gateway().retrieve_setup_intent(in_parts.setup_intent_id).canceled
+    enter_card(emulator, at_once, "4242424242424242")
+    assert fulfillment.fulfill(at_once).succeeded
+    assert fulfillment.fulfill(in_parts).failed
+    assert not ObjectPaymentPlan.objects.exists()
+
+
+def test_what_is_paid_in_parts_cannot_be_paid_at_once_as_well(
+    emulator: Emulator, membership: Membership, save_plan: SavePlan
+) -> None:
+    """Even when the host's row goes on saying that it may be charged, for it is not paid yet."""
+    save_plan()
+    Membership.objects.update(can_charge=True)
+    membership.refresh_from_db()
+    with pytest.raises(errors.CannotPay, match="plan"):
+        Checkout.objects.create_checkout("payment", membership, None)
+
+
+def test_marking_as_paid_ends_the_plan_that_is_being_agreed(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, staff: Any
+) -> None:
+    in_parts = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    Checkout.objects.manual(membership, staff)
+    assert gateway().retrieve_setup_intent(in_parts.setup_intent_id).canceled
+    in_parts.refresh_from_db()
+    assert in_parts.failed
+
+
+def test_two_tabs_that_agree_at_the_same_moment_leave_one_card_form(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, monkeypatch: Any
+) -> None:
+    """The second one looks for open attempts before the first has written its own."""
+    ensured = cards.ensure_stripe_customer
+    others: list[Checkout] = []
+
+    def meanwhile(customer: Any) -> str:
+        if not others:
+            others.append(Checkout())
+            others[0] = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+        return ensured(customer)
+
+    monkeypatch.setattr(cards, "ensure_stripe_customer", meanwhile)
+    with pytest.raises(errors.AttemptInProgress):
+        Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    assert [checkout.pk for checkout in Checkout.objects.open()] == [others[0].pk]
+
+
+# -- an instalment on the page -----------------------------------------------------------------------------
+
+
+def test_a_page_that_is_opened_while_a_run_takes_the_instalment(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: Any
+) -> None:
+    [line] = make_due(save_plan())
+    ensured = cards.ensure_stripe_customer
+
+    def meanwhile(customer: Any) -> str:
+        instalments.charge(type(line).objects.get(pk=line.pk))
+        return ensured(customer)
+
+    monkeypatch.setattr(cards, "ensure_stripe_customer", meanwhile)
+    with pytest.raises(errors.AlreadyPaid):
+        Checkout.objects.create_checkout_pay_on_session(line)
+    assert not Checkout.objects.open().exists()
+
+
+def test_a_page_that_is_opened_while_the_plan_is_stopped(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: Any
+) -> None:
+    plan = save_plan()
+    [line] = make_due(plan)
+    ensured = cards.ensure_stripe_customer
+
+    def meanwhile(customer: Any) -> str:
+        plans.stop(plan)
+        return ensured(customer)
+
+    monkeypatch.setattr(cards, "ensure_stripe_customer", meanwhile)
+    with pytest.raises(errors.CannotPay, match="stopped"):
+        Checkout.objects.create_checkout_pay_on_session(line)
+    assert not Checkout.objects.open().exists()
+
+
+@pytest.mark.parametrize("card", ["4242424242424242", "4000002760003184"])
+def test_a_bank_that_takes_its_time_and_then_says_no_leaves_one_payable_intent(
+    emulator: Emulator, save_plan: SavePlan, card: str
+) -> None:
+    """`processing` and then declined: the intent in the payer's tab can still be paid, so the attempt stays open."""
+    plan = save_plan(card)
+    line = plan.payments[0] if card.endswith("3184") else make_due(plan)[0]
+    checkout = Checkout.objects.create_checkout_pay_on_session(line)
+    before = checkout.state_id
+    tab = secret(checkout)
+    intent = emulator.world.tables["payment_intent"].get(checkout.payment_intent_id)
+    assert intent is not None
+    status = intent["status"]
+    emulator.world.change(intent, status="processing")
+    assert fulfillment.fulfill(checkout).state_id == states.REQUEST
+    emulator.world.change(intent, status=status)
+    assert fulfillment.fulfill(checkout).state_id == before
+    line.refresh_from_db()
+    again = instalments.charge(line)
+    assert emulator.pay(tab, number="4242424242424242")["error"]["code"] == "payment_intent_unexpected_state"
+    assert again.state_id in (states.SUCCESS, states.PAY_ON_SESSION)
+
+
+# -- what one does between another's two steps -------------------------------------------------------------
+
+
+def test_a_charge_that_staff_have_just_begun_is_not_asked_for_by_the_payers_page(
+    emulator: Emulator, membership: Membership, save_plan: SavePlan, monkeypatch: Any
+) -> None:
+    save_plan()
+    row = Membership.objects.create(email=membership.email)
+    begun = checkouts._open_or_insert
+
+    def meanwhile(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
+        instalments.claim(Membership.objects.get(pk=row.pk))
+        return begun(content_object, slug, user, **fields)
+
+    monkeypatch.setattr(checkouts, "_open_or_insert", meanwhile)
+    asked = len(emulator.requests)
+    with pytest.raises(errors.AttemptInProgress):
+        Checkout.objects.create_checkout("payment", row, None)
+    assert len(emulator.requests) == asked
+
+
+def test_an_attempt_that_is_asked_for_while_it_is_being_closed(
+    emulator: Emulator, membership: Membership, monkeypatch: Any
+) -> None:
+    """Staff read it before Stripe was asked, and close it when the payer has the page."""
+    with monkeypatch.context() as patched:
+        patched.setattr(checkouts, "ask", lambda checkout: checkout)
+        Checkout.objects.create_checkout("payment", membership, None)
+    read_by_staff = Checkout.objects.get()
+    shown = checkouts.page(Checkout.objects.get())
+    checkouts.close(read_by_staff, reason="Staff", superseded=True)
+    answer = emulator.pay(shown.client_secret, number="4242424242424242")
+    assert answer["error"]["code"] == "payment_intent_unexpected_state"
+
+
+def test_an_attempt_that_was_closed_is_not_asked_for_any_more(
+    emulator: Emulator, membership: Membership, monkeypatch: Any
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(checkouts, "ask", lambda checkout: checkout)
+        Checkout.objects.create_checkout("payment", membership, None)
+    read_by_the_page = Checkout.objects.get()
+    checkouts.close(Checkout.objects.get(), reason="Staff", superseded=True)
+    assert checkouts.page(read_by_the_page).finished
+    assert not emulator.world.tables["payment_intent"]
+
+
+def test_two_people_who_stop_a_plan_at_once_leave_it_stopped(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan("4000002760003184")
+    theirs = ObjectPaymentPlan.objects.get(pk=plan.pk)
+    ObjectPaymentPlan.objects.filter(pk=plan.pk).update(deleted=True)  # the first one got so far
+    emulator.fail(call=1, fault=faults.LockTimeout())
+    with pytest.raises(errors.GatewayError):
+        plans.stop(theirs)
+    plan.refresh_from_db()
+    assert plan.deleted
+
+
+# -- what was agreed ---------------------------------------------------------------------------------------
+
+
+def test_an_agreement_outlives_its_template(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
+) -> None:
+    """The payer had the page open when the office stopped offering these terms, and the host changed its currency."""
+    checkout = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    plans.new_version(payment_plan, count=6)
+    Membership.objects.update(currency="EUR")
+    enter_card(emulator, checkout, "4242424242424242")
+    assert fulfillment.fulfill(checkout).succeeded
+    plan = ObjectPaymentPlan.objects.get()
+    assert (plan.currency, plan.payment_count, emulator.ledger.taken_minor(currency="gbp")) == ("GBP", 4, 2000)
+
+
+def test_the_customer_that_is_charged_is_the_one_of_the_attempt(emulator: Emulator, save_plan: SavePlan) -> None:
+    """The first request is lost; before the payer comes again, the customer is deleted at Stripe and made anew."""
+    plan = save_plan()
+    [line] = make_due(plan)
+    emulator.fail(call=1, fault=faults.LostBefore())
+    with pytest.raises(errors.OutcomeUnknown):
+        Checkout.objects.create_checkout_pay_on_session(line)
+    emulator.weather.clear()
+    customer = plan.customer
+    assert customer is not None
+    cards.mark_deleted_at_stripe(customer.customer_id)
+    customer.refresh_from_db()
+    made_anew = cards.ensure_stripe_customer(customer)
+    checkout = Checkout.objects.create_checkout_pay_on_session(line)
+    intent = gateway().retrieve_payment_intent(checkout.payment_intent_id)
+    assert intent.customer_id == checkout.stripe_customer_id
+    assert intent.customer_id != made_anew
