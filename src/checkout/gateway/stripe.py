@@ -223,6 +223,16 @@ class Gateway(RefundVerbs):
             return False
         return not getattr(found, "deleted", False)
 
+    def knew_customer(self, customer_id: str) -> bool:
+        """True for a customer that is there or was: Stripe keeps telling of one that was deleted
+        (https://docs.stripe.com/api/customers/retrieve). False means that our key is of another account."""
+        _require_id(customer_id)
+        try:
+            self._call("customers.retrieve", lambda: self._v1.customers.retrieve(customer_id))
+        except NotFoundAtStripe:
+            return False
+        return True
+
     def retrieve_payment_method(self, payment_method_id: str) -> PaymentMethod:
         _require_id(payment_method_id)
         found = self._call("payment_methods.retrieve", lambda: self._v1.payment_methods.retrieve(payment_method_id))

@@ -287,24 +287,33 @@ def _cancel(checkout: Checkout) -> PaymentIntent | SetupIntent | None:
         if checkout.saves_card:
             return gateway().cancel_setup_intent(checkout.setup_intent_id)
         return gateway().cancel_payment_intent(checkout.payment_intent_id)
-    except NotFoundAtStripe as problem:
-        check_account(checkout, problem)
+    except NotFoundAtStripe:
+        check_account(checkout, checkout.intent_id)
         logger.warning("intent %s is unknown at Stripe", checkout.intent_id, extra={"checkout": checkout.pk})
         return None
 
 
-def check_account(checkout: Checkout, problem: NotFoundAtStripe) -> None:
-    """Stripe does not know an intent or a customer that it once gave us for this attempt.
+def check_account(checkout: Checkout, stripe_id: str) -> None:
+    """Stripe does not know `stripe_id`, an intent or a customer that it once gave us for this attempt.
 
     Neither is ever deleted without a trace, so the key in use is of another account or mode: whether the money was
-    taken cannot be seen with it, and nothing may be concluded. Raises OtherAccount then. Only test data may be wiped
-    (https://docs.stripe.com/testing-use-cases#delete-test-data), so what was begun with a test key is let go.
+    taken cannot be seen with it, and nothing may be concluded. Raises OtherAccount then. Only test data can be wiped,
+    so what was begun with a test key is let go.
     """
     if checkout.livemode:
         raise OtherAccount(
-            f"Stripe does not know what checkout {checkout.pk} was begun with ({problem}), so STRIPE_SECRET_KEY is a "
+            f"Stripe does not know {stripe_id}, with which checkout {checkout.pk} was begun, so STRIPE_SECRET_KEY is a "
             "key of another Stripe account, or a test key. Nothing was changed; set the right key and try again."
-        ) from problem
+        )
+
+
+def check_mode(checkout: Checkout) -> None:
+    """Raises OtherAccount for real money while our key is a test key: what it finds, or does not, proves nothing."""
+    if checkout.livemode and not is_live_key(conf.STRIPE_SECRET_KEY):
+        raise OtherAccount(
+            f"Checkout {checkout.pk} was begun with a live key, and STRIPE_SECRET_KEY is a test key. Nothing was "
+            "changed; set the live key and try again."
+        )
 
 
 def _learn_intent(checkout: Checkout) -> bool:

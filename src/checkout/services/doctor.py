@@ -328,6 +328,12 @@ def _attempts() -> Iterator[Finding]:
     if oldest is not None:
         message = f"Checkout {oldest.pk} was begun {_age(now - oldest.created_at)} ago and is still open."
         yield Finding("attempts", Level.ERROR, message, "Run `stripe_intent_fulfillment` and read what it logs.")
+    if not is_live_key(conf.STRIPE_SECRET_KEY):
+        live = Checkout.objects.open().filter(livemode=True).order_by("pk").first()
+        if live is not None:
+            message = f"Checkout {live.pk} was begun with a live key and is open, and STRIPE_SECRET_KEY is a test key."
+            do = "Set the live key: until then what becomes of real money is not seen. Is this a copy of the live data?"
+            yield Finding("attempts", Level.ERROR, message, do)
     deposit = stale.waiting_deposits().filter(object_payment_plan__created_at__lt=now - LONG).first()
     if deposit is not None:
         message = f"The deposit of plan {deposit.object_payment_plan_id} is due and was never asked for."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,6 +17,9 @@ from checkout.models import Checkout
 from checkout.services import checkouts, fulfillment, instalments, tallies
 
 logger = logging.getLogger("checkout.reconcile")
+
+#: A clock of ours that was wrong by less than this hides no charge from the search among a customer's intents.
+ANY_CLOCK_SKEW = timedelta(days=7)
 
 
 @dataclass(slots=True)
@@ -76,9 +80,10 @@ def resolve(checkout: Checkout) -> Checkout:
     """
     if checkout.payment_intent_id:
         return _settle_or_cancel(checkout, gateway().retrieve_payment_intent(checkout.payment_intent_id))
+    checkouts.check_mode(checkout)
     if checkout.claimed_at is not None and checkout.claimed_at > clock.now() - checkouts.KEY_TRUSTED_FOR:
         return _ask_again(checkout)
-    found = _search(checkout)
+    found = find_intent(checkout)
     if found is not None:
         return _settle_or_cancel(checkout, found)
     instalments.release(checkout, reason="Stripe has no such payment")
@@ -95,9 +100,9 @@ def _ask_again(checkout: Checkout) -> Checkout:
         case GatewayRefused():
             # Stripe looks at the key before it looks at the request, so this is a refusal of the first one as well.
             # Looking costs one call in a rare case, and the debt may be charged again after it.
-            found = _search(checkout)
+            found = find_intent(checkout)
             return instalments.settle(checkout, answer) if found is None else _settle_or_cancel(checkout, found)
-        case OutcomeUnknown() if (found := _search(checkout)) is not None:
+        case OutcomeUnknown() if (found := find_intent(checkout)) is not None:
             # Stripe keeps even a 500 under the key and repeats it for a day, although the work was done.
             return _settle_or_cancel(checkout, found)
         case _:
@@ -110,17 +115,28 @@ def _ask_again(checkout: Checkout) -> Checkout:
             return checkout
 
 
-def _search(checkout: Checkout) -> PaymentIntent | None:
-    since = (checkout.claimed_at or checkout.created_at) - checkouts.CLOCK_SKEW
+def find_intent(checkout: Checkout) -> PaymentIntent | None:
+    """The intent of a charge whose answer was lost, found by our metadata. None proves that there is none.
+
+    Raises OtherAccount when our key is of an account that never had this customer: there, absence proves nothing.
+    """
+    asked_at = checkout.claimed_at or checkout.created_at
+    client, customer_id = gateway(), checkout.stripe_customer_id
     try:
-        intents = gateway().list_payment_intents(since=since, customer_id=checkout.stripe_customer_id)
-        return next((intent for intent in intents if intent.metadata.get("checkout") == str(checkout.uuid)), None)
+        # A customer has few intents, so one whose time here and at Stripe differ by days is found as well.
+        found = _ours(checkout, client.list_payment_intents(since=asked_at - ANY_CLOCK_SKEW, customer_id=customer_id))
     except NotFoundAtStripe:
         # The customer was deleted, and its intents can no longer be listed by it: look through everything since then.
-        intents = gateway().list_payment_intents(
-            since=since, until=since + 2 * checkouts.CLOCK_SKEW + checkouts.KEY_TRUSTED_FOR
-        )
-        return next((intent for intent in intents if intent.metadata.get("checkout") == str(checkout.uuid)), None)
+        since = asked_at - checkouts.CLOCK_SKEW
+        until = since + 2 * checkouts.CLOCK_SKEW + checkouts.KEY_TRUSTED_FOR
+        found = _ours(checkout, client.list_payment_intents(since=since, until=until))
+    if found is None and not client.knew_customer(customer_id):
+        checkouts.check_account(checkout, customer_id)
+    return found
+
+
+def _ours(checkout: Checkout, intents: Iterable[PaymentIntent]) -> PaymentIntent | None:
+    return next((intent for intent in intents if intent.metadata.get("checkout") == str(checkout.uuid)), None)
 
 
 def _settle_or_cancel(checkout: Checkout, intent: PaymentIntent) -> Checkout:

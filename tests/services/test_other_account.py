@@ -1,0 +1,144 @@
+"""With a key of another Stripe account, or a test key for real money, nothing is concluded."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django.db.models import F
+
+from checkout import clock, errors, states
+from checkout.models import Checkout, ObjectPaymentPlan
+from checkout.services import audit, checkouts, doctor, reconcile, stale
+from stripe_emulator import Clock, Emulator, faults
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, make_due
+from tests.services.test_one_off import begin, pay
+from tests.services.test_reconcile import lose
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def other_account(settings: Any) -> Any:
+    """`other_account()`: from now on the key is one of an account that has none of our objects."""
+
+    def switch() -> Emulator:
+        other = Emulator(seed=2, clock=Clock())
+        settings.CHECKOUT_STRIPE_HTTP_CLIENT = other.transport
+        return other
+
+    return switch
+
+
+def real_money() -> None:
+    """The emulator takes test keys only, so what was begun is called live afterwards."""
+    Checkout.objects.update(livemode=True)
+
+
+def test_an_open_attempt_is_kept_until_the_right_key_is_back(
+    emulator: Emulator, membership: Membership, other_account: Any, settings: Any
+) -> None:
+    checkout = begin(membership)
+    pay(emulator, checkout)
+    real_money()
+    other_account()
+    Checkout.objects.update(created_at=clock.now() - timedelta(hours=2))
+    checkout.refresh_from_db()
+    with pytest.raises(errors.OtherAccount, match="another Stripe account"):
+        checkouts.close(checkout, reason="Staff")
+    with pytest.raises(errors.OtherAccount):
+        Checkout.objects.manual(membership)
+    assert stale.tidy() == stale.Tidied(errors=1)
+    checkout.refresh_from_db()
+    membership.refresh_from_db()
+    assert (checkout.state_id, membership.failures) == (states.PENDING, 0)
+    settings.CHECKOUT_STRIPE_HTTP_CLIENT = emulator.transport
+    Checkout.objects.update(livemode=False)
+    assert stale.tidy().paid == 1
+
+
+def test_test_data_that_was_wiped_is_let_go(emulator: Emulator, membership: Membership, other_account: Any) -> None:
+    checkout = begin(membership)
+    other_account()
+    assert checkouts.close(checkout, reason="Staff").failed
+
+
+@pytest.mark.parametrize("hours", [1, 25])
+def test_a_charge_without_an_answer_is_neither_failed_nor_taken_again(
+    emulator: Emulator, save_plan: SavePlan, other_account: Any, settings: Any, hours: int
+) -> None:
+    """Within the life of the key, and after it, when it would be looked for among the customer's intents."""
+    [due] = make_due(save_plan())
+    checkout = lose(emulator, faults.LostAfter())
+    real_money()
+    other = other_account()
+    with time_machine.travel(clock.now() + timedelta(hours=hours)):
+        assert reconcile.reconcile() == reconcile.Reconciled(errors=1)
+        checkout.refresh_from_db()
+        due.refresh_from_db()
+        assert (checkout.state_id, due.state_id) == (states.REQUEST, states.REQUEST)
+        assert other.ledger.taken_minor() == 0
+        settings.CHECKOUT_STRIPE_HTTP_CLIENT = emulator.transport
+        Checkout.objects.update(livemode=False, lease_until=F("created_at"))
+        reconcile.reconcile()
+    due.refresh_from_db()
+    assert due.state_id == states.SUCCESS
+
+
+def test_a_deleted_customer_is_not_another_account(emulator: Emulator, save_plan: SavePlan, other_account: Any) -> None:
+    """Stripe keeps telling of a customer that was deleted; of one that it never had it knows nothing."""
+    plan = save_plan()
+    make_due(plan)
+    checkout = lose(emulator, faults.LostBefore())
+    assert plan.customer is not None
+    headers = {"Authorization": "Bearer sk_test_emulator"}
+    emulator.handle("DELETE", f"/v1/customers/{plan.customer.customer_id}", headers)
+    real_money()
+    checkout.refresh_from_db()
+    assert reconcile.find_intent(checkout) is None
+    other_account()
+    with pytest.raises(errors.OtherAccount):
+        reconcile.find_intent(checkout)
+
+
+def test_the_audit_does_not_call_it_well(
+    emulator: Emulator, membership: Membership, save_plan: SavePlan, other_account: Any
+) -> None:
+    save_plan(email="plan@example.com")
+    checkout = begin(membership)
+    checkouts.close(checkout, reason="Staff")
+    assert audit.audit_failed_checkouts().unread == 0
+    real_money()
+    other_account()
+    assert audit.audit_failed_checkouts().unread == 1
+    with pytest.raises(CommandError):
+        call_command("audit_failed_checkout")
+
+
+def test_the_audit_reads_what_was_asked_of_a_customer_who_was_deleted(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    make_due(plan)
+    checkout = lose(emulator, faults.LostAfter())
+    Checkout.objects.filter(pk=checkout.pk).update(state=states.FAIL)
+    assert plan.customer is not None
+    headers = {"Authorization": "Bearer sk_test_emulator"}
+    emulator.handle("DELETE", f"/v1/customers/{plan.customer.customer_id}", headers)
+    audited = audit.audit_failed_checkouts()
+    assert (audited.wrong, audited.unread) == (1, 0)
+
+
+def test_the_doctor_says_which_key_is_wanted(
+    emulator: Emulator, membership: Membership, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    begin(membership)
+    assert not [finding for finding in doctor.examine() if "live key" in finding.message]
+    real_money()
+    [finding] = [finding for finding in doctor.examine() if "live key" in finding.message]
+    assert finding.level == doctor.Level.ERROR
+    assert not ObjectPaymentPlan.objects.exists()
