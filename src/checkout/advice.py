@@ -191,6 +191,11 @@ def advise(checkout: Checkout) -> Advice:
     """Why this attempt stands where it does, and what to do next. Both empty for a success."""
     if checkout.succeeded:
         return _BY_STATE[states.SUCCESS]
+    if checkout.error_code == "not_written_down":
+        return Advice(
+            _("Stripe took the money, and it could not be written down here: %(why)s") % {"why": checkout.failure},
+            _("Tell a developer, and charge nothing again: when the cause is put right it is settled by itself."),
+        )
     if checkout.superseded and checkout.failed:
         return Advice(_("A newer attempt took its place."), _("Nothing to do here: look at the newer one."))
     if checkout.state_id in (states.REQUEST, states.PAY_ON_SESSION):

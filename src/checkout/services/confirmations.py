@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from django.db import transaction
 from django.utils import formats, translation
 from django.utils.translation import gettext as _
 
@@ -18,8 +19,20 @@ logger = logging.getLogger("checkout.confirmations")
 def confirm_plan(plan: ObjectPaymentPlan) -> bool:
     """Queue the letter with every date and amount, once per plan, in the transaction that began the plan.
 
-    False when it had been queued, or cannot be: the deposit is taken, and a missing mail template must not undo that.
+    False when it had been queued, or cannot be: the deposit is taken, and no wrong template or row may undo that.
     """
+    try:
+        with transaction.atomic():
+            return _send(plan)
+    except mail.MailNotReady as problem:
+        logger.error("plan %s was not confirmed by mail: %s", plan.pk, problem, extra={"plan": plan.pk})
+    except Exception:
+        # Staff word the template, and the host's row is in it, so anything may come out of them.
+        logger.exception("plan %s was not confirmed by mail", plan.pk, extra={"plan": plan.pk})
+    return False
+
+
+def _send(plan: ObjectPaymentPlan) -> bool:
     content_object = plan.content_object
     language = notices.language_of(content_object, plan.customer)
     with translation.override(language):
@@ -40,15 +53,11 @@ def confirm_plan(plan: ObjectPaymentPlan) -> bool:
             "contact": conf.CHECKOUT_CONTACT_TEXT,
             "organisation": conf.STRIPE_CAPTION,
         }
-    try:
-        return notices.send_once(
-            f"plan_agreed:{plan.pk}",
-            mail.PLAN_AGREED,
-            plan.checkout_email,
-            context,
-            language=language,
-            customer=plan.customer,
-        )
-    except mail.MailNotReady as problem:
-        logger.error("plan %s was not confirmed by mail: %s", plan.pk, problem, extra={"plan": plan.pk})
-        return False
+    return notices.send_once(
+        f"plan_agreed:{plan.pk}",
+        mail.PLAN_AGREED,
+        plan.checkout_email,
+        context,
+        language=language,
+        customer=plan.customer,
+    )

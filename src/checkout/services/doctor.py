@@ -39,7 +39,7 @@ from checkout.models import (
     ScheduledJob,
     StripeEvent,
 )
-from checkout.services import inbox, reconcile, staff_notices, stale
+from checkout.services import fulfillment, inbox, reconcile, staff_notices, stale
 
 logger = logging.getLogger("checkout.doctor")
 
@@ -328,6 +328,12 @@ def _attempts() -> Iterator[Finding]:
     if oldest is not None:
         message = f"Checkout {oldest.pk} was begun {_age(now - oldest.created_at)} ago and is still open."
         yield Finding("attempts", Level.ERROR, message, "Run `stripe_intent_fulfillment` and read what it logs.")
+    taken = Checkout.objects.open().filter(error_code=fulfillment.NOT_WRITTEN_DOWN).order_by("pk").first()
+    if taken is not None:
+        message = f"Stripe took the money of checkout {taken.pk}, and it cannot be written down: {taken.failure}"
+        yield Finding(
+            "attempts", Level.ERROR, message, "Put the cause right; then `stripe_intent_fulfillment` settles it."
+        )
     if not is_live_key(conf.STRIPE_SECRET_KEY):
         live = Checkout.objects.open().filter(livemode=True).order_by("pk").first()
         if live is not None:

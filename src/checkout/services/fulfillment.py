@@ -9,19 +9,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
-from django.db import transaction
-from django.db.models import prefetch_related_objects
+from django.db import DatabaseError, transaction
+from django.db.models import Q, prefetch_related_objects
 
 from checkout import clock, money, signals, states
 from checkout.conf import conf
-from checkout.errors import CheckoutError, GatewayError, HookFailed, IntentMismatch
+from checkout.errors import CheckoutError, GatewayError, HookFailed, IntentMismatch, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent, gateway
 from checkout.models import Checkout, Customer, ObjectPaymentPlanInstalment
 from checkout.services import cards, moves, plans, staff_notices
 
 logger = logging.getLogger("checkout.fulfillment")
+
+#: The error code of an attempt that Stripe says was paid, and that could not be settled here.
+NOT_WRITTEN_DOWN: Final = "not_written_down"
 
 
 def fulfill(checkout: Checkout, user: Any = None) -> Checkout:
@@ -103,11 +106,34 @@ def is_uuid(text: str) -> bool:
 
 
 def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Any = None) -> Checkout:
-    """Bring what was read into the rows: state, hook and queued mail in one commit, or none of them."""
-    settled = settle_many({checkout_pk: intent}, user)
+    """Bring what was read into the rows: state, hook and queued mail in one commit, or none of them.
+
+    When Stripe took the money and that cannot be written down, the attempt says why, for staff and the doctor; every
+    sweep tries again. Raises HookFailed, IntentMismatch or NotWrittenDown then.
+    """
+    try:
+        settled = settle_many({checkout_pk: intent}, user)
+    except Exception as problem:
+        if intent.succeeded:
+            _note_trouble(checkout_pk, problem)
+        if isinstance(problem, DatabaseError | AttributeError):
+            raise NotWrittenDown(
+                f"What Stripe said of checkout {checkout_pk} could not be written down: {problem}. "
+                "Nothing was settled; the next sweep tries again."
+            ) from problem
+        raise
     if checkout_pk not in settled:
         raise Checkout.DoesNotExist(f"There is no checkout {checkout_pk}.")
     return settled[checkout_pk]
+
+
+def _note_trouble(checkout_pk: int, problem: Exception) -> None:
+    logger.error("checkout %s is paid and not settled: %s", checkout_pk, problem, extra={"checkout": checkout_pk})
+    rows = Checkout.objects.filter(pk=checkout_pk).exclude(Q(state=states.SUCCESS))
+    try:
+        rows.update(error_code=NOT_WRITTEN_DOWN, decline_code="", failure=str(problem))
+    except DatabaseError:
+        logger.exception("checkout %s cannot say so", checkout_pk, extra={"checkout": checkout_pk})
 
 
 def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Any = None) -> dict[int, Checkout]:

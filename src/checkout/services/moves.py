@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,6 +13,8 @@ from django.db.models import Q
 
 from checkout import states
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, StateChange
+
+logger = logging.getLogger("checkout.moves")
 
 Movable = Checkout | CustomerPayment | ObjectPaymentPlanInstalment
 
@@ -114,9 +117,17 @@ class LostRace(Exception):
 
 def move_content_object(row: CustomerPayment, *, to: str, checkout: Checkout | None = None) -> None:
     """A request for money follows its attempt."""
-    move(
+    moved = move(
         row,
         to=to,
         user=checkout.user if checkout else None,
         reason=f"Checkout {checkout.pk}" if checkout else "",
     )
+    if checkout is not None and not moved:
+        # Money that we did not expect: never hide it behind a quiet "already paid".
+        logger.error(
+            "request %s was paid before; checkout %s took it again and should be refunded",
+            row.pk,
+            checkout.pk,
+            extra={"checkout": checkout.pk},
+        )

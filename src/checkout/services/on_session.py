@@ -23,7 +23,7 @@ from checkout import mail as letters
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import cards, checkouts, notices, payers
+from checkout.services import cards, checkouts, fulfillment, notices, payers
 
 logger = logging.getLogger("checkout.on_session")
 
@@ -173,8 +173,8 @@ def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
         long_ago = clock.now() - datetime.timedelta(days=conf.CHECKOUT_ON_SESSION_REMINDER_DAYS)
         reminded = Notice.objects.filter(cause=Concat(OuterRef("cause_stem"), Value("2"), output_field=CharField()))
         wanted |= Q(told=True) & Exists(told.filter(queued_at__lte=long_ago)) & ~Exists(reminded)
-    # While the answer to a payment is awaited there is nothing for the payer to do.
-    busy = attempts.filter(Q(state=states.REQUEST))
+    # While the answer to a payment is awaited, or is known and not written down, there is nothing for the payer to do.
+    busy = attempts.filter(Q(state=states.REQUEST) | Q(error_code=fulfillment.NOT_WRITTEN_DOWN))
     return rows.filter(wanted, ~Exists(busy), reason__isnull=False).order_by("due", "pk")
 
 

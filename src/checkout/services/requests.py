@@ -139,9 +139,16 @@ def charge(payment: CustomerPayment, user: Any = None) -> Checkout:
 
 
 def wants_payer(payment: CustomerPayment, checkout: Checkout) -> None:
-    """The bank wants the customer there: the request waits, and the link is mailed. In the settling transaction."""
+    """The bank wants the customer there: the request waits, and the link is mailed. In the settling transaction.
+
+    A mail that cannot be written does not undo what the bank said: staff see the request wait, and can send the link.
+    """
     moves.move(payment, to=states.PAY_ON_SESSION, reason=f"Checkout {checkout.pk}: the bank wants the payer")
-    send_link(payment)
+    try:
+        with transaction.atomic():
+            send_link(payment)
+    except Exception:
+        logger.exception("no link for request %s", payment.pk, extra={"checkout": checkout.pk})
 
 
 # -- what the payer does ---------------------------------------------------------------------------------

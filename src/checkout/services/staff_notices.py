@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from post_office import mail
 
@@ -30,7 +30,9 @@ MOST_LINES = 200
 
 
 def tell_staff(cause: str, subject: str, lines: Sequence[str], *, checkout: Checkout | None = None) -> bool:
-    """Queue one mail to every staff address. False when there is none, or when this cause has had its mail."""
+    """Queue one mail to every staff address. False when there is none, when this cause has had its mail, or when it
+    cannot be written: what is told is in the books either way, and no mail may keep it out of them.
+    """
     recipients = list(conf.CHECKOUT_NOTIFY_EMAILS)
     if not recipients:
         return False
@@ -39,9 +41,13 @@ def tell_staff(cause: str, subject: str, lines: Sequence[str], *, checkout: Chec
             Notice.objects.create(cause=cause, template="staff", recipient=recipients[0], checkout=checkout)
             _queue(recipients, subject, lines)
     except IntegrityError:
-        if Notice.objects.filter(cause=cause).exists():
-            return False
-        raise
+        if not Notice.objects.filter(cause=cause).exists():
+            logger.exception("staff could not be told: %s", cause)
+        return False
+    except Exception:
+        # An address that is none, or whatever a site's mail backend raises.
+        logger.exception("staff could not be told: %s", cause)
+        return False
     return True
 
 
@@ -57,8 +63,12 @@ def _queue(recipients: list[str], subject: str, lines: Sequence[str]) -> None:
 
 
 def link(name: str, *args: Any) -> str:
-    """The address of a staff page, whole when the site has said its own (CHECKOUT_BASE_URL)."""
-    return str(conf.CHECKOUT_BASE_URL).rstrip("/") + reverse(name, args=args)
+    """The address of a staff page, whole when the site has said its own (CHECKOUT_BASE_URL); empty for a site that does
+    not use the staff pages."""
+    try:
+        return str(conf.CHECKOUT_BASE_URL).rstrip("/") + reverse(name, args=args)
+    except NoReverseMatch:
+        return ""
 
 
 def notify(checkout: Checkout, request: HttpRequest | None = None) -> int:
@@ -83,8 +93,14 @@ def settled(checkout: Checkout) -> bool:
         return False
     # A failure may be followed by a success, and by another failure of the same attempt: each is told once.
     cause = f"staff-checkout-{checkout.pk}-{checkout.state_id}"
-    lines = _lines(checkout, link("checkout.detail", checkout.uuid))
-    return tell_staff(cause, _line(checkout), lines, checkout=checkout)
+    try:
+        with transaction.atomic():
+            subject, lines = _line(checkout), _lines(checkout, link("checkout.detail", checkout.uuid))
+    except Exception:
+        # The words are ours and the row's; neither may undo what Stripe said.
+        logger.exception("staff could not be told: %s", cause)
+        return False
+    return tell_staff(cause, subject, lines, checkout=checkout)
 
 
 def _line(checkout: Checkout) -> str:
