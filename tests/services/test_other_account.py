@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,12 +14,13 @@ from django.db.models import F
 
 from checkout import clock, errors, states
 from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import audit, checkouts, doctor, reconcile, stale
+from checkout.services import audit, checkouts, doctor, reconcile, refunds, stale
 from stripe_emulator import Clock, Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
 from tests.services.test_one_off import begin, pay
 from tests.services.test_reconcile import lose
+from tests.services.test_refunds import paid
 
 pytestmark = pytest.mark.django_db
 
@@ -142,3 +144,20 @@ def test_the_doctor_says_which_key_is_wanted(
     [finding] = [finding for finding in doctor.examine() if "live key" in finding.message]
     assert finding.level == doctor.Level.ERROR
     assert not ObjectPaymentPlan.objects.exists()
+
+
+@pytest.mark.parametrize("hours", [1, 25])
+def test_a_refund_without_an_answer_keeps_its_money_reserved(
+    emulator: Emulator, membership: Membership, other_account: Any, hours: int
+) -> None:
+    checkout = paid(emulator, membership)
+    emulator.weather.add(faults.LostAfter(), path=r"POST /v1/refunds$")
+    row = refunds.refund(checkout, Decimal(60))
+    real_money()
+    other_account()
+    with time_machine.travel(clock.now() + timedelta(hours=hours)):
+        assert refunds.resolve_all() == refunds.Resolved(errors=1)
+    row.refresh_from_db()
+    assert row.pending
+    with pytest.raises(errors.RefundError):
+        refunds.refund(Checkout.objects.get(), Decimal(60))

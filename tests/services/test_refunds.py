@@ -17,7 +17,16 @@ from post_office.models import Email
 
 from checkout import clock, errors, signals, states, tasks
 from checkout.gateway import gateway
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, ScheduledJob, StateChange
+from checkout.models import (
+    Checkout,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentRun,
+    PaymentRunItem,
+    Refund,
+    ScheduledJob,
+    StateChange,
+)
 from checkout.services import fulfillment, plans, reconcile, refunds
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
@@ -366,3 +375,127 @@ def test_when_the_refund_fails_later_the_added_line_is_taken_off(
     emulator.tick()
     refunds.refund_updated_at_stripe(row.refund_id)
     assert lines(plan) == before
+
+
+# -- a refusal that proves nothing -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", [faults.Status(429), faults.Status(401), faults.Status(403), faults.LockTimeout()])
+def test_a_refusal_after_a_lost_answer_does_not_free_the_money(
+    emulator: Emulator, membership: Membership, refusal: Any
+) -> None:
+    """The first request was taken; that the second one was turned away says nothing about it."""
+    checkout = paid(emulator, membership)
+    emulator.weather.add(faults.LostAfter(), path=REFUNDS)
+    row = refunds.refund(checkout, Decimal(60))
+    emulator.weather.add(refusal, path=REFUNDS)
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        refunds.resolve_all()
+    row.refresh_from_db()
+    assert row.pending
+    with pytest.raises(errors.RefundError):
+        refunds.refund(checkout, Decimal(60))
+    emulator.weather.clear()
+    with time_machine.travel(clock.now() + timedelta(minutes=30)):
+        refunds.resolve_all()
+    row.refresh_from_db()
+    assert row.succeeded
+    assert books_agree(emulator, checkout)
+
+
+@pytest.mark.parametrize("refusal", [faults.Status(429), faults.Status(401)])
+def test_a_refused_retry_of_the_same_refund_proves_nothing(
+    emulator: Emulator, membership: Membership, settings: Any, monkeypatch: Any, refusal: Any
+) -> None:
+    """Between two answers of Stripe the same holds: lost, sent again, turned away."""
+    checkout = paid(emulator, membership)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    settings.CHECKOUT_STRIPE_MAX_RETRIES = 2
+    emulator.weather.add(faults.LostAfter(), path=REFUNDS)
+    emulator.weather.add(refusal, path=REFUNDS, times=None)
+    row = refunds.refund(checkout, Decimal(60))
+    assert row.pending
+    emulator.weather.clear()
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        refunds.resolve_all()
+    row.refresh_from_db()
+    assert row.succeeded
+    assert books_agree(emulator, checkout)
+
+
+def test_dinars_end_in_zero(emulator: Emulator) -> None:
+    checkout = paid(emulator, Membership.objects.create(currency="KWD", total=Decimal("12.340")))
+    with pytest.raises(errors.MoneyError):
+        refunds.refund(checkout, Decimal("1.234"))
+    assert refunds.refund(checkout, Decimal("1.230")).succeeded
+    assert emulator.ledger.refunded_minor(metadata={"checkout": str(checkout.uuid)}) == 1230
+
+
+def test_a_row_that_raises_does_not_stop_the_others(
+    emulator: Emulator, membership: Membership, monkeypatch: Any
+) -> None:
+    checkout = paid(emulator, membership)
+    emulator.weather.add(faults.LostAfter(), path=REFUNDS, times=2)
+    first, second = (refunds.refund(checkout, Decimal(10)) for _ in range(2))
+    resolve = refunds.resolve
+
+    def broken(row: Refund) -> Refund:
+        if row.pk == first.pk:
+            raise RuntimeError("something nobody thought of")
+        return resolve(row)
+
+    monkeypatch.setattr(refunds, "resolve", broken)
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        assert refunds.resolve_all() == refunds.Resolved(settled=1, errors=1)
+    second.refresh_from_db()
+    assert second.succeeded
+
+
+# -- a line that is owed again -----------------------------------------------------------------------------
+
+
+def owed(plan: ObjectPaymentPlan) -> Decimal:
+    """What the plan's lines come to: a line that stands for another adds nothing."""
+    return sum((line.amount for line in plan.payments if line.replaces_id is None), Decimal(0))
+
+
+def test_lines_that_are_owed_again_add_nothing_to_the_total(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    deposit = deposit_of(plan)
+    refunds.refund(deposit, Decimal(5), plan_effect=Refund.PlanEffect.GIVE_BACK)
+    assert owed(plan) == plan.total
+    unpaid = sum((line.amount for line in plan.payments.exclude(state=states.SUCCESS)), Decimal(0))
+    deposit.refresh_from_db()
+    assert unpaid + deposit.total - deposit.refunded == plan.total
+
+
+def test_two_people_who_give_the_same_line_back_in_part(emulator: Emulator, save_plan: SavePlan) -> None:
+    """The first is still on its way when the second is asked for."""
+    plan = save_plan()
+    deposit = deposit_of(plan)
+    emulator.weather.add(faults.LostAfter(), path=REFUNDS)
+    refunds.refund(deposit, Decimal(5), plan_effect=Refund.PlanEffect.GIVE_BACK)
+    with pytest.raises(errors.RefundError, match="given back"):
+        refunds.refund(deposit, Decimal(6), plan_effect=Refund.PlanEffect.GIVE_BACK)
+    assert refunds.refund(deposit, Decimal(6)).succeeded
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        assert refunds.resolve_all() == refunds.Resolved(settled=1)
+    assert books_agree(emulator, deposit)
+    assert owed(plan) == plan.total
+    assert plan.payment_count == 5
+
+
+def test_a_refund_that_fails_after_a_run_looked_at_the_added_line(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: Any
+) -> None:
+    plan = save_plan()
+    deposit = deposit_of(plan)
+    row = refunds.refund(deposit, Decimal(5), plan_effect=Refund.PlanEffect.GIVE_BACK)
+    added = plan.payments.last()
+    assert added is not None
+    run = PaymentRun.objects.create()
+    PaymentRunItem.objects.create(payment_run=run, instalment=added, outcome=PaymentRunItem.Outcome.ERROR)
+    assert refunds.fail(row, "The bank sent it back.")
+    row.refresh_from_db()
+    deposit.refresh_from_db()
+    assert (row.state, deposit.refunded) == (Refund.FAILED, 0)

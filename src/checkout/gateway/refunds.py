@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from checkout.errors import GatewayError
+from checkout.gateway.sending import until_answered
 
 if TYPE_CHECKING:
     from stripe._v1_services import V1Services
@@ -112,11 +113,15 @@ class RefundVerbs:
         }
         if reason:
             params["reason"] = reason
-        found = self._call(
-            "refunds.create",
-            lambda: self._v1.refunds.create(params, {"idempotency_key": idempotency_key}),  # type: ignore[arg-type]
+        options: Any = {"idempotency_key": idempotency_key, "max_network_retries": 0}
+        return until_answered(
+            lambda: refund(
+                self._call(
+                    "refunds.create",
+                    lambda: self._v1.refunds.create(params, options),  # type: ignore[arg-type]
+                )
+            )
         )
-        return refund(found)
 
     def retrieve_refund(self, refund_id: str) -> RefundAnswer:
         _require_id(refund_id)

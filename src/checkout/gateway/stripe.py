@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,11 +20,10 @@ from checkout.errors import (
     GatewayRefused,
     InsideTransaction,
     NotFoundAtStripe,
-    NothingHappened,
-    OutcomeUnknown,
 )
 from checkout.gateway import translate
 from checkout.gateway.refunds import RefundVerbs
+from checkout.gateway.sending import until_answered
 from checkout.gateway.values import Decline, PaymentIntent, PaymentMethod, Probe, SetupIntent, WebhookEndpoint
 
 logger = logging.getLogger("checkout.gateway")
@@ -131,9 +129,9 @@ class Gateway(RefundVerbs):
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "payment_method_options": {"card": {"stored_credential_usage": INSTALMENT_USAGE}},
         }
-        # Not the SDK's own retries: they hide that an earlier try was lost, see `_charge`.
+        # Not the SDK's own retries, see `until_answered`.
         options: Any = _key(idempotency_key) | {"max_network_retries": 0}
-        return _charge(
+        return until_answered(
             lambda: self._payment_intent(
                 "payment_intents.charge",
                 lambda: self._v1.payment_intents.create(params, options),  # type: ignore[arg-type]
@@ -327,36 +325,6 @@ class _Declined(GatewayRefused):
     def __init__(self, decline: Decline, request_id: str) -> None:
         super().__init__(decline.message or "The card was declined.", code=decline.code, request_id=request_id)
         self.decline = decline
-
-
-def _charge(send: Callable[[], PaymentIntent]) -> PaymentIntent:
-    """Send a charge, and the same again while no answer comes, as often as CHECKOUT_STRIPE_MAX_RETRIES says.
-
-    Once a try was lost, a later refusal for the key (401, 403) or the pace (429) proves nothing: Stripe gives those
-    before it looks whether it did the work already. Read as "nothing happened" they would free the debt to be charged
-    again. A refusal of the request itself comes after that look
-    (https://docs.stripe.com/api/idempotent_requests).
-    """
-    lost = False
-    for further_tries in reversed(range(conf.CHECKOUT_STRIPE_MAX_RETRIES + 1)):
-        try:
-            return send()
-        except OutcomeUnknown:
-            lost = True
-            if not further_tries:
-                raise
-            time.sleep(random.uniform(0.5, 1.0))  # noqa: S311 - only so that many processes do not come at once
-        except GatewayRefused:
-            raise
-        except NothingHappened as problem:
-            if not lost:
-                raise
-            raise OutcomeUnknown(
-                "An earlier try of this charge was lost, so a refusal of a later one proves nothing.",
-                code=problem.code,
-                request_id=problem.request_id,
-            ) from problem
-    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def _request_id(answer: Any) -> str:

@@ -28,13 +28,14 @@ from checkout.errors import (
     GatewayRefused,
     HookFailed,
     IntentMismatch,
+    NotFoundAtStripe,
     NothingHappened,
     RefundError,
 )
 from checkout.gateway import RefundAnswer, gateway
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
 from checkout.services import plans, staff_notices
-from checkout.services.checkouts import KEY_TRUSTED_FOR
+from checkout.services.checkouts import KEY_TRUSTED_FOR, check_account
 
 logger = logging.getLogger("checkout.refunds")
 
@@ -126,6 +127,8 @@ def claim(
             plan_effect_done=plan_effect == Effect.KEEP,
             lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
         )
+        if plan_effect == Effect.GIVE_BACK and _given_back_by_another(row):
+            raise RefundError(_("This line was given back before. Choose to keep the plan as it is."))
         _record(row, "", Refund.PENDING, user, note)
     checkout.refresh_from_db(fields=["refunded"])
     return row
@@ -167,12 +170,18 @@ def _ask(row: Refund) -> RefundAnswer:
     )
 
 
-def _ask_and_settle(row: Refund) -> Refund:
+def _ask_and_settle(row: Refund, *, again: bool = False) -> Refund:
+    """`again`: the answer to an earlier request was lost, and it may have been taken whatever becomes of this one."""
     try:
         answer = _ask(row)
     except GatewayRefused as problem:
-        return _refused(row, problem)
+        found = _find(row) if again else None
+        return _refused(row, problem) if found is None else settle(row, found)
     except NothingHappened as problem:
+        if again:
+            # A key that was rolled or a busy moment now says nothing about then.
+            logger.warning("refund %s: still no answer (%s)", row.pk, problem, extra={"refund": row.pk})
+            return row
         # Stripe never took it: nothing is on its way, and whoever asked may ask again.
         fail(row, str(problem))
         raise
@@ -318,6 +327,12 @@ def _check_can_give_back(line: ObjectPaymentPlanInstalment | None, amount: Decim
     money.check_chargeable(amount, line.object_payment_plan.currency)
 
 
+def _given_back_by_another(row: Refund) -> bool:
+    """Asked once the money is reserved: from then on another refund of the same payment waits, or is seen here."""
+    others = row.checkout.refunds.exclude(pk=row.pk).exclude(state=Refund.FAILED)
+    return others.filter(plan_effect=Effect.GIVE_BACK).exists()
+
+
 def _give_back(row: Refund) -> None:
     """The amount is owed again: a new last line, which says which line it stands for. The paid line keeps its state."""
     line = plan_line(row.checkout)
@@ -347,7 +362,10 @@ def _take_back(row: Refund) -> list[str]:
     if row.plan_effect != Effect.GIVE_BACK or added is None:
         return []
     untouched = Q(state=states.PENDING)
-    if not added.state_changes.exists() and not added.checkouts.exists():
+    # A run may have looked at it without asking Stripe for it: a line that should not be there was not due either.
+    added.run_items.filter(checkout=None).delete()
+    touched = added.state_changes.exists() or added.checkouts.exists() or added.run_items.exists()
+    if not touched:
         deleted, _kinds = ObjectPaymentPlanInstalment.objects.filter(untouched, pk=added.pk).delete()
         if deleted:
             _record_plan(added.object_payment_plan, row, f"Line {added.count} was taken off: the refund failed")
@@ -478,7 +496,8 @@ def resolve_all(limit: int | None = None) -> Resolved:
             continue
         try:
             after = resolve(row)
-        except CheckoutError:
+        except Exception:
+            # The host has a hook in it, so anything may come out.
             logger.exception("refund %s could not be settled", row.pk, extra={"refund": row.pk})
             counts.errors += 1
             continue
@@ -495,12 +514,28 @@ def resolve(row: Refund) -> Refund:
     if row.refund_id:
         return settle(row, gateway().retrieve_refund(row.refund_id))
     if row.created_at > clock.now() - KEY_TRUSTED_FOR:
-        return _ask_and_settle(row)
-    for answer in gateway().list_refunds(payment_intent_id=row.checkout.payment_intent_id):
-        if answer.metadata.get("refund") == str(row.uuid):
-            return settle(row, answer)
+        return _ask_and_settle(row, again=True)
+    found = _find(row)
+    if found is not None:
+        return settle(row, found)
     fail(row, _("Stripe has no such refund: the request never arrived. Ask for it again."))
     return row
+
+
+def _find(row: Refund) -> RefundAnswer | None:
+    """The refund whose answer was lost, found by our metadata. None proves that there is none.
+
+    Raises OtherAccount when our key is of an account that does not know the payment: there, absence proves nothing.
+    """
+    payment_intent_id = row.checkout.payment_intent_id
+    try:
+        # Known here, the payment's list of refunds is the right one.
+        gateway().retrieve_payment_intent(payment_intent_id)
+        answers = list(gateway().list_refunds(payment_intent_id=payment_intent_id))
+    except NotFoundAtStripe:
+        check_account(row.checkout, payment_intent_id)
+        return None
+    return next((answer for answer in answers if answer.metadata.get("refund") == str(row.uuid)), None)
 
 
 # -- who and why -----------------------------------------------------------------------------------------
