@@ -18,9 +18,10 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from checkout import clock
+from checkout.gateway import gateway
 from checkout.gateway.webhooks import sign
 from checkout.models import Checkout, StripeEvent
-from checkout.services import inbox
+from checkout.services import checkouts, inbox
 from checkout.views.webhook import webhook
 from stripe_emulator import Delivery, Emulator, faults
 from tests.host.models import Membership
@@ -541,3 +542,24 @@ def test_events_that_were_worked_on_are_forgotten_after_a_while(post: Callable[.
     assert inbox.forget_old() == 0
     with time_machine.travel(clock.now() + timedelta(days=91)):
         assert inbox.forget_old() == 1
+
+
+def test_a_second_intent_that_took_money_under_our_mark_is_never_quiet(
+    emulator: Emulator, membership: Membership, client: Client
+) -> None:
+    """However it was made: a copied request, a key that Stripe had forgotten, another site with a copy of our rows."""
+    emulator.webhooks.add(URL, SECRET)
+    checkout = begin(membership)
+    second = gateway().create_payment_intent(
+        amount_minor=10000,
+        currency="GBP",
+        description="",
+        metadata=checkouts.metadata(checkout),
+        idempotency_key="another",
+    )
+    pay(emulator, checkout)
+    emulator.pay(second.client_secret, "4242424242424242")
+    deliver(emulator, client)
+    row = StripeEvent.objects.get(object_id=second.id, event_type="payment_intent.succeeded")
+    assert (row.outcome, row.handled_at) == ("", None)
+    assert second.id in row.error

@@ -201,8 +201,10 @@ def _log(row: StripeEvent, outcome: Outcome, started: float) -> None:
 
 def _payment_intent(row: StripeEvent) -> None:
     checkout = _attempt(row, "payment_intent_id")
-    # A success never moves again, and most events tell of charges whose answer we had long before.
-    if not checkout.succeeded:
+    # A success never moves again, and most events tell of charges whose answer we had long before. A second intent
+    # under our mark that took money as well is nobody's attempt: that fails, loudly, until a person has looked.
+    second = checkout.payment_intent_id != row.object_id and row.event_type == "payment_intent.succeeded"
+    if second or not checkout.succeeded:
         fulfillment.fulfill_payment_intent(row.object_id)
 
 
