@@ -9,8 +9,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.chaos.life import PaymentLife
 
-EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "12"))
-STEPS = int(os.environ.get("CHAOS_STEPS", "40"))
+EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "40"))
+STEPS = int(os.environ.get("CHAOS_STEPS", "15"))
 
 
 def test_whatever_happens_in_whatever_order(db: None) -> None:
