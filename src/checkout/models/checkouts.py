@@ -107,6 +107,11 @@ class Checkout(models.Model):
                 condition=Q(total__isnull=False) | ~Q(action__in=sorted(actions.TAKES_MONEY)),
                 name="checkout_money_has_total",
             ),
+            # What was asked and not answered is found by its lease, so without one it would never be looked up.
+            models.CheckConstraint(
+                condition=Q(lease_until__isnull=False) | ~Q(state=states.REQUEST),
+                name="checkout_request_has_lease",
+            ),
             models.CheckConstraint(
                 condition=Q(refunded__gte=0) & (Q(refunded=0) | Q(refunded__lte=models.F("total"))),
                 name="checkout_refunded_at_most_total",

@@ -73,6 +73,12 @@ class Refund(models.Model):
         constraints = [
             fields.unique_unless_blank("refund_id", name="checkout_refund_id_unique"),
             fields.positive("amount", name="checkout_refund_amount"),
+            # A line of a plan is owed again once.
+            models.UniqueConstraint(
+                fields=["checkout"],
+                condition=Q(plan_effect="give_back", state__in=["pending", "succeeded"]),
+                name="checkout_refund_gives_back_once",
+            ),
             fields.known_currency(name="checkout_refund_currency"),
         ]
         indexes = [

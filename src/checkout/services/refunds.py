@@ -115,6 +115,8 @@ def claim(
                 _("At most %(left)s of this payment can be refunded.")
                 % {"left": money.format_money(left(checkout), checkout.currency)}
             )
+        if plan_effect == Effect.GIVE_BACK and _is_given_back(checkout):
+            raise RefundError(_("This line was given back before. Choose to keep the plan as it is."))
         row = Refund.objects.create(
             uuid=key,
             checkout=checkout,
@@ -127,8 +129,6 @@ def claim(
             plan_effect_done=plan_effect == Effect.KEEP,
             lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
         )
-        if plan_effect == Effect.GIVE_BACK and _given_back_by_another(row):
-            raise RefundError(_("This line was given back before. Choose to keep the plan as it is."))
         _record(row, "", Refund.PENDING, user, note)
     checkout.refresh_from_db(fields=["refunded"])
     return row
@@ -327,10 +327,9 @@ def _check_can_give_back(line: ObjectPaymentPlanInstalment | None, amount: Decim
     money.check_chargeable(amount, line.object_payment_plan.currency)
 
 
-def _given_back_by_another(row: Refund) -> bool:
+def _is_given_back(checkout: Checkout) -> bool:
     """Asked once the money is reserved: from then on another refund of the same payment waits, or is seen here."""
-    others = row.checkout.refunds.exclude(pk=row.pk).exclude(state=Refund.FAILED)
-    return others.filter(plan_effect=Effect.GIVE_BACK).exists()
+    return checkout.refunds.exclude(state=Refund.FAILED).filter(plan_effect=Effect.GIVE_BACK).exists()
 
 
 def _give_back(row: Refund) -> None:

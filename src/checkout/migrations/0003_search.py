@@ -1,0 +1,31 @@
+"""An index for the staff pages' search."""
+
+from django.db import migrations
+
+# Words of names and addresses, for the staff pages' search: `checkout.selectors.Words` asks with the same expression.
+# Only PostgreSQL has such an index; on SQLite the search reads the table, which is small there.
+SEARCH = {
+    "checkout_checkout_words": ("checkout_checkout", "payer"),
+    "checkout_customer_words": ("checkout_customer", "name || ' ' || email"),
+}
+
+
+def add_search(apps, schema_editor):
+    if schema_editor.connection.vendor == "postgresql":
+        for name, (table, text) in SEARCH.items():
+            schema_editor.execute(
+                f"CREATE INDEX {name} ON {table} "
+                f"USING gin (to_tsvector('simple'::regconfig, translate({text}, '@.-_+<>', '       ')))"
+            )
+
+
+def remove_search(apps, schema_editor):
+    if schema_editor.connection.vendor == "postgresql":
+        for name in SEARCH:
+            schema_editor.execute(f"DROP INDEX IF EXISTS {name}")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("checkout", "0002_lookups")]
+
+    operations = [migrations.RunPython(add_search, remove_search)]
