@@ -37,6 +37,7 @@ SIGNATURES = {
     "checkout.models:Checkout.objects.stripe_intent_fulfillment": "()",
     "checkout.models:Checkout.objects.success": "()",
     "checkout.models:Checkout.objects.taking_money": "()",
+    "checkout.models:Checkout.objects.one_at_a_time": "()",
     "checkout.models:Checkout.succeeded": None,
     "checkout.models:CheckoutAction.objects": None,
     "checkout.models:CheckoutSettings.objects": None,

@@ -14,7 +14,7 @@ from django.db.models import Q
 from checkout import states
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, StateChange
 
-logger = logging.getLogger("checkout.moves")
+logger = logging.getLogger("checkout.requests")
 
 Movable = Checkout | CustomerPayment | ObjectPaymentPlanInstalment
 
