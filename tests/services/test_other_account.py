@@ -8,16 +8,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import stripe
 import time_machine
 from django.core.management import CommandError, call_command
 from django.db.models import F
 
 from checkout import clock, errors, states
-from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import audit, checkouts, doctor, reconcile, refunds, stale
+from checkout.gateway import gateway
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.services import audit, checkouts, doctor, fulfillment, reconcile, refunds, runs, stale
 from stripe_emulator import Clock, Emulator, faults
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, make_due
+from tests.services.conftest import SavePlan, enter_card, make_due
 from tests.services.test_one_off import begin, pay
 from tests.services.test_reconcile import lose
 from tests.services.test_refunds import paid
@@ -161,3 +163,43 @@ def test_a_refund_without_an_answer_keeps_its_money_reserved(
     assert row.pending
     with pytest.raises(errors.RefundError):
         refunds.refund(Checkout.objects.get(), Decimal(60))
+
+
+def test_a_run_stops_at_once_and_every_line_is_due_again(
+    emulator: Emulator, save_plan: SavePlan, membership: Membership, other_account: Any
+) -> None:
+    due = [make_due(plan)[0] for plan in (save_plan(), save_plan(email="b@example.com"))]
+    other = other_account()
+    run = runs.process_payments(workers=1)
+    assert runs.counts(run) == {"error": 2}
+    assert "another Stripe account" in run.note
+    lines = ObjectPaymentPlanInstalment.objects.filter(pk__in=[line.pk for line in due])
+    assert {line.state_id for line in lines} == {states.PENDING}
+    membership.refresh_from_db()
+    assert membership.failures == 0, "the host is told nothing"
+    assert other.ledger.taken_minor() == 0
+
+
+def test_a_customer_that_was_deleted_fails_its_own_line_only(emulator: Emulator, save_plan: SavePlan) -> None:
+    gone, good = save_plan(), save_plan(email="b@example.com")
+    for plan in (gone, good):
+        make_due(plan)
+    assert gone.customer is not None
+    stripe.StripeClient("sk_test_emulator", http_client=emulator.transport()).v1.customers.delete(
+        gone.customer.customer_id
+    )
+    assert runs.counts(runs.process_payments()) == {"charged": 1, "declined": 1}
+
+
+def test_a_deposit_waits_until_the_key_is_right(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, other_account: Any, settings: Any
+) -> None:
+    checkout = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    enter_card(emulator, checkout, "4242424242424242")
+    saved = gateway().retrieve_setup_intent(checkout.setup_intent_id)
+    other_account()
+    assert fulfillment.bring(checkout, saved).succeeded, "the card is saved all the same"
+    deposit = ObjectPaymentPlan.objects.for_content_object(membership).instalments.get()
+    assert deposit.state_id == states.PENDING
+    settings.CHECKOUT_STRIPE_HTTP_CLIENT = emulator.transport
+    assert stale.tidy().deposits == 1

@@ -21,7 +21,9 @@ from checkout.errors import (
     GatewayError,
     GatewayRefused,
     NoSavedCard,
+    NotFoundAtStripe,
     NothingHappened,
+    OtherAccount,
     OutcomeUnknown,
 )
 from checkout.gateway import PaymentIntent, gateway
@@ -154,10 +156,20 @@ def ask(request: ChargeRequest) -> PaymentIntent | GatewayError:
 
 
 def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout:
-    """Bring the answer into the rows. No answer settles nothing: the attempt stays in `request`, under its lease."""
+    """Bring the answer into the rows. No answer settles nothing: the attempt stays in `request`, under its lease.
+
+    Raises OtherAccount when Stripe never knew the customer; the debt may be claimed again then.
+    """
     match answer:
         case PaymentIntent():
             return fulfillment.settle(checkout.pk, answer)
+        case NotFoundAtStripe() if not gateway().knew_customer(checkout.stripe_customer_id):
+            # Of a customer that was deleted Stripe still tells. This would fail every line of every payer.
+            release(checkout, reason="The key is of another Stripe account")
+            raise OtherAccount(
+                f"Stripe never knew the customer {checkout.stripe_customer_id}, so STRIPE_SECRET_KEY is a key of "
+                "another Stripe account or mode, or test data were wiped. Nothing was taken; set the right key."
+            )
         case GatewayRefused():
             fulfillment.fail(
                 checkout,

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from checkout import clock, states
 from checkout.conf import conf, is_live_key
-from checkout.errors import AttemptInProgress, CheckoutError, GatewayError, NoSavedCard, PlanError
+from checkout.errors import AttemptInProgress, CheckoutError, GatewayError, NoSavedCard, OtherAccount, PlanError
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.schedule import Line
 from checkout.services import checkouts, instalments
@@ -216,7 +216,7 @@ def take_waiting_deposit(checkout: Checkout) -> Checkout | None:
         return None
     try:
         return instalments.charge(deposit, checkout.user, only_from={states.PENDING})
-    except (AttemptInProgress, NoSavedCard, GatewayError) as problem:
+    except (AttemptInProgress, NoSavedCard, OtherAccount, GatewayError) as problem:
         logger.warning(
             "deposit of plan %s waits: %s",
             deposit.object_payment_plan_id,

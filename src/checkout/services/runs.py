@@ -14,7 +14,7 @@ from django.db.models import Count, Q, QuerySet, prefetch_related_objects
 
 from checkout import clock, money, states
 from checkout.conf import conf
-from checkout.errors import GatewayError, KeyRefused, MoneyError, OutcomeUnknown, TooManyRequests
+from checkout.errors import GatewayError, KeyRefused, MoneyError, OtherAccount, OutcomeUnknown, TooManyRequests
 from checkout.gateway import PaymentIntent
 from checkout.models import (
     Checkout,
@@ -304,6 +304,8 @@ class Run:
             logger.exception("checkout %s could not be settled", checkout.pk, extra={"checkout": checkout.pk})
             # Stays in `request`: the next reconcile settles it, and until then nobody else may ask.
             settled, outcome, note = checkout, Outcome.ERROR, str(problem)
+            if isinstance(problem, OtherAccount):
+                self.stopped = str(problem)
         if isinstance(answer, KeyRefused):
             self.stopped = str(answer)
         PaymentRunItem.objects.filter(pk=item_pk).update(outcome=outcome, note=note)
