@@ -24,6 +24,7 @@ from django.utils import timezone
 from post_office.models import Email
 
 from checkout.gateway import gateway
+from checkout.gateway.webhooks import read_event, sign
 from checkout.models import (
     Agreement,
     Checkout,
@@ -36,7 +37,7 @@ from checkout.models import (
     Refund,
     StateChange,
 )
-from checkout.services import agreements, cards, disputes, fulfillment, invoices, plans, refunds, requests, runs
+from checkout.services import agreements, cards, disputes, fulfillment, inbox, invoices, plans, refunds, requests, runs
 from example_checkout import demo_data
 from example_checkout.models import Contact, Product, SalesLedger
 from stripe_emulator import Clock, Emulator
@@ -100,6 +101,7 @@ class College:
         self.now = timezone.now()
         begin = self.at(self.month(MONTHS), hour=0).timestamp()
         self.emulator = Emulator(seed=int(begin), clock=Clock(begin))
+        self.client = stripe.StripeClient(settings.STRIPE_SECRET_KEY, http_client=self.emulator.transport())
         self.staff = get_user_model().objects.get(username=demo_data.STAFF)
         self.plans: dict[str, ObjectPaymentPlan] = {}
 
@@ -123,6 +125,7 @@ class College:
         # Those mails were sent long ago.
         Email.objects.all().delete()
         self.today_in_the_office()
+        self.webhooks_come()
 
     def wait_until(self, moment: datetime.datetime) -> None:
         clock = self.emulator.clock
@@ -193,14 +196,13 @@ class College:
             Checkout.objects.get(payer__startswith="Lena Brandt"), Decimal(20), user=self.staff, note="Left after lunch"
         )
         Refund.objects.filter(pk=refund.pk).update(created_at=moment, settled_at=moment)
-        client = stripe.StripeClient(settings.STRIPE_SECRET_KEY, http_client=self.emulator.transport())
-        for dispute in client.v1.disputes.list().data:
+        for dispute in self.client.v1.disputes.list().data:
             disputes.dispute_updated_at_stripe(dispute.id)
         customer = self.plans["Hanna Novak"].customer
         if customer is not None:
             soon = self.today + relativedelta(months=1)
             card: Any = {"card": {"exp_month": soon.month, "exp_year": soon.year}}
-            client.v1.payment_methods.update(customer.payment_method_id, card)
+            self.client.v1.payment_methods.update(customer.payment_method_id, card)
             cards.update_card(customer)
 
     def today_in_the_office(self) -> None:
@@ -224,6 +226,15 @@ class College:
             user=self.staff,
         )
         requests.send_link(asked, self.staff)
+
+    def webhooks_come(self) -> None:
+        """The last weeks' events, as the webhook address takes them in."""
+        secret = settings.CHECKOUT_WEBHOOK_SECRET
+        for event in reversed(self.client.v1.events.list({"limit": 100}).data):
+            body = json.dumps(event.to_dict()).encode()
+            row = inbox.receive(read_event(body, sign(body, secret), [secret]))
+            if row is not None:
+                inbox.handle(row.pk)
 
     # -- days --------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from checkout import mail, money, states
-from checkout.models import Checkout, Dispute, ObjectPaymentPlanInstalment, PaymentRun, Refund
+from checkout.models import Checkout, Dispute, ObjectPaymentPlanInstalment, PaymentRun, Refund, StripeEvent
 from checkout.services import audit, runs
 from example_checkout import demo_data, demo_past
 from stripe_emulator import Emulator
@@ -36,6 +36,9 @@ def test_the_past_is_told_once_and_the_books_agree(tmp_path: Path, settings: Any
     assert Refund.objects.filter(state=Refund.SUCCEEDED).exists()
     assert Dispute.objects.filter(is_open=True).exists()
     assert Checkout.objects.filter(action="invoice").exists()
+
+    assert set(StripeEvent.objects.values_list("outcome", flat=True)) <= {"done", "ignored"}
+    assert StripeEvent.objects.filter(outcome="done").exists()
 
     before = Checkout.objects.count()
     demo_past.tell(state)
