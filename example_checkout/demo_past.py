@@ -1,7 +1,7 @@
 """What has happened at the college before the demo begins, so that the office has something to look at.
 
-Everything is done by the app's own verbs on an emulator whose clock begins some months ago; our rows are then given the
-days on which it was done.
+Everything is done by the app's own verbs, on an emulator and by a clock that begin some months ago. What the database
+itself dates (the defaults of columns) is moved back afterwards.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import stripe
 from dateutil.relativedelta import relativedelta
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db.models import F
 from django.test.utils import override_settings
 from django.utils import timezone
 from post_office.models import Email
 
+from checkout import clock
 from checkout.gateway import gateway
 from checkout.gateway.webhooks import read_event, sign
 from checkout.models import (
@@ -31,11 +34,11 @@ from checkout.models import (
     CheckoutAdditional,
     Notice,
     ObjectPaymentPlan,
-    ObjectPaymentPlanInstalment,
     PaymentPlan,
     PaymentRun,
     Refund,
     StateChange,
+    StripeEvent,
 )
 from checkout.services import agreements, cards, disputes, fulfillment, inbox, invoices, plans, refunds, requests, runs
 from example_checkout import demo_data
@@ -120,7 +123,8 @@ class College:
         for moment, happens in sorted(story, key=lambda event: event[0]):
             if moment < self.now:
                 self.wait_until(moment)
-                happens(moment)
+                with mock.patch.object(clock, "now", return_value=moment):
+                    happens(moment)
         self.wait_until(self.now)
         # Those mails were sent long ago.
         Email.objects.all().delete()
@@ -128,8 +132,8 @@ class College:
         self.webhooks_come()
 
     def wait_until(self, moment: datetime.datetime) -> None:
-        clock = self.emulator.clock
-        clock.advance(seconds=max(0, moment.timestamp() - clock.now()))
+        stripes = self.emulator.clock
+        stripes.advance(seconds=max(0, moment.timestamp() - stripes.now()))
         self.emulator.tick()
 
     # -- what payers did ---------------------------------------------------------------------------
@@ -165,8 +169,6 @@ class College:
         plan = self.plans[name] = ObjectPaymentPlan.objects.for_content_object(sale)
         move_back([checkout, *Checkout.objects.for_content_object(plan.instalments.get(deposit=True))], moment)
         ObjectPaymentPlan.objects.filter(pk=plan.pk).update(created_at=moment)
-        for line in payment_plan.lines(moment.date(), plan.total, plan.currency):
-            plan.instalments.filter(count=line.count).update(due=line.due)
 
     def replace_cards(self, moment: datetime.datetime) -> None:
         for name, number in REPLACED_CARDS.items():
@@ -177,15 +179,8 @@ class College:
     # -- what the office did -----------------------------------------------------------------------
 
     def run(self, moment: datetime.datetime) -> None:
-        """The payment run of that morning. What was not due yet must not look due today."""
-        future = ObjectPaymentPlanInstalment.objects.filter(due__gt=moment.date())
-        away = datetime.timedelta(days=4000)
-        held = [(line.pk, line.due) for line in future]
-        for pk, due in held:
-            ObjectPaymentPlanInstalment.objects.filter(pk=pk).update(due=due + away)
+        """The payment run of that morning."""
         run = runs.process_payments()
-        for pk, due in held:
-            ObjectPaymentPlanInstalment.objects.filter(pk=pk).update(due=due)
         move_back(Checkout.objects.filter(run_items__payment_run=run), moment)
         finished = moment + datetime.timedelta(seconds=40)
         PaymentRun.objects.filter(pk=run.pk).update(started_at=moment, finished_at=finished)
@@ -235,6 +230,7 @@ class College:
             row = inbox.receive(read_event(body, sign(body, secret), [secret]))
             if row is not None:
                 inbox.handle(row.pk)
+        StripeEvent.objects.update(received_at=F("created_at"))
 
     # -- days --------------------------------------------------------------------------------------
 
@@ -248,14 +244,12 @@ class College:
 
 def move_back(checkouts: Iterable[Checkout], moment: datetime.datetime) -> None:
     """Say of these attempts, and of all that was written down with them, that they were made at that moment."""
-    pks = [checkout.pk for checkout in checkouts]
-    rows = Checkout.objects.filter(pk__in=pks)
+    rows = Checkout.objects.filter(pk__in=[checkout.pk for checkout in checkouts])
     rows.update(created_at=moment)
-    rows.exclude(claimed_at=None).update(claimed_at=moment)
     rows.exclude(settled_at=None).update(settled_at=moment + datetime.timedelta(seconds=20))
     lines = [row.object_id for row in rows if row.is_charge]
-    StateChange.objects.filter(checkout__in=pks).update(at=moment)
-    StateChange.objects.filter(instalment__in=[pk for pk in lines if pk.isdecimal()]).update(at=moment)
-    Notice.objects.filter(checkout__in=pks).update(queued_at=moment)
+    StateChange.objects.filter(checkout__in=rows).update(at=moment)
+    StateChange.objects.filter(instalment__in=lines).update(at=moment)
+    Notice.objects.filter(checkout__in=rows).update(queued_at=moment)
     # An agreement cannot be changed by its own manager, and rightly so: here it is given its true day.
-    Agreement._base_manager.filter(checkout__in=pks).update(agreed_at=moment)
+    Agreement._base_manager.filter(checkout__in=rows).update(agreed_at=moment)
