@@ -6,12 +6,13 @@ A letter is queued by a row in the caller's transaction, so it goes out if and o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
 from post_office import mail
 from post_office.models import EmailTemplate
@@ -21,7 +22,8 @@ from checkout.models import Customer, CustomerPayment, ObjectPaymentPlanInstalme
 
 PLAN_AGREED = "plan_agreed"
 
-#: Name in the database -> what staff read beside it. The wording is in templates/checkout/mail/.
+#: Name in the database -> what staff read beside it. The wording is in templates/checkout/mail/; a folder
+#: there, named like a language, holds all of them in that language.
 LETTERS: dict[str, str] = {
     ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH: (
         "The bank wants the payer to confirm an instalment; to payers who can log in."
@@ -41,32 +43,89 @@ class MailNotReady(CheckoutError):
     """No mail can be written: a template or a setting is missing. Nothing was queued."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Installed:
-    """What `init_app_checkout` found: names of templates that were made, and of those that were there."""
+    """What `init_app_checkout` found: names of templates that were made, and of those that were there; and the same
+    of their translations, as (name, language)."""
 
-    made: list[str]
-    kept: list[str]
+    made: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    translated: list[tuple[str, str]] = field(default_factory=list)
+    kept_translations: list[tuple[str, str]] = field(default_factory=list)
+    #: Left without our translation, because the site has its own words: ours would say something else beside them.
+    left_alone: list[tuple[str, str]] = field(default_factory=list)
 
 
-def install() -> Installed:
-    """Put the templates that are missing into the database. A template that is there is never touched."""
-    made: list[str] = []
-    kept: list[str] = []
+def install(*, also_reworded: bool = False) -> Installed:
+    """Put the templates that are missing into the database, each with our translations into the site's languages.
+
+    A template or a translation that is there is never touched. A template that the site has reworded gets no
+    translation, unless `also_reworded`: its readers would no longer get the site's words, but ours.
+    """
+    done = Installed()
     for name, description in LETTERS.items():
         with transaction.atomic():
-            there = EmailTemplate.objects.filter(name=name, default_template=None).exists()
-            if not there:
-                EmailTemplate.objects.create(name=name, description=description, **_wording(name))
-        (kept if there else made).append(name)
-    return Installed(made, kept)
+            base = EmailTemplate.objects.filter(name=name, default_template=None).first()
+            (done.kept if base else done.made).append(name)
+            if base is None:
+                base = EmailTemplate.objects.create(name=name, description=description, **_wording(name))
+            _translate(base, done, leave_alone=not also_reworded and not _is_ours(base))
+    return done
 
 
-def _wording(name: str) -> dict[str, str]:
+def _translate(base: EmailTemplate, done: Installed, *, leave_alone: bool) -> None:
+    there = set(EmailTemplate.objects.filter(default_template=base).values_list("language", flat=True))
+    for language, folder in languages():
+        letter = (base.name, language)
+        if language in there:
+            done.kept_translations.append(letter)
+        elif leave_alone:
+            done.left_alone.append(letter)
+        else:
+            EmailTemplate.objects.create(
+                name=base.name, default_template=base, language=language, **_wording(base.name, folder)
+            )
+            done.translated.append(letter)
+
+
+def languages() -> list[tuple[str, str]]:
+    """Into which of the site's languages (`LANGUAGES`) the letters are translated: the code, and the folder of
+    templates with its wording. `de-at` gets its own only where there is a folder for it or the site has no `de`."""
+    found = []
+    codes = [code for code, _name in settings.LANGUAGES]
+    for code in codes:
+        general = code.split("-", maxsplit=1)[0]
+        if _has_wording(code):
+            found.append((code, code))
+        elif general not in codes and _has_wording(general):
+            found.append((code, general))
+    return found
+
+
+def _has_wording(folder: str) -> bool:
+    try:
+        get_template(_path(PLAN_AGREED, ".subject.txt", folder))
+    except TemplateDoesNotExist:
+        return False
+    return True
+
+
+def _is_ours(template: EmailTemplate) -> bool:
+    def lines(text: str) -> list[str]:
+        return text.strip().splitlines()
+
+    return all(lines(getattr(template, name)) == lines(text) for name, text in _wording(template.name).items())
+
+
+def _path(name: str, ending: str, folder: str) -> str:
+    return "/".join(filter(None, ["checkout/mail", folder, f"{name}{ending}"]))
+
+
+def _wording(name: str, folder: str = "") -> dict[str, str]:
     """The app's own words, unrendered. A site that has templates of the same path has its own."""
 
     def source(ending: str) -> str:
-        loaded: Any = get_template(f"checkout/mail/{name}{ending}")
+        loaded: Any = get_template(_path(name, ending, folder))
         return str(loaded.template.source).strip()
 
     return {"subject": source(".subject.txt"), "content": source(".txt") + "\n", "html_content": source(".html") + "\n"}
