@@ -207,7 +207,10 @@ class StripeEventAdmin(LookAdmin):
         waiting = list(rows.filter(handled_at=None)[:50])
         for row in waiting:
             inbox.try_again(row)
-        messages.info(request, _("%(number)d are tried again.") % {"number": len(waiting)})
+        number = len(waiting)
+        messages.info(
+            request, ngettext("%(number)d is tried again.", "%(number)d are tried again.", number) % {"number": number}
+        )
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("checkout.change_stripeevent"))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from checkout import states
+from checkout import journal, states
 
 if TYPE_CHECKING:
     from checkout.models import Checkout, Dispute
@@ -184,7 +185,7 @@ def code_name(code: str) -> str:
 def dispute_state(dispute: Dispute) -> tuple[str, str]:
     """Where a dispute stands: the state whose colour it gets, and Stripe's word as people write it."""
     colour = states.PAY_ON_SESSION if dispute.is_open else states.FAIL if dispute.status == "lost" else states.SUCCESS
-    return colour, dispute.status.replace("_", " ").capitalize()
+    return colour, capfirst(journal.code_in_words(dispute.status))
 
 
 def advise(checkout: Checkout) -> Advice:
@@ -207,7 +208,7 @@ def advise(checkout: Checkout) -> Advice:
             return Advice(known.why, _START_AGAIN if checkout.failed else _ON_THE_PAGE)
         return known
     if checkout.failed:
-        why = checkout.failure or _("It failed, and no reason was given.")
+        why = journal.in_words(checkout.failure) or _("It failed, and no reason was given.")
         return Advice(why, _("Try again, or ask the payer to pay by the link.") if _is_owed(checkout) else _START_AGAIN)
     return _BY_STATE[states.PENDING]
 

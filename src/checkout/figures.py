@@ -16,6 +16,7 @@ from typing import Any
 from dateutil.relativedelta import relativedelta
 from django.core.cache import cache
 from django.db.models import Case, CharField, Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum, Value, When
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from checkout import actions, advice, clock, selectors, states
@@ -83,7 +84,8 @@ def currencies() -> list[str]:
 
 def figures(currency: str, *, fresh: bool = False) -> Figures:
     """Everything that the overview shows; at most a minute old."""
-    key = f"checkout.figures.{currency}.{clock.today():%Y%m%d}"
+    # Some of it is words, so each language has its own.
+    key = f"checkout.figures.{currency}.{clock.today():%Y%m%d}.{get_language()}"
     known = None if fresh else cache.get(key)
     if isinstance(known, Figures):
         return known

@@ -188,6 +188,7 @@ class PaymentPlanForm(_PlanModelForm):
     class Meta:
         model = PaymentPlan
         fields: tuple[str, ...] = ("name", "slug", "deposit", "count", "interval")
+        labels = {"name": gettext_lazy("Name"), "slug": gettext_lazy("Short name")}
         help_texts = {"slug": gettext_lazy("A short name for addresses: small letters, digits and hyphens.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -221,6 +222,7 @@ class CheckoutSettingsForm(_SettingsModelForm):
         super().__init__(*args, **kwargs)
         field: Any = self.fields["default_payment_plan"]
         field.queryset = PaymentPlan.objects.current()
+        field.label = _("Default payment plan")
         field.empty_label = _("none")
 
 

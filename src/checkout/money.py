@@ -11,6 +11,8 @@ from typing import Final
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import parse_pattern
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
 
 from checkout.errors import MoneyError
 
@@ -61,7 +63,10 @@ def check_currency(currency: str) -> str:
     """
     code = currency.upper() if isinstance(currency, str) else currency
     if code not in CURRENCIES:
-        raise MoneyError(f"{currency!r} is not a currency that Stripe takes. Use an ISO code such as GBP or EUR.")
+        raise MoneyError(
+            _("“%(currency)s” is not a currency that Stripe takes. Use an ISO code such as GBP or EUR.")
+            % {"currency": currency}
+        )
     return code
 
 
@@ -130,7 +135,10 @@ def to_minor(amount: Decimal, currency: str) -> int:
         exact = False
     if not exact:
         unit = smallest_unit(currency)
-        raise MoneyError(f"{amount} {currency} is not a multiple of {unit}, the smallest amount of that currency.")
+        raise MoneyError(
+            _("%(amount)s %(currency)s is not a multiple of %(unit)s, the smallest amount of that currency.")
+            % {"amount": number_format(amount), "currency": currency, "unit": number_format(unit)}
+        )
     return int(minor)
 
 
@@ -172,10 +180,16 @@ def check_chargeable(amount: Decimal, currency: str) -> int:
     code = check_currency(currency)
     if minor < minimum_minor(code):
         least = from_minor(minimum_minor(code), code)
-        raise MoneyError(f"{tidy(amount, code)} {code} cannot be paid by card: the least is {least} {code}.")
+        raise MoneyError(
+            _("%(amount)s %(currency)s cannot be paid by card: the least is %(least)s %(currency)s.")
+            % {"amount": number_format(tidy(amount, code)), "currency": code, "least": number_format(least)}
+        )
     if minor > maximum_minor(code):
         most = from_minor(maximum_minor(code), code)
-        raise MoneyError(f"{tidy(amount, code)} {code} cannot be paid in one go: the most is {most} {code}.")
+        raise MoneyError(
+            _("%(amount)s %(currency)s cannot be paid in one go: the most is %(most)s %(currency)s.")
+            % {"amount": number_format(tidy(amount, code)), "currency": code, "most": number_format(most)}
+        )
     return minor
 
 

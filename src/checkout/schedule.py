@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dateutil.relativedelta import relativedelta
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from checkout import money
 from checkout.errors import PlanError
@@ -68,7 +71,7 @@ def instalment_dates(deposit_due: datetime.date, count: int, interval: int) -> l
         return [first_of_month + relativedelta(months=interval * number + later) for number in range(1, count + 1)]
     except (ValueError, OverflowError) as error:
         raise PlanError(
-            "The last instalment would fall after the year 9999. Use fewer or closer instalments."
+            _("The last instalment would fall after the year 9999. Use fewer or closer instalments.")
         ) from error
 
 
@@ -94,8 +97,15 @@ def plan_lines(
     amounts = [first, *split_minor(rest, count, step)]
     if (most := max(amounts)) > money.maximum_minor(code):
         raise PlanError(
-            f"A line of {money.from_minor(most, code)} {code} is more than one card payment may be "
-            f"({money.from_minor(money.maximum_minor(code), code)} {code}). Use more instalments."
+            _(
+                "A line of %(line)s %(currency)s is more than one card payment may be (%(most)s %(currency)s). "
+                "Use more instalments."
+            )
+            % {
+                "line": number_format(money.from_minor(most, code)),
+                "most": number_format(money.from_minor(money.maximum_minor(code), code)),
+                "currency": code,
+            }
         )
     dates = [deposit_due, *instalment_dates(deposit_due, count, interval)]
     return [
@@ -107,28 +117,31 @@ def plan_lines(
 def check_terms(*, deposit: int, count: int, interval: int) -> None:
     """Raises PlanError unless the deposit is 1 to 99 per cent and count and interval are at least 1."""
     if not 1 <= deposit <= 99:
-        raise PlanError("The deposit is a percentage from 1 to 99: with less or more there would be an empty line.")
+        raise PlanError(_("The deposit is a percentage from 1 to 99: with less or more there would be an empty line."))
     if count < 1:
-        raise PlanError("A plan has at least 1 instalment after the deposit.")
+        raise PlanError(_("A plan has at least 1 instalment after the deposit."))
     if interval < 1:
-        raise PlanError("Instalments are at least 1 month apart.")
+        raise PlanError(_("Instalments are at least 1 month apart."))
 
 
 def _too_small(
     total: Decimal, code: str, first_minor: int, rest_minor: int, least_minor: int, deposit: int, count: int
 ) -> str:
-    least = money.from_minor(least_minor, code)
-    shown = money.tidy(total, code)
+    least = number_format(money.from_minor(least_minor, code))
+    shown = number_format(money.tidy(total, code))
     if first_minor >= least_minor and (fits := rest_minor // least_minor) >= 1:
-        return (
-            f"{shown} {code} cannot be split into {count} instalments after the deposit: each must be at least "
-            f"{least} {code}. At most {fits} would work."
-        )
+        return ngettext(
+            "%(total)s %(currency)s cannot be split into %(count)d instalment after the deposit: each must be at least "
+            "%(least)s %(currency)s. At most %(fits)d would work.",
+            "%(total)s %(currency)s cannot be split into %(count)d instalments after the deposit: each must be at "
+            "least %(least)s %(currency)s. At most %(fits)d would work.",
+            count,
+        ) % {"total": shown, "currency": code, "count": count, "least": least, "fits": fits}
     needed = _smallest_total(code, least_minor, deposit, count)
-    return (
-        f"{shown} {code} is too little for this plan: every payment must be at least {least} {code}. "
-        f"It works from {money.from_minor(needed, code)} {code}."
-    )
+    return _(
+        "%(total)s %(currency)s is too little for this plan: every payment must be at least %(least)s %(currency)s. "
+        "It works from %(needed)s %(currency)s."
+    ) % {"total": shown, "currency": code, "least": least, "needed": number_format(money.from_minor(needed, code))}
 
 
 def _smallest_total(code: str, least_minor: int, deposit: int, count: int) -> int:

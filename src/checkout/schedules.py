@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from django.utils.translation import gettext_noop as _
+
 DAILY: Final = timedelta(hours=26)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`silent_for` is how long ago the last success may be before somebody should be told."""
+    """`silent_for` is how long ago the last success may be before somebody should be told; `what_is_lost` is
+    English, to be translated where it is shown."""
 
     name: str
     silent_for: timedelta
@@ -25,23 +28,25 @@ class Job:
 
 
 JOBS: Final = (
-    Job("payment_intent_fulfillment", timedelta(hours=1), "payments whose payer closed the page are not found"),
-    Job("setup_intent_fulfillment", timedelta(hours=1), "saved cards are not found", for_plans=True),
+    Job("payment_intent_fulfillment", timedelta(hours=1), _("payments whose payer closed the page are not found")),
+    Job("setup_intent_fulfillment", timedelta(hours=1), _("saved cards are not found"), for_plans=True),
     Job(
         "payment_intent_on_session_fulfillment",
         timedelta(hours=1),
-        "instalments that payers confirmed are not found",
+        _("instalments that payers confirmed are not found"),
         for_plans=True,
     ),
-    Job("close_stale_checkouts", timedelta(hours=2), "abandoned attempts stay open"),
-    Job("process_payments", DAILY, "instalments that are due are not taken", for_plans=True),
-    Job("reconcile", timedelta(hours=3), "charges without an answer stay unknown", for_plans=True),
-    Job("send_on_session_payment_emails", DAILY, "payers are not told that their bank wants them", for_plans=True),
-    Job("refresh_card_expiry_dates", DAILY, "payers are not asked for a new card in time", for_plans=True),
-    Job("settle_refunds", timedelta(hours=3), "refunds that are on their way stay so"),
-    Job("audit_failed_checkout", DAILY, "nobody compares failures with Stripe"),
-    Job("process_events", timedelta(minutes=30), "webhook events that failed are not tried again", for_webhooks=True),
-    Job("send_staff_digest", DAILY, "staff are not told what was paid", for_digest=True),
+    Job("close_stale_checkouts", timedelta(hours=2), _("abandoned attempts stay open")),
+    Job("process_payments", DAILY, _("instalments that are due are not taken"), for_plans=True),
+    Job("reconcile", timedelta(hours=3), _("charges without an answer stay unknown"), for_plans=True),
+    Job("send_on_session_payment_emails", DAILY, _("payers are not told that their bank wants them"), for_plans=True),
+    Job("refresh_card_expiry_dates", DAILY, _("payers are not asked for a new card in time"), for_plans=True),
+    Job("settle_refunds", timedelta(hours=3), _("refunds that are on their way stay so")),
+    Job("audit_failed_checkout", DAILY, _("nobody compares failures with Stripe")),
+    Job(
+        "process_events", timedelta(minutes=30), _("webhook events that failed are not tried again"), for_webhooks=True
+    ),
+    Job("send_staff_digest", DAILY, _("staff are not told what was paid"), for_digest=True),
 )
 
 

@@ -13,12 +13,12 @@ from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import BooleanField, Count, Exists, F, Func, Min, OuterRef, Q, QuerySet, Sum
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import advice, clock, money, states
+from checkout import advice, clock, journal, money, states
 from checkout.models import (
     Checkout,
     Customer,
@@ -106,7 +106,12 @@ def _beyond(column: str, boundary: tuple[Any, int], descending: bool) -> Q:
 def count_text(rows: QuerySet[Any]) -> str:
     """How many, up to a thousand: "37", "more than 1,000"."""
     number = rows.order_by().values("pk")[: COUNTED + 1].count()
-    return _("more than %(number)s") % {"number": f"{COUNTED:,}"} if number > COUNTED else f"{number:,}"
+    return _("more than %(number)s") % {"number": number_text(COUNTED)} if number > COUNTED else number_text(number)
+
+
+def number_text(number: int) -> str:
+    """A whole number as the reader writes it, with separators between the thousands."""
+    return str(formats.number_format(number, force_grouping=True))
 
 
 # -- search ---------------------------------------------------------------------------------------------
@@ -384,6 +389,13 @@ _MOVED: dict[str, Any] = {
     states.PAY_ON_SESSION: gettext_lazy("Waits for the payer"),
     states.SUCCESS: gettext_lazy("Succeeded"),
     states.FAIL: gettext_lazy("Failed"),
+    # Of plans, and of refunds, whose other states are called like those above.
+    "live": gettext_lazy("Goes on"),
+    "paused": gettext_lazy("Paused"),
+    "stopped": gettext_lazy("Stopped"),
+    "refund": gettext_lazy("Changed by a refund"),
+    "succeeded": gettext_lazy("Succeeded"),
+    "failed": gettext_lazy("Failed"),
 }
 
 
@@ -394,7 +406,8 @@ def _move_entry(change: StateChange, subject: str = "") -> Entry:
         text = str(_MOVED.get(change.to_state) or change.to_state.replace("_", " ").capitalize())
     else:
         text = _("Begun")
-    return Entry(change.at, "move", f"{subject}: {text}" if subject else text, str(change.user or ""), change.reason)
+    text = f"{subject}: {text}" if subject else text
+    return Entry(change.at, "move", text, str(change.user or ""), journal.in_words(change.reason))
 
 
 def _mail_entries(notices: QuerySet[Notice]) -> list[Entry]:
@@ -426,8 +439,8 @@ def _refund_entry(refund: Refund) -> Entry:
 
 
 def _dispute_entry(dispute: Dispute) -> Entry:
-    text = f"{dispute.get_kind_display()}: {dispute.status.replace('_', ' ')}"
-    return Entry(dispute.opened_at, "dispute", text, _("the payer's bank"), dispute.reason.replace("_", " "))
+    text = f"{dispute.get_kind_display()}: {dispute.status_text}"
+    return Entry(dispute.opened_at, "dispute", text, _("the payer's bank"), dispute.reason_text)
 
 
 def attempts(content_object: Any) -> QuerySet[Checkout]:

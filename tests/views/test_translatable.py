@@ -1,4 +1,7 @@
-"""Every word that a payer reads comes through gettext, or is the host's own."""
+"""Every word that a payer or the office reads comes through gettext, or is data: here nothing is left out.
+
+That each is said in German where German is asked for is shown in test_german.py.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,10 @@ from example_checkout.urls import urlpatterns as shop_urls
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card
+from tests.staff.conftest import Books, books, boss, site  # noqa: F401 - fixtures
+from tests.staff.test_access import TABLE, Staff
+from tests.staff.test_pages import LISTS
+from tests.staff.test_pages import address as staff_address
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -137,6 +144,29 @@ def test_what_is_said_when_something_is_wrong(
     assert [words_of_ours(answer.content.decode()) for answer in answers] == [[]] * len(answers)
     client.logout()
     assert words_of_ours(client.get(open_page).content.decode()) == []
+
+
+#: What people wrote in the books and in mails, and the names that programs go by.
+OF_THE_BOOKS = re.compile(
+    r"boss|Bob|Cleo|Eve|Inv\b|Ann Smith|[Ss]pare|standard|Books|GBP|immediate|[\w.]+@example\.com|&[lg]t;"
+    r"|Stripe gave no answer|Stripe"
+    r"|Your payment plan|Please confirm your payment of|We will send you an invoice for|(?<=\d) for"
+    r"|\b(cus|pi|du|evt|re)_\w+|\b[a-z]+([_.][a-z]+)+\b|\breconcile\b|CHECKOUT_[A-Z_]+"
+)
+
+
+def test_every_page_of_the_office(client: Client, marked: None, books: Books, boss: Any) -> None:  # noqa: F811
+    client.force_login(boss)
+    addresses = [staff_address(name) for name in LISTS]
+    addresses += [reverse(name, args=page.args(books)) for name, page in TABLE.items() if isinstance(page, Staff)]
+    left = {}
+    for address in addresses:
+        answer = client.get(address)
+        if answer.headers["Content-Type"].startswith("text/html"):
+            page = OF_THE_BOOKS.sub("", answer.content.decode())
+            left[address] = words_of_ours(page)
+    assert len(left) > 40
+    assert {address: words for address, words in left.items() if words} == {}
 
 
 def test_the_test_finds_a_word_that_is_not_translated(marked: None, rf: Any) -> None:

@@ -89,7 +89,7 @@ class CheckoutSettings(models.Model):
         constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="checkout_settings_one_row")]
 
     def __str__(self) -> str:
-        return f"Default payment plan: {self.default_payment_plan or 'none'}"
+        return _("Default payment plan: %(plan)s") % {"plan": self.default_payment_plan or _("none")}
 
 
 def ensure_lookups(using: str = "default", **kwargs: Any) -> None:

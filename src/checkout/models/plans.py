@@ -13,9 +13,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
-from checkout import actions, clock, schedule, states
+from checkout import actions, clock, money, schedule, states
 from checkout.conf import conf
 from checkout.errors import PlanError
 from checkout.models import fields
@@ -67,8 +68,8 @@ class PaymentPlan(models.Model):
             changed = [name for name in self.FROZEN if before and before[name] != getattr(self, name)]
             if changed and self.in_use:
                 raise PlanError(
-                    f"“{self.name}” is in use, so its {', '.join(changed)} cannot change. "
-                    "Make a new version of it instead."
+                    _("“%(name)s” is in use, so its %(fields)s cannot change. Make a new version of it instead.")
+                    % {"name": self.name, "fields": ", ".join(changed)}
                 )
         super().save(*args, **kwargs)
 
@@ -166,7 +167,11 @@ class ObjectPaymentPlan(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.payment_plan} over {self.total} {self.currency}"
+        return _("%(plan)s over %(total)s %(currency)s") % {
+            "plan": self.payment_plan,
+            "total": number_format(money.tidy(self.total, self.currency)),
+            "currency": self.currency,
+        }
 
     def get_absolute_url(self) -> str:
         return reverse("checkout.object.payment.plan.detail", args=[self.uuid])
@@ -302,7 +307,11 @@ class ObjectPaymentPlanInstalment(models.Model):
 
     def __str__(self) -> str:
         name = _("Deposit") if self.deposit else _("Instalment %(number)d") % {"number": self.count - 1}
-        return f"{name}, {self.amount} due {self.due}"
+        return _("%(name)s, %(amount)s due %(due)s") % {
+            "name": name,
+            "amount": number_format(self.amount, 2),
+            "due": self.due,
+        }
 
     def get_absolute_url(self) -> str:
         return reverse("checkout.object.payment.plan.instalment", args=[self.pk])

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from checkout import clock
+from checkout import clock, journal
 from checkout.models import fields
 
 
@@ -149,6 +149,14 @@ class Dispute(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.is_open = self.status not in self.CLOSED
         super().save(*args, **kwargs)
+
+    @property
+    def status_text(self) -> str:
+        return journal.code_in_words(self.status)
+
+    @property
+    def reason_text(self) -> str:
+        return journal.code_in_words(self.reason)
 
     @property
     def stops_charging(self) -> bool:

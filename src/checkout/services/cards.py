@@ -311,7 +311,10 @@ def send_card_refresh_mail(customer: Customer, user: Any = None) -> bool:
     letters.require(Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST)
     links.base_url()
     if _next_plan(customer) is None:
-        raise CheckoutError(f"{customer} has no payment plan with anything left to pay, so no card is needed.")
+        raise CheckoutError(
+            _("%(customer)s has no payment plan with anything left to pay, so no card is needed.")
+            % {"customer": customer}
+        )
     with transaction.atomic():
         Customer.objects.filter(pk=customer.pk).update(refresh=True)
         customer.refresh = True

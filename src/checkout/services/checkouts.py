@@ -302,8 +302,11 @@ def check_account(checkout: Checkout, stripe_id: str) -> None:
     """
     if checkout.livemode:
         raise OtherAccount(
-            f"Stripe does not know {stripe_id}, with which checkout {checkout.pk} was begun, so STRIPE_SECRET_KEY is a "
-            "key of another Stripe account, or a test key. Nothing was changed; set the right key and try again."
+            _(
+                "Stripe does not know %(id)s, with which checkout %(number)s was begun, so STRIPE_SECRET_KEY is a key "
+                "of another Stripe account, or a test key. Nothing was changed; set the right key and try again."
+            )
+            % {"id": stripe_id, "number": checkout.pk}
         )
 
 
@@ -311,8 +314,11 @@ def check_mode(checkout: Checkout) -> None:
     """Raises OtherAccount for real money while our key is a test key: what it finds, or does not, proves nothing."""
     if checkout.livemode and not is_live_key(conf.STRIPE_SECRET_KEY):
         raise OtherAccount(
-            f"Checkout {checkout.pk} was begun with a live key, and STRIPE_SECRET_KEY is a test key. Nothing was "
-            "changed; set the live key and try again."
+            _(
+                "Checkout %(number)s was begun with a live key, and STRIPE_SECRET_KEY is a test key. Nothing was "
+                "changed; set the live key and try again."
+            )
+            % {"number": checkout.pk}
         )
 
 
@@ -433,7 +439,9 @@ def _begin_setup(
             if not still_payable(content_object):
                 raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
             if payment_plan is not None and plans.has_live_plan(content_object):
-                raise PlanError("There is a payment plan for this already. Stop it before you agree another.")
+                raise PlanError(
+                    _("There is a payment plan for this already. Another can be agreed once that one is stopped.")
+                )
             if agreement is not None:
                 Agreement.objects.create(
                     checkout=checkout,
@@ -476,7 +484,7 @@ def insert_many(rows: list[Checkout], user: Any) -> list[Checkout]:
     """Write new attempts, and the lines that tell who began them. The caller holds the transaction."""
     Checkout.objects.bulk_create(rows)
     for checkout in rows:
-        reason = f"{checkout.action_id} begun"
+        reason = f"{actions.ACTIONS[checkout.action_id][0]} begun"
         moves.record(checkout, from_state="", to=checkout.state_id or "", user=user, reason=reason)
     return rows
 

@@ -11,10 +11,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
+from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
@@ -118,9 +119,9 @@ def _pause_or_resume(plan: ObjectPaymentPlan, because: Dispute) -> None:
     # A plan whose dispute was lost was perhaps resumed by staff: only what is open pauses it anew.
     if stop and (because.is_open or because.status == "lost") and not plan.paused:
         if because.is_open and because.kind != Dispute.Kind.FRAUD_WARNING:
-            _set_paused(plan, True, None, f"{because.get_kind_display()} {because.dispute_id} is open")
+            _set_paused(plan, True, None, f"Dispute {because.dispute_id} is open")
     elif not stop and plan.paused:
-        _set_paused(plan, False, None, f"{because.get_kind_display()} {because.dispute_id}: {because.status}")
+        _set_paused(plan, False, None, f"Dispute {because.dispute_id} is closed: {because.status}")
 
 
 def _set_paused(plan: ObjectPaymentPlan, paused: bool, user: Any, reason: str) -> bool:
@@ -141,23 +142,33 @@ def resume(plan: ObjectPaymentPlan, user: Any, reason: str) -> None:
     """Staff say that the card may be charged again. Raises PlanError while a dispute is open, or when not paused."""
     still = [dispute for dispute in disputes_of(plan) if dispute.is_open and dispute.stops_charging]
     if still:
-        raise PlanError(f"{still[0]} is still open. Wait for the bank's decision before the card is charged again.")
+        raise PlanError(
+            _("%(dispute)s is still open. Wait for the bank's decision before the card is charged again.")
+            % {"dispute": still[0]}
+        )
     with transaction.atomic():
         if not _set_paused(plan, False, user, reason):
             raise PlanError(_("This plan is not paused."))
 
 
+@staff_notices.in_office_language()
 def _tell(dispute: Dispute, plan: ObjectPaymentPlan | None) -> None:
     kind = dispute.get_kind_display()
-    amount = money.format_money(dispute.amount, dispute.currency) if dispute.amount is not None else ""
+    amount = (
+        money.format_money(dispute.amount, dispute.currency, settings.LANGUAGE_CODE)
+        if dispute.amount is not None
+        else ""
+    )
     payer = dispute.checkout.payer if dispute.checkout else _("a payment that is not in our books")
     lines = [
-        _("Reason: %(reason)s") % {"reason": dispute.reason.replace("_", " ")},
-        _("Status: %(status)s") % {"status": dispute.status.replace("_", " ")},
+        _("Reason: %(reason)s") % {"reason": dispute.reason_text},
+        _("Status: %(status)s") % {"status": dispute.status_text},
     ]
     if dispute.due_by and dispute.is_open and not dispute.evidence_sent:
         day = timezone.localtime(dispute.due_by)
-        lines.append(_("Answer by %(day)s: after that it is lost.") % {"day": f"{day:%d %B %Y, %H:%M}"})
+        lines.append(
+            _("Answer by %(day)s: after that it is lost.") % {"day": formats.date_format(day, _("j F Y, H:i"))}
+        )
     if dispute.kind == Dispute.Kind.FRAUD_WARNING and dispute.is_open:
         lines.append(_("If you refund the payment now, no dispute and no fee follows."))
     if plan is not None:
@@ -184,7 +195,8 @@ def evidence(dispute: Dispute) -> bytes:
     Stripe is asked for the charge; when it cannot be, the bundle says so and holds the rest. No card number, no secret.
     """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
+    # For the bank, so in one language throughout, whoever downloads it.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle, translation.override("en"):
         for name, text in _evidence_files(dispute):
             bundle.writestr(name, text)
     return buffer.getvalue()
@@ -240,7 +252,7 @@ def _payment_text(checkout: Checkout, plan: ObjectPaymentPlan | None) -> str:
             ("Amount", _amount(checkout.total, checkout.currency)),
             ("Begun", _moment(checkout.created_at)),
             ("Paid", _moment(checkout.settled_at)),
-            ("Payer was on the page", _("yes") if checkout.on_session else _("no, charged as agreed")),
+            ("Payer was on the page", "yes" if checkout.on_session else "no, charged as agreed"),
             ("Payment at Stripe", checkout.payment_intent_id),
         ]
     )

@@ -22,6 +22,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 
 from checkout import checks, clock, schedules, states
 from checkout.conf import conf, is_live_key, webhook_secrets
@@ -85,17 +87,20 @@ def examine(*, ask: bool = True) -> list[Finding]:
         if name in ASKING and not ask:
             continue
         if name in ASKING and waited > PATIENCE:
-            message = f"Not looked at: the checks before it waited {waited:.0f} seconds for answers."
-            findings.append(Finding(name, Level.WARNING, message, "Put right what does not answer, and examine again."))
+            message = _("Not looked at: the checks before it waited %(seconds)d seconds for answers.")
+            message %= {"seconds": round(waited)}
+            do = _("Put right what does not answer, and examine again.")
+            findings.append(Finding(name, Level.WARNING, message, do))
             continue
         started = time.monotonic()
         try:
             found = list(check())
         except Exception as problem:
             logger.exception("the doctor could not check %s", name)
-            found = [Finding(name, Level.ERROR, f"This could not be checked: {problem}", "See the log for the reason.")]
+            message = _("This could not be checked: %(problem)s") % {"problem": problem}
+            found = [Finding(name, Level.ERROR, message, _("See the log for the reason."))]
         waited += time.monotonic() - started if name in ASKING else 0
-        findings += found or [Finding(name, Level.OK, "well")]
+        findings += found or [Finding(name, Level.OK, _("well"))]
     order = {Level.ERROR: 0, Level.WARNING: 1, Level.OK: 2}
     return sorted(findings, key=lambda finding: (order[finding.level], finding.check != "jobs"))
 
@@ -149,17 +154,24 @@ def _jobs() -> Iterator[Finding]:
     now = clock.now()
     for state in job_states():
         job, last = state.job, state.succeeded_at
-        do = f"Is cron or Celery's beat running? Run `{job.name}` by hand and read docs/operations.md."
-        failed = f" The last time it failed: {state.error}" if state.error else ""
+        do = _("Is cron or Celery's beat running? Run `%(job)s` by hand and read docs/operations.md.")
+        do %= {"job": job.name}
+        failed = _("The last time it failed: %(error)s") % {"error": state.error} if state.error else ""
         if last is None:
-            yield Finding("jobs", Level.ERROR, f"{job.name} HAS NEVER SUCCEEDED, so {job.what_is_lost}.{failed}", do)
+            level, message = Level.ERROR, _("%(job)s HAS NEVER SUCCEEDED, so %(lost)s.")
         elif state.is_silent:
-            message = (
-                f"{job.name} HAS NOT RUN SINCE {_moment(last)} ({_age(now - last)}), so {job.what_is_lost}.{failed}"
-            )
-            yield Finding("jobs", Level.ERROR, message, do)
+            level, message = Level.ERROR, _("%(job)s HAS NOT RUN SINCE %(when)s (%(age)s), so %(lost)s.")
         elif failed:
-            yield Finding("jobs", Level.WARNING, f"{job.name} last succeeded {_moment(last)}.{failed}", do)
+            level, message = Level.WARNING, _("%(job)s last succeeded %(when)s.")
+        else:
+            continue
+        message %= {
+            "job": job.name,
+            "lost": _(job.what_is_lost),
+            "when": _moment(last) if last else "",
+            "age": _age(now - last) if last else "",
+        }
+        yield Finding("jobs", level, f"{message} {failed}".rstrip(), do)
 
 
 # -- settings, Stripe, webhooks --------------------------------------------------------------------------
@@ -185,14 +197,20 @@ def _stripe() -> Iterator[Finding]:
     try:
         probe = gateway().probe()
     except GatewayError as problem:
-        yield Finding("stripe", Level.ERROR, f"Stripe does not answer: {problem}", "Check the key and the network.")
+        yield Finding(
+            "stripe",
+            Level.ERROR,
+            _("Stripe does not answer: %(problem)s") % {"problem": problem},
+            _("Check the key and the network."),
+        )
         return
     if probe.api_version and probe.api_version != API_VERSION:
         yield Finding(
             "stripe",
             Level.ERROR,
-            f"Stripe answered in version {probe.api_version}, this app speaks {API_VERSION}.",
-            "Install the version of `stripe` that pyproject.toml names.",
+            _("Stripe answered in version %(theirs)s, this app speaks %(ours)s.")
+            % {"theirs": probe.api_version, "ours": API_VERSION},
+            _("Install the version of `stripe` that pyproject.toml names."),
         )
     if probe.clock is not None:
         # The header counts whole seconds, and the answer took a moment.
@@ -202,8 +220,9 @@ def _stripe() -> Iterator[Finding]:
             yield Finding(
                 "stripe",
                 Level.ERROR,
-                f"This machine's clock and Stripe's differ by {int(skew.total_seconds())} seconds.",
-                "Let the machine keep its time by NTP; webhooks are refused when the clocks differ by five minutes.",
+                _("This machine's clock and Stripe's differ by %(seconds)d seconds.")
+                % {"seconds": int(skew.total_seconds())},
+                _("Let the machine keep its time by NTP; webhooks are refused when the clocks differ by five minutes."),
             )
 
 
@@ -218,24 +237,28 @@ def _endpoint() -> Iterator[Finding]:
         yield Finding(
             "endpoint",
             Level.WARNING,
-            f"Stripe does not tell us its webhook endpoints: {problem}",
-            "Let the restricted key read webhook endpoints, or look at the dashboard.",
+            _("Stripe does not tell us its webhook endpoints: %(problem)s") % {"problem": problem},
+            _("Let the restricted key read webhook endpoints, or look at the dashboard."),
         )
         return
     ours = next((endpoint for endpoint in endpoints if endpoint.url == url), None)
-    where = "Stripe dashboard > Developers > Webhooks."
     if ours is None:
-        yield Finding("endpoint", Level.ERROR, f"Stripe has no webhook endpoint {url}", f"Add it: {where}")
+        message = _("Stripe has no webhook endpoint %(url)s") % {"url": url}
+        yield Finding("endpoint", Level.ERROR, message, _("Add it: Stripe dashboard > Developers > Webhooks."))
         return
     if not ours.enabled:
-        yield Finding("endpoint", Level.ERROR, f"The webhook endpoint {url} is disabled.", f"Enable it: {where}")
+        message = _("The webhook endpoint %(url)s is disabled.") % {"url": url}
+        yield Finding("endpoint", Level.ERROR, message, _("Enable it: Stripe dashboard > Developers > Webhooks."))
     missing = sorted(set(inbox.HANDLERS) - ours.events) if "*" not in ours.events else []
     if missing:
-        message = f"The webhook endpoint is not subscribed to {', '.join(missing)}."
-        yield Finding("endpoint", Level.WARNING, message, f"Subscribe it to them: {where}")
+        message = _("The webhook endpoint is not subscribed to %(events)s.") % {"events": ", ".join(missing)}
+        do = _("Subscribe it to them: Stripe dashboard > Developers > Webhooks.")
+        yield Finding("endpoint", Level.WARNING, message, do)
     if ours.api_version and ours.api_version != API_VERSION:
-        message = f"The webhook endpoint sends version {ours.api_version}, this app reads {API_VERSION}."
-        yield Finding("endpoint", Level.WARNING, message, f"Make a new endpoint with that version: {where}")
+        message = _("The webhook endpoint sends version %(theirs)s, this app reads %(ours)s.")
+        message %= {"theirs": ours.api_version, "ours": API_VERSION}
+        do = _("Make a new endpoint with that version: Stripe dashboard > Developers > Webhooks.")
+        yield Finding("endpoint", Level.WARNING, message, do)
 
 
 def _webhook() -> Iterator[Finding]:
@@ -258,16 +281,19 @@ def _webhook() -> Iterator[Finding]:
     try:
         status = _post(url, body, headers)
     except OSError as problem:
-        do = "Look at CHECKOUT_BASE_URL, the web server and the firewall: Stripe has to reach this address."
+        do = _("Look at CHECKOUT_BASE_URL, the web server and the firewall: Stripe has to reach this address.")
         if isinstance(problem, TimeoutError):
-            do += " A site with a single worker cannot answer itself while it shows a page: run `checkout_doctor`."
-        yield Finding("webhook", Level.ERROR, f"{url} cannot be reached from here: {problem}", do)
+            alone = _("A site with a single worker cannot answer itself while it shows a page: run `checkout_doctor`.")
+            do = f"{do} {alone}"
+        message = _("%(url)s cannot be reached from here: %(problem)s") % {"url": url, "problem": problem}
+        yield Finding("webhook", Level.ERROR, message, do)
         return
     if status != 200:
-        do = (
+        do = _(
             "A login, a redirect or a proxy may stand in front of it; the log (checkout.webhook) says what was refused."
         )
-        yield Finding("webhook", Level.ERROR, f"{url} answered {status} to a rightly signed event.", do)
+        message = _("%(url)s answered %(status)d to a rightly signed event.") % {"url": url, "status": status}
+        yield Finding("webhook", Level.ERROR, message, do)
 
 
 def _post(url: str, body: bytes, headers: dict[str, str]) -> int:
@@ -293,24 +319,34 @@ def _events() -> Iterator[Finding]:
     now = clock.now()
     given_up = inbox.given_up().count()
     if given_up:
-        do = "Each holds its error (Staff > Events). Put the cause right and try them again."
-        yield Finding("events", Level.ERROR, f"{given_up} webhook events failed to the end.", do)
+        do = _("Each holds its error (Staff > Events). Put the cause right and try them again.")
+        message = ngettext(
+            "%(number)d webhook event failed to the end.", "%(number)d webhook events failed to the end.", given_up
+        ) % {"number": given_up}
+        yield Finding("events", Level.ERROR, message, do)
     waiting = StripeEvent.objects.filter(handled_at=None, next_attempt_at__isnull=False)
     oldest = waiting.order_by("pk").first()
     if oldest is not None and oldest.received_at < now - LONG:
-        message = f"The oldest webhook event not worked on came {_age(now - oldest.received_at)} ago: {oldest}."
-        do = f"It says: {oldest.error.splitlines()[0]}" if oldest.error else "Does `process_events` run?"
+        message = _("The oldest webhook event not worked on came %(age)s ago: %(event)s.")
+        message %= {"age": _age(now - oldest.received_at), "event": oldest}
+        do = _("Does `process_events` run?")
+        if oldest.error:
+            do = _("It says: %(error)s") % {"error": oldest.error.splitlines()[0]}
         yield Finding("events", Level.ERROR, message, do)
     newest = StripeEvent.objects.exclude(event_type="checkout.doctor").order_by("-pk").first()
     paid = Checkout.objects.filter(Q(state=states.SUCCESS), settled_at__lt=now - LONG).exclude(payment_intent_id="")
     last_paid = paid.order_by("-settled_at").values_list("settled_at", flat=True).first()
     if last_paid is not None and (newest is None or newest.received_at < last_paid - LONG):
-        since = f"since {_moment(newest.received_at)}" if newest else "ever"
-        do = "Look at the endpoint in Stripe's dashboard: it lists every delivery and our answer."
-        yield Finding("events", Level.ERROR, f"No webhook came {since}, although payments were made.", do)
+        message = _("No webhook ever came, although payments were made.")
+        if newest is not None:
+            message = _("No webhook came since %(when)s, although payments were made.")
+            message %= {"when": _moment(newest.received_at)}
+        do = _("Look at the endpoint in Stripe's dashboard: it lists every delivery and our answer.")
+        yield Finding("events", Level.ERROR, message, do)
     if newest is not None and newest.api_version and newest.api_version != API_VERSION:
-        message = f"Webhooks come in version {newest.api_version}, this app reads {API_VERSION}."
-        yield Finding("events", Level.WARNING, message, "Make a new endpoint at Stripe with that version.")
+        message = _("Webhooks come in version %(theirs)s, this app reads %(ours)s.")
+        message %= {"theirs": newest.api_version, "ours": API_VERSION}
+        yield Finding("events", Level.WARNING, message, _("Make a new endpoint at Stripe with that version."))
 
 
 # -- what waits, and the rest ----------------------------------------------------------------------------
@@ -321,31 +357,38 @@ def _attempts() -> Iterator[Finding]:
     asked = reconcile.overdue().filter(lease_until__lt=now - LONG).first()
     if asked is not None:
         age = _age(now - (asked.claimed_at or asked.created_at))
-        message = f"Checkout {asked.pk} was asked for {age} ago, and what became of it is unknown."
-        yield Finding("attempts", Level.ERROR, message, "Run `reconcile` and read what it logs.")
+        message = _("Checkout %(number)s was asked for %(age)s ago, and what became of it is unknown.")
+        message %= {"number": asked.pk, "age": age}
+        yield Finding("attempts", Level.ERROR, message, _("Run `reconcile` and read what it logs."))
     left = stale.stale_attempts().filter(created_at__lt=now - timedelta(minutes=conf.CHECKOUT_STALE_MINUTES) - LONG)
     oldest = left.first()
     if oldest is not None:
-        message = f"Checkout {oldest.pk} was begun {_age(now - oldest.created_at)} ago and is still open."
-        yield Finding("attempts", Level.ERROR, message, "Run `stripe_intent_fulfillment` and read what it logs.")
+        message = _("Checkout %(number)s was begun %(age)s ago and is still open.")
+        message %= {"number": oldest.pk, "age": _age(now - oldest.created_at)}
+        yield Finding("attempts", Level.ERROR, message, _("Run `stripe_intent_fulfillment` and read what it logs."))
     taken = Checkout.objects.open().filter(error_code=fulfillment.NOT_WRITTEN_DOWN).order_by("pk").first()
     if taken is not None:
-        message = f"Stripe took the money of checkout {taken.pk}, and it cannot be written down: {taken.failure}"
-        yield Finding(
-            "attempts", Level.ERROR, message, "Put the cause right; then `stripe_intent_fulfillment` settles it."
-        )
+        message = _("Stripe took the money of checkout %(number)s, and it cannot be written down: %(why)s")
+        message %= {"number": taken.pk, "why": taken.failure}
+        do = _("Put the cause right; then `stripe_intent_fulfillment` settles it.")
+        yield Finding("attempts", Level.ERROR, message, do)
     if not is_live_key(conf.STRIPE_SECRET_KEY):
         live = Checkout.objects.open().filter(livemode=True).order_by("pk").first()
         if live is not None:
-            message = f"Checkout {live.pk} was begun with a live key and is open, and STRIPE_SECRET_KEY is a test key."
-            do = "Set the live key: until then what becomes of real money is not seen. Is this a copy of the live data?"
+            message = _(
+                "Checkout %(number)s was begun with a live key and is open, and STRIPE_SECRET_KEY is a test key."
+            )
+            message %= {"number": live.pk}
+            do = _(
+                "Set the live key: until then what becomes of real money is not seen. Is this a copy of the live data?"
+            )
             yield Finding("attempts", Level.ERROR, message, do)
     deposit = stale.waiting_deposits().filter(object_payment_plan__created_at__lt=now - LONG).first()
     if deposit is not None:
-        message = f"The deposit of plan {deposit.object_payment_plan_id} is due and was never asked for."
-        yield Finding(
-            "attempts", Level.WARNING, message, "Charge it on the plan's page, or run `stripe_intent_fulfillment`."
-        )
+        message = _("The deposit of plan %(number)s is due and was never asked for.")
+        message %= {"number": deposit.object_payment_plan_id}
+        do = _("Charge it on the plan's page, or run `stripe_intent_fulfillment`.")
+        yield Finding("attempts", Level.WARNING, message, do)
 
 
 def _run() -> Iterator[Finding]:
@@ -354,14 +397,21 @@ def _run() -> Iterator[Finding]:
         return
     now = clock.now()
     if run.finished_at is None and run.started_at < now - LONG:
-        message = f"Payment run {run.pk} of {_moment(run.started_at)} has not finished."
-        yield Finding("run", Level.ERROR, message, "Run `reconcile`, then `process_payments`: nothing is taken twice.")
+        message = _("Payment run %(number)s of %(when)s has not finished.")
+        message %= {"number": run.pk, "when": _moment(run.started_at)}
+        do = _("Run `reconcile`, then `process_payments`: nothing is taken twice.")
+        yield Finding("run", Level.ERROR, message, do)
     if run.note:
-        yield Finding("run", Level.WARNING, f"Payment run {run.pk} stopped early: {run.note}", "Run it again.")
+        message = _("Payment run %(number)s stopped early: %(why)s") % {"number": run.pk, "why": run.note}
+        yield Finding("run", Level.WARNING, message, _("Run it again."))
     errors = PaymentRunItem.objects.filter(payment_run=run, outcome=PaymentRunItem.Outcome.ERROR).count()
     if errors:
-        message = f"Payment run {run.pk} could not ask for {errors} instalments."
-        yield Finding("run", Level.WARNING, message, "Each says why in the run's list.")
+        message = ngettext(
+            "Payment run %(number)s could not ask for %(errors)d instalment.",
+            "Payment run %(number)s could not ask for %(errors)d instalments.",
+            errors,
+        ) % {"number": run.pk, "errors": errors}
+        yield Finding("run", Level.WARNING, message, _("Each says why in the run's list."))
 
 
 def _mail() -> Iterator[Finding]:
@@ -369,28 +419,44 @@ def _mail() -> Iterator[Finding]:
 
     there = EmailTemplate.objects.filter(default_template=None).values_list("name", flat=True)
     if missing := sorted(set(LETTERS) - set(there)):
-        message = f"Mail templates are not in the database: {', '.join(missing)}. These mails are not sent."
-        yield Finding("mail", Level.ERROR, message, "Run `init_app_checkout`; it keeps what you have reworded.")
+        message = _("Mail templates are not in the database: %(names)s. These mails are not sent.")
+        message %= {"names": ", ".join(missing)}
+        yield Finding("mail", Level.ERROR, message, _("Run `init_app_checkout`; it keeps what you have reworded."))
     old = Email.objects.filter(status=STATUS.queued, created__lt=clock.now() - LONG, scheduled_time=None)
     if waiting := old.count():
-        do = "Run `send_queued_mail` every few minutes, by cron or by post_office's own task."
-        yield Finding("mail", Level.ERROR, f"{waiting} mails have waited for more than two hours.", do)
+        do = _("Run `send_queued_mail` every few minutes, by cron or by post_office's own task.")
+        message = ngettext(
+            "%(number)d mail has waited for more than two hours.",
+            "%(number)d mails have waited for more than two hours.",
+            waiting,
+        ) % {"number": waiting}
+        yield Finding("mail", Level.ERROR, message, do)
     if failed := Email.objects.filter(status=STATUS.failed, created__gte=clock.now() - timedelta(days=7)).count():
-        do = "The log of post_office (admin > Post Office > Logs) says why; correct it and queue them again."
-        yield Finding("mail", Level.WARNING, f"{failed} mails of the last week could not be sent.", do)
+        do = _("The log of post_office (admin > Post Office > Logs) says why; correct it and queue them again.")
+        message = ngettext(
+            "%(number)d mail of the last week could not be sent.",
+            "%(number)d mails of the last week could not be sent.",
+            failed,
+        ) % {"number": failed}
+        yield Finding("mail", Level.WARNING, message, do)
 
 
 def _database() -> Iterator[Finding]:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
-        names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _backwards in plan[:5])
-        yield Finding("database", Level.ERROR, f"{len(plan)} migrations are not applied: {names}.", "Run `migrate`.")
+        names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _back in plan[:5])
+        message = ngettext(
+            "%(number)d migration is not applied: %(names)s.",
+            "%(number)d migrations are not applied: %(names)s.",
+            len(plan),
+        ) % {"number": len(plan), "names": names}
+        yield Finding("database", Level.ERROR, message, _("Run `migrate`."))
         return
     lost = {*states.STATES} - {*CheckoutState.objects.values_list("slug", flat=True)}
     if lost or not CheckoutAction.objects.exists():
-        do = "Run `migrate`, which puts them back."
-        yield Finding("database", Level.ERROR, "Rows of the lookup tables are missing.", do)
+        do = _("Run `migrate`, which puts them back.")
+        yield Finding("database", Level.ERROR, _("Rows of the lookup tables are missing."), do)
 
 
 def _broker() -> Iterator[Finding]:
@@ -404,23 +470,24 @@ def _broker() -> Iterator[Finding]:
         with current_app.connection_for_write() as broker:
             broker.ensure_connection(max_retries=1, timeout=3)
     except (OSError, OperationalError) as problem:
-        do = "Start the broker. Meanwhile `process_events` by cron works on webhooks."
-        yield Finding("broker", Level.ERROR, f"Celery's broker does not answer: {problem}", do)
+        do = _("Start the broker. Meanwhile `process_events` by cron works on webhooks.")
+        message = _("Celery's broker does not answer: %(problem)s") % {"problem": problem}
+        yield Finding("broker", Level.ERROR, message, do)
 
 
-#: By the name that each finding carries.
+#: By the name that each finding carries; pages translate it.
 CHECKS: Final[dict[str, Check]] = {
-    "jobs": _jobs,
-    "database": _database,
-    "settings": _settings,
-    "events": _events,
-    "attempts": _attempts,
-    "run": _run,
-    "mail": _mail,
-    "broker": _broker,
-    "webhook": _webhook,
-    "stripe": _stripe,
-    "endpoint": _endpoint,
+    gettext_noop("jobs"): _jobs,
+    gettext_noop("database"): _database,
+    gettext_noop("settings"): _settings,
+    gettext_noop("events"): _events,
+    gettext_noop("attempts"): _attempts,
+    gettext_noop("run"): _run,
+    gettext_noop("mail"): _mail,
+    gettext_noop("broker"): _broker,
+    gettext_noop("webhook"): _webhook,
+    gettext_noop("stripe"): _stripe,
+    gettext_noop("endpoint"): _endpoint,
 }
 #: Those that wait for somebody's answer.
 ASKING: Final = frozenset({"broker", "webhook", "stripe", "endpoint"})
@@ -431,7 +498,7 @@ def _path(name: str) -> str:
         return reverse(name)
     except NoReverseMatch as error:
         raise CheckoutError(
-            "checkout.urls is not included in the site's urls, so there is no webhook address."
+            _("checkout.urls is not included in the site's urls, so there is no webhook address.")
         ) from error
 
 
@@ -441,4 +508,9 @@ def _moment(value: datetime) -> str:
 
 def _age(value: timedelta) -> str:
     hours = int(value.total_seconds() // 3600)
-    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours" if hours else "less than an hour"
+    if hours >= 48:
+        days = hours // 24
+        return ngettext("%(number)d day", "%(number)d days", days) % {"number": days}
+    if hours:
+        return ngettext("%(number)d hour", "%(number)d hours", hours) % {"number": hours}
+    return _("less than an hour")

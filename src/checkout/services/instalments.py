@@ -93,8 +93,10 @@ def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Any, only_from: C
         raise CannotPay(_("This payment plan was stopped, so nothing more is taken."))
     if plans.filter(pk=instalment.object_payment_plan_id, paused=True).exists():
         raise CheckoutError(
-            "A payer's bank disputes a payment of this plan, so nothing is charged to the card. "
-            "See the dispute on the staff pages; the payer can still pay by the link."
+            _(
+                "A payer's bank disputes a payment of this plan, so nothing is charged to the card. "
+                "See the dispute on the staff pages; the payer can still pay by the link."
+            )
         )
     if not moves.move(instalment, to=states.REQUEST, user=user, only_from=only_from, reason="Claimed"):
         raise AttemptInProgress(_("Somebody else is taking this payment, or it was paid."))
@@ -167,8 +169,11 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
             # Of a customer that was deleted Stripe still tells. This would fail every line of every payer.
             release(checkout, reason="The key is of another Stripe account")
             raise OtherAccount(
-                f"Stripe never knew the customer {checkout.stripe_customer_id}, so STRIPE_SECRET_KEY is a key of "
-                "another Stripe account or mode, or test data were wiped. Nothing was taken; set the right key."
+                _(
+                    "Stripe never knew the customer %(customer)s, so STRIPE_SECRET_KEY is a key of another Stripe "
+                    "account or mode, or test data were wiped. Nothing was taken; set the right key."
+                )
+                % {"customer": checkout.stripe_customer_id}
             )
         case GatewayRefused():
             fulfillment.fail(
@@ -248,8 +253,8 @@ def _customer_with_card(content_object: Any) -> Customer:
         customer = Customer.objects.with_email(content_object.checkout_email)
     if customer is None or not customer.has_card:
         raise NoSavedCard(
-            f"{content_object.checkout_name or content_object.checkout_email} has no saved card that can be charged. "
-            "Ask for one: Staff > Card refresh."
+            _("%(payer)s has no saved card that can be charged. Ask for one: Staff > Card refresh.")
+            % {"payer": content_object.checkout_name or content_object.checkout_email}
         )
     return customer
 

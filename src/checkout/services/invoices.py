@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core import signing
 from django.db import transaction
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from checkout import actions, links, money, states
@@ -100,15 +102,16 @@ def _lines(address: CheckoutAdditional) -> list[str]:
     ]
 
 
-def _amount(checkout: Checkout, locale: str = "en-gb") -> str:
+def _amount(checkout: Checkout, locale: str) -> str:
     return money.format_money(checkout.total, checkout.currency, locale) if checkout.total is not None else ""
 
 
+@staff_notices.in_office_language()
 def _tell_staff(checkout: Checkout, address: CheckoutAdditional) -> None:
     staff_notices.tell_staff(
         f"invoice-{checkout.pk}",
         _("Please send an invoice: %(amount)s %(company)s")
-        % {"amount": _amount(checkout), "company": address.company_name},
+        % {"amount": _amount(checkout, settings.LANGUAGE_CODE), "company": address.company_name},
         [*checkout.description_lines, "", *_lines(address), "", staff_notices.link("checkout.detail", checkout.uuid)],
         checkout=checkout,
     )
@@ -118,6 +121,7 @@ def _tell_payer(checkout: Checkout, address: CheckoutAdditional) -> None:
     recipient = address.email or getattr(checkout.content_object, "checkout_email", "")
     if not recipient:
         return
+    language = notices.language_of(checkout.content_object, None, on_page=get_language())
     notices.send_once(
         f"invoice-payer-{checkout.pk}",
         TEMPLATE,
@@ -125,12 +129,12 @@ def _tell_payer(checkout: Checkout, address: CheckoutAdditional) -> None:
         {
             "name": address.contact_name,
             "description": ", ".join(checkout.description_lines),
-            "amount": _amount(checkout),
+            "amount": _amount(checkout, language),
             "address": ", ".join(_lines(address)),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
             "organisation": conf.STRIPE_CAPTION,
         },
-        language=notices.language_of(checkout.content_object, None),
+        language=language,
         checkout=checkout,
     )
 

@@ -46,8 +46,8 @@ def send_once(
     return True
 
 
-def language_of(content_object: Any, customer: Customer | None) -> str:
+def language_of(content_object: Any, customer: Customer | None, *, on_page: str | None = None) -> str:
     """In which a payer is written to: what the host's row says (`checkout_language`), else the language in which they
-    used our pages, else the site's."""
+    used our pages, or use them now (`on_page`), else the site's."""
     said = getattr(content_object, "checkout_language", "") or (customer.language if customer is not None else "")
-    return str(said or settings.LANGUAGE_CODE)
+    return str(said or on_page or settings.LANGUAGE_CODE)

@@ -241,7 +241,7 @@ def _mail(instalment: Any, can_login_and_pay: CanLoginAndPay) -> bool:
     """Queue one mail; False if it has been sent, or there is nothing to tell any more."""
     plan = instalment.object_payment_plan
     if plan.content_object is None:
-        raise CheckoutError("What this plan was agreed for no longer exists. Stop the plan, or speak to the payer.")
+        raise CheckoutError(_("What this plan was agreed for no longer exists. Stop the plan, or speak to the payer."))
     # The site decides, unless we know better: a login page helps nobody whose login would not open the payment.
     can_login = bool(can_login_and_pay(instalment.checkout_contact)) and not payers.login_is_of_no_use(plan)
     template = (

@@ -10,9 +10,10 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from checkout import clock, states
+from checkout import clock, money, states
 from checkout.conf import conf, is_live_key
 from checkout.errors import AttemptInProgress, CheckoutError, GatewayError, NoSavedCard, OtherAccount, PlanError
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
@@ -166,12 +167,15 @@ def create_instalments(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalm
     """
     deposit = plan.instalments.filter(deposit=True).first()
     if deposit is None:
-        raise PlanError("This plan has no deposit line, so its instalments cannot be worked out.")
+        raise PlanError(_("This plan has no deposit line, so its instalments cannot be worked out."))
     lines = plan.payment_plan.lines(deposit.due, plan.total, plan.currency)
     if lines[0].amount != deposit.amount:
         raise PlanError(
-            f"The deposit is {deposit.amount}, but this plan's terms say {lines[0].amount}. "
-            "Stop the plan and agree a new one."
+            _("The deposit is %(deposit)s, but this plan's terms say %(terms)s. Stop the plan and agree a new one.")
+            % {
+                "deposit": number_format(money.tidy(deposit.amount, plan.currency)),
+                "terms": number_format(lines[0].amount),
+            }
         )
     rows = [
         ObjectPaymentPlanInstalment(
@@ -183,14 +187,14 @@ def create_instalments(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalm
         with transaction.atomic():
             return ObjectPaymentPlanInstalment.objects.bulk_create(rows)
     except IntegrityError as error:
-        raise PlanError("The instalments of this plan were made already.") from error
+        raise PlanError(_("The instalments of this plan were made already.")) from error
 
 
 def deposit_of(plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:
     """The deposit line. Raises PlanError without one."""
     deposit = plan.instalments.select_related("object_payment_plan").filter(deposit=True).first()
     if deposit is None:
-        raise PlanError("This plan has no deposit line.")
+        raise PlanError(_("This plan has no deposit line."))
     return deposit
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from dateutil.relativedelta import relativedelta
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -268,6 +269,7 @@ def fail(row: Refund, failure: str) -> bool:
         return _fail(row, failure)
 
 
+@staff_notices.in_office_language()
 def _fail(row: Refund, failure: str) -> bool:
     before = row.state
     if not _move(row, Refund.FAILED, failure, failure=failure):
@@ -277,7 +279,7 @@ def _fail(row: Refund, failure: str) -> bool:
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None)
     row.plan_effect_done = True
     if before == Refund.SUCCEEDED or row.refund_id:
-        amount = money.format_money(row.amount, row.currency)
+        amount = money.format_money(row.amount, row.currency, settings.LANGUAGE_CODE)
         staff_notices.tell_staff(
             f"refund-failed-{row.pk}",
             _("A refund of %(amount)s failed: %(payer)s") % {"amount": amount, "payer": row.checkout.payer},

@@ -102,6 +102,7 @@ def send_link(payment: CustomerPayment, user: Any = None, *, again: bool = False
         raise AlreadyPaid(_("This was paid already."))
     prefix = f"customer-payment-{payment.pk}-"
     number = Notice.objects.filter(cause__startswith=prefix).count() if again else 0
+    language = notices.language_of(payment, payment.customer)
     with transaction.atomic():
         sent = notices.send_once(
             f"{prefix}{number}",
@@ -110,13 +111,13 @@ def send_link(payment: CustomerPayment, user: Any = None, *, again: bool = False
             {
                 "name": payment.customer.name,
                 "description": payment.description,
-                "amount": money.format_money(payment.total, payment.currency, payment.customer.language or "en-gb"),
+                "amount": money.format_money(payment.total, payment.currency, language),
                 "link": links.base_url() + payer_path(payment),
                 "days": conf.CHECKOUT_LINK_DAYS,
                 "contact": conf.CHECKOUT_CONTACT_TEXT,
                 "organisation": conf.STRIPE_CAPTION,
             },
-            language=notices.language_of(payment, payment.customer),
+            language=language,
             customer=payment.customer,
         )
         if sent and again:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.urls import NoReverseMatch, reverse
+from django.utils import formats, translation
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from post_office import mail
 
 from checkout import actions, advice, clock, money
@@ -27,6 +31,13 @@ IMMEDIATE, DIGEST, OFF = "immediate", "digest", "off"
 #: What the digest leaves to other mails or to the pages: saving a card is not news.
 NEWSWORTHY = actions.TAKES_MONEY
 MOST_LINES = 200
+
+
+@contextmanager
+def in_office_language() -> Iterator[None]:
+    """Staff are written to in the site's own language, whoever's page or webhook gave the reason."""
+    with translation.override(settings.LANGUAGE_CODE):
+        yield
 
 
 def tell_staff(cause: str, subject: str, lines: Sequence[str], *, checkout: Checkout | None = None) -> bool:
@@ -71,6 +82,7 @@ def link(name: str, *args: Any) -> str:
         return ""
 
 
+@in_office_language()
 def notify(checkout: Checkout, request: HttpRequest | None = None) -> int:
     """Queue a mail about an attempt now, whatever CHECKOUT_NOTIFY says and however often it is called; the number of
     addresses. With a request the link has its host, else CHECKOUT_BASE_URL's."""
@@ -85,6 +97,7 @@ def notify(checkout: Checkout, request: HttpRequest | None = None) -> int:
     return len(recipients)
 
 
+@in_office_language()
 def settled(checkout: Checkout) -> bool:
     """An attempt succeeded or failed: tell staff at once, if the site wants that. In the settling transaction."""
     if conf.CHECKOUT_NOTIFY != IMMEDIATE or checkout.superseded or not conf.CHECKOUT_NOTIFY_EMAILS:
@@ -104,9 +117,13 @@ def settled(checkout: Checkout) -> bool:
 
 
 def _line(checkout: Checkout) -> str:
-    amount = money.format_money(checkout.total, checkout.currency) if checkout.total is not None else ""
-    state = _("paid") if checkout.succeeded else _("not paid") if checkout.failed else _("open")
-    return " ".join(filter(None, [f"{state.capitalize()}:", amount, checkout.payer]))
+    amount = (
+        money.format_money(checkout.total, checkout.currency, settings.LANGUAGE_CODE)
+        if checkout.total is not None
+        else ""
+    )
+    state = _("paid") if checkout.succeeded else _("not paid") if checkout.failed else pgettext("of a payment", "open")
+    return " ".join(filter(None, [f"{capfirst(state)}:", amount, checkout.payer]))
 
 
 def _lines(checkout: Checkout, url: str) -> list[str]:
@@ -119,6 +136,7 @@ def _lines(checkout: Checkout, url: str) -> list[str]:
     ]
 
 
+@in_office_language()
 def digest(day: datetime.date | None = None) -> int:
     """Queue the digest of one day (default: yesterday, which is complete), once, on a site that wants one
     (CHECKOUT_NOTIFY). The number of attempts in it; 0: nothing was queued."""
@@ -138,7 +156,7 @@ def digest(day: datetime.date | None = None) -> int:
         lines.append(_("… and more: %(link)s") % {"link": link("checkout.list")})
     paid = sum(checkout.succeeded for checkout in found)
     subject = _("Payments of %(day)s: %(paid)d paid, %(failed)d not paid") % {
-        "day": f"{day:%Y-%m-%d}",
+        "day": formats.date_format(day, _("j F Y")),
         "paid": paid,
         "failed": len(found) - paid,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, no_translations
 
 from checkout.services import doctor
 
@@ -21,6 +21,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the findings as JSON, for monitoring")
 
+    # In English, as the runbook and the system checks say it.
+    @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         findings = doctor.examine()
         if options["json"]:

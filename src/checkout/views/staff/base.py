@@ -366,11 +366,11 @@ def _money(amount: Decimal, currency: str, language: str) -> str:
 def show_time(moment: Any) -> str:
     if moment is None:
         return "–"  # noqa: RUF001
-    return date_format(timezone.localtime(moment), "j M Y, H:i")
+    return date_format(timezone.localtime(moment), _("j M Y, H:i"))
 
 
 def show_date(day: Any) -> str:
-    return date_format(day, "j M Y") if day else "–"  # noqa: RUF001
+    return date_format(day, _("j M Y")) if day else "–"  # noqa: RUF001
 
 
 def money_cell(amount: Decimal | None, currency: str, **more: Any) -> Cell:

@@ -64,7 +64,7 @@ COLUMNS = [
     Column(gettext_lazy("Number"), number_cell, header=True),
     Column(gettext_lazy("Payer"), payer_cell),
     Column(gettext_lazy("What for"), _what),
-    Column(gettext_lazy("Kind"), lambda row: actions.ACTIONS[row.action_id][0]),
+    Column(gettext_lazy("Kind"), lambda row: actions.name_of(row.action_id)),
     Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
     Column(gettext_lazy("State"), lambda row: state_cell(row.state_id)),
     Column(gettext_lazy("Begun"), lambda row: time_cell(row.created_at)),
@@ -76,7 +76,7 @@ FILTERS = [
         "action",
         gettext_lazy("Kind"),
         lambda rows, value: rows.filter(action=value),
-        [(slug, name) for slug, (name, _payment) in actions.ACTIONS.items()],
+        [(slug, gettext_lazy(name)) for slug, (name, _payment) in actions.ACTIONS.items()],
     ),
     Filter("since", gettext_lazy("From"), _since, is_date=True),
     Filter("until", gettext_lazy("To"), _until, is_date=True),
@@ -287,7 +287,7 @@ class CheckoutCancelView(_CheckoutActionView):
         return "" if self.object.is_open else _("Already done: this attempt is not open any more.")
 
     def perform(self, form: ReasonForm) -> str:
-        reason = _("Cancelled by staff: %(reason)s") % {"reason": form.cleaned_data["reason"]}
+        reason = f"Cancelled by staff: {form.cleaned_data['reason']}"
         closed = checkouts.close(self.object, reason=reason, user=self.request.user)
         if closed.succeeded:
             raise AlreadyPaid(_("it was paid meanwhile, and is kept as paid."))
@@ -312,9 +312,7 @@ class CheckoutLookView(_CheckoutActionView):
             checkout = reconcile.resolve(checkout)
         else:
             checkout = fulfillment.fulfill(checkout, self.request.user)
-        return _("Stripe was asked. State: %(state)s.") % {
-            "state": str(advice.STATE_NAMES[checkout.state_id or ""]).lower()
-        }
+        return _("Stripe was asked. State: %(state)s.") % {"state": advice.STATE_NAMES[checkout.state_id or ""]}
 
 
 class InvoicePaidView(_CheckoutActionView):

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from checkout import clock, figures
 from checkout.conf import conf
 from checkout.models import PaymentRunItem
+from checkout.selectors import number_text
 from checkout.views.staff import charts
 from checkout.views.staff.base import StaffPageView, show_date, show_money, show_time
 from checkout.views.staff.doctor import silent_jobs
@@ -65,13 +66,13 @@ class DashboardView(StaffPageView):
         late = sum(share.number for share in read.overdue)
         plans = reverse("checkout.object.payment.plan.list")
         return [
-            {"text": _("Payments late"), "number": f"{late:,}", "url": f"{plans}?show=overdue"},
+            {"text": _("Payments late"), "number": number_text(late), "url": f"{plans}?show=overdue"},
             {
                 "text": _("Waiting for their payer"),
                 "number": read.waiting,
                 "url": f"{plans}?show=waiting",
             },
-            {"text": _("Disputes open"), "number": f"{read.disputes:,}", "url": reverse("checkout.dispute.list")},
+            {"text": _("Disputes open"), "number": number_text(read.disputes), "url": reverse("checkout.dispute.list")},
             {
                 "text": _("Cards that run out within %(days)d days") % {"days": figures.CARD_DAYS},
                 "number": read.cards,
@@ -95,7 +96,7 @@ class DashboardView(StaffPageView):
         return [
             {
                 "name": row.name,
-                "number": f"{row.number:,}",
+                "number": number_text(row.number),
                 "amount": show_money(row.amount or None, currency),
                 "width": width,
             }
@@ -112,5 +113,5 @@ class DashboardView(StaffPageView):
             "run": run,
             "started": show_time(run.started_at),
             "finished": show_time(run.finished_at) if run.finished_at else "",
-            "counts": [(names[outcome], f"{number:,}") for outcome, number in sorted(counts.items())],
+            "counts": [(names[outcome], number_text(number)) for outcome, number in sorted(counts.items())],
         }

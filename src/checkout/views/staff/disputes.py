@@ -65,7 +65,7 @@ class DisputeListView(StaffListView):
         ),
         Column(gettext_lazy("Payer"), lambda row: payer_cell(row.checkout) if row.checkout else ""),
         Column(gettext_lazy("Amount"), lambda row: money_cell(row.amount, row.currency), number=True),
-        Column(gettext_lazy("Reason"), lambda row: row.reason.replace("_", " ")),
+        Column(gettext_lazy("Reason"), lambda row: row.reason_text),
         Column(
             gettext_lazy("State"),
             lambda row: state_cell(*advice.dispute_state(row)),
@@ -117,7 +117,7 @@ class DisputeDetailView(StaffPageView):
                     checkout.get_absolute_url() if checkout else "",
                 ),
                 (_("Plan"), plan or "", plan.get_absolute_url() if plan else ""),
-                (_("The bank's reason"), dispute.reason.replace("_", " "), ""),
+                (_("The bank's reason"), dispute.reason_text, ""),
                 (_("Answer by"), show_time(dispute.due_by) if dispute.due_by else "", ""),
                 (_("Evidence"), _("sent") if dispute.evidence_sent else _("not sent"), ""),
                 (_("Opened"), show_time(dispute.opened_at), ""),

@@ -47,14 +47,19 @@ class DoctorView(StaffPageView):
             asked=asked,
             silent=silent_jobs(jobs),
             troubles=[self._row(finding) for finding in troubles],
-            well=[finding.check for finding in findings if finding.level == Level.OK],
+            well=[_(finding.check) for finding in findings if finding.level == Level.OK],
             jobs=[self._job(state) for state in jobs],
         )
         return self.render_to_response(context)
 
     @staticmethod
     def _row(finding: doctor.Finding) -> dict[str, Any]:
-        return {"finding": finding, "state": COLOURS[finding.level], "level": NAMES[finding.level]}
+        return {
+            "check": _(finding.check),
+            "finding": finding,
+            "state": COLOURS[finding.level],
+            "level": NAMES[finding.level],
+        }
 
     @staticmethod
     def _job(state: doctor.JobState) -> dict[str, Any]:
@@ -77,7 +82,7 @@ def silent_jobs(states: list[doctor.JobState] | None = None) -> list[str]:
             if state.succeeded_at
             else _("%(job)s has never run, so %(lost)s.")
         )
-        % {"job": state.job.name, "when": show_time(state.succeeded_at), "lost": state.job.what_is_lost}
+        % {"job": state.job.name, "when": show_time(state.succeeded_at), "lost": _(state.job.what_is_lost)}
         for state in (doctor.job_states() if states is None else states)
         if state.is_silent
     ]

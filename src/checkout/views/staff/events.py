@@ -10,7 +10,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from django.views.generic import FormView
 
 from checkout import advice, selectors
@@ -137,7 +137,7 @@ class NoticeAgainView(StaffActionView):
     def get_facts(self) -> list[tuple[Any, Any]]:
         notice = self.object
         return [
-            (_("To"), notice.recipient),
+            (pgettext("of a mail", "To"), notice.recipient),
             (_("Mail"), advice.mail_name(notice.template)),
             (_("First sent"), show_time(notice.queued_at)),
         ]

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -58,7 +59,7 @@ class RefundListView(StaffListView):
         return Refund.objects.select_related("checkout", "requested_by")
 
     def _state(self, row: Refund) -> Cell:
-        name = row.get_state_display().capitalize()
+        name = capfirst(row.get_state_display())
         return Cell(name, state=COLOURS[row.state], small=row.failure, plain=row.state)
 
     def _number(self, row: Refund) -> Cell:

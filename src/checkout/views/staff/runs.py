@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -134,7 +135,7 @@ class PaymentRunDetailView(StaffListView):
             Column(_("Due"), lambda row: date_cell(row.instalment.due)),
             Column(
                 _("Outcome"),
-                lambda row: state_cell(COLOURS.get(row.outcome, ""), row.get_outcome_display().capitalize()),
+                lambda row: state_cell(COLOURS.get(row.outcome, ""), capfirst(row.get_outcome_display())),
             ),
             Column(_("Why"), self._why),
             Column(_("Currency"), lambda row: row.instalment.object_payment_plan.currency, only_csv=True),
