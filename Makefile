@@ -1,13 +1,13 @@
 # Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak bench docs lock clean
+.PHONY: help setup demo test check soak bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 export PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-9s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
 
 setup: ## Make .venv with everything a developer needs (PYTHON=... picks the interpreter)
 	@sh scripts/setup.sh dev
@@ -20,7 +20,7 @@ test: ## Run all tests, on SQLite and on PostgreSQL (PYTEST_ARGS="-k name -x")
 	@sh scripts/setup.sh dev
 	@sh scripts/test.sh
 
-check: ## Lint, format, types, migrations, deployment checks, links in the documents
+check: ## Lint, format, types, migrations, deployment checks, translations, links in the documents
 	@sh scripts/setup.sh dev
 	@sh scripts/check.sh
 
@@ -31,6 +31,10 @@ soak: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STE
 bench: ## Run the benchmarks, or one of them (BENCH=charging BENCH_ARGS="--count 600")
 	@sh scripts/setup.sh dev
 	@sh scripts/bench.sh
+
+messages: ## Bring the translations up to date with the code (LANGUAGES="fr it" begins new ones)
+	@sh scripts/setup.sh dev
+	@$(PYTHON_IN_VENV) scripts/messages.py $(LANGUAGES)
 
 docs: ## Check that links and anchors in the documents lead somewhere
 	@sh scripts/setup.sh dev

@@ -24,6 +24,7 @@ step "check --deploy" env DJANGO_SETTINGS_MODULE=example_checkout.settings_produ
     STRIPE_SECRET_KEY=sk_test_standin STRIPE_PUBLISH_KEY=pk_test_standin \
     CHECKOUT_WEBHOOK_SECRET=whsec_standin \
     $bin/python manage.py check --deploy --fail-level WARNING
+step "translations are up to date" $bin/python scripts/messages.py --check
 step "links in the documents" $bin/python scripts/check_docs.py
 
 if [ -n "$failed" ]; then

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 from hypothesis import HealthCheck, settings
 
 from stripe_emulator import Clock, Emulator
@@ -31,6 +32,13 @@ def pytest_configure() -> None:
     if worker and (url := os.environ.get("REDIS_URL")):
         parts = urlsplit(url)
         os.environ["REDIS_URL"] = parts._replace(path=f"/{int(parts.path.strip('/') or 0) + int(worker)}").geturl()
+
+
+@pytest.fixture(autouse=True)
+def in_the_sites_language() -> Iterator[None]:
+    """LocaleMiddleware leaves the language of the last request active."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture
