@@ -187,7 +187,10 @@ class EmulatorApp:
         if method == "OPTIONS":
             await _answer(send, 204, PREFLIGHT_HEADERS, b"")
             return
-        body = await _read(receive)
+        try:
+            body = await _read(receive)
+        except _BrokenOff:
+            return
         if body is None:
             await _error(send, 413, error_body("Request entity too large."), (b"connection", b"close"))
             return
@@ -250,15 +253,22 @@ def _complain(task: "asyncio.Future[None]") -> None:
         logger.error("The emulator's clock and webhooks stopped.", exc_info=error)
 
 
+class _BrokenOff(Exception):
+    """The client went away in the middle of its request. A part of a form may read as quite another one."""
+
+
 async def _read(receive: Receive) -> bytes | None:
-    """The whole request body, or None when it is too large to be one of Stripe's."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
+    """The whole request body, or None when it is too large to be one of Stripe's. Raises _BrokenOff."""
+    body = b""
+    more = True
+    while more:
         if len(body) > MAX_BODY_BYTES:
             return None
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _BrokenOff
         body += message.get("body", b"")
+        more = message.get("more_body", False)
     return body if len(body) <= MAX_BODY_BYTES else None
 
 

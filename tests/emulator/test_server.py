@@ -110,6 +110,18 @@ def test_a_reply_lost_after_the_work_cuts_the_line_too(served: str, emulator: Em
     assert customers(served) == 1
 
 
+def test_a_request_that_breaks_off_is_not_acted_on(served: str, emulator: Emulator) -> None:
+    """What came of it may read as a smaller amount, or as no form at all."""
+    url = urlsplit(served)
+    head = b"POST /v1/customers HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer sk_test_emulator\r\n"
+    head += b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\n"
+    for part in (b"", b"name=Al"):
+        with socket.create_connection((url.hostname, url.port), 5) as connection:
+            connection.sendall(head + part)
+    assert customers(served) == 0
+    assert [request.method for request in emulator.requests] == ["GET"]
+
+
 def test_a_body_may_break_off_in_the_middle(served: str, emulator: Emulator) -> None:
     emulator.weather.add(faults.CutBody(), times=1)
     with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
