@@ -33,7 +33,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import refunds, staff_notices
+from checkout.services import refund_effects, staff_notices
 
 logger = logging.getLogger("checkout.disputes")
 
@@ -99,7 +99,7 @@ def _keep(dispute_id: str, values: dict[str, Any]) -> Dispute:
 
 
 def _plan_of(checkout: Checkout | None) -> ObjectPaymentPlan | None:
-    line = refunds.plan_line(checkout) if checkout is not None else None
+    line = refund_effects.plan_line(checkout) if checkout is not None else None
     return line.object_payment_plan if line is not None else None
 
 

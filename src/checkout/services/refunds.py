@@ -6,7 +6,6 @@ two people can never give back more than was taken, on either database; a refund
 
 from __future__ import annotations
 
-import datetime
 import logging
 import uuid
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from dateutil.relativedelta import relativedelta
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from checkout import clock, money, signals, states
@@ -34,8 +32,8 @@ from checkout.errors import (
     RefundError,
 )
 from checkout.gateway import RefundAnswer, gateway
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
-from checkout.services import plans, staff_notices
+from checkout.models import Checkout, ObjectPaymentPlanInstalment, Refund, StateChange
+from checkout.services import refund_effects, staff_notices
 from checkout.services.checkouts import KEY_TRUSTED_FOR, check_account
 
 logger = logging.getLogger("checkout.refunds")
@@ -57,12 +55,6 @@ def why_not(checkout: Checkout) -> str:
     if left(checkout) <= 0:
         return _("This was refunded in full already.")
     return ""
-
-
-def plan_line(checkout: Checkout) -> ObjectPaymentPlanInstalment | None:
-    """The line of a plan that this payment paid, if it did."""
-    content_object = checkout.content_object
-    return content_object if isinstance(content_object, ObjectPaymentPlanInstalment) else None
 
 
 def refund(
@@ -91,7 +83,10 @@ def refund(
         claimed = claim(checkout, amount, user=user, reason=reason, note=note, plan_effect=plan_effect, key=key)
     except IntegrityError:
         # The same form was sent twice at the same moment.
-        return Refund.objects.get(uuid=key)
+        twin = Refund.objects.filter(uuid=key).first()
+        if twin is None:
+            raise
+        return twin
     return _ask_and_settle(claimed)
 
 
@@ -103,11 +98,11 @@ def claim(
         raise RefundError(problem)
     if money.to_minor(amount, checkout.currency) < 1:
         raise RefundError(_("A refund is of more than nothing."))
-    line = plan_line(checkout)
+    line = refund_effects.plan_line(checkout)
     if line is None:
         plan_effect = Effect.KEEP
     if plan_effect == Effect.GIVE_BACK:
-        _check_can_give_back(line, amount)
+        refund_effects.check_can_give_back(line, amount)
     now = clock.now()
     with transaction.atomic(durable=True):
         if not _reserve(checkout.pk, amount):
@@ -116,7 +111,7 @@ def claim(
                 _("At most %(left)s of this payment can be refunded.")
                 % {"left": money.format_money(left(checkout), checkout.currency)}
             )
-        if plan_effect == Effect.GIVE_BACK and _is_given_back(checkout):
+        if plan_effect == Effect.GIVE_BACK and refund_effects.is_given_back(checkout):
             raise RefundError(_("This line was given back before. Choose to keep the plan as it is."))
         row = Refund.objects.create(
             uuid=key,
@@ -222,8 +217,8 @@ def settle(row: Refund, answer: RefundAnswer) -> Refund:
             lease = clock.now() + timedelta(hours=6)
             Refund.objects.filter(pk=row.pk, state=Refund.PENDING).update(lease_until=lease)
         if not row.failed and row.plan_effect == Effect.GIVE_BACK and not row.plan_effect_done:
-            _give_back(row)
-    _stop_plan(row)
+            refund_effects.give_back(row)
+    refund_effects.stop_plan(row)
     row.refresh_from_db()
     return row
 
@@ -275,7 +270,7 @@ def _fail(row: Refund, failure: str) -> bool:
     if not _move(row, Refund.FAILED, failure, failure=failure):
         return False
     _release(row)
-    undone = _take_back(row)
+    undone = refund_effects.take_back(row)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None)
     row.plan_effect_done = True
     if before == Refund.SUCCEEDED or row.refund_id:
@@ -314,80 +309,6 @@ def _run_hook(row: Refund) -> None:
             f"{type(target).__name__}.checkout_refunded raised {type(error).__name__}: {error}. Nothing was settled; "
             "correct the hook and the next sweep settles it."
         ) from error
-
-
-# -- what a refund does to the plan ----------------------------------------------------------------------
-
-
-def _check_can_give_back(line: ObjectPaymentPlanInstalment | None, amount: Decimal) -> None:
-    if line is None:
-        return
-    if line.object_payment_plan.deleted:
-        raise RefundError(_("This plan was stopped, so nothing can be owed on it again. Choose to keep it as it is."))
-    if ObjectPaymentPlanInstalment.objects.filter(replaces=line).exists():
-        raise RefundError(_("This line was given back before. Choose to keep the plan as it is."))
-    money.check_chargeable(amount, line.object_payment_plan.currency)
-
-
-def _is_given_back(checkout: Checkout) -> bool:
-    """Asked once the money is reserved: from then on another refund of the same payment waits, or is seen here."""
-    return checkout.refunds.exclude(state=Refund.FAILED).filter(plan_effect=Effect.GIVE_BACK).exists()
-
-
-def _give_back(row: Refund) -> None:
-    """The amount is owed again: a new last line, which says which line it stands for. The paid line keeps its state."""
-    line = plan_line(row.checkout)
-    if line is None:
-        return
-    plan = line.object_payment_plan
-    last = plan.instalments.aggregate(due=Max("due"), count=Max("count"))
-    due = max(last["due"], clock.today()) + relativedelta(months=1)
-    new = ObjectPaymentPlanInstalment.objects.create(
-        object_payment_plan=plan,
-        count=last["count"] + 1,
-        amount=row.amount,
-        due=due.replace(day=1) if due.replace(day=1) > last["due"] else due + datetime.timedelta(days=1),
-        replaces=line,
-    )
-    _record_plan(plan, row, f"Line {line.count} was refunded and is owed again as line {new.count}")
-    Refund.objects.filter(pk=row.pk).update(plan_effect_done=True)
-    row.plan_effect_done = True
-
-
-def _take_back(row: Refund) -> list[str]:
-    """A refund failed, so what it did to the plan is undone where that can be done. Sentences for staff otherwise."""
-    if row.plan_effect == Effect.STOP and row.plan_effect_done:
-        return [_("The plan was stopped with this refund, and stays stopped.")]
-    line = plan_line(row.checkout)
-    added = ObjectPaymentPlanInstalment.objects.filter(replaces=line).first() if line is not None else None
-    if row.plan_effect != Effect.GIVE_BACK or added is None:
-        return []
-    untouched = Q(state=states.PENDING)
-    # A run may have looked at it without asking Stripe for it: a line that should not be there was not due either.
-    added.run_items.filter(checkout=None).delete()
-    touched = added.state_changes.exists() or added.checkouts.exists() or added.run_items.exists()
-    if not touched:
-        deleted, _kinds = ObjectPaymentPlanInstalment.objects.filter(untouched, pk=added.pk).delete()
-        if deleted:
-            _record_plan(added.object_payment_plan, row, f"Line {added.count} was taken off: the refund failed")
-            return [_("The line that was added to the plan was taken off again.")]
-    return [_("The line that was added to the plan may be charged although the payer has no refund: look at it now.")]
-
-
-def _stop_plan(row: Refund) -> None:
-    """Outside the transaction, because open attempts are cancelled at Stripe. What cannot be done now is done later."""
-    if row.plan_effect != Effect.STOP or row.plan_effect_done or row.failed:
-        return
-    line = plan_line(row.checkout)
-    if line is not None and not line.object_payment_plan.deleted:
-        try:
-            plans.stop(line.object_payment_plan, row.requested_by)
-        except CheckoutError as problem:
-            logger.warning("refund %s: the plan is not stopped yet: %s", row.pk, problem, extra={"refund": row.pk})
-            return
-        _record_plan(line.object_payment_plan, row, f"Stopped with refund {row.pk}")
-    settled = not row.pending
-    Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None if settled else row.lease_until)
 
 
 # -- news from Stripe ------------------------------------------------------------------------------------
@@ -548,9 +469,3 @@ def _who(user: Any) -> Any:
 
 def _record(row: Refund, before: str, after: str, user: Any, reason: str) -> None:
     StateChange.objects.create(refund=row, from_state=before, to_state=after, user=_who(user), reason=str(reason)[:255])
-
-
-def _record_plan(plan: ObjectPaymentPlan, row: Refund, reason: str) -> None:
-    StateChange.objects.create(
-        object_payment_plan=plan, refund=row, from_state="", to_state="refund", user=row.requested_by, reason=reason
-    )

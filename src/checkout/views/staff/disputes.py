@@ -14,7 +14,7 @@ from django.views.generic import View
 
 from checkout import advice
 from checkout.models import Dispute
-from checkout.services import disputes, refunds
+from checkout.services import disputes, refund_effects, refunds
 from checkout.views.staff.base import (
     CURRENCY,
     Cell,
@@ -97,7 +97,7 @@ class DisputeDetailView(StaffPageView):
         dispute = get_object_or_404(Dispute.objects.select_related("checkout__action"), pk=self.kwargs["pk"])
         checkout = dispute.checkout
         self.heading = _("%(kind)s %(number)d") % {"kind": dispute.get_kind_display(), "number": dispute.pk}
-        line = refunds.plan_line(checkout) if checkout is not None else None
+        line = refund_effects.plan_line(checkout) if checkout is not None else None
         plan = line.object_payment_plan if line is not None else None
         actions = [{"url": reverse("checkout.dispute.evidence", args=[dispute.pk]), "text": _("Download the bundle")}]
         can_refund = checkout is not None and self.can("refund") and not refunds.why_not(checkout)

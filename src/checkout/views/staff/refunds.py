@@ -15,7 +15,7 @@ from checkout import money, selectors
 from checkout.errors import OutcomeUnknown, RefundError
 from checkout.forms import ConfirmForm, RefundForm
 from checkout.models import Checkout, Refund
-from checkout.services import refunds
+from checkout.services import refund_effects, refunds
 from checkout.views.staff.base import (
     CURRENCY,
     Cell,
@@ -113,7 +113,7 @@ class RefundCreateView(StaffActionView):
         return super().get_form_kwargs() | {
             "left": refunds.left(self.object),
             "currency": self.object.currency,
-            "of_plan": refunds.plan_line(self.object) is not None,
+            "of_plan": refund_effects.plan_line(self.object) is not None,
         }
 
     def get_initial(self) -> dict[str, Any]:
