@@ -8,14 +8,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.core import signing
+from django.db.models import Model
 from django.urls import reverse
 
 from checkout.conf import conf
 from checkout.errors import CheckoutError
-from checkout.models import ObjectPaymentPlanInstalment
-
-#: A signature made for one purpose is good for no other.
-SALT = "checkout.links.instalment"
+from checkout.models import CustomerPayment, ObjectPaymentPlanInstalment
 
 
 class BadLink(CheckoutError):
@@ -40,22 +38,33 @@ def absolute(name: str, *args: object) -> str:
     return base_url() + reverse(name, args=args)
 
 
-def make_token(instalment: ObjectPaymentPlanInstalment) -> str:
-    """Opens this one debt, and says nothing else: no intent id, no e-mail address, no amount.
-
-    The time it was made is in it, so that CHECKOUT_LINK_DAYS counts when it is opened.
-    """
-    return _signer().sign(base64.urlsafe_b64encode(instalment.uuid.bytes).decode().rstrip("="))
+def sign(text: str, model: type[Model]) -> str:
+    """A token that opens what `text` names, for a page of `model`. The time it was made is in it, so that
+    CHECKOUT_LINK_DAYS counts when it is opened."""
+    return _signer(model).sign(text)
 
 
-def read_token(token: str) -> UUID:
-    """The uuid of the instalment. Raises ExpiredLink, or BadLink for whatever we did not make."""
+def unsign(token: str, model: type[Model]) -> str:
+    """What `sign` was given. Raises ExpiredLink, or BadLink for whatever we did not make for this model."""
     try:
-        text = _signer().unsign(token, max_age=timedelta(days=conf.CHECKOUT_LINK_DAYS))
-        return UUID(bytes=base64.urlsafe_b64decode(text + "=="))
+        return _signer(model).unsign(token, max_age=timedelta(days=conf.CHECKOUT_LINK_DAYS))
     except signing.SignatureExpired as problem:
         raise ExpiredLink("The link has expired.") from problem
-    except (signing.BadSignature, binascii.Error, ValueError) as problem:
+    except signing.BadSignature as problem:
+        raise BadLink("The link is not one of ours.") from problem
+
+
+def make_token(row: ObjectPaymentPlanInstalment | CustomerPayment) -> str:
+    """Opens this one debt, and says nothing else: no intent id, no e-mail address, no amount."""
+    return sign(base64.urlsafe_b64encode(row.uuid.bytes).decode().rstrip("="), type(row))
+
+
+def read_token(token: str, model: type[Model]) -> UUID:
+    """The uuid of the debt, a row of `model`. Raises ExpiredLink or BadLink."""
+    text = unsign(token, model)
+    try:
+        return UUID(bytes=base64.urlsafe_b64decode(text + "=="))
+    except (binascii.Error, ValueError) as problem:
         raise BadLink("The link is not one of ours.") from problem
 
 
@@ -64,6 +73,7 @@ def payment_link(instalment: ObjectPaymentPlanInstalment) -> str:
     return absolute("checkout.pay.link", make_token(instalment))
 
 
-def _signer() -> signing.TimestampSigner:
-    # Only letters, digits and -_. : mail programs cut addresses at other signs.
-    return signing.TimestampSigner(salt=SALT, sep=".")
+def _signer(model: type[Model]) -> signing.TimestampSigner:
+    # A signature made for one kind of row is good for no other. Only letters, digits and -_. : mail programs cut
+    # addresses at other signs.
+    return signing.TimestampSigner(salt=f"checkout.links.{model._meta.model_name}", sep=".")

@@ -85,7 +85,7 @@ def test_it_says_what_a_payer_wants_to_know(line: ObjectPaymentPlanInstalment, s
         assert link.group() in text
         assert "What happens next" in text
         assert settings.CHECKOUT_CONTACT_TEXT in text
-    assert links.read_token(link.group().split("/")[-2]) == line.uuid
+    assert links.read_token(link.group().split("/")[-2], type(line)) == line.uuid
 
 
 def test_it_holds_no_secret(line: ObjectPaymentPlanInstalment) -> None:

@@ -508,7 +508,7 @@ def test_queries_do_not_grow_with_what_was_mailed(
 
 def test_the_link_names_one_debt_and_nothing_else(waiting: ObjectPaymentPlanInstalment) -> None:
     token = links.make_token(waiting)
-    assert links.read_token(token) == waiting.uuid
+    assert links.read_token(token, type(waiting)) == waiting.uuid
     checkout = refused(waiting)
     assert checkout.payment_intent_id not in token
     assert str(checkout.uuid) not in token

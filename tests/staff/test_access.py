@@ -27,7 +27,7 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
-from checkout.services import invoices, requests
+from checkout.services import invoices
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS, Books
@@ -170,7 +170,7 @@ TABLE: dict[str, Staff | Public] = {
     ),
     # The signed link is the permission: whoever holds it may pay this one debt.
     "checkout.pay.link": Public(lambda b: [links.make_token(b.waiting_line)], *[(OK, MOVED)] * 4),
-    "checkout.request.pay": Public(lambda b: [requests.make_token(b.request)], *[(OK, MOVED)] * 4),
+    "checkout.request.pay": Public(lambda b: [links.make_token(b.request)], *[(OK, MOVED)] * 4),
     "checkout.invoice": Public(
         lambda b: [invoices.form_path(Membership.objects.create(name="Dan")).rstrip("/").rsplit("/", 1)[1]],
         *[(OK, MOVED)] * 4,

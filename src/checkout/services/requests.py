@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 import uuid
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.core import signing
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.urls import reverse
@@ -24,35 +20,11 @@ from checkout.services import cards, checkouts, instalments, moves, notices
 
 logger = logging.getLogger("checkout.requests")
 
-#: A signature made for one purpose is good for no other.
-SALT = "checkout.links.request"
-
-
 # -- the payer's address ---------------------------------------------------------------------------------
 
 
-def make_token(payment: CustomerPayment) -> str:
-    """Opens this one request, for CHECKOUT_LINK_DAYS, and says nothing else."""
-    return _signer().sign(base64.urlsafe_b64encode(payment.uuid.bytes).decode().rstrip("="))
-
-
-def read_token(token: str) -> uuid.UUID:
-    """The uuid of the request. Raises ExpiredLink, or BadLink for whatever we did not make."""
-    try:
-        text = _signer().unsign(token, max_age=timedelta(days=conf.CHECKOUT_LINK_DAYS))
-        return uuid.UUID(bytes=base64.urlsafe_b64decode(text + "=="))
-    except signing.SignatureExpired as problem:
-        raise links.ExpiredLink("The link has expired.") from problem
-    except (signing.BadSignature, binascii.Error, ValueError) as problem:
-        raise links.BadLink("The link is not one of ours.") from problem
-
-
-def _signer() -> signing.TimestampSigner:
-    return signing.TimestampSigner(salt=SALT, sep=".")
-
-
 def payer_path(payment: CustomerPayment) -> str:
-    return reverse("checkout.request.pay", args=[make_token(payment)])
+    return reverse("checkout.request.pay", args=[links.make_token(payment)])
 
 
 # -- what staff do ---------------------------------------------------------------------------------------

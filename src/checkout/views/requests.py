@@ -10,7 +10,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView
 
-from checkout import actions, money, states
+from checkout import actions, links, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid
 from checkout.forms import InvoiceForm
@@ -26,7 +26,7 @@ class RequestPayView(SignedLinkMixin, TemplateView):  # type: ignore[misc]
     template_name = "checkout/request_pay.html"
 
     def read_token(self, token: str) -> None:
-        self.token_uuid = requests.read_token(token)
+        self.token_uuid = links.read_token(token, CustomerPayment)
 
     def get_payment(self) -> CustomerPayment:
         return get_object_or_404(CustomerPayment.objects.select_related("customer"), uuid=self.token_uuid)
