@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from checkout.views import cards, health, on_session, payer, plans, requests, webhook
+from checkout.views import cards, health, on_session, payer, plan_progress, plans, requests, webhook
 
 urlpatterns = [
     path("health/", health.health, name="checkout.health"),
@@ -12,7 +12,7 @@ urlpatterns = [
     path("<uuid:uuid>/deposit/", plans.DepositView.as_view(), name="checkout.deposit"),
     path("pay/<str:token>/", on_session.PaymentLinkView.as_view(), name="checkout.pay.link"),
     path("pay-on-session/<uuid:uuid>/", on_session.PayOnSessionView.as_view(), name="checkout.pay.on.session"),
-    path("plans/<uuid:uuid>/", on_session.PlanProgressView.as_view(), name="checkout.plan.progress"),
+    path("plans/<uuid:uuid>/", plan_progress.PlanProgressView.as_view(), name="checkout.plan.progress"),
     path("card-refresh/", cards.CardRefreshView.as_view(), name="checkout.card.refresh"),
     path("card-refresh/<uuid:uuid>/", cards.CardRefreshView.as_view(), name="checkout.card.refresh.plan"),
     path("request/<str:token>/", requests.RequestPayView.as_view(), name="checkout.request.pay"),

@@ -54,9 +54,14 @@ def told(request: HttpRequest) -> str:
     return str(request.session.pop(TOLD_KEY, ""))
 
 
+def remembered_uuids(request: HttpRequest) -> list[str]:
+    """The attempts that this browser session has begun."""
+    return list(request.session.get(SESSION_KEY, {}))
+
+
 def may_open(request: HttpRequest, checkout: Checkout) -> bool:
     """True for the payer who began the attempt: by login, or by this browser's session."""
-    if str(checkout.uuid) in request.session.get(SESSION_KEY, {}):
+    if str(checkout.uuid) in remembered_uuids(request):
         return True
     return request.user.is_authenticated and checkout.user_id is not None and checkout.user_id == request.user.pk
 

@@ -1,0 +1,227 @@
+"""A payment plan as its payer sees it: what was paid, what comes next, and what can be paid here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.views import redirect_to_login
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.generic import TemplateView
+
+from checkout import money, states
+from checkout.conf import conf
+from checkout.errors import AlreadyPaid, NoSavedCard
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.services import instalments, payers
+from checkout.views import declines, payer
+from checkout.views.access import (
+    PayerViewMixin,
+    is_asked_by_script,
+    remember_checkout,
+    remembered_uuids,
+    tell_next_page,
+    told,
+    waiting_answer,
+)
+
+#: A payer may try these by hand; the others are paid, being paid, or not due.
+PAYABLE = frozenset({states.FAIL, states.PAY_ON_SESSION})
+
+
+def plan_begun_here(request: HttpRequest, plan: ObjectPaymentPlan) -> bool:
+    """True if this browser session has begun an attempt for the plan: agreed it, refreshed its card, or paid a line."""
+    uuids = remembered_uuids(request)
+    if not uuids:
+        return False
+    line_type = ContentType.objects.get_for_model(ObjectPaymentPlanInstalment)
+    plan_type = ContentType.objects.get_for_model(ObjectPaymentPlan)
+    lines = [str(pk) for pk in plan.instalments.values_list("pk", flat=True)]
+    of_plan = (
+        Q(content_type=line_type, object_id__in=lines)
+        | Q(content_type=plan_type, object_id=str(plan.pk))
+        | Q(content_type=plan.content_type_id, object_id=plan.object_id, payment_plan=plan.payment_plan_id)
+    )
+    return Checkout.objects.filter(of_plan, uuid__in=uuids).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """A line of a plan in its payer's words."""
+
+    line: ObjectPaymentPlanInstalment
+    name: str
+    amount: str
+    says: str
+    mood: str
+    reason: str
+    can_charge: bool
+    can_pay: bool
+
+
+class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
+    """What was paid, what comes next, with which card. What waits or failed can be paid here."""
+
+    template_name = "checkout/plan_progress.html"
+    by_login = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        plans = ObjectPaymentPlan.objects.select_related("customer", "payment_plan", "user")
+        plan = plans.filter(uuid=kwargs["uuid"]).first()
+        self.by_login = plan is not None and payers.is_payer(request.user, plan)
+        by_session = plan is not None and not self.by_login and plan_begun_here(request, plan)
+        self.plan = plan if self.by_login or by_session else None
+        if self.plan is None and not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_plan(self) -> ObjectPaymentPlan:
+        if self.plan is None:
+            raise Http404
+        return self.plan
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        plan = self.get_plan()
+        if is_asked_by_script(request):
+            return waiting_answer(plan.instalments.filter(Q(state=states.REQUEST)).exists())
+        return self.render_to_response(self.get_context_data(plan=plan))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Take one line at once from the saved card. Only for a payer who is logged in: a link opens a payment, it
+        does not decide over the card."""
+        plan = self.get_plan()
+        uuid = _uuid(request.POST.get("instalment", ""))
+        line = plan.instalments.filter(uuid=uuid).first() if uuid is not None else None
+        if not self.by_login or line is None:
+            raise Http404
+        if plan.deleted or line.state_id not in PAYABLE:
+            return self._answer(_("That payment does not wait any more. Below is how it stands."))
+        try:
+            checkout = instalments.charge(line, request.user)
+        except AlreadyPaid as problem:
+            return self._answer(str(problem))
+        except NoSavedCard:
+            return redirect("checkout.card.refresh.plan", uuid=plan.uuid)
+        remember_checkout(request, checkout)
+        if checkout.state_id == states.PAY_ON_SESSION:
+            return redirect("checkout.pay", uuid=checkout.uuid)
+        return self._answer(_charged_text(checkout))
+
+    def _answer(self, text: str) -> HttpResponse:
+        tell_next_page(self.request, text)
+        return redirect("checkout.plan.progress", uuid=self.get_plan().uuid)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        plan = kwargs["plan"]
+        customer = plan.customer
+        lines = self._lines(plan)
+        unpaid = [row for row in lines if row.line.state_id != states.SUCCESS]
+        owed = sum(row.line.amount for row in unpaid)
+        coming = [row for row in unpaid if row.line.state_id == states.PENDING]
+        content_object = plan.content_object
+        return super().get_context_data(**kwargs) | {
+            "base_template": conf.CHECKOUT_BASE_TEMPLATE,
+            "told": told(self.request),
+            "description": list(content_object.checkout_description) if content_object is not None else [],
+            "total": self._money(plan.total),
+            "still_to_pay": self._money(owed) if owed and not plan.deleted else "",
+            "lines": lines,
+            "busy": any(row.line.state_id == states.REQUEST for row in lines),
+            "waiting": [row for row in lines if row.can_pay],
+            "next_line": coming[0] if coming and not plan.deleted else None,
+            "finished": not unpaid,
+            "card": customer.card_description if customer is not None and customer.has_card else "",
+            "card_wanted": bool(unpaid and customer is not None and (customer.refresh or customer.is_expiring)),
+            "may_refresh": bool(self.by_login and unpaid and not plan.deleted),
+            "contact": conf.CHECKOUT_CONTACT_TEXT,
+        }
+
+    def _money(self, amount: Decimal) -> str:
+        return money.format_money(amount, self.get_plan().currency, get_language() or "en-gb")
+
+    def _lines(self, plan: ObjectPaymentPlan) -> list[LineView]:
+        rows = list(plan.payments.select_related("replaced_by"))
+        attempts = Checkout.objects.filter(
+            content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
+            object_id__in=[str(row.pk) for row in rows],
+        )
+        # The card that each was last asked of: only another one is worth asking without the payer's bank.
+        asked: dict[str, str] = {}
+        reasons: dict[str, str] = {}
+        begun: set[str] = set()
+        here = set(remembered_uuids(self.request))
+        for attempt in attempts.order_by("pk"):
+            if attempt.is_charge:
+                asked[attempt.object_id] = attempt.payment_method_id
+            if attempt.error_code or attempt.decline_code:
+                reasons[attempt.object_id] = declines.sentence(attempt.error_code, attempt.decline_code)
+            if str(attempt.uuid) in here:
+                begun.add(attempt.object_id)
+        card = plan.customer.payment_method_id if plan.customer is not None and plan.customer.has_card else ""
+        made = []
+        for row in rows:
+            open_now = row.state_id in PAYABLE and not plan.deleted
+            new_card = bool(card) and asked.get(str(row.pk)) not in (None, card)
+            mood, says = line_in_words(row, stopped=plan.deleted)
+            made.append(
+                LineView(
+                    line=row,
+                    name=line_name(row),
+                    amount=self._money(row.amount),
+                    says=says,
+                    mood=mood,
+                    reason=reasons.get(str(row.pk), "") if mood == "failed" else "",
+                    can_charge=open_now and self.by_login and new_card,
+                    can_pay=open_now and (self.by_login or str(row.pk) in begun),
+                )
+            )
+        return made
+
+
+def line_name(line: ObjectPaymentPlanInstalment) -> str:
+    if line.replaces_id:
+        return _("To pay again")
+    return _("Deposit") if line.deposit else _("Instalment %(number)d") % {"number": line.count - 1}
+
+
+def line_in_words(line: ObjectPaymentPlanInstalment, *, stopped: bool = False) -> tuple[str, str]:
+    """A word for the template, and where the line stands in a few words for its payer."""
+    if line.state_id == states.SUCCESS:
+        again = getattr(line, "replaced_by", None)
+        if again is None:
+            return "paid", _("Paid")
+        part = again.amount < line.amount
+        return "refunded", _("Refunded in part, to pay again below") if part else _("Refunded, to pay again below")
+    if stopped:
+        return "stopped", _("Not taken any more")
+    if line.state_id == states.REQUEST:
+        return "asked", _("Being taken at this moment")
+    if line.state_id == states.PAY_ON_SESSION:
+        return "waiting", _("Your bank wants you to confirm it")
+    if line.state_id == states.FAIL:
+        return "failed", _("Could not be taken")
+    return "coming", _("Planned")
+
+
+def _charged_text(checkout: Checkout) -> str:
+    if checkout.succeeded:
+        return payer.thanks(checkout)
+    if checkout.failed:
+        reason = declines.sentence(checkout.error_code, checkout.decline_code)
+        return _("The payment did not go through. %(reason)s Nothing was taken.") % {"reason": reason}
+    return _("Your bank has not answered yet. Look at this page again in a few minutes, and do not pay twice.")
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
