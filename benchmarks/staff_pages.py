@@ -76,13 +76,14 @@ def measure(instalments: int, checkouts: int, times: int) -> None:
     from django.test import Client
     from django.urls import reverse
 
-    from benchmarks._fill import fill
+    from benchmarks._fill import analyze, fill
     from checkout.models import PaymentRun
 
     if instalments:
         print(f"filling {instalments:,} instalments and {checkouts:,} checkouts", flush=True)
         call_command("migrate", verbosity=0)
         fill(instalments, checkouts)
+        analyze()
     user, _made = get_user_model().objects.get_or_create(username="bench", is_staff=True, is_superuser=True)
     client = Client()
     client.force_login(user)
