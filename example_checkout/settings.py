@@ -73,6 +73,8 @@ LOGIN_REDIRECT_URL = "project.home"
 LOGOUT_REDIRECT_URL = "project.home"
 
 LANGUAGE_CODE = "en-gb"
+# Not every language that Django knows: a visitor whose browser asks for American English reads British dates here.
+LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
 TIME_ZONE = "Europe/London"
 USE_TZ = True
 
