@@ -61,7 +61,11 @@ class OptionalReasonForm(ReasonForm):
 
 
 class DueForm(ReasonForm):
-    due = forms.DateField(label=gettext_lazy("New due date"), widget=forms.DateInput(attrs={"type": "date"}))
+    due = forms.DateField(
+        label=gettext_lazy("New due date"),
+        # A browser's date field takes this form only, whatever the reader's is.
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+    )
     field_order = ("due", "reason")
 
     def clean_due(self) -> Any:
