@@ -17,7 +17,7 @@ DAILY: Final = timedelta(hours=26)
 @dataclass(frozen=True, slots=True)
 class Job:
     """`silent_for` is how long ago the last success may be before somebody should be told; `what_is_lost` is
-    English, to be translated where it is shown."""
+    English, to be translated where it is shown. `command` does it by hand; where it is empty, the one of that name."""
 
     name: str
     silent_for: timedelta
@@ -25,6 +25,7 @@ class Job:
     for_plans: bool = False
     for_webhooks: bool = False
     for_digest: bool = False
+    command: str = ""
 
 
 JOBS: Final = (
@@ -36,7 +37,12 @@ JOBS: Final = (
         _("instalments that payers confirmed are not found"),
         for_plans=True,
     ),
-    Job("close_stale_checkouts", timedelta(hours=2), _("abandoned attempts stay open")),
+    Job(
+        "close_stale_checkouts",
+        timedelta(hours=2),
+        _("abandoned attempts stay open"),
+        command="stripe_intent_fulfillment",
+    ),
     Job("process_payments", DAILY, _("instalments that are due are not taken"), for_plans=True),
     Job("reconcile", timedelta(hours=3), _("charges without an answer stay unknown"), for_plans=True),
     Job("send_on_session_payment_emails", DAILY, _("payers are not told that their bank wants them"), for_plans=True),

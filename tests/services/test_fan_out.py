@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.management import get_commands
 from django.db import connection
 
 from checkout import clock, schedules, states, tasks
@@ -240,6 +241,10 @@ def test_every_job_of_the_beat_is_a_task_and_every_job_the_doctor_knows_is_run()
     assert named <= set(app.tasks)
     run = {name.rpartition(".")[2] for name in named}
     assert {job.name.removesuffix("s") for job in schedules.JOBS} == {name.removesuffix("s") for name in run}
+
+
+def test_what_the_doctor_says_to_run_by_hand_can_be_run() -> None:
+    assert {job.command or job.name for job in schedules.JOBS} <= set(get_commands())
 
 
 def test_every_task_is_late_to_acknowledge_and_has_a_limit() -> None:
