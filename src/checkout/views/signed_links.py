@@ -24,7 +24,8 @@ class SignedLinkMixin(PayerViewMixin):
     request: HttpRequest
 
     def read_token(self, token: str) -> None:
-        """Keep what the link opens. Raise ExpiredLink or BadLink."""
+        """Keep what the link opens. Raise ExpiredLink or BadLink. Each page opens another kind of row, so there is no
+        reading that would do for all: a page that forgot it must not open."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its links open.")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
