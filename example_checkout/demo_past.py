@@ -40,7 +40,7 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
-from checkout.services import agreements, cards, disputes, fulfillment, inbox, invoices, plans, refunds, requests, runs
+from checkout.services import agreements, cards, disputes, fulfillment, inbox, invoices, refunds, requests, runs
 from example_checkout import demo_data
 from example_checkout.models import Contact, Product, SalesLedger
 from stripe_emulator import Clock, Emulator
@@ -161,7 +161,7 @@ class College:
         """Agree to the plan and save the card; the deposit is taken."""
         sale = self.order(name, slug)
         payment_plan = PaymentPlan.objects.get(slug=plan_slug)
-        terms = plans.agreement_terms(payment_plan, sale, text=agreements.wording(payment_plan, sale))
+        terms = agreements.agreement_terms(payment_plan, sale, text=agreements.wording(payment_plan, sale))
         checkout = Checkout.objects.create_checkout(
             "payment_plan", sale, None, payment_plan=payment_plan, agreement=terms
         )

@@ -9,7 +9,7 @@ from django.db import models
 
 from checkout import actions, contract, money
 from checkout.errors import MoneyError
-from checkout.services.checkouts import currency_of
+from checkout.services.attempt_rows import currency_of
 
 
 def check_checkout(content_object: Any) -> None:

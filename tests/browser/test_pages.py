@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from checkout.gateway import gateway
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import checkouts, fulfillment, instalments, invoices, requests
+from checkout.services import charging, checkouts, fulfillment, invoices, requests, settling
 from example_checkout.models import Contact, Product, SalesLedger
 from stripe_emulator import faults
 from tests.browser.conftest import DECLINED, Payer
@@ -301,8 +301,8 @@ def _a_plan_in_trouble(visitor: Payer, payer: Any) -> tuple[ObjectPaymentPlan, S
         fulfillment.fulfill(setup)
     plan = ObjectPaymentPlan.objects.for_content_object(sales[0])
     line, next_line = plan.payments.filter(state="pending")[:2]
-    fulfillment.fail(instalments.claim(line), reason="Stripe: expired_card", error_code="expired_card")
-    instalments.claim(next_line)
+    settling.fail(charging.claim(line), reason="Stripe: expired_card", error_code="expired_card")
+    charging.claim(next_line)
     visitor.visit("/log-in/")
     visitor.page.get_by_label("Username").fill("payer")
     visitor.page.get_by_label("Password").fill("payer")

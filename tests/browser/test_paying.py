@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from checkout.models import Customer
-from checkout.services import cards, checkouts
+from checkout.services import attempt_rows, cards, checkouts
 from example_checkout.models import SalesLedger
 from tests.browser.conftest import CHALLENGED, DECLINED, NO_MONEY, PHONE, VISA, Payer
 
@@ -259,7 +259,7 @@ def begin_with_saved_card(visitor: Payer, name: str) -> SalesLedger:
     saved = visitor.as_server(f"/v1/payment_methods/{name}/attach", customer=customer.customer_id)["id"]
     Customer.objects.update(payment_method_id=saved, card_brand="visa", card_last4="4242")
     about = {"total": sale.checkout_total, "customer": customer, "stripe_customer_id": customer.customer_id}
-    checkout = checkouts.ask(checkouts.insert(sale, "payment", None, payment_method_id=saved, **about))
+    checkout = checkouts.ask(attempt_rows.insert(sale, "payment", None, payment_method_id=saved, **about))
     visitor.remember("checkout_pages", {str(checkout.uuid): ""})
     visitor.visit(f"/pay/{checkout.uuid}/")
     expect(visitor.page.get_by_text("Pay with your saved card")).to_be_visible()

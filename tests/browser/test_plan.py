@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from checkout.gateway import gateway
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import fulfillment, instalments, plans
+from checkout.services import charging, plans, settling
 from example_checkout import views as shop_views
 from example_checkout.models import Contact, Product, SalesLedger
 from tests.browser.conftest import PHONE, VISA, Payer
@@ -174,13 +174,13 @@ def test_the_page_waits_while_the_webhook_takes_the_deposit_and_then_goes_on(
     setup = Checkout.objects.create_checkout("payment_plan", sale, payment_plan=PaymentPlan.objects.get())
     secret = gateway().retrieve_setup_intent(setup.setup_intent_id).client_secret
     visitor.emulator.pay(secret, number=ending.card)
-    fulfillment.settle(setup.pk, gateway().retrieve_setup_intent(setup.setup_intent_id))
-    claimed = instalments.claim(plans.deposit_of(ObjectPaymentPlan.objects.get()))
+    settling.settle(setup.pk, gateway().retrieve_setup_intent(setup.setup_intent_id))
+    claimed = charging.claim(plans.deposit_of(ObjectPaymentPlan.objects.get()))
     visitor.remember("checkout_pages", {str(setup.uuid): ""})
     visitor.visit(f"/checkout/{setup.uuid}/return/")
     visitor.expect_heading("Your card is saved")
     expect(visitor.page.get_by_role("status")).to_have_text("This page looks again by itself.")
     visitor.expect_accessible()
-    instalments.settle(claimed, instalments.ask(instalments.request_for(claimed)))
+    charging.settle(claimed, charging.ask(charging.request_for(claimed)))
     ending.expect(visitor)
     assert taken(visitor) == ending.taken

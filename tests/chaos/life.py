@@ -33,15 +33,16 @@ from checkout.models import (
 from checkout.services import (
     audit,
     cards,
+    charging,
     checkouts,
     fulfillment,
     inbox,
-    instalments,
     on_session,
     polling,
     reconcile,
     refunds,
     runs,
+    settling,
     stale,
 )
 from stripe_emulator import Clock, Delivery, Emulator, faults
@@ -267,11 +268,11 @@ class PaymentLife(RuleBasedStateMachine):
     def _act(self, line: ObjectPaymentPlanInstalment, how: str) -> None:
         match how:
             case "charge":
-                self.on_a_bad_day(lambda: instalments.charge(line))
+                self.on_a_bad_day(lambda: charging.charge(line))
             case "manual":
                 self.on_a_bad_day(lambda: Checkout.objects.manual(line))
             case "close":
-                self.on_a_bad_day(lambda: instalments.close_attempts(line, reason="The office"))
+                self.on_a_bad_day(lambda: charging.close_attempts(line, reason="The office"))
             case "stop":
                 self.on_a_bad_day(line.object_payment_plan.delete_plan)
 
@@ -518,7 +519,7 @@ class PaymentLife(RuleBasedStateMachine):
         ours = Checkout.objects.success().filter(action__in=[actions.PAYMENT, actions.CHARGE])
         wrong = Checkout.objects.filter(payment_intent_id__in=self.tampered).exclude(state=states.SUCCESS)
         for checkout in wrong.filter(uuid__in=paid):
-            assert checkout.error_code == fulfillment.NOT_WRITTEN_DOWN, "staff see what does not match"
+            assert checkout.error_code == settling.NOT_WRITTEN_DOWN, "staff see what does not match"
             paid.remove(str(checkout.uuid))
         assert {str(uuid) for uuid in ours.values_list("uuid", flat=True)} == paid, "success here iff success there"
         left = StripeEvent.objects.filter(handled_at=None).exclude(object_id__in=self.tampered)

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from checkout import clock, states
 from checkout.models import Checkout, ScheduledJob
-from checkout.services import audit, fulfillment, instalments, runs
+from checkout.services import audit, charging, runs, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
@@ -26,7 +26,7 @@ def wrong(emulator: Emulator, membership: Membership) -> Checkout:
     """An attempt that failed here although it was paid."""
     checkout = begin(membership)
     pay(emulator, checkout)
-    fulfillment.fail(checkout, reason="test: given up without asking Stripe")
+    settling.fail(checkout, reason="test: given up without asking Stripe")
     return checkout
 
 
@@ -95,7 +95,7 @@ def test_a_charge_whose_intent_we_never_learnt_is_found_by_our_mark(emulator: Em
     runs.process_payments(workers=1)
     checkout = Checkout.objects.latest("pk")
     assert checkout.payment_intent_id == ""
-    instalments.release(checkout, reason="test: freed without asking Stripe")
+    charging.release(checkout, reason="test: freed without asking Stripe")
     audited = audit.audit_failed_checkouts()
     assert [finding.checkout.pk for finding in audited.findings] == [checkout.pk]
     assert audit.audit_failed_checkouts(repair=True).wrong == 0

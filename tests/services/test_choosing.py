@@ -23,7 +23,7 @@ from checkout.models import (
     ObjectPaymentPlan,
     PaymentPlan,
 )
-from checkout.services import fulfillment, invoices, plans
+from checkout.services import agreements, fulfillment, invoices, plans
 from checkout.testing import check_checkout
 from checkout.views import PaymentChoiceMixin
 from example_checkout.urls import urlpatterns as shop_urls
@@ -294,7 +294,7 @@ def test_two_tabs_agree_and_one_plan_is_begun(client: Client, url: str, emulator
 def test_a_row_with_a_live_plan_is_offered_no_second_one(
     client: Client, url: str, emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
 ) -> None:
-    plans.create_object_payment_plan(membership, payment_plan, Decimal(100))
+    agreements.create_object_payment_plan(membership, payment_plan, Decimal(100))
     assert "In instalments" not in client.get(url).content.decode()
     for answer in (
         client.get(url, {"payment_plan": "standard"}),

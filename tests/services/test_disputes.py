@@ -13,8 +13,8 @@ from post_office.models import Email
 from checkout import errors, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, Dispute, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
-from checkout.services import disputes, fulfillment, instalments, plans, runs
-from checkout.services.checkouts import AgreementTerms
+from checkout.services import charging, disputes, fulfillment, plans, runs
+from checkout.services.agreements import AgreementTerms
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
@@ -57,7 +57,7 @@ def test_a_claim_that_began_before_the_dispute_is_refused(emulator: Emulator, sa
     [line] = make_due(plan)
     disputes.dispute_updated_at_stripe(emulator.bank.dispute(deposit_of(plan).payment_intent_id)["id"])
     with pytest.raises(errors.CheckoutError, match="disputes"):
-        instalments.charge(line)
+        charging.charge(line)
     line.refresh_from_db()
     assert line.state_id == states.PENDING
 

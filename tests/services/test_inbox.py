@@ -21,7 +21,7 @@ from checkout import clock
 from checkout.gateway import gateway
 from checkout.gateway.webhooks import sign
 from checkout.models import Checkout, StripeEvent
-from checkout.services import checkouts, inbox
+from checkout.services import attempt_rows, inbox
 from checkout.views.webhook import webhook
 from stripe_emulator import Delivery, Emulator, faults
 from tests.host.models import Membership
@@ -554,7 +554,7 @@ def test_a_second_intent_that_took_money_under_our_mark_is_never_quiet(
         amount_minor=10000,
         currency="GBP",
         description="",
-        metadata=checkouts.metadata(checkout),
+        metadata=attempt_rows.metadata(checkout),
         idempotency_key="another",
     )
     pay(emulator, checkout)

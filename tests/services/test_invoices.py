@@ -17,7 +17,7 @@ from post_office.models import Email
 from checkout import clock, errors, tasks
 from checkout.gateway import gateway
 from checkout.models import Checkout, CheckoutAdditional, ScheduledJob
-from checkout.services import fulfillment, invoices
+from checkout.services import fulfillment, invoices, settling
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS
@@ -144,7 +144,7 @@ def test_staff_hear_of_a_payment_at_once_and_once(emulator: Emulator, membership
 
 def test_staff_hear_why_a_charge_failed(emulator: Emulator, membership: Membership) -> None:
     checkout = Checkout.objects.create_checkout("payment", membership)
-    fulfillment.fail(checkout, reason="test", decline_code="stolen_card", failure="Declined.")
+    settling.fail(checkout, reason="test", decline_code="stolen_card", failure="Declined.")
     [mail] = Email.objects.all()
     assert mail.subject.startswith("Not paid: £100.00")
     assert "stolen" in mail.message

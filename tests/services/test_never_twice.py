@@ -9,7 +9,7 @@ import pytest
 from checkout import errors, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import cards, checkouts, fulfillment, instalments, plans
+from checkout.services import cards, charging, checkouts, fulfillment, plans
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -101,7 +101,7 @@ def test_a_page_that_is_opened_while_a_run_takes_the_instalment(
     ensured = cards.ensure_stripe_customer
 
     def meanwhile(customer: Any) -> str:
-        instalments.charge(type(line).objects.get(pk=line.pk))
+        charging.charge(type(line).objects.get(pk=line.pk))
         return ensured(customer)
 
     monkeypatch.setattr(cards, "ensure_stripe_customer", meanwhile)
@@ -145,7 +145,7 @@ def test_a_bank_that_takes_its_time_and_then_says_no_leaves_one_payable_intent(
     emulator.world.change(intent, status=status)
     assert fulfillment.fulfill(checkout).state_id == before
     line.refresh_from_db()
-    again = instalments.charge(line)
+    again = charging.charge(line)
     assert emulator.pay(tab, number="4242424242424242")["error"]["code"] == "payment_intent_unexpected_state"
     assert again.state_id in (states.SUCCESS, states.PAY_ON_SESSION)
 
@@ -161,7 +161,7 @@ def test_a_charge_that_staff_have_just_begun_is_not_asked_for_by_the_payers_page
     begun = checkouts._open_or_insert
 
     def meanwhile(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
-        instalments.claim(Membership.objects.get(pk=row.pk))
+        charging.claim(Membership.objects.get(pk=row.pk))
         return begun(content_object, slug, user, **fields)
 
     monkeypatch.setattr(checkouts, "_open_or_insert", meanwhile)

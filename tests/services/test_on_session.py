@@ -22,7 +22,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import checkouts, fulfillment, instalments, moves, on_session, plans, polling, runs
+from checkout.services import charging, checkouts, fulfillment, moves, on_session, plans, polling, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -191,7 +191,7 @@ def test_the_page_says_wait_while_a_charge_is_unanswered(
     waiting: ObjectPaymentPlanInstalment, emulator: Emulator, staff: Any
 ) -> None:
     emulator.fail(call=2, fault=faults.LostAfter())  # the first one cancels what waited
-    charged = instalments.charge(waiting, staff)
+    charged = charging.charge(waiting, staff)
     assert charged.state_id == states.REQUEST
     asked = len(emulator.requests)
     with pytest.raises(errors.AttemptInProgress):
@@ -275,7 +275,7 @@ def test_one_mail_for_a_refusal_however_often_it_runs(waiting: ObjectPaymentPlan
 
 def test_a_second_refusal_is_a_second_reason(waiting: ObjectPaymentPlanInstalment, staff: Any) -> None:
     assert send() == 1
-    assert instalments.charge(waiting, staff).state_id == states.PAY_ON_SESSION
+    assert charging.charge(waiting, staff).state_id == states.PAY_ON_SESSION
     assert [send(), send()] == [1, 0]
 
 

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from checkout import clock, errors, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, CheckoutAction, StateChange
-from checkout.services import checkouts, fulfillment, polling
+from checkout.services import checkouts, fulfillment, polling, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 
@@ -123,7 +123,7 @@ def test_a_success_that_comes_after_the_attempt_was_given_up_is_still_a_success(
 ) -> None:
     checkout = begin(membership)
     pay(emulator, checkout)
-    fulfillment.fail(checkout, reason="test: given up before Stripe was read")
+    settling.fail(checkout, reason="test: given up before Stripe was read")
     assert fulfillment.fulfill(checkout).succeeded
 
 
@@ -132,7 +132,7 @@ def test_late_news_never_moves_a_success(emulator: Emulator, membership: Members
     before = gateway().retrieve_payment_intent(checkout.payment_intent_id)
     pay(emulator, checkout)
     fulfillment.fulfill(checkout)
-    assert fulfillment.settle(checkout.pk, before).succeeded
+    assert settling.settle(checkout.pk, before).succeeded
 
 
 def test_a_broken_hook_settles_nothing_and_the_next_sweep_makes_it_good(

@@ -24,7 +24,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     PaymentPlan,
 )
-from checkout.services import checkouts, confirmations, fulfillment, plans
+from checkout.services import agreements, checkouts, confirmations, fulfillment, plans
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, lines, make_due
@@ -194,7 +194,7 @@ def test_the_dates_that_were_agreed_hold_past_midnight(
     emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
 ) -> None:
     with time_machine.travel("2026-01-15T23:55:00Z"):
-        agreed = plans.agreement_terms(payment_plan, membership, text="I agree")
+        agreed = agreements.agreement_terms(payment_plan, membership, text="I agree")
         checkout = Checkout.objects.create_checkout(
             "payment_plan", membership, None, payment_plan=payment_plan, agreement=agreed
         )
@@ -214,7 +214,7 @@ def test_an_agreement_is_never_changed(emulator: Emulator, membership: Membershi
         membership,
         None,
         payment_plan=payment_plan,
-        agreement=plans.agreement_terms(payment_plan, membership, text="I agree"),
+        agreement=agreements.agreement_terms(payment_plan, membership, text="I agree"),
     )
     agreement = Agreement.objects.get()
     agreement.text = "I agree to anything"

@@ -21,7 +21,7 @@ from checkout.models import (
     PaymentRunItem,
     ScheduledJob,
 )
-from checkout.services import fulfillment, reconcile, runs
+from checkout.services import reconcile, runs, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
@@ -245,14 +245,14 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(
     emulator.weather.add(faults.LostAfter(), path=CHARGES, times=3)
     runs.process_payments(workers=1)
     bad = Checkout.objects.filter(state="request").earliest("pk").pk
-    settle = fulfillment.settle
+    settle = settling.settle
 
     def broken(pk: int, *args: Any) -> Checkout:
         if pk == bad:
             raise RuntimeError("something nobody thought of")
         return settle(pk, *args)
 
-    monkeypatch.setattr(fulfillment, "settle", broken)
+    monkeypatch.setattr(settling, "settle", broken)
     with later(minutes=11):
         counts = reconcile.reconcile()
     assert (counts.settled, counts.errors) == (2, 1)

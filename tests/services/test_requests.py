@@ -15,7 +15,7 @@ from post_office.models import Email
 
 from checkout import clock, errors, links, states
 from checkout.models import Checkout, Customer, CustomerPayment, ObjectPaymentPlan
-from checkout.services import fulfillment, instalments, refunds, requests
+from checkout.services import charging, fulfillment, refunds, requests
 from stripe_emulator import Emulator, faults
 from tests.services.conftest import SavePlan, enter_card
 
@@ -163,6 +163,6 @@ def test_an_amount_that_stripe_would_not_take_is_refused_before_anything_is_writ
 
 def test_claim_by_two_takes_it_once(emulator: Emulator, save_plan: SavePlan) -> None:
     payment, _customer = with_card(save_plan)
-    instalments.claim(payment)
+    charging.claim(payment)
     with pytest.raises(errors.AttemptInProgress):
-        instalments.claim(CustomerPayment.objects.get(pk=payment.pk))
+        charging.claim(CustomerPayment.objects.get(pk=payment.pk))

@@ -14,7 +14,17 @@ from post_office.models import Email, EmailTemplate
 
 from checkout import advice, errors, mail, signals, states
 from checkout.models import Checkout, CustomerPayment, Notice, ObjectPaymentPlan
-from checkout.services import disputes, doctor, fulfillment, instalments, on_session, requests, staff_notices, stale
+from checkout.services import (
+    disputes,
+    doctor,
+    fulfillment,
+    on_session,
+    plan_lines,
+    requests,
+    settling,
+    staff_notices,
+    stale,
+)
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card
@@ -177,7 +187,7 @@ def test_a_payer_who_paid_is_not_reminded(emulator: Emulator, save_plan: SavePla
     def broken(*args: Any) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(instalments, "instalment_paid", broken)
+    monkeypatch.setattr(plan_lines, "instalment_paid", broken)
     monkeypatch.setattr(on_session, "DEPOSIT_GRACE", -on_session.DEPOSIT_GRACE)
     assert on_session.waiting_for_mail().exists()
     with pytest.raises(errors.HookFailed):
@@ -210,7 +220,7 @@ def test_no_error_of_the_database_or_of_the_row_reaches_the_payer_as_a_traceback
     with pytest.raises(errors.CheckoutError):
         fulfillment.fulfill(checkout)
     checkout.refresh_from_db()
-    assert checkout.error_code == fulfillment.NOT_WRITTEN_DOWN
+    assert checkout.error_code == settling.NOT_WRITTEN_DOWN
 
 
 def test_a_request_that_is_paid_twice_is_never_quiet(

@@ -19,7 +19,7 @@ from django.views.generic import View
 from checkout import links
 from checkout.gateway import gateway
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import checkouts, fulfillment, instalments, invoices, plans, requests
+from checkout.services import charging, checkouts, invoices, plans, requests, settling
 from checkout.views import PaymentChoiceMixin
 from checkout.views.access import problem_page
 from example_checkout.urls import urlpatterns as shop_urls
@@ -82,8 +82,8 @@ def pages(client: Client, payer: Any, emulator: Emulator, save_plan: SavePlan, p
     save_plan(email=EMAIL)
     ObjectPaymentPlan.objects.update(user=payer)
     failed, asked, _ = plan.payments.filter(deposit=False)
-    fulfillment.fail(instalments.claim(failed), reason="Stripe: expired_card", error_code="expired_card")
-    instalments.claim(asked)
+    settling.fail(charging.claim(failed), reason="Stripe: expired_card", error_code="expired_card")
+    charging.claim(asked)
     client.force_login(payer)
 
     row = Membership.objects.create(email=EMAIL)
@@ -95,10 +95,8 @@ def pages(client: Client, payer: Any, emulator: Emulator, save_plan: SavePlan, p
         "payment_plan", Membership.objects.create(email=EMAIL), payer, payment_plan=payment_plan
     )
     enter_card(emulator, deposit, "4242424242424242")
-    fulfillment.settle(deposit.pk, gateway().retrieve_setup_intent(deposit.setup_intent_id))
-    fulfillment.fail(
-        instalments.claim(plans.deposit_of(ObjectPaymentPlan.objects.latest("pk"))), reason="", error_code="x"
-    )
+    settling.settle(deposit.pk, gateway().retrieve_setup_intent(deposit.setup_intent_id))
+    settling.fail(charging.claim(plans.deposit_of(ObjectPaymentPlan.objects.latest("pk"))), reason="", error_code="x")
     request = requests.create(email=EMAIL, name="A Member", description="Exam fee", total=Decimal(25))
     token = links.make_token(failed)
     return [

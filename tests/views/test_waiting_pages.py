@@ -15,7 +15,7 @@ from django.urls import reverse
 from checkout import links, mail, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
-from checkout.services import fulfillment, instalments, plans, requests
+from checkout.services import charging, plans, requests, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
@@ -69,7 +69,7 @@ def test_a_page_opened_while_a_charge_is_unanswered(
     assert client.get(path, {"format": "json"}).json() == {"processing": False}
     assert not looks_again(client.get(path).content.decode())
 
-    claimed = instalments.claim(debt)
+    claimed = charging.claim(debt)
     assert client.get(path, {"format": "json"}).json() == {"processing": True}
     page = client.get(path).content.decode()
     assert looks_again(page)
@@ -77,7 +77,7 @@ def test_a_page_opened_while_a_charge_is_unanswered(
     assert re.search("at this moment", page)
     assert "Continue to payment" not in page
 
-    instalments.settle(claimed, instalments.ask(instalments.request_for(claimed)))
+    charging.settle(claimed, charging.ask(charging.request_for(claimed)))
     assert client.get(path, {"format": "json"}).json() == {"processing": False}
     page = client.get(path).content.decode()
     assert not looks_again(page)
@@ -93,7 +93,7 @@ def saved(client: Client, payer: Any, payment_plan: PaymentPlan, emulator: Emula
     row = Membership.objects.create(email=EMAIL)
     setup = Checkout.objects.create_checkout("payment_plan", row, payer, payment_plan=payment_plan)
     emulator.pay(gateway().retrieve_setup_intent(setup.setup_intent_id).client_secret)
-    settled = fulfillment.settle(setup.pk, gateway().retrieve_setup_intent(setup.setup_intent_id))
+    settled = settling.settle(setup.pk, gateway().retrieve_setup_intent(setup.setup_intent_id))
     client.force_login(payer)
     return settled
 
@@ -103,12 +103,12 @@ def deposit_page(checkout: Checkout) -> str:
 
 
 def test_the_deposit_page_waits_for_whoever_is_taking_it(client: Client, saved: Checkout) -> None:
-    claimed = instalments.claim(plans.deposit_of(ObjectPaymentPlan.objects.get()))
+    claimed = charging.claim(plans.deposit_of(ObjectPaymentPlan.objects.get()))
     page = client.get(deposit_page(saved)).content.decode()
     assert "Your card is saved" in page
     assert looks_again(page)
     assert client.get(deposit_page(saved), {"format": "json"}).json() == {"processing": True}
-    instalments.settle(claimed, instalments.ask(instalments.request_for(claimed)))
+    charging.settle(claimed, charging.ask(charging.request_for(claimed)))
     assert client.get(deposit_page(saved), {"format": "json"}).json() == {"processing": False}
     thanks = client.get(deposit_page(saved), follow=True).redirect_chain[-1][0]
     assert thanks == f"/members/{saved.object_id}/thanks/"

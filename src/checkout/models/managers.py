@@ -89,9 +89,9 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
         request (no answer yet). Raises NoSavedCard, CannotPay, AlreadyPaid, AttemptInProgress, MoneyError, and
         KeyRefused or TooManyRequests when Stripe did not take the request at all.
         """
-        from checkout.services import instalments
+        from checkout.services import charging
 
-        return instalments.charge(content_object, user)
+        return charging.charge(content_object, user)
 
     def manual(self, content_object: Any, user: Any = None) -> Checkout:
         """Staff: it was paid by other means. Open attempts are cancelled at Stripe first.
@@ -154,9 +154,9 @@ class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
         Options: `customer`, `user`, `deposit_due`. Raises PlanError, with what would work, when the total cannot be
         split so, when the row has a live plan, or when the template is no longer offered.
         """
-        from checkout.services import plans
+        from checkout.services import agreements
 
-        return plans.create_object_payment_plan(content_object, payment_plan, total, **options)
+        return agreements.create_object_payment_plan(content_object, payment_plan, total, **options)
 
     def for_content_object(self, content_object: models.Model) -> ObjectPaymentPlan:
         """The live plan of that row. Raises ObjectPaymentPlan.DoesNotExist."""

@@ -233,9 +233,9 @@ class ObjectPaymentPlan(models.Model):
 
     def create_instalments(self) -> list[ObjectPaymentPlanInstalment]:
         """Make the lines after the deposit, once. Raises PlanError without a deposit line, or when they are there."""
-        from checkout.services import plans
+        from checkout.services import agreements
 
-        return plans.create_instalments(self)
+        return agreements.create_instalments(self)
 
     def charge_deposit(self, user: Any = None) -> Checkout:
         """Charge the deposit to the saved card, off session."""
@@ -370,19 +370,19 @@ class ObjectPaymentPlanInstalment(models.Model):
         return self.amount
 
     def checkout_success(self, checkout: Checkout) -> None:
-        from checkout.services import instalments
+        from checkout.services import plan_lines
 
-        instalments.instalment_paid(self, checkout)
+        plan_lines.instalment_paid(self, checkout)
 
     def checkout_fail(self, due: datetime.date | None = None) -> None:
-        from checkout.services import instalments
+        from checkout.services import plan_lines
 
-        instalments.instalment_failed(self)
+        plan_lines.instalment_failed(self)
 
     def checkout_pay_on_session(self, checkout: Checkout) -> None:
-        from checkout.services import instalments
+        from checkout.services import plan_lines
 
-        instalments.instalment_wants_payer(self, checkout)
+        plan_lines.instalment_wants_payer(self, checkout)
 
     def checkout_success_url(self, checkout_pk: int) -> str:
         return reverse("checkout.plan.progress", args=[self.object_payment_plan.uuid])

@@ -6,16 +6,14 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from checkout import actions, clock, contract, money, states
-from checkout.conf import conf, is_live_key
+from checkout import actions, clock, contract, money
+from checkout.conf import conf
 from checkout.errors import (
     AlreadyPaid,
     AttemptInProgress,
@@ -24,39 +22,14 @@ from checkout.errors import (
     GatewayRefused,
     IntentMismatch,
     NotFoundAtStripe,
-    OtherAccount,
     OutcomeUnknown,
     PlanError,
 )
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
 from checkout.models import Agreement, Checkout, CheckoutAction, PaymentPlan
-from checkout.services import cards, fulfillment, moves, plans
+from checkout.services import agreements, attempt_rows, cards, settling
 
 logger = logging.getLogger("checkout.checkouts")
-
-#: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
-KEY_TRUSTED_FOR = timedelta(hours=20)
-
-#: Stripe's clock and ours may differ by this much when a window is listed.
-CLOCK_SKEW = timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True)
-class AgreementTerms:
-    """What the payer ticked, and where from; becomes an `Agreement` row."""
-
-    text: str
-    version: str
-    total: Decimal | None
-    currency: str
-    lines: list[dict[str, Any]]
-    ip_address: str | None = None
-    user_agent: str = ""
-
-
-def currency_of(content_object: Any) -> str:
-    """The content object's currency, or the site's. Raises MoneyError for one that Stripe does not take."""
-    return money.check_currency(getattr(content_object, "checkout_currency", None) or conf.CHECKOUT_CURRENCY)
 
 
 def create_checkout(
@@ -65,7 +38,7 @@ def create_checkout(
     user: Any = None,
     *,
     payment_plan: PaymentPlan | None = None,
-    agreement: AgreementTerms | None = None,
+    agreement: agreements.AgreementTerms | None = None,
 ) -> Checkout:
     """Begin an attempt, or continue the one that is open, and make its intent at Stripe.
 
@@ -111,10 +84,10 @@ def ask(checkout: Checkout) -> Checkout:
     """Make sure that the attempt has its intent at Stripe, and that we know its id."""
     if checkout.intent_id or not checkout.is_open:
         return checkout
-    if off_session(checkout):
+    if attempt_rows.off_session(checkout):
         # A charge with this key is on its way; another request under it would get in its way.
         raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
-    if checkout.claimed_at is not None and checkout.claimed_at < clock.now() - KEY_TRUSTED_FOR:
+    if checkout.claimed_at is not None and checkout.claimed_at < clock.now() - attempt_rows.KEY_TRUSTED_FOR:
         # The key may have lapsed, so the old request cannot be sent again safely; nobody ever saw that page.
         close(checkout, reason="Never answered by Stripe", superseded=True)
         raise AttemptInProgress(_("That page had expired. Please start the payment again."))
@@ -131,7 +104,7 @@ def ask(checkout: Checkout) -> Checkout:
         # Stripe replays even a 500 for as long as it keeps the key, so asking again may never answer.
         intent = _find_lost_intent(checkout)
     except GatewayRefused as problem:
-        fulfillment.fail(checkout, reason="Refused by Stripe", failure=str(problem), error_code=problem.code)
+        settling.fail(checkout, reason="Refused by Stripe", failure=str(problem), error_code=problem.code)
         logger.warning("checkout %s refused by Stripe: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
         raise CannotPay(
             _("The payment could not be started. Please contact us; you have not been charged.")
@@ -152,18 +125,13 @@ def _claim(checkout: Checkout) -> bool:
     return True
 
 
-def off_session(checkout: Checkout) -> bool:
-    """True while a charge of a saved card is asked for and not answered: `reconcile` alone may ask again."""
-    return checkout.state_id == states.REQUEST and not checkout.on_session
-
-
 def _find_lost_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
     """The intent that was made although its answer was lost, found by our metadata.
 
     Raises OutcomeUnknown when there is none. The attempt is then given up, but only when no request can be in flight
     any more: an intent whose client secret never reached a browser cannot be paid by anyone, so a new attempt is safe.
     """
-    since = (checkout.claimed_at or checkout.created_at) - CLOCK_SKEW
+    since = (checkout.claimed_at or checkout.created_at) - attempt_rows.CLOCK_SKEW
     client = gateway()
     intents: Iterable[PaymentIntent | SetupIntent] = (
         client.list_setup_intents(since=since) if checkout.saves_card else client.list_payment_intents(since=since)
@@ -172,7 +140,7 @@ def _find_lost_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
         if intent.metadata.get("checkout") == str(checkout.uuid):
             return intent
     if checkout.claimed_at and checkout.claimed_at < clock.now() - timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES):
-        fulfillment.fail(checkout, reason="Never answered by Stripe", superseded=True)
+        settling.fail(checkout, reason="Never answered by Stripe", superseded=True)
     raise OutcomeUnknown("Stripe gave no answer, and has no such intent yet. Try again in a few minutes.")
 
 
@@ -184,7 +152,7 @@ def _request_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
         return gateway().create_setup_intent(
             customer_id=checkout.stripe_customer_id,
             description=checkout.description,
-            metadata=metadata(checkout),
+            metadata=attempt_rows.metadata(checkout),
             idempotency_key=str(checkout.uuid),
         )
     if checkout.total is None:
@@ -193,17 +161,12 @@ def _request_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
         amount_minor=money.to_minor(checkout.total, checkout.currency),
         currency=checkout.currency,
         description=checkout.description,
-        metadata=metadata(checkout),
+        metadata=attempt_rows.metadata(checkout),
         idempotency_key=str(checkout.uuid),
         customer_id=checkout.stripe_customer_id,
         # Only a payer of a plan has a customer here: a new card they pay with is kept for what follows.
         save_card=checkout.customer is not None,
     )
-
-
-def metadata(checkout: Checkout) -> dict[str, str]:
-    """How Stripe's objects point back at us. No personal data: metadata is shown to everyone with Stripe access."""
-    return {"checkout": str(checkout.uuid), "checkout_pk": str(checkout.pk)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +185,7 @@ def page(checkout: Checkout) -> Page:
     Elements refuses to start on an intent that has succeeded, is processing or was canceled
     (https://docs.stripe.com/changelog/clover), so those lead to the result. One call to Stripe, which changes nothing.
     """
-    if not checkout.is_open or off_session(checkout):
+    if not checkout.is_open or attempt_rows.off_session(checkout):
         # A charge that is being asked for while the payer looks on must not get a second request from this page.
         return Page(checkout, "", finished=True)
     if not ask(checkout).intent_id:
@@ -259,7 +222,7 @@ def close(checkout: Checkout, *, reason: str, user: Any = None, superseded: bool
     """
     if not checkout.is_open:
         return checkout
-    if off_session(checkout):
+    if attempt_rows.off_session(checkout):
         raise AttemptInProgress(_("A payment is being taken at this moment. Please look again in a few minutes."))
     if superseded:
         # Before Stripe is asked: its event about the cancel may be read before this process has written the end.
@@ -267,11 +230,11 @@ def close(checkout: Checkout, *, reason: str, user: Any = None, superseded: bool
     never_asked = not checkout.intent_id and checkout.claimed_at is None
     intent = _cancel(checkout)
     if intent is not None and intent.succeeded:
-        return fulfillment.settle(checkout.pk, intent)
+        return settling.settle(checkout.pk, intent)
     if intent is not None and not intent.canceled:
         raise AttemptInProgress(_("A payment is still being processed. Please look again in a few minutes."))
     only_if = Q(claimed_at=None) if never_asked else None
-    if not fulfillment.fail(checkout, reason=reason, user=user, superseded=superseded, only_if=only_if):
+    if not settling.fail(checkout, reason=reason, user=user, superseded=superseded, only_if=only_if):
         # Somebody ended it, or asked for what was never asked for when we looked.
         return close(checkout, reason=reason, user=user, superseded=superseded)
     return checkout
@@ -288,38 +251,9 @@ def _cancel(checkout: Checkout) -> PaymentIntent | SetupIntent | None:
             return gateway().cancel_setup_intent(checkout.setup_intent_id)
         return gateway().cancel_payment_intent(checkout.payment_intent_id)
     except NotFoundAtStripe:
-        check_account(checkout, checkout.intent_id)
+        attempt_rows.check_account(checkout, checkout.intent_id)
         logger.warning("intent %s is unknown at Stripe", checkout.intent_id, extra={"checkout": checkout.pk})
         return None
-
-
-def check_account(checkout: Checkout, stripe_id: str) -> None:
-    """Stripe does not know `stripe_id`, an intent or a customer that it once gave us for this attempt.
-
-    Neither is ever deleted without a trace, so the key in use is of another account or mode: whether the money was
-    taken cannot be seen with it, and nothing may be concluded. Raises OtherAccount then. Only test data can be wiped,
-    so what was begun with a test key is let go.
-    """
-    if checkout.livemode:
-        raise OtherAccount(
-            _(
-                "Stripe does not know %(id)s, with which checkout %(number)s was begun, so STRIPE_SECRET_KEY is a key "
-                "of another Stripe account, or a test key. Nothing was changed; set the right key and try again."
-            )
-            % {"id": stripe_id, "number": checkout.pk}
-        )
-
-
-def check_mode(checkout: Checkout) -> None:
-    """Raises OtherAccount for real money while our key is a test key: what it finds, or does not, proves nothing."""
-    if checkout.livemode and not is_live_key(conf.STRIPE_SECRET_KEY):
-        raise OtherAccount(
-            _(
-                "Checkout %(number)s was begun with a live key, and STRIPE_SECRET_KEY is a test key. Nothing was "
-                "changed; set the live key and try again."
-            )
-            % {"number": checkout.pk}
-        )
 
 
 def _learn_intent(checkout: Checkout) -> bool:
@@ -328,7 +262,7 @@ def _learn_intent(checkout: Checkout) -> bool:
     An on-session intent whose client secret never reached a browser cannot be paid by anyone, so past the life of the
     key there is nothing to find.
     """
-    if checkout.claimed_at is None or checkout.claimed_at < clock.now() - KEY_TRUSTED_FOR:
+    if checkout.claimed_at is None or checkout.claimed_at < clock.now() - attempt_rows.KEY_TRUSTED_FOR:
         return False
     ask(checkout)
     return bool(checkout.intent_id)
@@ -343,24 +277,14 @@ def manual(content_object: Any, user: Any = None, reason: str = "") -> Checkout:
     try:
         with transaction.atomic(durable=True):
             total = content_object.checkout_total
-            checkout = insert(content_object, actions.MANUAL, user, total=total, on_session=False)
-            if not still_payable(content_object):
+            checkout = attempt_rows.insert(content_object, actions.MANUAL, user, total=total, on_session=False)
+            if not attempt_rows.still_payable(content_object):
                 raise AlreadyPaid(_("This was settled already."))
-            check_no_plan(content_object)
-            fulfillment.succeed(checkout, user=user, reason=reason or "Paid by other means")
+            agreements.check_no_plan(content_object)
+            settling.succeed(checkout, user=user, reason=reason or "Paid by other means")
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
     return checkout
-
-
-def still_payable(content_object: Any) -> bool:
-    """Whether the row, read anew, may still be charged.
-
-    Asked after an attempt was inserted, in the same transaction: from then on the constraint keeps everybody else out,
-    so what was settled before is seen here, and nothing can be settled after. The row in hand may be older than that.
-    """
-    fresh = type(content_object)._base_manager.filter(pk=content_object.pk).first()
-    return fresh is not None and bool(fresh.checkout_can_charge)
 
 
 def close_open_attempts(content_object: Any, user: Any = None) -> None:
@@ -374,19 +298,12 @@ def close_open_attempts(content_object: Any, user: Any = None) -> None:
             raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
 
 
-def check_no_plan(content_object: Any) -> None:
-    """Raises CannotPay when the row is paid for in parts: paying it at once as well would take it twice. Asked in the
-    transaction that inserts an attempt, as `still_payable`."""
-    if plans.has_live_plan(content_object):
-        raise CannotPay(_("This is paid for by a payment plan. Stop the plan before it is paid in another way."))
-
-
 def _begin_payment(content_object: Any, user: Any) -> Checkout:
-    total, currency = content_object.checkout_total, currency_of(content_object)
+    total, currency = content_object.checkout_total, attempt_rows.currency_of(content_object)
     money.check_chargeable(total, currency)
     existing = Checkout.objects.for_content_object(content_object).one_at_a_time().open().first()
     if existing is not None:
-        if off_session(existing):
+        if attempt_rows.off_session(existing):
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
         same = not existing.saves_card and existing.total == total and existing.currency == currency
         if same and not _expired_unasked(existing):
@@ -396,7 +313,7 @@ def _begin_payment(content_object: Any, user: Any) -> Checkout:
 
 
 def _expired_unasked(checkout: Checkout) -> bool:
-    lapsed = checkout.claimed_at is not None and checkout.claimed_at < clock.now() - KEY_TRUSTED_FOR
+    lapsed = checkout.claimed_at is not None and checkout.claimed_at < clock.now() - attempt_rows.KEY_TRUSTED_FOR
     return not checkout.intent_id and lapsed
 
 
@@ -417,17 +334,17 @@ def _begin_setup(
     slug: str,
     user: Any,
     payment_plan: PaymentPlan | None,
-    agreement: AgreementTerms | None,
+    agreement: agreements.AgreementTerms | None,
 ) -> Checkout:
     """A new SetupIntent per visit: Stripe advises against keeping unconfirmed ones."""
     if payment_plan is not None:
-        plans.check_can_agree(content_object, payment_plan)
+        agreements.check_can_agree(content_object, payment_plan)
     close_open_attempts(content_object, user)
     customer = cards.ensure_customer(content_object.checkout_email, content_object.checkout_name)
     stripe_customer_id = cards.ensure_stripe_customer(customer)
     try:
         with transaction.atomic(durable=True):
-            checkout = insert(
+            checkout = attempt_rows.insert(
                 content_object,
                 slug,
                 user,
@@ -436,9 +353,9 @@ def _begin_setup(
                 stripe_customer_id=stripe_customer_id,
                 payment_plan=payment_plan,
             )
-            if not still_payable(content_object):
+            if not attempt_rows.still_payable(content_object):
                 raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
-            if payment_plan is not None and plans.has_live_plan(content_object):
+            if payment_plan is not None and agreements.has_live_plan(content_object):
                 raise PlanError(
                     _("There is a payment plan for this already. Another can be agreed once that one is stopped.")
                 )
@@ -463,48 +380,13 @@ def _open_or_insert(content_object: Any, slug: str, user: Any, **fields: Any) ->
     """A new row, or the open one of somebody who was a moment faster: the constraint decides."""
     try:
         with transaction.atomic(durable=True):
-            checkout = insert(content_object, slug, user, **fields)
-            if not still_payable(content_object):
+            checkout = attempt_rows.insert(content_object, slug, user, **fields)
+            if not attempt_rows.still_payable(content_object):
                 raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
-            check_no_plan(content_object)
+            agreements.check_no_plan(content_object)
             return checkout
     except IntegrityError as error:
         faster = Checkout.objects.for_content_object(content_object).one_at_a_time().open().first()
         if faster is None or not faster.is_payment or faster.total != fields.get("total"):
             raise AttemptInProgress(_("Another payment for this is under way.")) from error
         return take_over(faster, user)
-
-
-def insert(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
-    """Write a new attempt, and the line that tells who began it. The caller holds the transaction."""
-    return insert_many([build(content_object, slug, user, **fields)], user)[0]
-
-
-def insert_many(rows: list[Checkout], user: Any) -> list[Checkout]:
-    """Write new attempts, and the lines that tell who began them. The caller holds the transaction."""
-    Checkout.objects.bulk_create(rows)
-    for checkout in rows:
-        reason = f"{actions.ACTIONS[checkout.action_id][0]} begun"
-        moves.record(checkout, from_state="", to=checkout.state_id or "", user=user, reason=reason)
-    return rows
-
-
-def build(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
-    """A new attempt, not written yet: everything about the content object that must not change under it is copied."""
-    return Checkout(
-        action_id=slug,
-        content_type=ContentType.objects.get_for_model(content_object),
-        object_id=str(content_object.pk),
-        description="\n".join(str(line) for line in content_object.checkout_description)[:1000],
-        payer=_payer(content_object),
-        currency=currency_of(content_object),
-        user=user if getattr(user, "pk", None) else None,
-        livemode=is_live_key(conf.STRIPE_SECRET_KEY),
-        **fields,
-    )
-
-
-def _payer(content_object: Any) -> str:
-    """Who pays, as staff read it in their lists; kept on the row, because the host's row may change or go."""
-    name, email = str(content_object.checkout_name), str(content_object.checkout_email)
-    return f"{name} <{email}>"[:400] if name and email else (name or email)[:400]

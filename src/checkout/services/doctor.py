@@ -24,6 +24,7 @@ from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
+from post_office.models import STATUS, Email, EmailTemplate
 
 from checkout import checks, clock, schedules, states
 from checkout.conf import conf, is_live_key, webhook_secrets
@@ -41,7 +42,7 @@ from checkout.models import (
     ScheduledJob,
     StripeEvent,
 )
-from checkout.services import fulfillment, inbox, reconcile, staff_notices, stale
+from checkout.services import inbox, reconcile, settling, staff_notices, stale
 
 logger = logging.getLogger("checkout.doctor")
 
@@ -366,7 +367,7 @@ def _attempts() -> Iterator[Finding]:
         message = _("Checkout %(number)s was begun %(age)s ago and is still open.")
         message %= {"number": oldest.pk, "age": _age(now - oldest.created_at)}
         yield Finding("attempts", Level.ERROR, message, _("Run `stripe_intent_fulfillment` and read what it logs."))
-    taken = Checkout.objects.open().filter(error_code=fulfillment.NOT_WRITTEN_DOWN).order_by("pk").first()
+    taken = Checkout.objects.open().filter(error_code=settling.NOT_WRITTEN_DOWN).order_by("pk").first()
     if taken is not None:
         message = _("Stripe took the money of checkout %(number)s, and it cannot be written down: %(why)s")
         message %= {"number": taken.pk, "why": taken.failure}
@@ -415,8 +416,6 @@ def _run() -> Iterator[Finding]:
 
 
 def _mail() -> Iterator[Finding]:
-    from post_office.models import STATUS, Email, EmailTemplate
-
     there = EmailTemplate.objects.filter(default_template=None).values_list("name", flat=True)
     if missing := sorted(set(LETTERS) - set(there)):
         message = _("Mail templates are not in the database: %(names)s. These mails are not sent.")

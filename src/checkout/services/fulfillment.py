@@ -7,24 +7,15 @@ out of order is a normal day: the second caller finds `success` and leaves quiet
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
+from uuid import UUID
 
-from django.db import DatabaseError, transaction
-from django.db.models import Q, prefetch_related_objects
-
-from checkout import clock, money, signals, states
-from checkout.conf import conf
-from checkout.errors import CheckoutError, GatewayError, HookFailed, IntentMismatch, NotWrittenDown
-from checkout.gateway import Decline, PaymentIntent, SetupIntent, gateway
-from checkout.models import Checkout, Customer, ObjectPaymentPlanInstalment
-from checkout.services import cards, moves, plans, staff_notices
+from checkout.errors import GatewayError
+from checkout.gateway import PaymentIntent, SetupIntent, gateway
+from checkout.models import Checkout, Customer
+from checkout.services import cards, plans, settling
 
 logger = logging.getLogger("checkout.fulfillment")
-
-#: The error code of an attempt that Stripe says was paid, and that could not be settled here.
-NOT_WRITTEN_DOWN: Final = "not_written_down"
 
 
 def fulfill(checkout: Checkout, user: Any = None) -> Checkout:
@@ -56,7 +47,7 @@ def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Any = N
     """Settle an intent that was just read (one by one or from a list), and do what follows once that is committed."""
     if isinstance(intent, SetupIntent):
         return _bring_setup(checkout, intent, user)
-    settled = settle(checkout.pk, intent, user)
+    settled = settling.settle(checkout.pk, intent, user)
     if settled.succeeded and settled.is_payment and settled.customer is not None:
         _read_adopted_card(settled.customer)
     return settled
@@ -64,7 +55,7 @@ def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Any = N
 
 def _bring_setup(before: Checkout, intent: SetupIntent, user: Any) -> Checkout:
     old_card = before.customer.payment_method_id if before.customer else ""
-    checkout = settle(before.pk, intent, user)
+    checkout = settling.settle(before.pk, intent, user)
     if checkout.succeeded and checkout.customer is not None and not before.succeeded:
         cards.detach_replaced_card(checkout.customer, old_card)
     if checkout.succeeded and checkout.is_payment_plan:
@@ -96,322 +87,8 @@ def _owner(intent: PaymentIntent | SetupIntent) -> Checkout:
 
 
 def is_uuid(text: str) -> bool:
-    from uuid import UUID
-
     try:
         UUID(text)
     except ValueError:
         return False
     return True
-
-
-def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Any = None) -> Checkout:
-    """Bring what was read into the rows: state, hook and queued mail in one commit, or none of them.
-
-    When Stripe took the money and that cannot be written down, the attempt says why, for staff and the doctor; every
-    sweep tries again. Raises HookFailed, IntentMismatch or NotWrittenDown then.
-    """
-    try:
-        settled = settle_many({checkout_pk: intent}, user)
-    except Exception as problem:
-        if intent.succeeded:
-            _note_trouble(checkout_pk, problem)
-        if isinstance(problem, DatabaseError | AttributeError):
-            raise NotWrittenDown(
-                f"What Stripe said of checkout {checkout_pk} could not be written down: {problem}. "
-                "Nothing was settled; the next sweep tries again."
-            ) from problem
-        raise
-    if checkout_pk not in settled:
-        raise Checkout.DoesNotExist(f"There is no checkout {checkout_pk}.")
-    return settled[checkout_pk]
-
-
-def _note_trouble(checkout_pk: int, problem: Exception) -> None:
-    logger.error("checkout %s is paid and not settled: %s", checkout_pk, problem, extra={"checkout": checkout_pk})
-    rows = Checkout.objects.filter(pk=checkout_pk).exclude(Q(state=states.SUCCESS))
-    try:
-        rows.update(error_code=NOT_WRITTEN_DOWN, decline_code="", failure=str(problem))
-    except DatabaseError:
-        logger.exception("checkout %s cannot say so", checkout_pk, extra={"checkout": checkout_pk})
-
-
-def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Any = None) -> dict[int, Checkout]:
-    """`settle` for several attempts (by primary key) in one commit: all of them, or none when one raises.
-
-    A run settles so what came back at the same time. When it raises, settle them one by one.
-    """
-    with transaction.atomic(durable=True), moves.journal():
-        # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
-        rows = Checkout.objects.select_for_update(of=("self",)).select_related("customer").filter(pk__in=intents)
-        checkouts = list(rows.order_by("pk"))
-        if len(checkouts) > 1:
-            prefetch_related_objects(checkouts, "content_object")
-        for checkout in checkouts:
-            intent = intents[checkout.pk]
-            if isinstance(intent, SetupIntent):
-                _verify_setup(checkout, intent)
-                _settle_setup(checkout, intent, user)
-            else:
-                _verify_payment(checkout, intent)
-                _settle_payment(checkout, intent, user)
-    return {checkout.pk: checkout for checkout in checkouts}
-
-
-def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
-    if intent.succeeded:
-        won = succeed(
-            checkout,
-            user=user,
-            reason="Stripe: succeeded",
-            request_id=intent.request_id,
-            payment_intent_id=intent.id,
-            payment_method_id=intent.payment_method_id or checkout.payment_method_id,
-        )
-        if won and checkout.is_payment:
-            cards.adopt_card(checkout, intent.payment_method_id)
-    elif intent.canceled:
-        if checkout.is_open:
-            fail(
-                checkout,
-                user=user,
-                reason="Stripe: canceled",
-                failure="The payment was cancelled.",
-                superseded=checkout.superseded or owed_anyway(checkout),
-                request_id=intent.request_id,
-            )
-    elif intent.processing:
-        if checkout.state_id in (states.PENDING, states.PAY_ON_SESSION):
-            lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
-            moves.move(checkout, to=states.REQUEST, user=user, reason="Stripe: processing", lease_until=lease)
-    elif checkout.state_id == states.REQUEST:
-        _settle_unpaid_request(checkout, intent, user)
-    elif intent.decline is not None and checkout.is_open:
-        _remember_decline(checkout, intent.decline)
-
-
-def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
-    """We asked while the payer was away (or it was processing), and it was not paid."""
-    if checkout.on_session:
-        # The payer's tab can still pay this intent, so the attempt is open as before; to end it, it is cancelled.
-        back = states.PAY_ON_SESSION if checkout.is_charge else states.PENDING
-        moves.move(checkout, to=back, user=user, reason=f"Stripe: {intent.status}", lease_until=None)
-        if intent.decline is not None:
-            _remember_decline(checkout, intent.decline)
-    elif intent.wants_payer:
-        _wait_for_payer(checkout, intent, user)
-    elif intent.decline is not None or intent.status == "requires_payment_method":
-        decline = intent.decline or Decline(code="")
-        fail(
-            checkout,
-            user=user,
-            reason=f"Stripe: {decline.decline_code or decline.code or intent.status}",
-            failure=decline.message or "The card was declined.",
-            request_id=intent.request_id,
-            error_code=decline.code,
-            decline_code=decline.decline_code,
-            payment_intent_id=intent.id,
-        )
-
-
-def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Any) -> None:
-    if intent.succeeded:
-        if checkout.state_id == states.SUCCESS:
-            return
-        cards.store_card(checkout, intent)
-        succeed(
-            checkout,
-            user=user,
-            reason="Stripe: card saved",
-            request_id=intent.request_id,
-            setup_intent_id=intent.id,
-            payment_method_id=intent.payment_method_id,
-        )
-    elif intent.canceled:
-        if checkout.is_open:
-            fail(
-                checkout,
-                user=user,
-                reason="Stripe: canceled",
-                failure="Saving the card was cancelled.",
-                superseded=checkout.superseded,
-            )
-    elif intent.decline is not None and checkout.is_open:
-        _remember_decline(checkout, intent.decline)
-
-
-def owed_anyway(checkout: Checkout) -> bool:
-    """A line of a plan is owed whether its page was left or not: it stays as it is, and the host is told nothing."""
-    return checkout.is_payment and isinstance(checkout.content_object, ObjectPaymentPlanInstalment)
-
-
-def succeed(checkout: Checkout, *, user: Any = None, reason: str, request_id: str = "", **fields: Any) -> bool:
-    """Move to `success` and run the host's hook, in the caller's transaction. False if it was a success already."""
-    before = checkout.state_id
-    won = moves.move(
-        checkout,
-        to=states.SUCCESS,
-        user=user,
-        reason=reason,
-        settled_at=clock.now(),
-        lease_until=None,
-        error_code="",
-        decline_code="",
-        failure="",
-        superseded=False,
-        **fields,
-    )
-    if not won:
-        return False
-    content_object = checkout.content_object
-    if content_object is None:
-        logger.error(
-            "checkout %s was paid, but the row it paid for is gone",
-            checkout.pk,
-            extra={"checkout": checkout.pk},
-        )
-    else:
-        _run_hook(content_object.checkout_success, checkout)
-    if checkout.saves_card and checkout.is_payment_plan:
-        plans.ensure_plan(checkout)
-    staff_notices.settled(checkout)
-    signals.send_after_commit(signals.checkout_succeeded, checkout)
-    _log(checkout, before, reason, request_id)
-    return True
-
-
-def fail(
-    checkout: Checkout,
-    *,
-    user: Any = None,
-    reason: str,
-    failure: str = "",
-    superseded: bool = False,
-    request_id: str = "",
-    **fields: Any,
-) -> bool:
-    """Move to `fail` and tell the host, unless a newer attempt takes its place. False if somebody else was faster.
-
-    `only_if` and other `fields` as `moves.move`.
-    """
-    before = checkout.state_id
-    with transaction.atomic():
-        won = moves.move(
-            checkout,
-            to=states.FAIL,
-            user=user,
-            reason=reason,
-            settled_at=clock.now(),
-            lease_until=None,
-            failure=failure or checkout.failure or reason,
-            superseded=superseded,
-            **fields,
-        )
-        if not won:
-            return False
-        content_object = checkout.content_object
-        if content_object is not None and not superseded:
-            _run_hook(content_object.checkout_fail)
-        staff_notices.settled(checkout)
-        signals.send_after_commit(signals.checkout_failed, checkout)
-    _log(checkout, before, reason, request_id)
-    return True
-
-
-def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
-    """Authentication wanted is not failed: keep the intent, wait for the payer, tell the host."""
-    before = checkout.state_id
-    decline = intent.decline or Decline(code="authentication_required")
-    won = moves.move(
-        checkout,
-        to=states.PAY_ON_SESSION,
-        user=user,
-        reason="Stripe: the bank wants the payer",
-        lease_until=None,
-        on_session=True,
-        payment_intent_id=intent.id,
-        error_code=decline.code,
-        decline_code=decline.decline_code,
-        failure=decline.message or "The bank wants the payer to confirm the payment.",
-    )
-    if not won:
-        return
-    hook = getattr(checkout.content_object, "checkout_pay_on_session", None)
-    if hook is not None:
-        _run_hook(hook, checkout)
-    signals.send_after_commit(signals.pay_on_session_required, checkout)
-    _log(checkout, before, decline.code, intent.request_id)
-
-
-def _remember_decline(checkout: Checkout, decline: Decline) -> None:
-    """The payer may try again on the page, so the attempt stays open; staff see why it has not been paid."""
-    known = {"error_code": decline.code, "decline_code": decline.decline_code, "failure": decline.message}
-    Checkout.objects.filter(pk=checkout.pk).update(**known)
-    for name, value in known.items():
-        setattr(checkout, name, value)
-
-
-def _run_hook(hook: Any, *args: Any) -> None:
-    try:
-        hook(*args)
-    except CheckoutError:
-        raise
-    except Exception as error:
-        owner = type(getattr(hook, "__self__", None)).__name__
-        raise HookFailed(
-            f"{owner}.{getattr(hook, '__name__', 'hook')} raised {type(error).__name__}: {error}. Nothing was settled; "
-            "correct the hook and the next sweep settles it."
-        ) from error
-
-
-def _verify_payment(checkout: Checkout, intent: PaymentIntent) -> None:
-    """Raises IntentMismatch unless the intent is the one that was agreed: whose, how much, in what."""
-    if checkout.total is None:
-        raise IntentMismatch(f"{intent.id} takes money, checkout {checkout.pk} does not.")
-    expected = {
-        "amount": (intent.amount_minor, money.to_minor(checkout.total, checkout.currency)),
-        "currency": (intent.currency, checkout.currency),
-        "customer": (intent.customer_id, checkout.stripe_customer_id),
-    }
-    if intent.succeeded:
-        expected["amount received"] = (intent.amount_received_minor, expected["amount"][1])
-    _compare(checkout, intent, expected)
-
-
-def _verify_setup(checkout: Checkout, intent: SetupIntent) -> None:
-    expected = {"customer": (intent.customer_id, checkout.stripe_customer_id)}
-    _compare(checkout, intent, expected)
-
-
-def _compare(checkout: Checkout, intent: PaymentIntent | SetupIntent, expected: dict[str, tuple[Any, Any]]) -> None:
-    expected = expected | {
-        "intent": (intent.id, checkout.intent_id or intent.id),
-        "metadata": (intent.metadata.get("checkout"), str(checkout.uuid)),
-        "live mode": (intent.livemode, checkout.livemode),
-    }
-    wrong = [f"{name} is {got!r}, agreed was {want!r}" for name, (got, want) in expected.items() if got != want]
-    if wrong:
-        message = f"{intent.id} does not match checkout {checkout.pk}: {'; '.join(wrong)}. Nothing was settled."
-        logger.error(message, extra={"checkout": checkout.pk, "intent": intent.id})
-        raise IntentMismatch(message)
-
-
-def _log(checkout: Checkout, before: str | None, reason: str, request_id: str) -> None:
-    """One line for each attempt that moved: our id and Stripe's, from, to, and how long ago it was begun."""
-    took = clock.now() - (checkout.claimed_at or checkout.created_at)
-    logger.info(
-        "checkout %s %s -> %s (%s)",
-        checkout.pk,
-        before,
-        checkout.state_id,
-        reason,
-        extra={
-            "checkout": checkout.pk,
-            "action": checkout.action_id,
-            "intent": checkout.intent_id,
-            "request_id": request_id,
-            "from": before,
-            "to": checkout.state_id,
-            "milliseconds": round(took.total_seconds() * 1000),
-        },
-    )

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import import_module
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
@@ -20,7 +19,7 @@ from django.db.models import F, QuerySet
 from checkout import clock
 from checkout.gateway.webhooks import Event
 from checkout.models import Checkout, StripeEvent
-from checkout.services import fulfillment
+from checkout.services import cards, disputes, fulfillment, refunds
 
 logger = logging.getLogger("checkout.inbox")
 
@@ -215,8 +214,6 @@ def _setup_intent(row: StripeEvent) -> None:
 
 def _charge_refunded(row: StripeEvent) -> None:
     """For endpoints that know only this older event. It names the charge, so the payment's refunds are listed."""
-    from checkout.services import refunds
-
     paid = Checkout.objects.filter(payment_intent_id=row.payload.get("object", {}).get("payment_intent") or "-").first()
     if paid is None:
         raise NotOurs
@@ -238,25 +235,26 @@ def _attempt(row: StripeEvent, column: str) -> Checkout:
     return found
 
 
-def _object(row: StripeEvent) -> dict[str, Any]:
-    """What the event carried, for what is never written again at Stripe."""
-    carried: dict[str, Any] = row.payload.get("object", {})
-    return carried
+def _refund(row: StripeEvent) -> None:
+    refunds.refund_updated_at_stripe(row.object_id)
 
 
-def _later(module: str, function: str, *, of: Callable[[StripeEvent], Any] | None = None) -> Handler:
-    """A handler in a sister module, found when it is needed: those modules may import this one."""
-
-    def handler(row: StripeEvent) -> None:
-        verb = getattr(import_module(f"checkout.services.{module}"), function)
-        verb(of(row) if of is not None else row.object_id)
-
-    return handler
+def _dispute(row: StripeEvent) -> None:
+    disputes.dispute_updated_at_stripe(row.object_id)
 
 
-_refund = _later("refunds", "refund_updated_at_stripe")
-_dispute = _later("disputes", "dispute_updated_at_stripe")
-_card = _later("cards", "card_updated_at_stripe")
+def _early_fraud_warning(row: StripeEvent) -> None:
+    # What the event carried: a warning is never written again at Stripe.
+    disputes.early_fraud_warning(row.payload.get("object", {}))
+
+
+def _card(row: StripeEvent) -> None:
+    cards.card_updated_at_stripe(row.object_id)
+
+
+def _customer_deleted(row: StripeEvent) -> None:
+    cards.mark_deleted_at_stripe(row.object_id)
+
 
 #: What is done about which event. These are the events that the endpoint at Stripe has to be subscribed to.
 HANDLERS: Final[Mapping[str, Handler]] = {
@@ -288,6 +286,6 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "charge.dispute.funds_reinstated": _dispute,
     "charge.dispute.funds_withdrawn": _dispute,
     "charge.dispute.updated": _dispute,
-    "radar.early_fraud_warning.created": _later("disputes", "early_fraud_warning", of=_object),
-    "customer.deleted": _later("cards", "mark_deleted_at_stripe"),
+    "radar.early_fraud_warning.created": _early_fraud_warning,
+    "customer.deleted": _customer_deleted,
 }

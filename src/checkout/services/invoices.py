@@ -16,7 +16,7 @@ from checkout import actions, links, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, CheckoutAdditional
-from checkout.services import checkouts, fulfillment, notices, staff_notices
+from checkout.services import attempt_rows, checkouts, notices, settling, staff_notices
 
 TEMPLATE = "invoice_requested"
 
@@ -62,10 +62,10 @@ def ask(content_object: Any, address: CheckoutAdditional, user: Any = None) -> C
         existing = asked_before(content_object)
         if existing is not None:
             return existing
-        checkout = checkouts.insert(content_object, actions.INVOICE, user, total=content_object.checkout_total)
+        checkout = attempt_rows.insert(content_object, actions.INVOICE, user, total=content_object.checkout_total)
         address.checkout = checkout
         address.save()
-        fulfillment.succeed(checkout, user=user, reason="Invoice asked for")
+        settling.succeed(checkout, user=user, reason="Invoice asked for")
         _tell_staff(checkout, address)
         _tell_payer(checkout, address)
     return checkout

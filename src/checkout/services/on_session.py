@@ -23,7 +23,7 @@ from checkout import mail as letters
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import cards, checkouts, fulfillment, notices, payers
+from checkout.services import attempt_rows, cards, checkouts, notices, payers, settling
 
 logger = logging.getLogger("checkout.on_session")
 
@@ -53,7 +53,7 @@ def create_checkout_pay_on_session(
     check_payable(instalment)
     existing = open_attempt(instalment)
     if existing is not None:
-        if checkouts.off_session(existing):
+        if attempt_rows.off_session(existing):
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
         if existing.is_payment or not (another_card or _card_is_gone(existing)):
             if another_card:
@@ -100,7 +100,7 @@ def _begin(instalment: ObjectPaymentPlanInstalment, user: Any, *, another_card: 
         with transaction.atomic(durable=True):
             # The lock meets the UPDATE of `plans.stop`: either it sees this attempt, or this sees the stopped plan.
             list(ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(pk=instalment.object_payment_plan_id))
-            begun = checkouts.insert(
+            begun = attempt_rows.insert(
                 instalment,
                 actions.PAYMENT,
                 user,
@@ -174,7 +174,7 @@ def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
         reminded = Notice.objects.filter(cause=Concat(OuterRef("cause_stem"), Value("2"), output_field=CharField()))
         wanted |= Q(told=True) & Exists(told.filter(queued_at__lte=long_ago)) & ~Exists(reminded)
     # While the answer to a payment is awaited, or is known and not written down, there is nothing for the payer to do.
-    busy = attempts.filter(Q(state=states.REQUEST) | Q(error_code=fulfillment.NOT_WRITTEN_DOWN))
+    busy = attempts.filter(Q(state=states.REQUEST) | Q(error_code=settling.NOT_WRITTEN_DOWN))
     return rows.filter(wanted, ~Exists(busy), reason__isnull=False).order_by("due", "pk")
 
 

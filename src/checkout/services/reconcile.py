@@ -14,7 +14,7 @@ from checkout.conf import conf
 from checkout.errors import GatewayRefused, KeyRefused, NotFoundAtStripe, OutcomeUnknown, TooManyRequests
 from checkout.gateway import PaymentIntent, gateway
 from checkout.models import Checkout
-from checkout.services import checkouts, fulfillment, instalments, tallies
+from checkout.services import attempt_rows, charging, settling, tallies
 
 logger = logging.getLogger("checkout.reconcile")
 
@@ -80,28 +80,28 @@ def resolve(checkout: Checkout) -> Checkout:
     """
     if checkout.payment_intent_id:
         return _settle_or_cancel(checkout, gateway().retrieve_payment_intent(checkout.payment_intent_id))
-    checkouts.check_mode(checkout)
-    if checkout.claimed_at is not None and checkout.claimed_at > clock.now() - checkouts.KEY_TRUSTED_FOR:
+    attempt_rows.check_mode(checkout)
+    if checkout.claimed_at is not None and checkout.claimed_at > clock.now() - attempt_rows.KEY_TRUSTED_FOR:
         return _ask_again(checkout)
     found = find_intent(checkout)
     if found is not None:
         return _settle_or_cancel(checkout, found)
-    instalments.release(checkout, reason="Stripe has no such payment")
+    charging.release(checkout, reason="Stripe has no such payment")
     return checkout
 
 
 def _ask_again(checkout: Checkout) -> Checkout:
     """The same request once more. Only an intent settles anything, for the first request may have been taken whatever
     became of this one: a key that was rolled or a busy moment now says nothing about then."""
-    answer = instalments.ask(instalments.request_for(checkout))
+    answer = charging.ask(charging.request_for(checkout))
     match answer:
         case PaymentIntent():
-            return fulfillment.settle(checkout.pk, answer)
+            return settling.settle(checkout.pk, answer)
         case GatewayRefused():
             # Stripe looks at the key before it looks at the request, so this is a refusal of the first one as well.
             # Looking costs one call in a rare case, and the debt may be charged again after it.
             found = find_intent(checkout)
-            return instalments.settle(checkout, answer) if found is None else _settle_or_cancel(checkout, found)
+            return charging.settle(checkout, answer) if found is None else _settle_or_cancel(checkout, found)
         case OutcomeUnknown() if (found := find_intent(checkout)) is not None:
             # Stripe keeps even a 500 under the key and repeats it for a day, although the work was done.
             return _settle_or_cancel(checkout, found)
@@ -127,11 +127,11 @@ def find_intent(checkout: Checkout) -> PaymentIntent | None:
         found = _ours(checkout, client.list_payment_intents(since=asked_at - ANY_CLOCK_SKEW, customer_id=customer_id))
     except NotFoundAtStripe:
         # The customer was deleted, and its intents can no longer be listed by it: look through everything since then.
-        since = asked_at - checkouts.CLOCK_SKEW
-        until = since + 2 * checkouts.CLOCK_SKEW + checkouts.KEY_TRUSTED_FOR
+        since = asked_at - attempt_rows.CLOCK_SKEW
+        until = since + 2 * attempt_rows.CLOCK_SKEW + attempt_rows.KEY_TRUSTED_FOR
         found = _ours(checkout, client.list_payment_intents(since=since, until=until))
     if found is None and not client.knew_customer(customer_id):
-        checkouts.check_account(checkout, customer_id)
+        attempt_rows.check_account(checkout, customer_id)
     return found
 
 
@@ -140,8 +140,8 @@ def _ours(checkout: Checkout, intents: Iterable[PaymentIntent]) -> PaymentIntent
 
 
 def _settle_or_cancel(checkout: Checkout, intent: PaymentIntent) -> Checkout:
-    settled = fulfillment.settle(checkout.pk, intent)
+    settled = settling.settle(checkout.pk, intent)
     if settled.state_id == states.REQUEST and intent.status == "requires_confirmation":
         # Made but never confirmed: nobody will, so it is ended rather than left to be paid by accident.
-        settled = fulfillment.settle(checkout.pk, gateway().cancel_payment_intent(intent.id))
+        settled = settling.settle(checkout.pk, gateway().cancel_payment_intent(intent.id))
     return settled

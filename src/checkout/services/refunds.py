@@ -33,8 +33,8 @@ from checkout.errors import (
 )
 from checkout.gateway import RefundAnswer, gateway
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, Refund, StateChange
-from checkout.services import refund_effects, staff_notices
-from checkout.services.checkouts import KEY_TRUSTED_FOR, check_account
+from checkout.services import fulfillment, refund_effects, staff_notices
+from checkout.services.attempt_rows import KEY_TRUSTED_FOR, check_account
 
 logger = logging.getLogger("checkout.refunds")
 
@@ -339,8 +339,6 @@ def _import(answer: RefundAnswer) -> Refund | None:
         logger.info("refund %s is of a payment that is not ours", answer.id)
         return None
     if not checkout.succeeded:
-        from checkout.services import fulfillment
-
         # A refund proves that it was paid: the news of that is still on its way.
         checkout = fulfillment.fulfill(checkout)
     return settle(_insert_from_dashboard(checkout, answer), answer)

@@ -16,7 +16,7 @@ from checkout import links, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, CannotPay
 from checkout.models import Checkout, CustomerPayment, Notice, StateChange
-from checkout.services import cards, checkouts, instalments, moves, notices
+from checkout.services import cards, charging, checkouts, moves, notices
 
 logger = logging.getLogger("checkout.requests")
 
@@ -104,11 +104,11 @@ def send_link(payment: CustomerPayment, user: Any = None, *, again: bool = False
 
 
 def charge(payment: CustomerPayment, user: Any = None) -> Checkout:
-    """Charge the saved card while the customer is away. Errors as `instalments.charge`."""
+    """Charge the saved card while the customer is away. Errors as `charging.charge`."""
     payment.refresh_from_db()
     if payment.state_id == states.SUCCESS:
         raise AlreadyPaid(_("This was paid already."))
-    return instalments.charge(payment, user)
+    return charging.charge(payment, user)
 
 
 def wants_payer(payment: CustomerPayment, checkout: Checkout) -> None:

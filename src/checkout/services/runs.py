@@ -24,7 +24,7 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
 )
-from checkout.services import checkouts, fulfillment, instalments, moves, reconcile
+from checkout.services import attempt_rows, charging, moves, reconcile, settling
 from checkout.services.pace import site_pace
 
 logger = logging.getLogger("checkout.runs")
@@ -128,7 +128,7 @@ class Run:
                         claimed = self._claim_batch(min(BATCH, workers * 2))
                         more = claimed is not None and not self.stopped
                         for checkout, item_pk in claimed or ():
-                            future = pool.submit(self._ask, instalments.request_for(checkout))
+                            future = pool.submit(self._ask, charging.request_for(checkout))
                             asking[future] = (checkout, item_pk)
                     if not asking:
                         break
@@ -218,11 +218,11 @@ class Run:
                 reason=f"Payment run {self.run.pk}",
             )
             attempts = [
-                instalments.build_claimed(row, row.object_payment_plan.customer, self.user)
+                charging.build_claimed(row, row.object_payment_plan.customer, self.user)
                 for row in won
                 if row.object_payment_plan.customer is not None
             ]
-            checkouts.insert_many(attempts, self.user)
+            attempt_rows.insert_many(attempts, self.user)
             # In a run that many workers share, the item is there already and says that it was planned.
             items = PaymentRunItem.objects.bulk_create(
                 (
@@ -252,11 +252,11 @@ class Run:
 
     # -- ask (in a worker thread, no database) -------------------------------------------------------
 
-    def _ask(self, request: instalments.ChargeRequest) -> PaymentIntent | GatewayError:
+    def _ask(self, request: charging.ChargeRequest) -> PaymentIntent | GatewayError:
         answer: PaymentIntent | GatewayError = OutcomeUnknown("not asked")
         for _attempt in range(TRIES_WHEN_BUSY):
             self.pace.wait()
-            answer = instalments.ask(request)
+            answer = charging.ask(request)
             if not isinstance(answer, TooManyRequests):
                 self.pace.went_well()
                 return answer
@@ -272,7 +272,7 @@ class Run:
         settled: dict[int, Checkout] = {}
         if len(intents) > 1:
             try:
-                settled = fulfillment.settle_many(intents)
+                settled = settling.settle_many(intents)
             except Exception as problem:
                 if _database_is_gone(problem):
                     raise
@@ -295,7 +295,7 @@ class Run:
     def _settle(self, checkout: Checkout, item_pk: int, answer: PaymentIntent | GatewayError) -> None:
         note = ""
         try:
-            settled = instalments.settle(checkout, answer)
+            settled = charging.settle(checkout, answer)
             outcome = _outcome(settled, answer)
             note = settled.failure if outcome != Outcome.CHARGED else ""
         except Exception as problem:

@@ -12,7 +12,7 @@ from checkout import actions, clock, states
 from checkout.conf import conf
 from checkout.errors import AttemptInProgress, KeyRefused
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import checkouts, fulfillment, plans
+from checkout.services import checkouts, plans, settling
 
 logger = logging.getLogger("checkout.stale")
 
@@ -59,7 +59,7 @@ def _close(pk: int, tidied: Tidied) -> None:
     if checkout is None:
         return
     try:
-        quietly = fulfillment.owed_anyway(checkout)
+        quietly = settling.owed_anyway(checkout)
         closed = checkouts.close(checkout, reason="The payer left the page", superseded=quietly)
     except KeyRefused:
         raise

@@ -21,7 +21,7 @@ from checkout import money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, NoSavedCard
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import instalments, payers
+from checkout.services import charging, payers
 from checkout.views import declines, payer
 from checkout.views.access import (
     PayerViewMixin,
@@ -105,7 +105,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         if plan.deleted or line.state_id not in PAYABLE:
             return self._answer(_("That payment does not wait any more. Below is how it stands."))
         try:
-            checkout = instalments.charge(line, request.user)
+            checkout = charging.charge(line, request.user)
         except AlreadyPaid as problem:
             return self._answer(str(problem))
         except NoSavedCard:

@@ -19,7 +19,7 @@ from checkout.conf import conf
 from checkout.errors import PlanError
 from checkout.models import Checkout, CheckoutSettings, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.schedule import Line
-from checkout.services import agreements, checkouts, invoices, plans
+from checkout.services import agreements, attempt_rows, checkouts, invoices, plans
 from checkout.views import declines
 from checkout.views.access import PayerViewMixin, is_asked_by_script, remember_checkout, waiting_answer
 from checkout.views.mixins import CheckoutAccessMixin
@@ -108,7 +108,7 @@ class PaymentChoiceMixin(PayerViewMixin):
         if self.request.POST.get("shown") != fingerprint(text):
             message = _("The dates or amounts have changed since the page was opened. Please read them again.")
             return self._agreement_page(content_object, payment_plan, error=message, status=422)
-        terms = plans.agreement_terms(
+        terms = agreements.agreement_terms(
             payment_plan,
             content_object,
             text=text,
@@ -134,12 +134,12 @@ class PaymentChoiceMixin(PayerViewMixin):
 
     def _plan_options(self, content_object: Any) -> list[PlanOption]:
         """The templates that can split this total; one that cannot is not shown."""
-        if plans.has_live_plan(content_object):
+        if agreements.has_live_plan(content_object):
             return []
         options = []
         for plan in self.get_payment_plans(content_object):
             try:
-                options.append(PlanOption(plan, plans.lines_today(content_object, plan)))
+                options.append(PlanOption(plan, agreements.lines_today(content_object, plan)))
             except PlanError:
                 continue
         return options
@@ -149,7 +149,7 @@ class PaymentChoiceMixin(PayerViewMixin):
     ) -> HttpResponse:
         text = agreements.wording(payment_plan, content_object)
         context = {
-            "option": PlanOption(payment_plan, plans.check_can_agree(content_object, payment_plan)),
+            "option": PlanOption(payment_plan, agreements.check_can_agree(content_object, payment_plan)),
             "paragraphs": text.split("\n\n"),
             "shown": fingerprint(text),
             "error": error,
@@ -157,7 +157,7 @@ class PaymentChoiceMixin(PayerViewMixin):
         return self._render(self.agree_template_name, content_object, context, status)
 
     def _render(self, template: str, content_object: Any, context: dict[str, Any], status: int) -> HttpResponse:
-        currency = checkouts.currency_of(content_object)
+        currency = attempt_rows.currency_of(content_object)
         total: Decimal = content_object.checkout_total
         shared = {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,

@@ -15,7 +15,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid
 from checkout.forms import InvoiceForm
 from checkout.models import CustomerPayment
-from checkout.services import checkouts, invoices, requests
+from checkout.services import attempt_rows, checkouts, invoices, requests
 from checkout.views.access import is_asked_by_script, problem_page, remember_checkout, waiting_answer
 from checkout.views.signed_links import SignedLinkMixin
 
@@ -105,6 +105,6 @@ class InvoiceView(SignedLinkMixin, FormView):  # type: ignore[type-arg]
         return super().get_context_data(**kwargs) | {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "description": row.checkout_description,
-            "amount": money.format_money(row.checkout_total, checkouts.currency_of(row), get_language() or "en-gb"),
+            "amount": money.format_money(row.checkout_total, attempt_rows.currency_of(row), get_language() or "en-gb"),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }

@@ -13,7 +13,7 @@ from checkout import advice, clock, selectors, states
 from checkout.errors import AlreadyPaid
 from checkout.forms import ConfirmForm, DueForm, OptionalReasonForm
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import checkouts, instalments, office
+from checkout.services import charging, checkouts, office
 from checkout.views.staff.base import StaffActionView, StaffPageView, newest_change, show_date, show_money
 from checkout.views.staff.plans import customer_cell
 
@@ -126,7 +126,7 @@ class InstalmentChargeView(_InstalmentActionView):
     def perform(self, form: Any) -> str:
         if form.cleaned_data["reason"]:
             office.note_instalment(self.object, self.request.user, form.cleaned_data["reason"])
-        checkout = instalments.charge(self.object, self.request.user)
+        checkout = charging.charge(self.object, self.request.user)
         self.went_well = checkout.succeeded
         return tell(checkout)
 

@@ -28,7 +28,7 @@ from checkout.errors import (
 )
 from checkout.gateway import PaymentIntent, gateway
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import checkouts, fulfillment, moves
+from checkout.services import agreements, attempt_rows, checkouts, moves, settling
 
 logger = logging.getLogger("checkout.instalments")
 
@@ -70,17 +70,17 @@ def charge(content_object: Any, user: Any = None, *, only_from: Collection[str] 
 def claim(content_object: Any, user: Any = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
     """Commit that Stripe is about to be asked. From here on nobody else may ask for this debt."""
     customer = _customer_with_card(content_object)
-    money.check_chargeable(content_object.checkout_total, checkouts.currency_of(content_object))
+    money.check_chargeable(content_object.checkout_total, attempt_rows.currency_of(content_object))
     if not content_object.checkout_can_charge:
         raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
     try:
         with transaction.atomic(durable=True):
             if isinstance(content_object, ObjectPaymentPlanInstalment):
                 _claim_line(content_object, user, only_from)
-            claimed = checkouts.insert_many([build_claimed(content_object, customer, user)], user)[0]
-            if not checkouts.still_payable(content_object):
+            claimed = attempt_rows.insert_many([build_claimed(content_object, customer, user)], user)[0]
+            if not attempt_rows.still_payable(content_object):
                 raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
-            checkouts.check_no_plan(content_object)
+            agreements.check_no_plan(content_object)
             return claimed
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
@@ -105,7 +105,7 @@ def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Any, only_from: C
 def build_claimed(content_object: Any, customer: Customer, user: Any) -> Checkout:
     """The attempt's row, already in `request` and with its lease, not written yet."""
     now = clock.now()
-    return checkouts.build(
+    return attempt_rows.build(
         content_object,
         actions.CHARGE,
         user,
@@ -131,7 +131,7 @@ def request_for(checkout: Checkout) -> ChargeRequest:
         customer_id=checkout.stripe_customer_id,
         payment_method_id=checkout.payment_method_id,
         description=checkout.description,
-        metadata=checkouts.metadata(checkout),
+        metadata=attempt_rows.metadata(checkout),
         # The same key for every retry of this attempt: after a time-out the card may already be charged.
         idempotency_key=str(checkout.uuid),
     )
@@ -164,7 +164,7 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
     """
     match answer:
         case PaymentIntent():
-            return fulfillment.settle(checkout.pk, answer)
+            return settling.settle(checkout.pk, answer)
         case NotFoundAtStripe() if not gateway().knew_customer(checkout.stripe_customer_id):
             # Of a customer that was deleted Stripe still tells. This would fail every line of every payer.
             release(checkout, reason="The key is of another Stripe account")
@@ -176,7 +176,7 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
                 % {"customer": checkout.stripe_customer_id}
             )
         case GatewayRefused():
-            fulfillment.fail(
+            settling.fail(
                 checkout,
                 reason="Stripe refused the request",
                 failure=_refusal(answer),
@@ -192,7 +192,7 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
 def release(checkout: Checkout, *, reason: str) -> bool:
     """Stripe proves that it never acted: the debt may be claimed again, and the host is told nothing."""
     with transaction.atomic():
-        closed = fulfillment.fail(checkout, reason=reason, superseded=True)
+        closed = settling.fail(checkout, reason=reason, superseded=True)
         content_object = checkout.content_object
         if closed and isinstance(content_object, ObjectPaymentPlanInstalment):
             moves.move(content_object, to=states.PENDING, only_from={states.REQUEST}, reason=reason)
@@ -203,46 +203,6 @@ def close_attempts(instalment: ObjectPaymentPlanInstalment, *, reason: str, user
     """Cancel every open attempt at this line. Raises AttemptInProgress while one is unanswered."""
     for checkout in Checkout.objects.for_content_object(instalment).taking_money().open():
         checkouts.close(checkout, reason=reason, user=user, superseded=True)
-
-
-def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
-    """The line's own hook, in the settling transaction. A paid deposit brings the other lines."""
-    from checkout.services import confirmations, plans
-
-    moved = moves.move(
-        instalment,
-        to=states.SUCCESS,
-        user=checkout.user,
-        reason=f"Checkout {checkout.pk} ({checkout.action_id})",
-    )
-    if not moved:
-        # Money that we did not expect: never hide it behind a quiet "already paid".
-        logger.error(
-            "instalment %s was paid before; checkout %s took it again and should be refunded",
-            instalment.pk,
-            checkout.pk,
-            extra={"instalment": instalment.pk, "checkout": checkout.pk},
-        )
-        return
-    if instalment.deposit and not instalment.object_payment_plan.instalments.filter(deposit=False).exists():
-        plans.create_instalments(instalment.object_payment_plan)
-        confirmations.confirm_plan(instalment.object_payment_plan)
-
-
-def instalment_failed(instalment: ObjectPaymentPlanInstalment) -> None:
-    """An attempt failed for good. A line that waits for its payer goes on waiting: the link in the mail still works."""
-    moved = moves.move(instalment, to=states.FAIL, only_from={states.REQUEST, states.PENDING}, reason="Attempt failed")
-    content_object = instalment.object_payment_plan.content_object
-    if moved and content_object is not None:
-        content_object.checkout_fail(due=instalment.due)
-
-
-def instalment_wants_payer(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
-    """The bank wants the payer: the line waits, and the host is told if it has a hook for that."""
-    moves.move(instalment, to=states.PAY_ON_SESSION, reason=f"Checkout {checkout.pk}: the bank wants the payer")
-    hook = getattr(instalment.object_payment_plan.content_object, "checkout_pay_on_session", None)
-    if hook is not None:
-        hook(checkout)
 
 
 def _customer_with_card(content_object: Any) -> Customer:

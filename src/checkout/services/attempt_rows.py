@@ -1,0 +1,111 @@
+"""The row of an attempt: built, written, and what may be concluded from it about Stripe."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.utils.translation import gettext as _
+
+from checkout import actions, money, states
+from checkout.conf import conf, is_live_key
+from checkout.errors import OtherAccount
+from checkout.models import Checkout
+from checkout.services import moves
+
+#: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
+KEY_TRUSTED_FOR = timedelta(hours=20)
+
+
+#: Stripe's clock and ours may differ by this much when a window is listed.
+CLOCK_SKEW = timedelta(minutes=10)
+
+
+def currency_of(content_object: Any) -> str:
+    """The content object's currency, or the site's. Raises MoneyError for one that Stripe does not take."""
+    return money.check_currency(getattr(content_object, "checkout_currency", None) or conf.CHECKOUT_CURRENCY)
+
+
+def off_session(checkout: Checkout) -> bool:
+    """True while a charge of a saved card is asked for and not answered: `reconcile` alone may ask again."""
+    return checkout.state_id == states.REQUEST and not checkout.on_session
+
+
+def metadata(checkout: Checkout) -> dict[str, str]:
+    """How Stripe's objects point back at us. No personal data: metadata is shown to everyone with Stripe access."""
+    return {"checkout": str(checkout.uuid), "checkout_pk": str(checkout.pk)}
+
+
+def check_account(checkout: Checkout, stripe_id: str) -> None:
+    """Stripe does not know `stripe_id`, an intent or a customer that it once gave us for this attempt.
+
+    Neither is ever deleted without a trace, so the key in use is of another account or mode: whether the money was
+    taken cannot be seen with it, and nothing may be concluded. Raises OtherAccount then. Only test data can be wiped,
+    so what was begun with a test key is let go.
+    """
+    if checkout.livemode:
+        raise OtherAccount(
+            _(
+                "Stripe does not know %(id)s, with which checkout %(number)s was begun, so STRIPE_SECRET_KEY is a key "
+                "of another Stripe account, or a test key. Nothing was changed; set the right key and try again."
+            )
+            % {"id": stripe_id, "number": checkout.pk}
+        )
+
+
+def check_mode(checkout: Checkout) -> None:
+    """Raises OtherAccount for real money while our key is a test key: what it finds, or does not, proves nothing."""
+    if checkout.livemode and not is_live_key(conf.STRIPE_SECRET_KEY):
+        raise OtherAccount(
+            _(
+                "Checkout %(number)s was begun with a live key, and STRIPE_SECRET_KEY is a test key. Nothing was "
+                "changed; set the live key and try again."
+            )
+            % {"number": checkout.pk}
+        )
+
+
+def still_payable(content_object: Any) -> bool:
+    """Whether the row, read anew, may still be charged.
+
+    Asked after an attempt was inserted, in the same transaction: from then on the constraint keeps everybody else out,
+    so what was settled before is seen here, and nothing can be settled after. The row in hand may be older than that.
+    """
+    fresh = type(content_object)._base_manager.filter(pk=content_object.pk).first()
+    return fresh is not None and bool(fresh.checkout_can_charge)
+
+
+def insert(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
+    """Write a new attempt, and the line that tells who began it. The caller holds the transaction."""
+    return insert_many([build(content_object, slug, user, **fields)], user)[0]
+
+
+def insert_many(rows: list[Checkout], user: Any) -> list[Checkout]:
+    """Write new attempts, and the lines that tell who began them. The caller holds the transaction."""
+    Checkout.objects.bulk_create(rows)
+    for checkout in rows:
+        reason = f"{actions.ACTIONS[checkout.action_id][0]} begun"
+        moves.record(checkout, from_state="", to=checkout.state_id or "", user=user, reason=reason)
+    return rows
+
+
+def build(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
+    """A new attempt, not written yet: everything about the content object that must not change under it is copied."""
+    return Checkout(
+        action_id=slug,
+        content_type=ContentType.objects.get_for_model(content_object),
+        object_id=str(content_object.pk),
+        description="\n".join(str(line) for line in content_object.checkout_description)[:1000],
+        payer=_payer(content_object),
+        currency=currency_of(content_object),
+        user=user if getattr(user, "pk", None) else None,
+        livemode=is_live_key(conf.STRIPE_SECRET_KEY),
+        **fields,
+    )
+
+
+def _payer(content_object: Any) -> str:
+    """Who pays, as staff read it in their lists; kept on the row, because the host's row may change or go."""
+    name, email = str(content_object.checkout_name), str(content_object.checkout_email)
+    return f"{name} <{email}>"[:400] if name and email else (name or email)[:400]

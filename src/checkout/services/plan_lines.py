@@ -1,0 +1,49 @@
+"""The hooks of a plan's line: what its attempt, once settled, does to the line and to its plan."""
+
+from __future__ import annotations
+
+import logging
+
+from checkout import states
+from checkout.models import Checkout, ObjectPaymentPlanInstalment
+from checkout.services import agreements, confirmations, moves
+
+logger = logging.getLogger("checkout.instalments")
+
+
+def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
+    """The line's own hook, in the settling transaction. A paid deposit brings the other lines."""
+    moved = moves.move(
+        instalment,
+        to=states.SUCCESS,
+        user=checkout.user,
+        reason=f"Checkout {checkout.pk} ({checkout.action_id})",
+    )
+    if not moved:
+        # Money that we did not expect: never hide it behind a quiet "already paid".
+        logger.error(
+            "instalment %s was paid before; checkout %s took it again and should be refunded",
+            instalment.pk,
+            checkout.pk,
+            extra={"instalment": instalment.pk, "checkout": checkout.pk},
+        )
+        return
+    if instalment.deposit and not instalment.object_payment_plan.instalments.filter(deposit=False).exists():
+        agreements.create_instalments(instalment.object_payment_plan)
+        confirmations.confirm_plan(instalment.object_payment_plan)
+
+
+def instalment_failed(instalment: ObjectPaymentPlanInstalment) -> None:
+    """An attempt failed for good. A line that waits for its payer goes on waiting: the link in the mail still works."""
+    moved = moves.move(instalment, to=states.FAIL, only_from={states.REQUEST, states.PENDING}, reason="Attempt failed")
+    content_object = instalment.object_payment_plan.content_object
+    if moved and content_object is not None:
+        content_object.checkout_fail(due=instalment.due)
+
+
+def instalment_wants_payer(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
+    """The bank wants the payer: the line waits, and the host is told if it has a hook for that."""
+    moves.move(instalment, to=states.PAY_ON_SESSION, reason=f"Checkout {checkout.pk}: the bank wants the payer")
+    hook = getattr(instalment.object_payment_plan.content_object, "checkout_pay_on_session", None)
+    if hook is not None:
+        hook(checkout)

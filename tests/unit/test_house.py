@@ -1,0 +1,176 @@
+"""The house as docs/index.md draws it: arrows point down only, and Stripe is known in one room."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = {"checkout": ROOT / "src", "stripe_emulator": ROOT / "src"}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Every module of a package by its dotted name."""
+    source = SOURCES[package]
+    files = (source / package).rglob("*.py")
+    return {
+        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(files)
+        if "migrations" not in path.parts
+    }
+
+
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """What runs when a module is imported: also within `if` and `try`, but not for type checkers alone."""
+    for statement in body:
+        match statement:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                yield from statements(statement.orelse)
+            case ast.If():
+                yield from statements([*statement.body, *statement.orelse])
+            case ast.Try():
+                handlers = [inner for handler in statement.handlers for inner in handler.body]
+                yield from statements([*statement.body, *handlers, *statement.orelse, *statement.finalbody])
+            case _:
+                yield statement
+
+
+def named(node: ast.AST, known: dict[str, Path]) -> set[str]:
+    """The modules that an import statement names."""
+    match node:
+        case ast.Import(names=names):
+            return {alias.name for alias in names}
+        case ast.ImportFrom(module=str(base), names=names, level=0):
+            return {name if (name := f"{base}.{alias.name}") in known else base for alias in names}
+        case _:
+            return set()
+
+
+def early(path: Path, known: dict[str, Path]) -> set[str]:
+    """What a module imports when it is itself imported."""
+    return set().union(*(named(node, known) for node in statements(ast.parse(path.read_text()).body)))
+
+
+def late(path: Path, known: dict[str, Path]) -> set[str]:
+    """What a module imports within its functions."""
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return set().union(*(named(node, known) for function in functions for node in ast.walk(function)))
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that reach each other (Tarjan's strongly connected components of more than one)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for target in sorted(arrows[module]):
+            if target not in index:
+                visit(target)
+            if target in stack:
+                low[module] = min(low[module], low[target])
+        if low[module] == index[module]:
+            group = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for module in arrows:
+        if module not in index:
+            visit(module)
+    return found
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_no_imports_go_round_in_a_circle(package: str) -> None:
+    known = modules(package)
+    # Whoever imports a.b has run a/__init__ before, which asks nothing of the importer unless it names it.
+    arrows = {name: {target for target in early(path, known) if target in known} for name, path in known.items()}
+    assert circles(arrows) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def floors() -> dict[str, int]:
+    """Each room's floor, counted from above, as the picture in the documents has it."""
+    picture = (ROOT / "docs" / "index.md").read_text().split("floor     rooms\n")[1].split("```")[0]
+    return {room: floor for floor, line in enumerate(picture.splitlines()) for room in line.split()[1:]}
+
+
+def room(module: str) -> str:
+    """`checkout.services.runs` is in `services`, `checkout.money` in a room of its own."""
+    return module.split(".")[1]
+
+
+def test_the_picture_names_every_room_once_and_no_other() -> None:
+    rooms = {room(name) for name in modules("checkout") if name != "checkout"}
+    assert set(floors()) == rooms
+
+
+def test_arrows_point_down_only() -> None:
+    known = modules("checkout")
+    floor = floors()
+    rising = [
+        f"{name} -> {target}"
+        for name, path in known.items()
+        for target in sorted(early(path, known))
+        if target in known and "." in target and "." in name
+        if floor[room(target)] < floor[room(name)]
+    ]
+    assert rising == []
+
+
+def test_services_import_nothing_late_but_the_extras() -> None:
+    """A site without Celery and Redis has neither; everything else is known when the module is."""
+    extras = {"celery", "kombu", "redis"}
+    known = modules("checkout")
+    inside = {
+        name: {target for target in late(path, known) if target.split(".")[0] not in extras}
+        for name, path in known.items()
+        if room(f"{name}.") == "services"
+    }
+    assert {name: targets for name, targets in inside.items() if targets} == {}
+
+
+def test_only_models_import_services_late() -> None:
+    """Managers, and the hooks of rows that are themselves content objects, are doors to the services above them."""
+    known = modules("checkout")
+    others = {
+        name: sorted(target for target in late(path, known) if target.startswith("checkout.services"))
+        for name, path in known.items()
+        if room(f"{name}.") != "models"
+    }
+    assert {name: targets for name, targets in others.items() if targets} == {}
+
+
+def test_stripe_is_imported_in_the_gateway_only() -> None:
+    known = modules("checkout")
+    importers = {
+        room(name)
+        for name, path in known.items()
+        if any(target.split(".")[0] == "stripe" for target in early(path, known) | late(path, known))
+    }
+    assert importers == {"gateway"}
+
+
+def test_the_emulator_knows_neither_django_nor_checkout() -> None:
+    known = modules("stripe_emulator")
+    foreign = {
+        f"{name} -> {target}"
+        for name, path in known.items()
+        for target in early(path, known) | late(path, known)
+        if target.split(".")[0] in {"django", "checkout", "example_checkout"}
+    }
+    assert foreign == set()
