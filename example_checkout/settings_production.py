@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from urllib.parse import unquote, urlsplit
 
-from checkout.schedules import CELERY_BEAT_SCHEDULE  # noqa: F401 - a setting by this name
+from checkout.timetable import CELERY_BEAT_SCHEDULE  # noqa: F401 - a setting by this name
 from example_checkout.settings import *  # noqa: F403
 from example_checkout.settings import TIME_ZONE
 

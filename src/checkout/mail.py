@@ -5,6 +5,7 @@ A letter is queued by a row in the caller's transaction, so it goes out if and o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from django.db import transaction
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
 from post_office import mail
+from post_office.lockfile import FileLock, FileLocked, default_lockfile
 from post_office.models import EmailTemplate
 
 from checkout.errors import CheckoutError
@@ -170,3 +172,19 @@ def _template(name: str, language: str) -> EmailTemplate:
     if base is None:
         require(name)
     return rows.get(language) or rows.get(language.split("-", maxsplit=1)[0]) or base
+
+
+def send_queued(*, seconds: float) -> bool:
+    """Send what is queued, batch by batch, and begin no batch when `seconds` have passed.
+
+    False, with nothing sent, while another process of this machine sends: it holds post_office's lock file, which the
+    command `send_queued_mail` respects as well.
+    """
+    until = time.monotonic() + seconds
+    try:
+        with FileLock(default_lockfile):
+            while mail.get_queued().exists() and time.monotonic() < until:
+                mail.send_queued()
+    except FileLocked:
+        return False
+    return True

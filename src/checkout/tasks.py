@@ -7,10 +7,12 @@ was not is simply done by whoever gets it next.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
 from celery import Task, shared_task
 
+from checkout import mail
 from checkout.services import (
     audit,
     cards,
@@ -132,7 +134,7 @@ def send_staff_digest() -> int:
 
 
 @_task(540)
-def audit_failed_checkouts() -> int:
+def audit_failed_checkout() -> int:
     """Compare failed attempts with Stripe; how many differ. `checkout_doctor` tells when there are any."""
     with jobs.recorded("audit_failed_checkout"):
         audited = audit.audit_failed_checkouts()
@@ -142,6 +144,17 @@ def audit_failed_checkouts() -> int:
                 "the command audit_failed_checkout."
             )
     return audited.wrong
+
+
+@_task(540)
+def send_queued_mail() -> bool:
+    """Send what post_office has queued; False when it is being sent elsewhere.
+
+    Begins no batch in the last minutes of its time: a worker that is ended in the middle of one has sent mails that are
+    still queued, and they would go out again.
+    """
+    with jobs.recorded_alone("send_queued_mail", timedelta(minutes=11)) as ours:
+        return ours and mail.send_queued(seconds=300)
 
 
 @_task(540)

@@ -17,7 +17,7 @@ from django.db.utils import OperationalError
 from django.test import Client
 from django.urls import reverse
 
-from checkout import clock, mail, schedules
+from checkout import clock, mail, timetable
 from checkout.gateway import API_VERSION
 from checkout.gateway.stripe import Gateway
 from checkout.gateway.values import Probe
@@ -42,7 +42,7 @@ def well(emulator: Emulator, save_plan: SavePlan, settings: Any, monkeypatch: An
     emulator.webhooks.add("https://shop.example/checkout/webhook/", "whsec_test")
     mail.install()
     save_plan()
-    for job in schedules.JOBS:
+    for job in timetable.JOBS:
         with jobs.recorded(job.name):
             pass
     an_event()

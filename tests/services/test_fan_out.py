@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.core.management import get_commands
 from django.db import connection
 
-from checkout import clock, schedules, states, tasks
+from checkout import clock, states, tasks
 from checkout.models import ObjectPaymentPlanInstalment, PaymentRun, PaymentRunItem, ScheduledJob
 from checkout.services import fan_out, reconcile, runs, tallies
 from checkout.services.pace import Pace, SharedPace, site_pace
@@ -230,21 +229,7 @@ def test_all_workers_together_keep_one_pace(settings: Any) -> None:
     assert time.monotonic() - begun > 0.07, "one is told, all are slower"
 
 
-# -- the schedule ----------------------------------------------------------------------------------------
-
-
-def test_every_job_of_the_beat_is_a_task_and_every_job_the_doctor_knows_is_run() -> None:
-    named = {entry["task"] for entry in schedules.CELERY_BEAT_SCHEDULE.values()}
-    from example_checkout.celery import app
-
-    app.loader.import_default_modules()
-    assert named <= set(app.tasks)
-    run = {name.rpartition(".")[2] for name in named}
-    assert {job.name.removesuffix("s") for job in schedules.JOBS} == {name.removesuffix("s") for name in run}
-
-
-def test_what_the_doctor_says_to_run_by_hand_can_be_run() -> None:
-    assert {job.command or job.name for job in schedules.JOBS} <= set(get_commands())
+# -- the tasks ----------------------------------------------------------------------------------------
 
 
 def test_every_task_is_late_to_acknowledge_and_has_a_limit() -> None:

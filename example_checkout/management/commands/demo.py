@@ -25,7 +25,7 @@ from django.db import connection
 from django.urls import NoReverseMatch, reverse
 from post_office.mail import get_queued, send_queued
 
-from checkout import mail
+from checkout import mail, timetable
 from checkout.conf import is_live_key
 from checkout.models import ObjectPaymentPlanInstalment
 from example_checkout import demo_data, demo_past
@@ -35,17 +35,8 @@ logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 MAILS_EVERY_SECONDS = 3
 EMULATOR_STATE = settings.VAR_DIR / "emulator.json"
-#: What a real site runs by cron or Celery (docs/operations.md); send_on_session_payment_emails goes with the mails.
-JOBS = (
-    "stripe_intent_fulfillment",
-    "process_events",
-    "reconcile",
-    "settle_refunds",
-    "process_payments",
-    "send_on_session_payment_emails",
-    "refresh_card_expiry_dates",
-    "audit_failed_checkout",
-)
+#: What a real site runs by cron or Celery (docs/operations.md), but for its digest; `mails_going_out` sends the queue.
+JOBS = tuple(dict.fromkeys(job.command for job in timetable.JOBS if job.silent_for and not job.for_digest))
 JOBS_EVERY_SECONDS = 15 * 60
 EMULATOR_STARTS_WITHIN_SECONDS = 30
 

@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 from post_office.models import STATUS, Email, EmailTemplate
 
-from checkout import checks, clock, schedules, states
+from checkout import checks, clock, states, timetable
 from checkout.conf import conf, is_live_key, webhook_secrets
 from checkout.errors import CheckoutError, GatewayError
 from checkout.gateway import API_VERSION, gateway
@@ -118,7 +118,7 @@ def is_well(findings: list[Finding]) -> bool:
 class JobState:
     """A job that this site has to run, and how it went. Times are aware; None: never."""
 
-    job: schedules.Job
+    job: timetable.Job
     started_at: datetime | None = None
     succeeded_at: datetime | None = None
     #: The first line of what went wrong the last time, if it did.
@@ -127,11 +127,13 @@ class JobState:
     @property
     def is_silent(self) -> bool:
         """It has not succeeded when it should have."""
+        if self.job.silent_for is None:
+            return False
         return self.succeeded_at is None or self.succeeded_at < clock.now() - self.job.silent_for
 
 
 def job_states() -> list[JobState]:
-    """Every job that this site needs: those for plans, webhooks and the digest only where there are any."""
+    """Every watched job that this site needs: those for plans, webhooks and the digest only where there are any."""
     known = {row.name: row for row in ScheduledJob.objects.all()}
     needed = {
         "for_plans": ObjectPaymentPlan.objects.exists(),
@@ -139,8 +141,8 @@ def job_states() -> list[JobState]:
         "for_digest": conf.CHECKOUT_NOTIFY == staff_notices.DIGEST and bool(conf.CHECKOUT_NOTIFY_EMAILS),
     }
     found = []
-    for job in schedules.JOBS:
-        if any(getattr(job, condition) and not holds for condition, holds in needed.items()):
+    for job in timetable.JOBS:
+        if job.silent_for is None or any(getattr(job, condition) and not holds for condition, holds in needed.items()):
             continue
         row = known.get(job.name)
         if row is None:
@@ -156,7 +158,7 @@ def _jobs() -> Iterator[Finding]:
     for state in job_states():
         job, last = state.job, state.succeeded_at
         do = _("Is cron or Celery's beat running? Run `%(job)s` by hand and read docs/operations.md.")
-        do %= {"job": job.command or job.name}
+        do %= {"job": job.command}
         failed = _("The last time it failed: %(error)s") % {"error": state.error} if state.error else ""
         if last is None:
             level, message = Level.ERROR, _("%(job)s HAS NEVER SUCCEEDED, so %(lost)s.")
@@ -423,7 +425,7 @@ def _mail() -> Iterator[Finding]:
         yield Finding("mail", Level.ERROR, message, _("Run `init_app_checkout`; it keeps what you have reworded."))
     old = Email.objects.filter(status=STATUS.queued, created__lt=clock.now() - LONG, scheduled_time=None)
     if waiting := old.count():
-        do = _("Run `send_queued_mail` every few minutes, by cron or by post_office's own task.")
+        do = _("Does `send_queued_mail` run?")
         message = ngettext(
             "%(number)d mail has waited for more than two hours.",
             "%(number)d mails have waited for more than two hours.",

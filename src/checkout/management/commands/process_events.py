@@ -12,7 +12,7 @@ from checkout.services import inbox, jobs
 class Command(BaseCommand):
     help = (
         "Work on every webhook event that waits to be tried (again), and forget those that were worked on long ago. "
-        "Safe to run at any time, again, and twice at once; run it every 5 minutes. Exits 1 when an event was given up."
+        "Safe to run at any time, again, and twice at once. Exits 1 when an event was given up."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

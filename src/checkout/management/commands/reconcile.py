@@ -13,7 +13,7 @@ from checkout.services import jobs, reconcile
 class Command(BaseCommand):
     help = (
         "Ask Stripe about every charge whose answer was lost, and settle it. Safe to run at any time, again, and twice "
-        "at once; run it hourly. Exits 1 when something is still without an answer or needs a person."
+        "at once. Exits 1 when something is still without an answer or needs a person."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -13,8 +13,8 @@ from checkout.services import cards, jobs
 class Command(BaseCommand):
     help = (
         "Read the cards of outstanding payment plans at Stripe; a card that runs out within a month is flagged, and "
-        "its payer gets one mail. Safe to run daily, and again. Exits 1 when a card could not be read or a "
-        "mail not queued."
+        "its payer gets one mail. Safe to run at any time, again. Exits 1 when a card could not be read or "
+        "a mail not queued."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -13,7 +13,7 @@ from checkout.services import jobs, refunds
 class Command(BaseCommand):
     help = (
         "Ask Stripe about every refund without an answer or on its way, and finish what it does to its plan. Safe to "
-        "run at any time, and again; run it hourly. Exits 1 when something needs a person."
+        "run at any time, and again. Exits 1 when something needs a person."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

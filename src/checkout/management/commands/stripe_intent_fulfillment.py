@@ -10,7 +10,7 @@ class Command(SweepCommand):
     help = (
         "Ask Stripe about every open attempt (payments, instalments that wait for their payer, cards to be saved) and "
         "settle the answers; then cancel attempts that nobody finished within CHECKOUT_STALE_MINUTES, and take deposits"
-        " whose card was saved when the process died. Safe to run at any time, again; run it every 15 minutes."
+        " whose card was saved when the process died. Safe to run at any time, again."
     )
     also = (
         "payment_intent_fulfillment",
