@@ -19,7 +19,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from checkout import selectors
 from checkout.errors import CheckoutError
 from checkout.models import (
     Agreement,
@@ -42,6 +41,7 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
+from checkout.office import pages
 from checkout.services import fulfillment, inbox, refunds
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class BoundedPaginator(_Paginator):
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return int(rows.order_by()[: selectors.COUNTED * 10].count())
+        return int(rows.order_by()[: pages.COUNTED * 10].count())
 
 
 class LookAdmin(_ModelAdmin):

@@ -17,5 +17,5 @@ urlpatterns = [
     path("card-refresh/<uuid:uuid>/", cards.CardRefreshView.as_view(), name="checkout.card.refresh.plan"),
     path("request/<str:token>/", requests.RequestPayView.as_view(), name="checkout.request.pay"),
     path("invoice/<str:token>/", requests.InvoiceView.as_view(), name="checkout.invoice"),
-    path("staff/", include("checkout.staff_urls")),
+    path("staff/", include("checkout.office.urls")),
 ]

@@ -18,7 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 import checkout
 from checkout import actions, conf, contract, errors, mail, signals, states, tasks, views
-from checkout.views.staff.base import StaffMixin
+from checkout.office.views.base import StaffMixin
 from tests.public.test_names import SIGNATURES
 
 SOURCE = Path(checkout.__file__).parent

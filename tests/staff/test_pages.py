@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import reverse
 from post_office import mail
 
-from checkout import advice, clock, figures, selectors, states
+from checkout import advice, clock, states
 from checkout import mail as letters
 from checkout.models import (
     Checkout,
@@ -35,6 +35,7 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
+from checkout.office import figures, pages
 from checkout.services import inbox
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -203,7 +204,7 @@ def test_every_page_of_a_list_is_reached_once_in_both_directions(name: str, offi
     joint = "&" if "?" in name else "?"
     everything = [row[0] for row in rows_of(office.get(f"{address(name)}{joint}format=csv"))]
     assert len(everything) >= 2
-    monkeypatch.setattr(selectors.page, "__defaults__", ("", 3))
+    monkeypatch.setattr(pages.page, "__defaults__", ("", 3))
     forth, url, last = [], address(name), ""
     while url:
         context = office.get(url).context

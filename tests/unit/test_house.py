@@ -132,6 +132,14 @@ def test_arrows_point_down_only() -> None:
     assert rising == []
 
 
+def test_nothing_below_the_office_knows_it() -> None:
+    known = modules("checkout")
+    below = {name: path for name, path in known.items() if floors().get(room(f"{name}."), 0) > floors()["office"]}
+    intruders = {name for name, path in below.items() for target in late(path, known) if room(target + ".") == "office"}
+    assert "checkout.services.runs" in below
+    assert intruders == set()
+
+
 def test_services_import_nothing_late_but_the_extras() -> None:
     """A site without Celery and Redis has neither; everything else is known when the module is."""
     extras = {"celery", "kombu", "redis"}

@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
+from checkout import declines
 from checkout.models import Checkout
 from checkout.services import checkouts
-from checkout.views import declines
 from example_checkout.models import SalesLedger
 from stripe_emulator import Emulator, faults
 from tests.views.shop import logged_in, order, pay_page, return_page

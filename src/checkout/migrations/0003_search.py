@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-# Words of names and addresses, for the staff pages' search: `checkout.selectors.Words` asks with the same expression.
+# Words of names and addresses, for the staff pages' search: `checkout.office.search.Words` asks with the same expression.
 # Only PostgreSQL has such an index; on SQLite the search reads the table, which is small there.
 SEARCH = {
     "checkout_checkout_words": ("checkout_checkout", "payer"),

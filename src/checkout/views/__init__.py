@@ -1,11 +1,11 @@
 """Views and mixins, for host sites. The staff pages are reached by their URL names."""
 
+from checkout.office.views.requests import CustomerChargeCreateView
 from checkout.views.access import PayerViewMixin, remember_checkout
 from checkout.views.cards import ObjectPaymentPlanSetupIntentCardRefreshMixin
 from checkout.views.mixins import CheckoutAccessMixin, CheckoutMixin
 from checkout.views.payer import ReturnView
 from checkout.views.plans import PaymentChoiceMixin
-from checkout.views.staff.requests import CustomerChargeCreateView
 
 __all__ = [
     "CheckoutAccessMixin",

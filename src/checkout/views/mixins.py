@@ -11,11 +11,10 @@ from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from checkout import money
+from checkout import declines, money
 from checkout.conf import conf
 from checkout.models import Checkout
 from checkout.services import checkouts
-from checkout.views import declines
 from checkout.views.access import PayerViewMixin, may_open, remember_checkout
 
 

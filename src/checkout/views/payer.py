@@ -10,12 +10,12 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
-from checkout import states
+from checkout import declines, states
 from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import fulfillment
-from checkout.views import declines, plans
+from checkout.views import plans
 from checkout.views.access import is_asked_by_script, remembered_page, tell_next_page, waiting_answer
 from checkout.views.mixins import CheckoutAccessMixin, CheckoutMixin, amount_text
 

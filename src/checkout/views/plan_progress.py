@@ -17,12 +17,12 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
-from checkout import money, states
+from checkout import declines, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, NoSavedCard
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import charging, payers
-from checkout.views import declines, payer
+from checkout.views import payer
 from checkout.views.access import (
     PayerViewMixin,
     is_asked_by_script,

@@ -14,13 +14,12 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import View
 
-from checkout import actions, money, states
+from checkout import actions, declines, money, states
 from checkout.conf import conf
 from checkout.errors import PlanError
 from checkout.models import Checkout, CheckoutSettings, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.schedule import Line
 from checkout.services import agreements, attempt_rows, checkouts, invoices, plans
-from checkout.views import declines
 from checkout.views.access import PayerViewMixin, is_asked_by_script, remember_checkout, waiting_answer
 from checkout.views.mixins import CheckoutAccessMixin
 

@@ -13,10 +13,10 @@ from django.views.generic import FormView, TemplateView
 from checkout import actions, links, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid
-from checkout.forms import InvoiceForm
 from checkout.models import CustomerPayment
 from checkout.services import attempt_rows, checkouts, invoices, requests
 from checkout.views.access import is_asked_by_script, problem_page, remember_checkout, waiting_answer
+from checkout.views.invoice_form import InvoiceForm
 from checkout.views.signed_links import SignedLinkMixin
 
 

@@ -11,10 +11,11 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from checkout import advice, selectors
+from checkout import advice
 from checkout.models import PaymentRun, PaymentRunItem
-from checkout.selectors import Sort
-from checkout.views.staff.base import (
+from checkout.office import selectors
+from checkout.office.pages import Sort
+from checkout.office.views.base import (
     Cell,
     Column,
     Filter,
@@ -25,7 +26,7 @@ from checkout.views.staff.base import (
     state_cell,
     time_cell,
 )
-from checkout.views.staff.plans import customer_cell
+from checkout.office.views.plans import customer_cell
 
 Outcome = PaymentRunItem.Outcome
 

@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from checkout import clock, selectors, states
+from checkout import clock, states
 from checkout.models import Agreement, Customer, ObjectPaymentPlan
-from checkout.selectors import Sort
-from checkout.services import disputes, office, plans
-from checkout.views.staff.base import (
+from checkout.office import search, selectors, services, stories
+from checkout.office.pages import Sort
+from checkout.office.views.base import (
     CURRENCY,
     Cell,
     Column,
@@ -33,6 +33,7 @@ from checkout.views.staff.base import (
     show_time,
     state_cell,
 )
+from checkout.services import disputes, plans
 
 SHOWS = (
     ("live", gettext_lazy("Live")),
@@ -69,7 +70,7 @@ class PlanListView(StaffListView):
     heading = gettext_lazy("Payment plans")
     intro = gettext_lazy("Plans that payers have agreed to.")
     empty = gettext_lazy("No plan stands like this.")
-    find = staticmethod(selectors.find_plans)
+    find = staticmethod(search.find_plans)
     search_hint = gettext_lazy("Name or e-mail address of the payer, or a number")
     csv_name = "payment-plans"
 
@@ -129,7 +130,7 @@ class CardExpiryListView(StaffListView):
     heading = gettext_lazy("Cards that run out")
     intro = gettext_lazy("Cards of plans with something still to pay, the soonest to run out first.")
     empty = gettext_lazy("No plan has anything left to pay by a card that we know.")
-    find = staticmethod(selectors.find_plans)
+    find = staticmethod(search.find_plans)
     search_hint = gettext_lazy("Name or e-mail address of the payer")
     csv_name = "card-expiry"
     sorts = [Sort("soon", gettext_lazy("Soonest first"), "customer__expiry_date")]
@@ -197,7 +198,7 @@ class PlanDetailView(StaffPageView):
             "lines": [
                 {
                     "line": line,
-                    "name": selectors.line_name(line),
+                    "name": stories.line_name(line),
                     "amount": show_money(line.amount, plan.currency),
                     "due": show_date(line.due),
                     "late": line.due < clock.today() and line.state_id != states.SUCCESS,
@@ -207,7 +208,7 @@ class PlanDetailView(StaffPageView):
             "facts": self._facts(plan),
             "agreements": self._agreements(plan),
             "disputes": disputes.disputes_of(plan),
-            "story": selectors.plan_story(plan),
+            "story": stories.plan_story(plan),
             "actions": self._actions(plan),
         }
 
@@ -279,7 +280,7 @@ class PlanStopView(_PlanActionView):
 
     def perform(self, form: Any) -> str:
         plans.stop(self.object, self.request.user)
-        office.note_stop(self.object, self.request.user, form.cleaned_data["reason"])
+        services.note_stop(self.object, self.request.user, form.cleaned_data["reason"])
         return _("The plan was stopped. Nothing more is taken.")
 
 

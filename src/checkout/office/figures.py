@@ -19,7 +19,7 @@ from django.db.models import Case, CharField, Count, Exists, Max, Min, OuterRef,
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from checkout import actions, advice, clock, selectors, states
+from checkout import actions, advice, clock, states
 from checkout.conf import conf
 from checkout.models import (
     Checkout,
@@ -30,6 +30,7 @@ from checkout.models import (
     PaymentRun,
     Refund,
 )
+from checkout.office import pages, selectors, stories
 
 MONTHS_BACK, MONTHS_AHEAD = 6, 6
 FAILURE_DAYS = 30
@@ -102,14 +103,14 @@ def _read(currency: str) -> Figures:
         months=_months(currency, only),
         overdue=_overdue(currency, only),
         failures=_failures(currency),
-        waiting=selectors.count_text(
+        waiting=pages.count_text(
             ObjectPaymentPlanInstalment.objects.filter(
                 Q(state=states.PAY_ON_SESSION), object_payment_plan__deleted=False
             )
         ),
         disputes=Dispute.objects.filter(is_open=True).count(),
-        events=selectors.count_text(selectors.events()),
-        cards=selectors.count_text(cards_running_out()),
+        events=pages.count_text(selectors.events()),
+        cards=pages.count_text(cards_running_out()),
     )
 
 
@@ -128,14 +129,14 @@ def _months(currency: str, only: bool) -> list[Month]:
         Checkout.objects.filter(
             Q(state=states.SUCCESS),
             action__in=actions.TAKES_MONEY,
-            settled_at__gte=selectors.start_of(first),
+            settled_at__gte=stories.start_of(first),
             currency=currency,
         ),
         "total",
         past,
     )
     refunded = _by_month(
-        Refund.objects.filter(state=Refund.SUCCEEDED, settled_at__gte=selectors.start_of(first), currency=currency),
+        Refund.objects.filter(state=Refund.SUCCEEDED, settled_at__gte=stories.start_of(first), currency=currency),
         "amount",
         past,
     )
@@ -167,8 +168,8 @@ def _by_month(rows: QuerySet[Any], column: str, firsts: list[datetime.date]) -> 
         f"m{number}": Sum(
             column,
             filter=Q(
-                settled_at__gte=selectors.start_of(first),
-                settled_at__lt=selectors.start_of(first + relativedelta(months=1)),
+                settled_at__gte=stories.start_of(first),
+                settled_at__lt=stories.start_of(first + relativedelta(months=1)),
             ),
         )
         for number, first in enumerate(firsts)
@@ -208,7 +209,7 @@ def _failures(currency: str) -> list[Share]:
     rows = (
         Checkout.objects.filter(
             Q(state=states.FAIL),
-            settled_at__gte=selectors.recently(FAILURE_DAYS),
+            settled_at__gte=stories.recently(FAILURE_DAYS),
             action__in=actions.TAKES_MONEY,
             superseded=False,
             currency=currency,
@@ -244,6 +245,6 @@ def _card_limit() -> datetime.date:
 def newest_run() -> tuple[PaymentRun, dict[str, int]] | None:
     """The newest run of today, with what became of its lines; None when there was none."""
     run = PaymentRun.objects.order_by("-pk").first()
-    if run is None or run.started_at < selectors.start_of(clock.today()):
+    if run is None or run.started_at < stories.start_of(clock.today()):
         return None
     return run, selectors.run_counts([run.pk]).get(run.pk, {})

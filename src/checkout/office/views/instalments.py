@@ -9,13 +9,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from checkout import advice, clock, selectors, states
+from checkout import advice, clock, states
 from checkout.errors import AlreadyPaid
-from checkout.forms import ConfirmForm, DueForm, OptionalReasonForm
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import charging, checkouts, office
-from checkout.views.staff.base import StaffActionView, StaffPageView, newest_change, show_date, show_money
-from checkout.views.staff.plans import customer_cell
+from checkout.office import selectors, services, stories
+from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm
+from checkout.office.views.base import StaffActionView, StaffPageView, newest_change, show_date, show_money
+from checkout.office.views.plans import customer_cell
+from checkout.services import charging, checkouts
 
 
 def find(pk: Any) -> ObjectPaymentPlanInstalment:
@@ -36,7 +37,7 @@ class InstalmentDetailView(StaffPageView):
         attempts = list(selectors.attempts(instalment).order_by("-pk")[:50])
         latest = next((each for each in attempts if not each.superseded), None)
         told = advice.advise(latest) if latest is not None and instalment.state_id != states.SUCCESS else None
-        self.heading = _("%(line)s of plan %(number)d") % {"line": selectors.line_name(instalment), "number": plan.pk}
+        self.heading = _("%(line)s of plan %(number)d") % {"line": stories.line_name(instalment), "number": plan.pk}
         return super().get_context_data(**kwargs) | {
             "instalment": instalment,
             "plan": plan,
@@ -51,7 +52,7 @@ class InstalmentDetailView(StaffPageView):
                 (_("Card"), (plan.customer.card_description if plan.customer else "") or _("no card saved"), ""),
             ],
             "attempts": [{"checkout": each, "told": advice.advise(each)} for each in attempts],
-            "story": selectors.instalment_story(instalment),
+            "story": stories.instalment_story(instalment),
             "actions": self._actions(instalment),
         }
 
@@ -96,7 +97,7 @@ class _InstalmentActionView(StaffActionView):
         line, plan = self.object, self.object.object_payment_plan
         return [
             (_("Payer"), plan.customer or ""),
-            (_("What"), selectors.line_name(line)),
+            (_("What"), stories.line_name(line)),
             (_("Amount"), show_money(line.amount, plan.currency)),
             (_("Due"), show_date(line.due)),
             (_("State"), advice.DEBT_NAMES[line.state_id or ""]),
@@ -125,7 +126,7 @@ class InstalmentChargeView(_InstalmentActionView):
 
     def perform(self, form: Any) -> str:
         if form.cleaned_data["reason"]:
-            office.note_instalment(self.object, self.request.user, form.cleaned_data["reason"])
+            services.note_instalment(self.object, self.request.user, form.cleaned_data["reason"])
         checkout = charging.charge(self.object, self.request.user)
         self.went_well = checkout.succeeded
         return tell(checkout)
@@ -152,7 +153,7 @@ class InstalmentAskView(_InstalmentActionView):
     button = gettext_lazy("Send the mail")
 
     def perform(self, form: Any) -> str:
-        if not office.ask_payer(self.object, self.request.user):
+        if not services.ask_payer(self.object, self.request.user):
             raise AlreadyPaid(_("the mail was sent already."))
         return _("The mail is on its way.")
 
@@ -174,5 +175,5 @@ class InstalmentDueView(_InstalmentActionView):
 
     def perform(self, form: Any) -> str:
         data = form.cleaned_data
-        office.change_due(self.object, data["due"], self.request.user, data["reason"])
+        services.change_due(self.object, data["due"], self.request.user, data["reason"])
         return _("The date was changed to %(day)s.") % {"day": show_date(data["due"])}

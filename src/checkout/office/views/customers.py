@@ -11,12 +11,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from checkout import selectors
 from checkout.errors import AlreadyPaid
-from checkout.forms import ConfirmForm
 from checkout.models import Customer, ObjectPaymentPlan
-from checkout.services import cards
-from checkout.views.staff.base import (
+from checkout.office import search, selectors
+from checkout.office.forms import ConfirmForm
+from checkout.office.views.base import (
     Cell,
     Column,
     Filter,
@@ -30,8 +29,9 @@ from checkout.views.staff.base import (
     show_time,
     time_cell,
 )
-from checkout.views.staff.checkouts import stripe_url
-from checkout.views.staff.plans import card_state, card_tabs
+from checkout.office.views.checkouts import stripe_url
+from checkout.office.views.plans import card_state, card_tabs
+from checkout.services import cards
 
 
 def _name(customer: Customer) -> Cell:
@@ -59,7 +59,7 @@ class CustomerListView(StaffListView):
     intro = gettext_lazy("Everybody with a saved card, or who was asked for one.")
     empty = gettext_lazy("Nobody has saved a card yet.")
     columns = COLUMNS
-    find = staticmethod(selectors.find_customers)
+    find = staticmethod(search.find_customers)
     search_hint = gettext_lazy("Name, e-mail address, or the card's last four digits")
     csv_name = "customers"
 

@@ -11,12 +11,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from checkout import money, selectors
+from checkout import money
 from checkout.errors import OutcomeUnknown, RefundError
-from checkout.forms import ConfirmForm, RefundForm
 from checkout.models import Checkout, Refund
-from checkout.services import refund_effects, refunds
-from checkout.views.staff.base import (
+from checkout.office import search
+from checkout.office.forms import ConfirmForm, RefundForm
+from checkout.office.views.base import (
     CURRENCY,
     Cell,
     Column,
@@ -29,8 +29,9 @@ from checkout.views.staff.base import (
     show_time,
     time_cell,
 )
-from checkout.views.staff.checkouts import find as find_checkout
-from checkout.views.staff.checkouts import payer_cell
+from checkout.office.views.checkouts import find as find_checkout
+from checkout.office.views.checkouts import payer_cell
+from checkout.services import refund_effects, refunds
 
 COLOURS = {Refund.PENDING: "request", Refund.SUCCEEDED: "success", Refund.FAILED: "fail"}
 
@@ -39,7 +40,7 @@ def _find(rows: QuerySet[Refund], text: str) -> QuerySet[Refund]:
     text = text.strip()
     if text.startswith("re_"):
         return rows.filter(refund_id=text)
-    return rows.filter(checkout__in=selectors.find_checkouts(Checkout.objects.all(), text).values("pk"))
+    return rows.filter(checkout__in=search.find_checkouts(Checkout.objects.all(), text).values("pk"))
 
 
 class RefundListView(StaffListView):

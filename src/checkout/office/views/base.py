@@ -30,10 +30,11 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView
 
-from checkout import advice, clock, money, selectors
+from checkout import advice, clock, money
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, CheckoutError, OutcomeUnknown
-from checkout.forms import ReasonForm
+from checkout.office import pages
+from checkout.office.forms import ReasonForm
 
 logger = logging.getLogger("checkout.staff")
 
@@ -190,8 +191,8 @@ class Tab:
 
 #: The two orders of nearly every list.
 BY_AGE = (
-    selectors.Sort("new", gettext_lazy("Newest first"), "pk", descending=True),
-    selectors.Sort("old", gettext_lazy("Oldest first"), "pk"),
+    pages.Sort("new", gettext_lazy("Newest first"), "pk", descending=True),
+    pages.Sort("old", gettext_lazy("Oldest first"), "pk"),
 )
 
 
@@ -200,7 +201,7 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
 
     template_name = "checkout/staff/list.html"
     columns: Sequence[Column] = ()
-    sorts: Sequence[selectors.Sort] = BY_AGE
+    sorts: Sequence[pages.Sort] = BY_AGE
     filters: Sequence[Filter] = ()
     find: Callable[[QuerySet[Any], str], QuerySet[Any]] | None = None
     search_hint: Any = ""
@@ -240,7 +241,7 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
                 rows = each.apply(rows, value)
         return rows
 
-    def sort(self) -> selectors.Sort:
+    def sort(self) -> pages.Sort:
         wanted = self.request.GET.get("sort", "")
         return next((sort for sort in self.sorts if sort.name == wanted), self.sorts[0])
 
@@ -251,7 +252,7 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         rows, sort = self.narrowed(), self.sort()
-        page = selectors.page(rows, sort, self.request.GET.get("at", ""))
+        page = pages.page(rows, sort, self.request.GET.get("at", ""))
         self.prepare(page.rows)
         chosen: dict[str, Any] = {
             name: value for name, value in self.request.GET.items() if value and name in self._parameters()
@@ -263,7 +264,7 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
             "actions": self.get_actions(),
             "labels": [{"text": column.label, "number": column.number} for column in self._shown()],
             "rows": [self._row(row) for row in page.rows],
-            "count": selectors.count_text(rows),
+            "count": pages.count_text(rows),
             "searchable": type(self).find is not None,
             "search_hint": self.search_hint,
             "q": chosen.get("q", ""),
@@ -310,7 +311,7 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
         yield "\ufeff" + writer.writerow([str(column.label) for column in columns])
         rows, sort, cursor, written = self.narrowed(), self.sort(), "", 0
         while written < self.csv_limit:
-            page = selectors.page(rows, sort, cursor, size=1000)
+            page = pages.page(rows, sort, cursor, size=1000)
             self.prepare(page.rows)
             for row in page.rows:
                 yield writer.writerow([_plain(column.cell(row)) for column in columns])

@@ -13,12 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import FormView
 
-from checkout import advice, selectors, states
+from checkout import advice, states
 from checkout.errors import CheckoutError, OutcomeUnknown
-from checkout.forms import ConfirmForm, CustomerPaymentForm
 from checkout.models import Customer, CustomerPayment
-from checkout.services import requests
-from checkout.views.staff.base import (
+from checkout.office import search, selectors, stories
+from checkout.office.forms import ConfirmForm, CustomerPaymentForm
+from checkout.office.views.base import (
     CURRENCY,
     Cell,
     Column,
@@ -34,12 +34,13 @@ from checkout.views.staff.base import (
     show_time,
     time_cell,
 )
-from checkout.views.staff.instalments import tell
-from checkout.views.staff.plans import customer_cell
+from checkout.office.views.instalments import tell
+from checkout.office.views.plans import customer_cell
+from checkout.services import requests
 
 
 def _find(rows: QuerySet[CustomerPayment], text: str) -> QuerySet[CustomerPayment]:
-    return rows.filter(customer__in=selectors.find_customers(Customer.objects.all(), text).values("pk")[:500])
+    return rows.filter(customer__in=search.find_customers(Customer.objects.all(), text).values("pk")[:500])
 
 
 class CustomerPaymentListView(StaffListView):
@@ -178,7 +179,7 @@ class CustomerPaymentDetailView(StaffPageView):
                 (_("Card"), payment.customer.card_description or _("no card saved"), ""),
             ],
             "attempts": [{"checkout": each, "told": advice.advise(each)} for each in attempts],
-            "story": selectors.request_story(payment),
+            "story": stories.request_story(payment),
             "actions": self._actions(payment),
         }
 

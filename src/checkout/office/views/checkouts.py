@@ -12,14 +12,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from checkout import actions, advice, selectors, states
+from checkout import actions, advice, states
 from checkout.conf import conf, is_live_key
 from checkout.errors import AlreadyPaid
-from checkout.forms import ConfirmForm, ReasonForm
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment
-from checkout.selectors import Sort
-from checkout.services import checkouts, fulfillment, invoices, reconcile, refunds
-from checkout.views.staff.base import (
+from checkout.office import search, selectors, stories
+from checkout.office.forms import ConfirmForm, ReasonForm
+from checkout.office.pages import Sort
+from checkout.office.views.base import (
     CURRENCY,
     Cell,
     Column,
@@ -35,6 +35,7 @@ from checkout.views.staff.base import (
     state_cell,
     time_cell,
 )
+from checkout.services import checkouts, fulfillment, invoices, reconcile, refunds
 
 
 def number_cell(checkout: Checkout) -> Cell:
@@ -53,11 +54,11 @@ def payer_cell(checkout: Checkout, small: str = "") -> Cell:
 
 
 def _since(rows: QuerySet[Any], day: Any) -> QuerySet[Any]:
-    return rows.filter(created_at__gte=selectors.start_of(day))
+    return rows.filter(created_at__gte=stories.start_of(day))
 
 
 def _until(rows: QuerySet[Any], day: Any) -> QuerySet[Any]:
-    return rows.filter(created_at__lt=selectors.start_of(day + timedelta(days=1)))
+    return rows.filter(created_at__lt=stories.start_of(day + timedelta(days=1)))
 
 
 COLUMNS = [
@@ -99,7 +100,7 @@ class CheckoutListView(StaffListView):
             list(advice.STATE_NAMES.items()),
         ),
     ]
-    find = staticmethod(selectors.find_checkouts)
+    find = staticmethod(search.find_checkouts)
     search_hint = gettext_lazy("Name, e-mail address, number, or an id of Stripe's")
     csv_name = "checkouts"
 
@@ -210,7 +211,7 @@ class CheckoutDetailView(StaffPageView):
             "facts": self._facts(checkout),
             "address": checkout.invoice_data,
             "agreement": getattr(checkout, "agreement", None),
-            "story": selectors.checkout_story(checkout),
+            "story": stories.checkout_story(checkout),
             "refunds": [
                 {"refund": row, "amount": show_money(row.amount, row.currency)}
                 for row in checkout.refunds.select_related("requested_by")

@@ -13,13 +13,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 from django.views.generic import FormView
 
-from checkout import advice, selectors
+from checkout import advice
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, CheckoutError
-from checkout.forms import CheckoutSettingsForm, ConfirmForm
 from checkout.models import CheckoutSettings, Notice, StripeEvent
-from checkout.services import inbox, office
-from checkout.views.staff.base import (
+from checkout.office import selectors, services
+from checkout.office.forms import CheckoutSettingsForm, ConfirmForm
+from checkout.office.views.base import (
     Cell,
     Column,
     StaffActionView,
@@ -29,6 +29,7 @@ from checkout.views.staff.base import (
     state_cell,
     time_cell,
 )
+from checkout.services import inbox
 
 
 class EventListView(StaffListView):
@@ -143,7 +144,7 @@ class NoticeAgainView(StaffActionView):
         ]
 
     def perform(self, form: Any) -> str:
-        office.send_again(self.object, self.request.user)
+        services.send_again(self.object, self.request.user)
         return _("The mail is on its way.")
 
 

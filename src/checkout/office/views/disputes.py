@@ -14,8 +14,7 @@ from django.views.generic import View
 
 from checkout import advice
 from checkout.models import Dispute
-from checkout.services import disputes, refund_effects, refunds
-from checkout.views.staff.base import (
+from checkout.office.views.base import (
     CURRENCY,
     Cell,
     Column,
@@ -30,7 +29,8 @@ from checkout.views.staff.base import (
     state_cell,
     time_cell,
 )
-from checkout.views.staff.checkouts import payer_cell, stripe_url
+from checkout.office.views.checkouts import payer_cell, stripe_url
+from checkout.services import disputes, refund_effects, refunds
 
 #: What each of Stripe's words asks of staff.
 NEXT_STEPS = {

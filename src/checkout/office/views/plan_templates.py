@@ -17,11 +17,10 @@ from django.views.generic import FormView
 from checkout import clock
 from checkout.conf import conf
 from checkout.errors import CheckoutError, PlanError
-from checkout.forms import ConfirmForm, PaymentPlanForm, PaymentPlanVersionForm
 from checkout.models import ObjectPaymentPlan, PaymentPlan
-from checkout.selectors import Sort
-from checkout.services import plans
-from checkout.views.staff.base import (
+from checkout.office.forms import ConfirmForm, PaymentPlanForm, PaymentPlanVersionForm
+from checkout.office.pages import Sort
+from checkout.office.views.base import (
     Cell,
     Column,
     StaffActionView,
@@ -32,6 +31,7 @@ from checkout.views.staff.base import (
     show_money,
     state_cell,
 )
+from checkout.services import plans
 
 
 class PaymentPlanListView(StaffListView):

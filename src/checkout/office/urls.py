@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from checkout.views.staff import (
+from checkout.office.views import (
     checkouts,
     customers,
     dashboard,
@@ -10,11 +10,11 @@ from checkout.views.staff import (
     doctor,
     events,
     instalments,
+    plan_templates,
     plans,
     refunds,
     requests,
     runs,
-    templates,
 )
 
 PLAN = "checkout.object.payment.plan"
@@ -45,13 +45,19 @@ urlpatterns = [
     path("instalments/<int:pk>/charge/", instalments.InstalmentChargeView.as_view(), name=f"{PLAN}.instalment.charge"),
     path("instalments/<int:pk>/ask/", instalments.InstalmentAskView.as_view(), name=f"{PLAN}.instalment.ask"),
     path("instalments/<int:pk>/due/", instalments.InstalmentDueView.as_view(), name=f"{PLAN}.instalment.due"),
-    path("templates/", templates.PaymentPlanListView.as_view(), name="checkout.payment.plan.list"),
-    path("templates/new/", templates.PaymentPlanCreateView.as_view(), name="checkout.payment.plan.create"),
-    path("templates/<int:pk>/", templates.PaymentPlanUpdateView.as_view(), name="checkout.payment.plan.update"),
+    path("templates/", plan_templates.PaymentPlanListView.as_view(), name="checkout.payment.plan.list"),
+    path("templates/new/", plan_templates.PaymentPlanCreateView.as_view(), name="checkout.payment.plan.create"),
+    path("templates/<int:pk>/", plan_templates.PaymentPlanUpdateView.as_view(), name="checkout.payment.plan.update"),
     path(
-        "templates/<int:pk>/version/", templates.PaymentPlanVersionView.as_view(), name="checkout.payment.plan.version"
+        "templates/<int:pk>/version/",
+        plan_templates.PaymentPlanVersionView.as_view(),
+        name="checkout.payment.plan.version",
     ),
-    path("templates/<int:pk>/delete/", templates.PaymentPlanDeleteView.as_view(), name="checkout.payment.plan.delete"),
+    path(
+        "templates/<int:pk>/delete/",
+        plan_templates.PaymentPlanDeleteView.as_view(),
+        name="checkout.payment.plan.delete",
+    ),
     path("runs/", runs.PaymentRunListView.as_view(), name="checkout.payment.run.list"),
     path("runs/<int:pk>/", runs.PaymentRunDetailView.as_view(), name="checkout.payment.run.detail"),
     path("customers/", customers.CustomerListView.as_view(), name="checkout.customer.list"),

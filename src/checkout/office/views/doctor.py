@@ -8,9 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from checkout.office.views.base import StaffPageView, show_time
 from checkout.services import doctor
 from checkout.services.doctor import Level
-from checkout.views.staff.base import StaffPageView, show_time
 
 #: The colours of states, borrowed.
 COLOURS = {Level.ERROR: "fail", Level.WARNING: "pay_on_session", Level.OK: "success"}

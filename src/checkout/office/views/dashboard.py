@@ -9,13 +9,14 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from checkout import clock, figures
+from checkout import clock
 from checkout.conf import conf
 from checkout.models import PaymentRunItem
-from checkout.selectors import number_text
-from checkout.views.staff import charts
-from checkout.views.staff.base import StaffPageView, show_date, show_money, show_time
-from checkout.views.staff.doctor import silent_jobs
+from checkout.office import figures
+from checkout.office.pages import number_text
+from checkout.office.views import charts
+from checkout.office.views.base import StaffPageView, show_date, show_money, show_time
+from checkout.office.views.doctor import silent_jobs
 
 
 class DashboardView(StaffPageView):

@@ -1,0 +1,106 @@
+"""Searching attempts, customers and plans by the words that staff type."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from django.db.models import BooleanField, F, Func, Q, QuerySet
+
+from checkout.models import (
+    Checkout,
+    Customer,
+    ObjectPaymentPlan,
+    Refund,
+)
+
+
+class Words(Func):
+    """True where each word of `text` begins a word in the columns.
+
+    On PostgreSQL it is the expression of the index that migration 0005 makes; elsewhere the table is read.
+    """
+
+    output_field = BooleanField()
+    SEPARATORS = "@.-_+<>"
+
+    def __init__(self, text: str, *columns: str, **extra: Any) -> None:
+        self.words = words(text)
+        super().__init__(*(F(column) if isinstance(column, str) else column for column in columns), **extra)
+
+    def _columns(self, compiler: Any) -> tuple[str, list[Any]]:
+        parts, params = [], []
+        for expression in self.get_source_expressions():
+            sql, more = compiler.compile(expression)
+            parts.append(sql)
+            params.extend(more)
+        return " || ' ' || ".join(parts), params
+
+    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        text, params = self._columns(compiler)
+        if not self.words:
+            return "1 = 0", []
+        sql = " AND ".join(f"LOWER({text}) LIKE %s ESCAPE '!'" for _word in self.words)
+        values: list[Any] = []
+        for word in self.words:
+            values += [*params, f"%{word}%"]
+        return f"({sql})", values
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+        text, params = self._columns(compiler)
+        if not self.words:
+            return "FALSE", []
+        document = f"to_tsvector('simple'::regconfig, translate({text}, '{self.SEPARATORS}', '       '))"
+        query = " & ".join(f"{word}:*" for word in self.words)
+        return f"{document} @@ to_tsquery('simple'::regconfig, %s)", [*params, query]
+
+
+def words(text: str) -> list[str]:
+    """Letters and digits only, in small letters; a few, because nobody types more."""
+    return re.findall(r"[^\W_]+", text.lower())[:6]
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def find_checkouts(rows: QuerySet[Checkout], text: str) -> QuerySet[Checkout]:
+    """By number, by our or Stripe's id, or by words of the payer's name and e-mail address."""
+    text = text.strip()
+    if uuid := _uuid(text):
+        return rows.filter(uuid=uuid)
+    if text.startswith("pi_"):
+        return rows.filter(payment_intent_id=text)
+    if text.startswith("seti_"):
+        return rows.filter(setup_intent_id=text)
+    if text.startswith("re_"):
+        return rows.filter(pk__in=Refund.objects.filter(refund_id=text).values("checkout"))
+    if text.isdecimal() and len(text) < 19:
+        return rows.filter(pk=int(text))
+    return rows.filter(Words(text, "payer"))
+
+
+def find_customers(rows: QuerySet[Customer], text: str) -> QuerySet[Customer]:
+    text = text.strip()
+    if text.startswith("cus_"):
+        return rows.filter(customer_id=text)
+    if text.isdecimal() and len(text) == 4:
+        return rows.filter(card_last4=text)
+    return rows.filter(Words(text, "name", "email"))
+
+
+def _customers(text: str) -> QuerySet[Any]:
+    return find_customers(Customer.objects.all(), text).order_by().values("pk")[:500]
+
+
+def find_plans(rows: QuerySet[ObjectPaymentPlan], text: str) -> QuerySet[ObjectPaymentPlan]:
+    text = text.strip()
+    if uuid := _uuid(text):
+        return rows.filter(uuid=uuid)
+    if text.isdecimal() and len(text) < 19:
+        return rows.filter(Q(object_id=text) | Q(pk=int(text)))
+    return rows.filter(customer__in=_customers(text))

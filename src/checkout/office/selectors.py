@@ -1,0 +1,146 @@
+"""Questions that the staff pages ask: bounded counts, pages by key, and no query per row."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Sum
+from post_office.models import Email
+
+from checkout import clock, states
+from checkout.models import (
+    Checkout,
+    Customer,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentRun,
+    PaymentRunItem,
+    StripeEvent,
+)
+
+# -- pages ----------------------------------------------------------------------------------------------
+
+
+# -- search ---------------------------------------------------------------------------------------------
+
+
+# -- lists ----------------------------------------------------------------------------------------------
+
+
+def checkouts() -> QuerySet[Checkout]:
+    return Checkout.objects.select_related("action", "state")
+
+
+def overdue_lines(*, of_stopped: bool | None = False) -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Lines whose day has passed and that are not paid; of live plans, of stopped ones, or (None) of both."""
+    rows = ObjectPaymentPlanInstalment.objects.filter(
+        Q(state__in=[states.PENDING, states.FAIL, states.PAY_ON_SESSION, states.REQUEST]), due__lt=clock.today()
+    )
+    return rows if of_stopped is None else rows.filter(object_payment_plan__deleted=of_stopped)
+
+
+def _unpaid(**about: Any) -> QuerySet[ObjectPaymentPlanInstalment]:
+    return ObjectPaymentPlanInstalment.objects.filter(~Q(state=states.SUCCESS), **about)
+
+
+def plans(show: str = "live") -> QuerySet[ObjectPaymentPlan]:
+    """Agreed plans: `live` (something is still to pay), `overdue`, `waiting` (for its payer), `paused`, `finished` or
+    `stopped`."""
+    rows = ObjectPaymentPlan.objects.select_related("customer", "payment_plan")
+    unpaid = _unpaid(object_payment_plan=OuterRef("pk"))
+    match show:
+        case "overdue":
+            lines = overdue_lines(of_stopped=None)
+            return rows.filter(deleted=False, pk__in=lines.values("object_payment_plan"))
+        case "waiting":
+            lines = ObjectPaymentPlanInstalment.objects.filter(Q(state=states.PAY_ON_SESSION))
+            return rows.filter(deleted=False, pk__in=lines.values("object_payment_plan"))
+        case "paused":
+            return rows.filter(deleted=False, paused=True)
+        case "finished":
+            return rows.filter(~Exists(unpaid), deleted=False)
+        case "stopped":
+            return rows.filter(deleted=True)
+        case _:
+            return rows.filter(Exists(unpaid), deleted=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a plan has come. Money in the plan's currency."""
+
+    lines: int
+    paid_lines: int
+    paid: Decimal
+    next_due: datetime.date | None
+
+
+def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
+    """How far each of these plans has come, in one query."""
+    paid = Q(state=states.SUCCESS)
+    rows = (
+        ObjectPaymentPlanInstalment.objects.filter(object_payment_plan__in=list(plan_pks))
+        .order_by()
+        .values_list("object_payment_plan")
+        .annotate(
+            lines=Count("pk"),
+            paid_lines=Count("pk", filter=paid),
+            paid=Sum("amount", filter=paid),
+            next_due=Min("due", filter=~paid),
+        )
+    )
+    return {pk: Progress(lines, done, sum_paid or Decimal(0), due) for pk, lines, done, sum_paid, due in rows}
+
+
+def card_expiry() -> QuerySet[ObjectPaymentPlan]:
+    """Outstanding plans by the day their card runs out; those without a known card are not in it."""
+    return ObjectPaymentPlan.objects.report_card_expiry_dates.filter(customer__expiry_date__isnull=False)
+
+
+def customers() -> QuerySet[Customer]:
+    return Customer.objects.all()
+
+
+def run_counts(run_pks: Iterable[int]) -> dict[int, dict[str, int]]:
+    """Run -> outcome -> number, in one query."""
+    found: dict[int, dict[str, int]] = {}
+    rows = (
+        PaymentRunItem.objects.filter(payment_run__in=list(run_pks))
+        .order_by()
+        .values_list("payment_run", "outcome")
+        .annotate(Count("pk"))
+    )
+    for run, outcome, number in rows:
+        found.setdefault(run, {})[outcome] = number
+    return found
+
+
+def run_items(run: PaymentRun) -> QuerySet[PaymentRunItem]:
+    return PaymentRunItem.objects.filter(payment_run=run).select_related(
+        "instalment__object_payment_plan__customer", "checkout"
+    )
+
+
+def events() -> QuerySet[StripeEvent]:
+    """Events of Stripe's that nobody could handle yet, newest first."""
+    return StripeEvent.objects.filter(handled_at__isnull=True)
+
+
+# -- one story ------------------------------------------------------------------------------------------
+
+
+def attempts(content_object: Any) -> QuerySet[Checkout]:
+    """Every attempt at one debt, newest first."""
+    return checkouts().filter(
+        content_type=ContentType.objects.get_for_model(content_object), object_id=str(content_object.pk)
+    )
+
+
+def queued_mails(recipient: str, limit: int = 20) -> list[Email]:
+    """The newest mails to one address, with their templates."""
+    return list(Email.objects.filter(to__iexact=recipient).select_related("template").order_by("-pk")[:limit])

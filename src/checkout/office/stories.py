@@ -1,0 +1,167 @@
+"""What happened to an attempt, a plan, a line or a request, told in order."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import gettext as _
+
+from checkout import advice, clock, journal, money, states
+from checkout.models import (
+    Checkout,
+    CustomerPayment,
+    Dispute,
+    Notice,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    Refund,
+    StateChange,
+    StripeEvent,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened. `kind` is a word for the eye: move, mail, event, refund, dispute."""
+
+    at: Any
+    kind: str
+    text: str
+    who: str = ""
+    detail: str = ""
+    pk: int = 0
+
+
+def checkout_story(checkout: Checkout) -> list[Entry]:
+    """Everything that is known of one attempt, oldest first."""
+    entries = [_move_entry(change) for change in checkout.state_changes.select_related("user")[:200]]
+    entries += _mail_entries(Notice.objects.filter(checkout=checkout))
+    ids = [checkout.payment_intent_id, checkout.setup_intent_id]
+    refunds = list(checkout.refunds.select_related("requested_by"))
+    disputes = list(checkout.disputes.all())
+    ids += [refund.refund_id for refund in refunds]
+    ids += [dispute.dispute_id for dispute in disputes] + [dispute.charge_id for dispute in disputes]
+    known = [name for name in ids if name]
+    if known:
+        entries += [_event_entry(event) for event in StripeEvent.objects.filter(object_id__in=known)[:100]]
+    entries += [_refund_entry(refund) for refund in refunds]
+    entries += [_dispute_entry(dispute) for dispute in disputes]
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def plan_story(plan: ObjectPaymentPlan) -> list[Entry]:
+    """What happened to a plan and its lines, oldest first."""
+    changes = StateChange.objects.filter(
+        Q(object_payment_plan=plan) | Q(instalment__object_payment_plan=plan)
+    ).select_related("user", "instalment")
+    entries = [
+        _move_entry(change, line_name(change.instalment) if change.instalment else "") for change in changes[:300]
+    ]
+    entries += _mail_entries(Notice.objects.filter(instalment__object_payment_plan=plan))
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def instalment_story(instalment: ObjectPaymentPlanInstalment) -> list[Entry]:
+    entries = _moves_of(instalment, Q(instalment=instalment))
+    entries += _mail_entries(Notice.objects.filter(instalment=instalment))
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def request_story(payment: CustomerPayment) -> list[Entry]:
+    entries = _moves_of(payment, Q(customer_payment=payment))
+    cause = f"customer-payment-{payment.pk}-"
+    entries += _mail_entries(Notice.objects.filter(cause__startswith=cause))
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def _moves_of(content_object: Any, own: Q) -> list[Entry]:
+    """Its own moves and those of every attempt at it: who settled it by hand, and why, stands on the attempt."""
+    kind = ContentType.objects.get_for_model(content_object)
+    tried = Q(checkout__content_type=kind, checkout__object_id=str(content_object.pk))
+    changes = StateChange.objects.filter(own | tried).select_related("user", "checkout").order_by("pk")
+    return [
+        _move_entry(change, f"{_('Attempt')} {change.checkout_id}" if change.checkout_id else "")
+        for change in changes[:300]
+    ]
+
+
+def line_name(line: ObjectPaymentPlanInstalment) -> str:
+    """ "Deposit", "Instalment 1": a line of a plan as people count."""
+    return _("Deposit") if line.deposit else _("Instalment %(number)d") % {"number": line.count - 1}
+
+
+#: What a move to each state looks like to somebody who watches. A state that is not here says its own name.
+_MOVED: dict[str, Any] = {
+    states.PENDING: gettext_lazy("Open again"),
+    states.REQUEST: gettext_lazy("Stripe was asked"),
+    states.PAY_ON_SESSION: gettext_lazy("Waits for the payer"),
+    states.SUCCESS: gettext_lazy("Succeeded"),
+    states.FAIL: gettext_lazy("Failed"),
+    # Of plans, and of refunds, whose other states are called like those above.
+    "live": gettext_lazy("Goes on"),
+    "paused": gettext_lazy("Paused"),
+    "stopped": gettext_lazy("Stopped"),
+    "refund": gettext_lazy("Changed by a refund"),
+    "succeeded": gettext_lazy("Succeeded"),
+    "failed": gettext_lazy("Failed"),
+}
+
+
+def _move_entry(change: StateChange, subject: str = "") -> Entry:
+    if change.from_state == change.to_state:
+        text = _("Noted")
+    elif change.from_state or change.to_state != states.PENDING:
+        text = str(_MOVED.get(change.to_state) or change.to_state.replace("_", " ").capitalize())
+    else:
+        text = _("Begun")
+    text = f"{subject}: {text}" if subject else text
+    return Entry(change.at, "move", text, str(change.user or ""), journal.in_words(change.reason))
+
+
+def _mail_entries(notices: QuerySet[Notice]) -> list[Entry]:
+    return [
+        Entry(
+            notice.queued_at,
+            "mail",
+            _("Mail to %(recipient)s") % {"recipient": notice.recipient},
+            detail=advice.mail_name(notice.template),
+            # News for staff is not sent again.
+            pk=notice.pk if notice.template != "staff" else 0,
+        )
+        for notice in notices.order_by("-pk")[:50]
+    ]
+
+
+def _event_entry(event: StripeEvent) -> Entry:
+    trouble = "" if event.handled_at else (event.error or _("not handled yet"))
+    return Entry(event.received_at, "event", advice.event_name(event.event_type), "Stripe", trouble)
+
+
+def _refund_entry(refund: Refund) -> Entry:
+    who = str(refund.requested_by or (_("Stripe's dashboard") if refund.from_dashboard else ""))
+    text = _("Refund of %(amount)s: %(state)s") % {
+        "amount": money.format_money(refund.amount, refund.currency, get_language() or "en-gb"),
+        "state": refund.get_state_display(),
+    }
+    return Entry(refund.created_at, "refund", text, who, refund.failure or refund.note)
+
+
+def _dispute_entry(dispute: Dispute) -> Entry:
+    text = f"{dispute.get_kind_display()}: {dispute.status_text}"
+    return Entry(dispute.opened_at, "dispute", text, _("the payer's bank"), dispute.reason_text)
+
+
+def start_of(day: datetime.date) -> datetime.datetime:
+    """Midnight of a day on the site's wall."""
+    return timezone.make_aware(datetime.datetime.combine(day, datetime.time()), timezone.get_default_timezone())
+
+
+def recently(days: int) -> Any:
+    return clock.now() - timedelta(days=days)
