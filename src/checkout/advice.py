@@ -195,7 +195,7 @@ def advise(checkout: Checkout) -> Advice:
     if checkout.error_code == "not_written_down":
         return Advice(
             _("Stripe took the money, and it could not be written down here: %(why)s") % {"why": checkout.failure},
-            _("Tell a developer, and charge nothing again: when the cause is put right it is settled by itself."),
+            _("Tell a developer, and charge nothing again: it is settled automatically once the cause is fixed."),
         )
     if checkout.superseded and checkout.failed:
         return Advice(_("A newer attempt took its place."), _("Nothing to do here: look at the newer one."))

@@ -41,7 +41,7 @@ def longest_piece(text: str) -> str:
     return max(re.split(r"%\(\w+\)[ds]", text), key=len).strip(" .,:()")
 
 
-SAID = sorted(set(messages()) - {"well"})
+SAID = sorted(set(messages()) - {"no problems found"})
 
 
 def test_the_doctor_says_many_things() -> None:

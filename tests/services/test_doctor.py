@@ -233,9 +233,9 @@ PLANTED: list[tuple[Any, str, str]] = [
     (_clock_wrong, "stripe", "clock and Stripe's differ by"),
     (_old_version, "stripe", "answered in version 2020-08-27"),
     (_unreachable, "webhook", "cannot be reached from here: connection refused"),
-    (_behind_a_login, "webhook", "answered 302 to a rightly signed event"),
+    (_behind_a_login, "webhook", "answered 302 to a correctly signed event"),
     (_event_given_up, "events", "1 webhook event failed to the end"),
-    (_event_waits, "events", "The oldest webhook event not worked on came 3 days ago"),
+    (_event_waits, "events", "The oldest unprocessed webhook event came 3 days ago"),
     (_no_events_although_paid, "events", "No webhook ever came"),
     (_event_in_another_version, "events", "Webhooks come in version 2020-08-27"),
     (_attempt_left_open, "attempts", "still open"),
@@ -267,7 +267,7 @@ def test_each_planted_fault_is_found(
     else:
         call_command("checkout_doctor", "--json")
     told = json.loads(capsys.readouterr().out)
-    assert told["well"] == (finding.level != doctor.Level.ERROR)
+    assert told["ok"] == (finding.level != doctor.Level.ERROR)
     assert words in json.dumps(told, ensure_ascii=False)
 
 

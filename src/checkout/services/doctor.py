@@ -62,7 +62,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, how it is, and what to do when it is not well."""
+    """One line: what was checked, the result, and what to do when there is a problem."""
 
     check: str
     level: Level
@@ -77,7 +77,7 @@ Check = Callable[[], Iterator[Finding]]
 
 
 def examine(*, ask: bool = True) -> list[Finding]:
-    """Every finding: jobs that do not run first, then errors, warnings, and what is well.
+    """Every finding: jobs that do not run first, then errors, warnings, and checks without a problem.
 
     Without `ask` only what our own database and settings tell, which costs nobody anything. With it Stripe is called,
     so no transaction may be open.
@@ -90,7 +90,7 @@ def examine(*, ask: bool = True) -> list[Finding]:
         if name in ASKING and waited > PATIENCE:
             message = _("Not looked at: the checks before it waited %(seconds)d seconds for answers.")
             message %= {"seconds": round(waited)}
-            do = _("Put right what does not answer, and examine again.")
+            do = _("Fix what does not answer, and examine again.")
             findings.append(Finding(name, Level.WARNING, message, do))
             continue
         started = time.monotonic()
@@ -101,12 +101,12 @@ def examine(*, ask: bool = True) -> list[Finding]:
             message = _("This could not be checked: %(problem)s") % {"problem": problem}
             found = [Finding(name, Level.ERROR, message, _("See the log for the reason."))]
         waited += time.monotonic() - started if name in ASKING else 0
-        findings += found or [Finding(name, Level.OK, _("well"))]
+        findings += found or [Finding(name, Level.OK, _("no problems found"))]
     order = {Level.ERROR: 0, Level.WARNING: 1, Level.OK: 2}
     return sorted(findings, key=lambda finding: (order[finding.level], finding.check != "jobs"))
 
 
-def is_well(findings: list[Finding]) -> bool:
+def is_healthy(findings: list[Finding]) -> bool:
     """False when there is an error. Warnings are for a person's eyes and do not wake anybody."""
     return all(finding.level != Level.ERROR for finding in findings)
 
@@ -295,7 +295,7 @@ def _webhook() -> Iterator[Finding]:
         do = _(
             "A login, a redirect or a proxy may stand in front of it; the log (checkout.webhook) says what was refused."
         )
-        message = _("%(url)s answered %(status)d to a rightly signed event.") % {"url": url, "status": status}
+        message = _("%(url)s answered %(status)d to a correctly signed event.") % {"url": url, "status": status}
         yield Finding("webhook", Level.ERROR, message, do)
 
 
@@ -322,7 +322,7 @@ def _events() -> Iterator[Finding]:
     now = clock.now()
     given_up = inbox.given_up().count()
     if given_up:
-        do = _("Each holds its error (Staff > Events). Put the cause right and try them again.")
+        do = _("Each holds its error (Staff > Events). Fix the cause and try them again.")
         message = ngettext(
             "%(number)d webhook event failed to the end.", "%(number)d webhook events failed to the end.", given_up
         ) % {"number": given_up}
@@ -330,7 +330,7 @@ def _events() -> Iterator[Finding]:
     waiting = StripeEvent.objects.filter(handled_at=None, next_attempt_at__isnull=False)
     oldest = waiting.order_by("pk").first()
     if oldest is not None and oldest.received_at < now - LONG:
-        message = _("The oldest webhook event not worked on came %(age)s ago: %(event)s.")
+        message = _("The oldest unprocessed webhook event came %(age)s ago: %(event)s.")
         message %= {"age": _age(now - oldest.received_at), "event": oldest}
         do = _("Does `process_events` run?")
         if oldest.error:
@@ -373,7 +373,7 @@ def _attempts() -> Iterator[Finding]:
     if taken is not None:
         message = _("Stripe took the money of checkout %(number)s, and it cannot be written down: %(why)s")
         message %= {"number": taken.pk, "why": taken.failure}
-        do = _("Put the cause right; then `stripe_intent_fulfillment` settles it.")
+        do = _("Fix the cause; then `stripe_intent_fulfillment` settles it.")
         yield Finding("attempts", Level.ERROR, message, do)
     if not is_live_key(conf.STRIPE_SECRET_KEY):
         live = Checkout.objects.open().filter(livemode=True).order_by("pk").first()
@@ -433,7 +433,7 @@ def _mail() -> Iterator[Finding]:
         ) % {"number": waiting}
         yield Finding("mail", Level.ERROR, message, do)
     if failed := Email.objects.filter(status=STATUS.failed, created__gte=clock.now() - timedelta(days=7)).count():
-        do = _("The log of post_office (admin > Post Office > Logs) says why; correct it and queue them again.")
+        do = _("The log of post_office (admin > Post Office > Logs) says why; fix the cause and queue them again.")
         message = ngettext(
             "%(number)d mail of the last week could not be sent.",
             "%(number)d mails of the last week could not be sent.",

@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         findings = doctor.examine()
         if options["json"]:
-            told = {"well": doctor.is_well(findings), "findings": [finding.as_dict() for finding in findings]}
+            told = {"ok": doctor.is_healthy(findings), "findings": [finding.as_dict() for finding in findings]}
             self.stdout.write(json.dumps(told, indent=2))
         else:
             for finding in findings:

@@ -26,5 +26,5 @@ class Command(BaseCommand):
         if worked.given_up:
             raise CommandError(
                 f"{worked.given_up} events failed to the end. Each holds its error (Staff > Events, or table "
-                "checkout_stripeevent); put the cause right and try them again."
+                "checkout_stripeevent); fix the cause and try them again."
             )

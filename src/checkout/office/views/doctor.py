@@ -14,7 +14,7 @@ from checkout.services.doctor import Level
 
 #: The colours of states, borrowed.
 COLOURS = {Level.ERROR: "fail", Level.WARNING: "pay_on_session", Level.OK: "success"}
-NAMES = {Level.ERROR: gettext_lazy("Error"), Level.WARNING: gettext_lazy("Warning"), Level.OK: gettext_lazy("Well")}
+NAMES = {Level.ERROR: gettext_lazy("Error"), Level.WARNING: gettext_lazy("Warning"), Level.OK: gettext_lazy("OK")}
 
 
 class DoctorView(StaffPageView):
