@@ -1,5 +1,6 @@
 #!/bin/sh
-# Resolve pyproject.toml into requirements/, with hashes and without naming a package registry.
+# Resolve pyproject.toml into requirements/, with hashes and without naming a package registry. The emulator lives in this
+# repository: its own requirements are locked with the others, itself is not, since setup.py installs it by its path.
 #   dev.txt   everything, for tests and checks      demo.txt   what the example shop needs, at the same versions
 #   uv.txt    uv itself, for machines without it
 # `make lock` keeps the versions that are there; `make lock LOCK_ARGS=--upgrade` takes newer ones.
@@ -9,7 +10,7 @@ uv=$(command -v uv || echo .venv/bin/uv)
 
 compile() {
     UV_CUSTOM_COMPILE_COMMAND="make lock" "$uv" pip compile --quiet --universal --generate-hashes \
-        --python-version 3.11 ${LOCK_ARGS:-} "$@"
+        --python-version 3.11 --no-emit-package stripe-emulator ${LOCK_ARGS:-} "$@"
 }
 
 compile pyproject.toml --all-extras --group dev -o requirements/dev.txt

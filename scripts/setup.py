@@ -16,6 +16,7 @@ from pathlib import Path
 import apt
 
 ROOT = Path(__file__).resolve().parent.parent
+EMULATOR = ROOT / "emulator"
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
@@ -94,7 +95,7 @@ def has_pip() -> bool:
 
 
 def install(kind: str) -> None:
-    """Install exactly what requirements/<kind>.txt locks, then the project itself, editable."""
+    """Install exactly what requirements/<kind>.txt locks, then the project and its emulator, editable."""
     uv = find_uv()
     requirements = REQUIREMENTS / f"{kind}.txt"
     say(f"Installing {requirements.relative_to(ROOT)}")
@@ -104,7 +105,7 @@ def install(kind: str) -> None:
     else:
         # Not `sync`: a developer's tools stay when somebody shows the demo.
         run(uv, "pip", "install", *into_venv, "--require-hashes", "-r", requirements)
-    run(uv, "pip", "install", *into_venv, "--no-deps", "--editable", ROOT)
+    run(uv, "pip", "install", *into_venv, "--no-deps", "--editable", ROOT, "--editable", EMULATOR)
 
 
 def is_current(kind: str) -> bool:
@@ -118,9 +119,9 @@ def stamp(kind: str) -> Path:
 
 
 def fingerprint(kind: str) -> str:
-    """Changes with the requirements, pyproject.toml and the folder (the project is installed by its path)."""
+    """Changes with the requirements, both pyproject.toml and the folder (both projects are installed by their path)."""
     digest = hashlib.sha256(str(ROOT).encode())
-    for path in (ROOT / "pyproject.toml", REQUIREMENTS / f"{kind}.txt"):
+    for path in (ROOT / "pyproject.toml", EMULATOR / "pyproject.toml", REQUIREMENTS / f"{kind}.txt"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -17,6 +17,10 @@ from hypothesis import HealthCheck, settings
 
 from stripe_emulator import Clock, Emulator
 
+# Playwright's synchronous API, which the emulator's tests use too, keeps an event loop running in its worker's main
+# thread; Django then takes every later test there for asynchronous code.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
 settings.register_profile(
     "suite", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

@@ -22,8 +22,6 @@ from example_checkout.models import Contact, Product, SalesLedger
 from stripe_emulator import Emulator
 from stripe_emulator.server import serve_in_thread
 
-# Playwright's synchronous API keeps an event loop running in this thread, which Django takes for asynchronous code.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 # The emulator's host too: Chromium then keeps page and card form in one process, which saves half of the time.
 os.environ.setdefault("DJANGO_LIVE_TEST_SERVER_ADDRESS", "127.0.0.1")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = {"checkout": ROOT / "src", "stripe_emulator": ROOT / "src"}
+SOURCES = {"checkout": ROOT / "src", "stripe_emulator": ROOT / "emulator" / "src"}
 
 
 def modules(package: str) -> dict[str, Path]:

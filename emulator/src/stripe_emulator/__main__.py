@@ -1,0 +1,130 @@
+"""`python -m stripe_emulator`: the emulator as a server on this machine."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from itertools import zip_longest
+from pathlib import Path
+from typing import Final
+
+EXIT_USAGE: Final = 2
+DEFAULT_WEBHOOK_SECRET: Final = "whsec_emulator"  # noqa: S105 - a stand-in's secret protects nothing
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m stripe_emulator",
+        description="A stateful stand-in for Stripe on this machine: API, Stripe.js, webhooks and a panel.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default %(default)s)")
+    parser.add_argument("--port", type=int, default=12111, help="default %(default)s; 0 takes any free port")
+    parser.add_argument(
+        "--webhook", metavar="URL", action="append", default=[], help="send events here (may be repeated)"
+    )
+    parser.add_argument(
+        "--secret",
+        metavar="whsec_...",
+        action="append",
+        default=[],
+        help=f"signing secret of the --webhook in the same place (default {DEFAULT_WEBHOOK_SECRET})",
+    )
+    parser.add_argument("--latency-ms", metavar="N", type=_natural, default=0, help="answer each API request N ms late")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same ids (default %(default)s)")
+    parser.add_argument(
+        "--rate-limit",
+        metavar="N",
+        type=_natural,
+        default=0,
+        help="answer 429 beyond N requests a second (default: no limit)",
+    )
+    parser.add_argument("--state", metavar="FILE", type=Path, help="load from and, on stopping, save to this file")
+    parser.add_argument(
+        "--request-log", metavar="FILE", type=Path, help="append every API request to this file, one JSON a line"
+    )
+    return parser
+
+
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if len(args.secret) > len(args.webhook):
+        parser.error("there are more --secret than --webhook.")
+    unwritable = [path for path in (args.state, args.request_log) if path is not None and not writable(path)]
+    if unwritable:
+        return _complain(f"{unwritable[0]} cannot be written. Name a file in a folder that is there and yours.")
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
+    try:
+        from stripe_emulator import Emulator, server
+    except ImportError as error:
+        return _complain(f"{error}. The server needs the extra: pip install 'stripe-emulator[server]'")
+
+    emulator = Emulator(seed=args.seed)
+    if args.rate_limit:
+        emulator.rate_limit = args.rate_limit
+    if args.request_log is not None:
+        emulator.request_log_path = args.request_log
+    if args.state is not None and args.state.exists():
+        try:
+            emulator.restore(json.loads(args.state.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return _complain(f"The state in {args.state} cannot be read ({error}). Move the file away to start afresh.")
+    known = {endpoint["url"] for endpoint in emulator.webhooks.endpoints}
+    for url, secret in zip_longest(args.webhook, args.secret, fillvalue=DEFAULT_WEBHOOK_SECRET):
+        if url not in known:
+            emulator.webhooks.add(url, secret)
+    try:
+        listener = server.bind(args.host, args.port)
+    except (server.NotLoopbackError, server.PortBusyError) as error:
+        return _complain(str(error))
+
+    with listener:
+        base = server.base_url(listener)
+        server.announce(emulator, listener)
+        print(_banner(emulator.secret_key, emulator.publishable_key, base, args.webhook), flush=True)
+        server.run(server.create_app(emulator, latency_ms=args.latency_ms), listener)
+    if args.state is not None:
+        save(args.state, json.dumps(emulator.snapshot()))
+    return 0
+
+
+def _banner(secret_key: str, publishable_key: str, base: str, webhooks: list[str]) -> str:
+    lines = [
+        "Stripe emulator: nothing here is real, no card is charged.",
+        f"  API and panel    {base}",
+        f"  Stripe.js        {base}/stripe.js",
+        f"  secret key       {secret_key}",
+        f"  publishable key  {publishable_key}",
+        *(f"  webhooks to      {url}" for url in webhooks),
+        "Stop with Ctrl-C.",
+    ]
+    return "\n".join(lines)
+
+
+def writable(path: Path) -> bool:
+    """Whether a file can be made or changed there: better asked at the start than found out on stopping."""
+    return not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK)
+
+
+def save(path: Path, text: str) -> None:
+    """Write the file whole or not at all: a half-written state would lose the former one too."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _complain(sentence: str) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The whole API: importing this registers every route, and names the background jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .core.tables import JSON
+from .core.world import World
+from .resources import (  # noqa: F401 - importing a resource registers its routes
+    account,
+    browser,
+    challenges,
+    charges,
+    checkout_sessions,
+    customers,
+    disputes,
+    events,
+    paying,
+    payment_intents,
+    payment_methods,
+    refunds,
+    searches,
+    setup_intents,
+    test_clocks,
+    webhook_endpoints,
+)
+from .wire.routing import ROUTES, resolve
+
+JOBS: dict[str, Callable[[World, JSON], None]] = {
+    "expire_session": checkout_sessions.expire_job,
+    "fraud_warning": disputes.warn_job,
+    "lapse_hold": paying.lapse_hold,
+    "refund_fails": refunds.fails,
+    "refund_reference": refunds.reference_arrives,
+    "refund_succeeds": refunds.succeeds,
+    "settle": charges.settle_job,
+    "verdict": disputes.verdict_job,
+}
+
+__all__ = ["JOBS", "ROUTES", "resolve"]

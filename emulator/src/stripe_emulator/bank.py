@@ -1,0 +1,105 @@
+"""Things that happen at banks and in the Dashboard, which no test card offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .core.tables import JSON
+from .resources import disputes, payment_methods, refunds
+from .resources.cards import card_for
+from .wire import legacy
+
+if TYPE_CHECKING:
+    from .engine import Emulator
+
+
+class Bank:
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    def replace_card(self, payment_method_id: str, exp_month: int, exp_year: int, last4: str | None = None) -> JSON:
+        """The bank sent the payer a new card, and the network told Stripe: `payment_method.automatically_updated`.
+
+        With `last4` the number is new too, and so is the fingerprint; the card behaves as it did.
+        """
+        with self._emulator.lock:
+            world = self._emulator.world
+            method = world.get("payment_method", payment_method_id)
+            card = {**method["card"], "exp_month": exp_month, "exp_year": exp_year}
+            if last4 is not None:
+                card |= {"last4": last4, "fingerprint": world.ids.of(f"fingerprint/{payment_method_id}/{last4}")}
+            payment_methods.change(world, method, "payment_method.automatically_updated", card=card)
+            return dict(method)
+
+    def decline_next(
+        self,
+        payment_method_id: str,
+        decline_code: str = "insufficient_funds",
+        times: int = 1,
+        *,
+        code: str | None = None,
+    ) -> None:
+        """Decline the next `times` charges of a card that otherwise works.
+
+        The bank itself refuses: with "authentication_required" too there is a failed charge, unlike with the test cards
+        that are stopped before it. `code` is the error's code when it is to differ from the usual one; some banks'
+        authentication_required has been seen under "card_declined".
+        """
+        with self._emulator.lock:
+            facts = self._emulator.world.hide(payment_method_id)
+            facts.setdefault("declines", []).extend([[decline_code, code]] * times)
+
+    def add_legacy_card(self, customer_id: str, number: str = "4242424242424242") -> str:
+        """A `card_…` saved by the old Cards API: it can be charged and read like a payment method."""
+        return self._add_legacy(legacy.CARD, customer_id, number)
+
+    def add_legacy_source(self, customer_id: str, number: str = "4242424242424242") -> str:
+        """The same for a `src_…` of the old Sources API."""
+        return self._add_legacy(legacy.SOURCE, customer_id, number)
+
+    def _add_legacy(self, prefix: str, customer_id: str, number: str) -> str:
+        with self._emulator.lock:
+            world = self._emulator.world
+            customer = world.get("customer", customer_id)
+            row = payment_methods.make(world, card_for(number), prefix=prefix, customer=customer_id)
+            payment_methods.facts(world, row)["set_up"] = True
+            if customer["default_source"] is None:
+                world.change(customer, default_source=row["id"])
+            return str(row["id"])
+
+    def dashboard_refund(self, payment_intent_id: str, amount_minor: int | None = None) -> JSON:
+        """Staff refund a payment in Stripe's Dashboard: our server hears of it by webhook only."""
+        with self._emulator.lock:
+            world = self._emulator.world
+            intent = world.get("payment_intent", payment_intent_id)
+            charge = world.get("charge", intent["latest_charge"])
+            amount = refunds.left(charge) if amount_minor is None else amount_minor
+            refunds.check_refundable(world, charge, amount)
+            return dict(refunds.make(world, charge, amount, "requested_by_customer", {}))
+
+    def dispute(self, payment_intent_id: str, reason: str = "fraudulent", *, inquiry: bool = False) -> JSON:
+        """The payer disputes a payment of any card; the dispute as it stands then.
+
+        Raises ValueError for what cannot be disputed: nothing was taken, all was given back, or it is already disputed.
+        """
+        with self._emulator.lock:
+            world = self._emulator.world
+            charge = world.tables["charge"].get(world.get("payment_intent", payment_intent_id)["latest_charge"] or "")
+            if charge is None or not charge["amount_captured"]:
+                raise ValueError(f"{payment_intent_id} took no payment that could be disputed.")
+            if charge["refunded"]:
+                raise ValueError(f"{payment_intent_id} was given back: there is nothing left to dispute.")
+            if charge["disputed"]:
+                raise ValueError(f"{payment_intent_id} is already disputed.")
+            return dict(disputes.open_dispute(world, charge, reason, inquiry=inquiry))
+
+    def decide_dispute(self, dispute_id: str, status: str) -> JSON:
+        """End a dispute as "won" or "lost"; an inquiry as "warning_closed", or as "needs_response": a chargeback now.
+
+        Raises ValueError for any other status, and when the dispute is over.
+        """
+        with self._emulator.lock:
+            world = self._emulator.world
+            row = world.get("dispute", dispute_id)
+            disputes.decide(world, row, status)
+            return dict(row)

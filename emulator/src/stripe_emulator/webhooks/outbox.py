@@ -1,0 +1,248 @@
+"""Webhooks: who is to be told of which event, and when (https://docs.stripe.com/webhooks).
+
+Nothing here opens a connection: a server, or `deliver` in a test, sends what `due` returns and says how it went.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stripe_emulator.core.tables import JSON
+from stripe_emulator.core.world import compact
+from stripe_emulator.resources.events import shown
+from stripe_emulator.resources.webhook_endpoints import make_endpoint
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Emulator
+
+ROLL_HOURS = 24
+_MINUTE, _HOUR = 60.0, 3600.0
+
+
+def signature(body: bytes, secrets: Iterable[str], timestamp: int) -> str:
+    """The Stripe-Signature header: one v1 for each secret (https://docs.stripe.com/webhooks/signature)."""
+    text = f"{timestamp}.".encode() + body
+    signed = [hmac.new(secret.encode(), text, hashlib.sha256).hexdigest() for secret in secrets]
+    return ",".join([f"t={timestamp}", *(f"v1={digest}" for digest in signed)])
+
+
+@dataclass(slots=True)
+class WebhookWeather:
+    """How badly deliveries go. Each is a chance from 0 to 1 (True is always), `delay` is in seconds of the clock."""
+
+    duplicate: float = 0.0
+    """The same event is sent twice."""
+    double_event: float = 0.0
+    """One change makes two events with different ids."""
+    delay: float = 0.0
+    swap: float = 0.0
+    """The event that comes next overtakes this one."""
+    drop: float = 0.0
+    """Never sent; it stays in GET /v1/events with delivery_success=false."""
+    old_signature: float = 0.0
+    """Signed ten minutes ago: outside the tolerance."""
+    wrong_secret: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One POST to be sent."""
+
+    url: str
+    body: bytes
+    headers: dict[str, str]
+    event_id: str
+    attempt: int
+    event_type: str = ""
+    endpoint: str = ""
+
+
+@dataclass(slots=True)
+class Waiting:
+    due: float
+    number: float
+    event: str
+    endpoint: str
+    attempt: int = 1
+    counted: bool = field(default=True)
+    """Whether the event's `pending_webhooks` counts it (a duplicate is not counted twice)."""
+
+
+class Webhooks:
+    """The endpoints and what they still have to be told."""
+
+    def __init__(self, emulator: Emulator, seed: int) -> None:
+        self._emulator = emulator
+        self._random = random.Random(f"webhooks/{seed}")  # noqa: S311 - chance must be the same again
+        self._waiting: list[Waiting] = []
+        self._sent: dict[tuple[str, str, int], Waiting] = {}
+        self._count = 0
+        self.weather = WebhookWeather()
+        self.retry_after: tuple[float, ...] = (
+            _MINUTE, 5 * _MINUTE, 30 * _MINUTE, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 12 * _HOUR, 12 * _HOUR, 12 * _HOUR,
+            12 * _HOUR,
+        )  # fmt: skip
+        """Seconds until each further try; together about three days, as in live mode."""
+        self.log: deque[JSON] = deque(maxlen=500)
+        """The newest attempts: at, url, event_id, type, attempt, status, again_at."""
+
+    def reset(self) -> None:
+        """Forget what has to be sent, and fair weather again."""
+        self._waiting, self._sent, self._count = [], {}, 0
+        self.weather = WebhookWeather()
+        self.log.clear()
+
+    # -- endpoints -----------------------------------------------------------------------------------
+    @property
+    def endpoints(self) -> list[JSON]:
+        with self._emulator.lock:
+            return [dict(row) for row in self._emulator.world.tables["webhook_endpoint"].values()]
+
+    def add(self, url: str, secret: str | None = None, events: Iterable[str] = ("*",)) -> JSON:
+        """Make an endpoint; the answer holds its secret, as the API's does."""
+        with self._emulator.lock:
+            return make_endpoint(self._emulator.world, url, list(events), secret=secret)
+
+    def secrets(self, endpoint_id: str) -> list[str]:
+        """The secrets that deliveries are signed with now: the newest, and a rolled one that is still valid."""
+        world = self._emulator.world
+        known = world.hidden[endpoint_id]["secrets"]
+        return [s["secret"] for s in known if s["until"] is None or s["until"] > world.now()]
+
+    def roll(self, endpoint_id: str, secret: str, hours: float = ROLL_HOURS) -> None:
+        """Give the endpoint a new secret; the old one signs too for so many hours."""
+        world = self._emulator.world
+        with self._emulator.lock:
+            kept = world.hidden[endpoint_id]["secrets"]
+            for old in kept:
+                old["until"] = old["until"] or world.now() + hours * _HOUR
+            kept.insert(0, {"secret": secret, "until": None})
+
+    # -- events --------------------------------------------------------------------------------------
+    def on_event(self, event: JSON) -> int:
+        """Line up the deliveries of a new event; how many endpoints have to take it."""
+        endpoints = [
+            row for row in self._emulator.world.tables["webhook_endpoint"].values() if _wants(row, event["type"])
+        ]
+        for endpoint in endpoints:
+            self._line_up(event, endpoint)
+        if endpoints and self._chance(self.weather.double_event):
+            twin = {**event, "id": self._emulator.world.ids.new("evt"), "pending_webhooks": len(endpoints)}
+            self._emulator.world.tables["event"].add(twin)
+            for endpoint in endpoints:
+                self._line_up(twin, endpoint)
+        return len(endpoints)
+
+    def _chance(self, chance: float) -> bool:
+        return chance > 0 and self._random.random() < chance
+
+    def _line_up(self, event: JSON, endpoint: JSON) -> None:
+        if self._chance(self.weather.drop):
+            return
+        self._count += 1
+        # Half a place behind the next one: it is overtaken by whatever is due together with it.
+        number = self._count + (1.5 if self._chance(self.weather.swap) else 0.0)
+        due = self._emulator.world.now() + self.weather.delay
+        self._waiting.append(Waiting(due, number, event["id"], endpoint["id"]))
+        if self._chance(self.weather.duplicate):
+            self._waiting.append(Waiting(due, number + 0.1, event["id"], endpoint["id"], counted=False))
+
+    # -- sending -------------------------------------------------------------------------------------
+    def due(self) -> list[Delivery]:
+        """What has to be sent now, in order. Each is handed out once: say by `record` how it went."""
+        with self._emulator.lock:
+            now = self._emulator.world.now()
+            ready = sorted((w for w in self._waiting if w.due <= now), key=lambda w: w.number)
+            if not ready:
+                return []
+            self._waiting = [w for w in self._waiting if w.due > now]
+            return [made for waiting in ready if (made := self._made(waiting)) is not None]
+
+    def _made(self, waiting: Waiting) -> Delivery | None:
+        world = self._emulator.world
+        endpoint = world.tables["webhook_endpoint"].get(waiting.endpoint)
+        event = world.tables["event"].get(waiting.event)
+        if endpoint is None or event is None or endpoint["status"] != "enabled":
+            return None
+        body = compact(shown(event)).encode()
+        timestamp = world.timestamp() - (600 if self._chance(self.weather.old_signature) else 0)
+        secrets = ["whsec_wrong"] if self._chance(self.weather.wrong_secret) else self.secrets(endpoint["id"])
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Stripe-Signature": signature(body, secrets, timestamp),
+            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+        }
+        # Numbered apart, so that a duplicate in flight does not hide the first.
+        key = (waiting.event, waiting.endpoint, waiting.attempt)
+        if waiting.counted or key not in self._sent:
+            self._sent[key] = waiting
+        return Delivery(endpoint["url"], body, headers, event["id"], waiting.attempt, event["type"], endpoint["id"])
+
+    def record(self, delivery: Delivery, status: int | None) -> None:
+        """The endpoint answered with `status` (None: not at all). Anything but 2xx is tried again later."""
+        with self._emulator.lock:
+            world = self._emulator.world
+            waiting = self._sent.pop((delivery.event_id, delivery.endpoint, delivery.attempt), None)
+            taken = status is not None and 200 <= status < 300
+            again_at = None
+            if waiting is not None and not taken and delivery.attempt <= len(self.retry_after):
+                self._count += 1
+                again_at = world.now() + self.retry_after[delivery.attempt - 1]
+                self._waiting.append(
+                    Waiting(
+                        again_at, self._count, waiting.event, waiting.endpoint, waiting.attempt + 1, waiting.counted
+                    )
+                )
+            event = world.tables["event"].get(delivery.event_id)
+            if taken and waiting is not None and waiting.counted and event is not None:
+                event["pending_webhooks"] = max(0, event["pending_webhooks"] - 1)
+            self.log.append(
+                {
+                    "at": world.now(),
+                    "url": delivery.url,
+                    "event_id": delivery.event_id,
+                    "type": delivery.event_type,
+                    "attempt": delivery.attempt,
+                    "status": status,
+                    "again_at": again_at,
+                }
+            )
+
+    def deliver(self, send: Callable[[Delivery], int | None]) -> int:
+        """Send all that is due through `send`, which returns the status of the answer; how many were sent.
+
+        What the answers themselves set off is sent too, unless it is due later.
+        """
+        self._emulator.tick()
+        count = 0
+        while batch := self.due():
+            for delivery in batch:
+                self.record(delivery, send(delivery))
+                count += 1
+        return count
+
+    def next_due(self) -> float | None:
+        """The time (on the clock) of the next delivery, or None."""
+        with self._emulator.lock:
+            return min((waiting.due for waiting in self._waiting), default=None)
+
+    # -- snapshots -----------------------------------------------------------------------------------
+    def to_json(self) -> JSON:
+        waiting = [*self._waiting, *self._sent.values()]
+        names = ("due", "number", "event", "endpoint", "attempt", "counted")
+        return {"count": self._count, "waiting": [{n: getattr(w, n) for n in names} for w in waiting]}
+
+    def load(self, saved: JSON) -> None:
+        waiting = [Waiting(**waiting) for waiting in saved["waiting"]]
+        self._count, self._waiting, self._sent = saved["count"], waiting, {}
+
+
+def _wants(endpoint: JSON, kind: str) -> bool:
+    events = endpoint["enabled_events"]
+    return endpoint["status"] == "enabled" and ("*" in events or kind in events)

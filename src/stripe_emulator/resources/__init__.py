@@ -1,1 +1,0 @@
-"""The API's resources, one module each. `stripe_emulator.api` imports them all."""
