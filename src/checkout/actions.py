@@ -26,6 +26,9 @@ ACTIONS: Final[dict[str, tuple[str, bool]]] = {
 #: Written out, because a database constraint cannot look into another table.
 TAKES_MONEY: Final = tuple(slug for slug, (_, payment) in ACTIONS.items() if payment)
 
+#: These go through Stripe, so a success has an intent to show for it.
+BY_CARD: Final = (PAYMENT, CHARGE)
+
 #: A payer starts these; the others belong to staff or to the run.
 SAVES_CARD: Final = (PAYMENT_PLAN, CARD_REFRESH)
 

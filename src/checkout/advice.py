@@ -28,7 +28,7 @@ STATE_NAMES: dict[str, Any] = {
 }
 DEBT_NAMES = STATE_NAMES | {states.SUCCESS: _("Paid")}
 
-#: Stripe's events in words, those that stand in the story of a payment.
+#: Stripe's events in words: those that we act on, and those that stand in the story of a payment.
 _EVENTS: dict[str, Any] = {
     "charge.dispute.closed": _("The dispute was decided"),
     "charge.dispute.created": _("The payer's bank opened a dispute"),
@@ -40,6 +40,10 @@ _EVENTS: dict[str, Any] = {
     "charge.refunded": _("Money went back to the payer"),
     "charge.succeeded": _("The card was charged"),
     "charge.updated": _("Details of the charge came in"),
+    "customer.deleted": _("The customer was deleted at Stripe"),
+    "customer.source.deleted": _("The card was removed at Stripe"),
+    "customer.source.expiring": _("The card expires soon"),
+    "customer.source.updated": _("Details of the card changed"),
     "payment_intent.amount_capturable_updated": _("The money is held, and waits to be taken"),
     "payment_intent.canceled": _("The payment was cancelled"),
     "payment_intent.created": _("The payment was begun"),
@@ -47,6 +51,9 @@ _EVENTS: dict[str, Any] = {
     "payment_intent.processing": _("The payment is on its way"),
     "payment_intent.requires_action": _("The bank wants the payer to confirm"),
     "payment_intent.succeeded": _("The payment succeeded"),
+    "payment_method.automatically_updated": _("The bank replaced the card"),
+    "payment_method.detached": _("The card was removed at Stripe"),
+    "payment_method.updated": _("Details of the card changed"),
     "radar.early_fraud_warning.created": _("The payer's bank warns of fraud"),
     "refund.created": _("The refund was begun"),
     "refund.failed": _("The refund failed"),
@@ -101,7 +108,7 @@ _START_AGAIN = _("Ask the payer to start again, with another card if need be.")
 _OURS = _("Tell a developer: something in our settings or in the request is wrong.")
 
 #: Codes of Stripe -> advice. The bank's `decline_code` is looked up before the general `error_code`.
-_CODES: dict[str, Advice] = {
+CODES: dict[str, Advice] = {
     "authentication_required": Advice(_("The bank wants the payer to confirm the payment."), _WITH_PAYER),
     "authentication_not_handled": Advice(_("The bank wants the payer to confirm the payment."), _WITH_PAYER),
     "mobile_device_authentication_required": Advice(_("The bank wants the payer to confirm on a phone."), _WITH_PAYER),
@@ -152,6 +159,8 @@ _CODES: dict[str, Advice] = {
     ),
     "incorrect_cvc": Advice(_("The security code was wrong."), _("Ask the payer to enter the card again.")),
     "invalid_cvc": Advice(_("The security code was wrong."), _("Ask the payer to enter the card again.")),
+    "invalid_expiry_month": Advice(_("The expiry date was wrong."), _("Ask the payer to enter the card again.")),
+    "invalid_expiry_year": Advice(_("The expiry date was wrong."), _("Ask the payer to enter the card again.")),
     "incorrect_number": Advice(_("The card number was wrong."), _("Ask the payer to enter the card again.")),
     "invalid_number": Advice(_("The card number was wrong."), _("Ask the payer to enter the card again.")),
     "incorrect_zip": Advice(_("The postal code was wrong."), _("Ask the payer to enter the card again.")),
@@ -178,7 +187,7 @@ _BY_STATE: dict[str, Advice] = {
 
 def code_name(code: str) -> str:
     """A code in words, for a table of reasons."""
-    known = _CODES.get(code)
+    known = CODES.get(code)
     return str(known.why) if known else (code.replace("_", " ").capitalize() or str(_("No reason was given.")))
 
 
@@ -201,7 +210,7 @@ def advise(checkout: Checkout) -> Advice:
         return Advice(_("A newer attempt took its place."), _("Nothing to do here: look at the newer one."))
     if checkout.state_id in (states.REQUEST, states.PAY_ON_SESSION):
         return _BY_STATE[checkout.state_id]
-    known = _CODES.get(checkout.decline_code) or _CODES.get(checkout.error_code)
+    known = CODES.get(checkout.decline_code) or CODES.get(checkout.error_code)
     if known is not None:
         # Without a debt of ours behind it, nobody but the payer can go on.
         if known.next_step in (_ANOTHER_DAY, _SOON, _WITH_PAYER) and not _is_owed(checkout):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -160,27 +160,30 @@ def check_base_url(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
     return []
 
 
+#: The smallest value of each setting that counts something.
+LEAST: Final = {
+    "CHECKOUT_ACTIVE_LOGIN_MONTHS": 1,
+    "CHECKOUT_CHUNK": 1,
+    "CHECKOUT_LEASE_MINUTES": 1,
+    "CHECKOUT_LINK_DAYS": 1,
+    "CHECKOUT_ON_SESSION_REMINDER_DAYS": 0,
+    "CHECKOUT_RATE_LIMIT": 1,
+    "CHECKOUT_STALE_MINUTES": 1,
+    "CHECKOUT_STRIPE_MAX_RETRIES": 0,
+    "CHECKOUT_WORKERS": 1,
+}
+
+
 @register()
 def check_numbers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Settings that count something are numbers, and large enough to mean something."""
-    least = {
-        "CHECKOUT_ACTIVE_LOGIN_MONTHS": 1,
-        "CHECKOUT_CHUNK": 1,
-        "CHECKOUT_LEASE_MINUTES": 1,
-        "CHECKOUT_LINK_DAYS": 1,
-        "CHECKOUT_ON_SESSION_REMINDER_DAYS": 0,
-        "CHECKOUT_RATE_LIMIT": 1,
-        "CHECKOUT_STALE_MINUTES": 1,
-        "CHECKOUT_STRIPE_MAX_RETRIES": 0,
-        "CHECKOUT_WORKERS": 1,
-    }
     return [
         Error(
             f"{name} is {getattr(conf, name)!r}; it must be a whole number of at least {minimum}.",
             hint=f"The default is {DEFAULTS[name]}.",
             id="checkout.E010",
         )
-        for name, minimum in least.items()
+        for name, minimum in LEAST.items()
         if not isinstance(getattr(conf, name), int) or getattr(conf, name) < minimum
     ]
 

@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from checkout.office.views.base import StaffMixin
 from tests.public.test_names import SIGNATURES
 
 SOURCE = Path(checkout.__file__).parent
-REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = (DOCS / "reference.md").read_text()
 
 
 def section(heading: str) -> str:
@@ -255,6 +257,18 @@ def test_webhook_events() -> None:
 
     assert set(first_cells("Webhook events", "event")) == set(HANDLERS)
     assert API_VERSION in section("Webhook events")
+
+
+def test_operations_lists_every_event_to_subscribe_to() -> None:
+    from checkout.services.inbox import HANDLERS
+
+    listed = re.search(r"and these events: (.*?)\. Other events", (DOCS / "operations.md").read_text(), re.DOTALL)
+    assert listed
+    families = code(listed[1])
+    for event in HANDLERS:
+        assert any(fnmatch(event, family) for family in families), event
+    for family in families:
+        assert any(fnmatch(event, family) for event in HANDLERS), family
 
 
 def test_loggers() -> None:

@@ -6,7 +6,7 @@ import csv
 import datetime
 import io
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.test import Client
-from django.urls import reverse
+from django.urls import resolve, reverse
 from post_office import mail
 
 from checkout import advice, clock, states
@@ -36,6 +36,8 @@ from checkout.models import (
     StripeEvent,
 )
 from checkout.office import figures, pages
+from checkout.office.views.base import MENU, StaffListView
+from checkout.office.views.runs import PaymentRunDetailView
 from checkout.services import inbox
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -441,8 +443,23 @@ def test_a_charge_that_was_declined_does_not_look_like_a_success(
 
 def test_every_letter_and_every_event_that_is_worked_on_has_words() -> None:
     assert all(advice.mail_name(name) != name.replace("_", " ") for name in letters.LETTERS)
-    about_a_payment = [name for name in inbox.HANDLERS if name.startswith(("payment_intent.", "charge.", "refund."))]
-    assert [name for name in about_a_payment if advice.event_name(name) == name] == []
+    assert [name for name in inbox.HANDLERS if advice.event_name(name) == name] == []
+
+
+def test_every_list_is_among_those_tested_here_and_has_an_entry_in_the_menu() -> None:
+    listed = {resolve(reverse(name.partition("?")[0])).func.view_class for name in LISTS if name != "run"}
+    listed.add(PaymentRunDetailView)
+    there = {view for view in every_subclass(StaffListView) if view.heading}
+    assert len(there) > 10
+    assert there <= listed
+    menu = {name for name, _words, _permission in MENU}
+    assert {view.menu for view in there} <= menu
+
+
+def every_subclass(view: type) -> Iterator[Any]:
+    for each in view.__subclasses__():
+        yield each
+        yield from every_subclass(each)
 
 
 def test_a_partial_refund_sent_twice_is_one_refund(office: Client, books: Books, emulator: Emulator) -> None:

@@ -8,6 +8,8 @@ import pytest
 from django.core.checks import run_checks
 from django.test import override_settings
 
+from checkout import checks, conf
+
 LIVE = {"STRIPE_SECRET_KEY": "sk_live_1", "STRIPE_PUBLISH_KEY": "pk_live_1"}
 
 
@@ -60,3 +62,9 @@ def test_a_setting_of_the_sites_own_is_let_be() -> None:
 
 def test_a_live_site_without_debug_is_fine() -> None:
     assert found(**LIVE) == {}
+
+
+def test_every_setting_that_counts_is_checked() -> None:
+    counting = {name for name, default in conf.DEFAULTS.items() if type(default) is int}
+    assert counting == set(checks.LEAST)
+    assert all(conf.DEFAULTS[name] >= least for name, least in checks.LEAST.items())

@@ -118,7 +118,7 @@ class Checkout(models.Model):
             ),
             # Design rule 2: a card payment is a success only with an intent of Stripe's to show for it.
             models.CheckConstraint(
-                condition=~Q(state=states.SUCCESS, action__in=[actions.CHARGE, actions.PAYMENT], payment_intent_id=""),
+                condition=~Q(state=states.SUCCESS, action__in=sorted(actions.BY_CARD), payment_intent_id=""),
                 name="checkout_success_has_intent",
             ),
         ]

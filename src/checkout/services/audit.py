@@ -55,7 +55,7 @@ class Audited:
 def failed_attempts(days: int = DAYS) -> QuerySet[Checkout]:
     """Attempts by card that failed and were begun or settled in the last `days` days."""
     since = clock.now() - timedelta(days=days)
-    by_card = Q(action__in=[actions.PAYMENT, actions.CHARGE])
+    by_card = Q(action__in=actions.BY_CARD)
     return Checkout.objects.filter(Q(state=states.FAIL), by_card).filter(
         Q(created_at__gte=since) | Q(settled_at__gte=since)
     )
