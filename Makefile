@@ -45,5 +45,5 @@ lock: ## Resolve pyproject.toml again into requirements/, with hashes
 	@sh scripts/lock.sh
 
 clean: ## Remove everything that make made: .venv, caches, built files, the demo's data
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist var
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist var emulator/dist emulator/var
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ import pytest
 
 from stripe_emulator import Emulator
 from stripe_emulator.__main__ import make_parser
+from stripe_emulator.resources.cards import BY_NUMBER
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "README.md").read_text()
@@ -34,8 +35,15 @@ def run_pytest(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, env=env)
 
 
+def test_the_first_example_prints_what_the_readme_says() -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", blocks("python")[0]]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+    assert result.stdout == blocks("text")[0], result.stderr
+
+
 def test_the_examples_run(tmp_path: Path) -> None:
-    examples = blocks("python")
+    examples = blocks("python")[1:]
     (tmp_path / "test_examples.py").write_text("\n\n".join(examples))
     result = run_pytest(tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -68,6 +76,12 @@ def test_the_requests_are_ones_that_the_server_answers(
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"} if body else {})
         with urllib.request.urlopen(request, timeout=10) as reply:
             assert reply.status == 200, line
+
+
+def test_each_card_of_the_table_is_a_test_card() -> None:
+    numbers = re.findall(r"^\| (\d{4} [\d ]+) \|", DOCUMENT, re.MULTILINE)
+    assert numbers
+    assert {number.replace(" ", "") for number in numbers} <= set(BY_NUMBER)
 
 
 def test_every_test_has_an_emulator_of_its_own(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The house as docs/index.md draws it: arrows point down only, and Stripe is known in one room."""
+"""The houses as docs/index.md and emulator/README.md draw them: arrows point down only, Stripe is known in one room."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"checkout": ROOT / "src", "stripe_emulator": ROOT / "emulator" / "src"}
+PICTURES = {"checkout": ROOT / "docs" / "index.md", "stripe_emulator": ROOT / "emulator" / "README.md"}
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -38,20 +39,23 @@ def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield statement
 
 
-def named(node: ast.AST, known: dict[str, Path]) -> set[str]:
-    """The modules that an import statement names."""
+def named(node: ast.AST, path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules that an import statement in `path` names."""
     match node:
         case ast.Import(names=names):
             return {alias.name for alias in names}
-        case ast.ImportFrom(module=str(base), names=names, level=0):
-            return {name if (name := f"{base}.{alias.name}") in known else base for alias in names}
+        case ast.ImportFrom(module=base, names=names, level=level):
+            if level:  # one dot is the folder that the module is in, each further dot the folder above
+                folder = next(name for name, file in known.items() if file == path.parents[level - 1] / "__init__.py")
+                base = f"{folder}.{base}" if base else folder
+            return {name if (name := f"{base}.{alias.name}") in known else str(base) for alias in names}
         case _:
             return set()
 
 
 def early(path: Path, known: dict[str, Path]) -> set[str]:
     """What a module imports when it is itself imported."""
-    return set().union(*(named(node, known) for node in statements(ast.parse(path.read_text()).body)))
+    return set().union(*(named(node, path, known) for node in statements(ast.parse(path.read_text()).body)))
 
 
 def late(path: Path, known: dict[str, Path]) -> set[str]:
@@ -61,7 +65,7 @@ def late(path: Path, known: dict[str, Path]) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    return set().union(*(named(node, known) for function in functions for node in ast.walk(function)))
+    return set().union(*(named(node, path, known) for function in functions for node in ast.walk(function)))
 
 
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
@@ -103,9 +107,18 @@ def test_a_circle_would_be_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
 
 
-def floors() -> dict[str, int]:
+def test_an_import_is_found_however_it_is_written() -> None:
+    known = modules("stripe_emulator")
+    path = known["stripe_emulator.wire.params"]
+    for line in ("from stripe_emulator.wire import forms", "from . import forms", "from .forms import decode"):
+        assert named(ast.parse(line).body[0], path, known) == {"stripe_emulator.wire.forms"}
+    for line in ("import stripe_emulator.core.money", "from ..core import money", "from ..core.money import shown"):
+        assert named(ast.parse(line).body[0], path, known) == {"stripe_emulator.core.money"}
+
+
+def floors(package: str) -> dict[str, int]:
     """Each room's floor, counted from above, as the picture in the documents has it."""
-    picture = (ROOT / "docs" / "index.md").read_text().split("floor     rooms\n")[1].split("```")[0]
+    picture = PICTURES[package].read_text().split("floor     rooms\n")[1].split("```")[0]
     return {room: floor for floor, line in enumerate(picture.splitlines()) for room in line.split()[1:]}
 
 
@@ -114,14 +127,16 @@ def room(module: str) -> str:
     return module.split(".")[1]
 
 
-def test_the_picture_names_every_room_once_and_no_other() -> None:
-    rooms = {room(name) for name in modules("checkout") if name != "checkout"}
-    assert set(floors()) == rooms
+@pytest.mark.parametrize("package", SOURCES)
+def test_the_picture_names_every_room_once_and_no_other(package: str) -> None:
+    rooms = {room(name) for name in modules(package) if name != package}
+    assert set(floors(package)) == rooms
 
 
-def test_arrows_point_down_only() -> None:
-    known = modules("checkout")
-    floor = floors()
+@pytest.mark.parametrize("package", SOURCES)
+def test_arrows_point_down_only(package: str) -> None:
+    known = modules(package)
+    floor = floors(package)
     rising = [
         f"{name} -> {target}"
         for name, path in known.items()
@@ -134,7 +149,8 @@ def test_arrows_point_down_only() -> None:
 
 def test_nothing_below_the_office_knows_it() -> None:
     known = modules("checkout")
-    below = {name: path for name, path in known.items() if floors().get(room(f"{name}."), 0) > floors()["office"]}
+    floor = floors("checkout")
+    below = {name: path for name, path in known.items() if floor.get(room(f"{name}."), 0) > floor["office"]}
     intruders = {name for name, path in below.items() for target in late(path, known) if room(target + ".") == "office"}
     assert "checkout.services.runs" in below
     assert intruders == set()
@@ -182,3 +198,16 @@ def test_the_emulator_knows_neither_django_nor_checkout() -> None:
         if target.split(".")[0] in {"django", "checkout", "example_checkout"}
     }
     assert foreign == set()
+
+
+def test_what_the_emulator_is_made_of_does_not_import_its_public_face() -> None:
+    """`from stripe_emulator import Emulator` is the engine by another name: an arrow to its floor."""
+    known = modules("stripe_emulator")
+    floor = floors("stripe_emulator")
+    users = {
+        room(name)
+        for name, path in known.items()
+        if name != "stripe_emulator" and "stripe_emulator" in early(path, known)
+    }
+    assert "panel" in users
+    assert {user for user in users if floor[user] >= floor["engine"]} == set()
