@@ -49,7 +49,7 @@ def check_keys(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[
     elif not str(publishable).startswith("pk_"):
         found.append(
             Error(
-                "STRIPE_PUBLISH_KEY is no publishable key, and it is shown to every payer.",
+                "STRIPE_PUBLISH_KEY is not a publishable key, and it is shown to every payer.",
                 hint="Put the key that begins pk_ there. If a secret key was there, roll it now.",
                 id="checkout.E004",
             )
@@ -153,9 +153,7 @@ def check_base_url(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
         text = "CHECKOUT_BASE_URL is not set, so no mail with a link can be sent to a payer."
         return [CheckWarning(text, hint=hint, id="checkout.W004")]
     if not str(conf.CHECKOUT_BASE_URL).startswith(("https://", "http://")):
-        text = (
-            f"CHECKOUT_BASE_URL is {conf.CHECKOUT_BASE_URL!r}, which is no whole address: links in mails would be dead."
-        )
+        text = f"CHECKOUT_BASE_URL is {conf.CHECKOUT_BASE_URL!r}, which is not an absolute URL: links in mails fail."
         return [Error(text, hint=hint, id="checkout.E012")]
     return []
 
@@ -209,7 +207,7 @@ def check_names(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
     meant = {name: difflib.get_close_matches(name, DEFAULTS, n=1, cutoff=0.85) for name in names}
     return [
         CheckWarning(
-            f"{name} is no setting of checkout, so it does nothing.",
+            f"{name} is not a setting of checkout, so it does nothing.",
             hint=f"Did you mean {close[0]}?",
             id="checkout.W005",
         )

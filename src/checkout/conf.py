@@ -53,7 +53,7 @@ class Conf:
         try:
             default = DEFAULTS[name]
         except KeyError:
-            raise AttributeError(f"{name} is no setting of checkout.") from None
+            raise AttributeError(f"{name} is not a setting of checkout.") from None
         return getattr(django_settings, name, default)
 
     def required(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Addresses that go into mails: whole, and for payers without a login signed and short-lived."""
+"""Links for emails: absolute, and for payers without a login signed and short-lived."""
 
 from __future__ import annotations
 

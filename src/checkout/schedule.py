@@ -83,7 +83,7 @@ def plan_lines(
     `deposit` is a percentage, `count` the number of instalments after the deposit, `interval` months.
 
     Raises PlanError when a line would be zero or below Stripe's minimum, with what would work instead; MoneyError when
-    the total itself is no amount of that currency.
+    the total itself is not an amount of that currency.
     """
     check_terms(deposit=deposit, count=count, interval=interval)
     code = money.check_currency(currency)

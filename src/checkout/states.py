@@ -38,10 +38,10 @@ def sources(to: str) -> frozenset[str]:
     >>> sorted(sources("success"))
     ['fail', 'pay_on_session', 'pending', 'request']
 
-    Raises ValueError for a word that is no state.
+    Raises ValueError for a word that is not a state.
     """
     if to not in MOVES:
-        raise ValueError(f"{to!r} is no checkout state; the states are {', '.join(MOVES)}.")
+        raise ValueError(f"{to!r} is not a checkout state; the states are {', '.join(MOVES)}.")
     return frozenset(state for state, targets in MOVES.items() if to in targets)
 
 

@@ -34,10 +34,10 @@ def _values(content_object: Any) -> list[str]:
     lines = content_object.checkout_description
     checks = {
         f"checkout_actions names {', '.join(sorted(unknown))}, but there are {', '.join(actions.ACTIONS)}": not unknown,
-        "checkout_can_charge is no bool": isinstance(content_object.checkout_can_charge, bool),
-        "checkout_description is no list of texts": not isinstance(lines, str) and all(map(str, lines)),
-        "checkout_email is no e-mail address": "@" in str(content_object.checkout_email),
-        "checkout_name is no text": isinstance(content_object.checkout_name, str),
+        "checkout_can_charge is not a bool": isinstance(content_object.checkout_can_charge, bool),
+        "checkout_description is not a list of texts": not isinstance(lines, str) and all(map(str, lines)),
+        "checkout_email is not an e-mail address": "@" in str(content_object.checkout_email),
+        "checkout_name is not a text": isinstance(content_object.checkout_name, str),
         "checkout_total is no Decimal": isinstance(total, Decimal),
     }
     problems = [message for message, holds in checks.items() if not holds]

@@ -243,7 +243,7 @@ def test_a_host_can_prove_its_model(membership: Membership) -> None:
     membership.email = "nobody"
     with pytest.raises(AssertionError) as refused:
         check_checkout(membership)
-    assert "no e-mail address" in str(refused.value)
+    assert "not an e-mail address" in str(refused.value)
     assert "smallest amount" in str(refused.value)
     with pytest.raises(AssertionError, match="checkout_total is missing"):
         check_checkout(payer_like())

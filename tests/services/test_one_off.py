@@ -234,7 +234,7 @@ def test_what_cannot_be_paid_is_refused_before_a_row_is_written(
 def test_an_action_that_is_not_offered_is_refused(emulator: Emulator, membership: Membership) -> None:
     with pytest.raises(errors.CannotPay):
         Checkout.objects.create_checkout("charge", membership, None)
-    with pytest.raises(errors.CheckoutError, match="no checkout action"):
+    with pytest.raises(errors.CheckoutError, match="not a checkout action"):
         Checkout.objects.create_checkout("barter", membership, None)
 
 

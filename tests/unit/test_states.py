@@ -25,9 +25,9 @@ def test_no_state_moves_to_itself() -> None:
 
 
 @given(st.text())
-def test_a_word_that_is_no_state_is_named_in_the_error(word: str) -> None:
+def test_a_word_that_is_not_a_state_is_named_in_the_error(word: str) -> None:
     if word not in states.MOVES:
-        with pytest.raises(ValueError, match="no checkout state"):
+        with pytest.raises(ValueError, match="not a checkout state"):
             states.sources(word)
 
 

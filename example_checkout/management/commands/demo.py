@@ -126,7 +126,7 @@ def refuse_wrong_keys() -> None:
 
 
 def free_port(variable: str, default: str) -> int:
-    """The port that an environment variable names. Raises CommandError when it is no port, or taken."""
+    """The port that an environment variable names. Raises CommandError when it is not a port, or taken."""
     text = os.environ.get(variable) or default
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise CommandError(f"{variable} is {text!r}; it should be a number from 1 to 65535.", returncode=2)

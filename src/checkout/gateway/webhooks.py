@@ -63,7 +63,7 @@ def read_event(body: bytes, signature: str, secrets: Sequence[str]) -> Event:
         data = json.loads(body)
         about = data["data"]["object"]
         if data["object"] != "event" or not isinstance(about, dict):
-            raise EventRefused("This is signed, but it is no event. Send snapshot events here, not thin ones.")
+            raise EventRefused("This is signed, but it is not an event. Send snapshot events here, not thin ones.")
         return Event(
             id=_text(data["id"]),
             type=_text(data["type"])[:100],

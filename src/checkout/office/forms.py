@@ -192,7 +192,7 @@ class PaymentPlanForm(_PlanModelForm):
         model = PaymentPlan
         fields: tuple[str, ...] = ("name", "slug", "deposit", "count", "interval")
         labels = {"name": gettext_lazy("Name"), "slug": gettext_lazy("Short name")}
-        help_texts = {"slug": gettext_lazy("A short name for addresses: small letters, digits and hyphens.")}
+        help_texts = {"slug": gettext_lazy("A short name for addresses: lower-case letters, digits and hyphens.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")

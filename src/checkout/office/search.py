@@ -57,7 +57,7 @@ class Words(Func):
 
 
 def words(text: str) -> list[str]:
-    """Letters and digits only, in small letters; a few, because nobody types more."""
+    """The words of a search, letters and digits only: lower-cased; at most six words."""
     return re.findall(r"[^\W_]+", text.lower())[:6]
 
 

@@ -175,7 +175,7 @@ def update_card(customer: Customer) -> Customer:
 
 
 def card_updated_at_stripe(payment_method_id: str) -> Customer | None:
-    """Something happened to a card at Stripe: read it again. None when it is no card of ours.
+    """Something happened to a card at Stripe: read it again. None when it is not a card of ours.
 
     A bank may have sent its client a new one, kept under the same id: good for longer, it needs no refresh any more.
     Or it was taken off its customer: a new one is asked for before a charge fails.

@@ -73,7 +73,7 @@ def check_allowed(content_object: Any, slug: str) -> None:
             "See checkout.contract.ContentObject."
         )
     if slug not in actions.ACTIONS:
-        raise CheckoutError(f"{slug!r} is no checkout action; the actions are {', '.join(actions.ACTIONS)}.")
+        raise CheckoutError(f"{slug!r} is not a checkout action; the actions are {', '.join(actions.ACTIONS)}.")
     if slug not in content_object.checkout_actions:
         raise CannotPay(_("This cannot be paid for in that way."))
     if not content_object.checkout_can_charge:

@@ -307,7 +307,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> int:
             return None
 
     if not url.startswith(("https://", "http://")):
-        raise OSError("CHECKOUT_BASE_URL is no web address")
+        raise OSError("CHECKOUT_BASE_URL is not a web address")
     request = urllib.request.Request(url, body, headers)  # noqa: S310 - the scheme was looked at
     try:
         with urllib.request.build_opener(_Stay).open(request, timeout=5) as answer:

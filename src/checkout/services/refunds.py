@@ -201,7 +201,7 @@ def _refused(row: Refund, problem: GatewayRefused) -> Refund:
 
 
 def settle(row: Refund, answer: RefundAnswer) -> Refund:
-    """Bring what Stripe says into the rows: state, reserve, hook and mails in one commit. Twice or late is no harm."""
+    """Bring what Stripe says into the rows: state, reserve, hook and mails in one commit. Safe twice, or late."""
     _verify(row, answer)
     with transaction.atomic(durable=True):
         row = Refund.objects.select_for_update(of=("self",)).select_related("checkout").get(pk=row.pk)

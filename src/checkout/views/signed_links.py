@@ -1,4 +1,4 @@
-"""What a page behind a signed link of a mail says when the link is no good, and how often one may guess."""
+"""What a page behind a signed link of a mail says when the link does not work, and how often one may guess."""
 
 from __future__ import annotations
 

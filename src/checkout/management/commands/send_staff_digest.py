@@ -19,7 +19,7 @@ def day(text: str) -> datetime.date:
     except ValueError:
         found = None
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date (2026-11-23)")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date (2026-11-23)")
     return found
 
 

@@ -323,7 +323,7 @@ class InvoicePaidView(_CheckoutActionView):
     button = gettext_lazy("Mark as paid")
 
     def get_refusal(self) -> str:
-        return "" if self.object.is_invoice else _("This is no invoice.")
+        return "" if self.object.is_invoice else _("This is not an invoice.")
 
     def perform(self, form: ReasonForm) -> str:
         invoices.mark_paid(self.object, self.request.user, form.cleaned_data["reason"])

@@ -47,7 +47,7 @@ class PaymentRunListView(StaffListView):
     menu = "checkout.payment.run.list"
     heading = gettext_lazy("Payment runs")
     intro = gettext_lazy("Each sweep over what was due.")
-    empty = gettext_lazy("There was no run yet. The job process_payments makes one each day.")
+    empty = gettext_lazy("There has been no run yet. The job process_payments begins them.")
     csv_name = "payment-runs"
     filters = [
         Filter("since", gettext_lazy("From"), lambda rows, day: rows.filter(started_at__date__gte=day), is_date=True),
