@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, _User
+
     from checkout.models import Checkout
+
+#: Whoever asks for something: a user of the site, a visitor without a login, or nobody (a job).
+Actor: TypeAlias = "_User | AnonymousUser | None"
 
 
 @runtime_checkable
@@ -64,6 +69,11 @@ class ContentObject(Protocol):
 
     def get_absolute_url(self) -> str:
         """The row's own page, for staff."""
+
+
+def actor(user: Actor) -> _User | None:
+    """Who did it, for a column that points at a user; None for a visitor without a login, and for a job."""
+    return None if user is None or user.pk is None else user
 
 
 def missing_members(obj: object) -> list[str]:

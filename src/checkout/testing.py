@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import cast
 
 from django.db import models
 
 from checkout import actions, contract, money
+from checkout.contract import ContentObject
 from checkout.errors import MoneyError
 from checkout.services.attempt_rows import currency_of
 
 
-def check_checkout(content_object: Any) -> None:
+def check_checkout(content_object: object) -> None:
     """Raises AssertionError, with every problem in one message, unless `content_object` keeps the contract.
 
     Reads it only; the hooks are not run. Give it a saved row: addresses often need the primary key.
@@ -22,13 +24,13 @@ def check_checkout(content_object: Any) -> None:
     if not isinstance(content_object, models.Model):
         problems.append("it is no Django model")
     if not missing:
-        problems += _values(content_object)
+        problems += _values(cast("ContentObject", content_object))
     if problems:
         listed = "\n- ".join(problems)
         raise AssertionError(f"{type(content_object).__name__} cannot be paid for:\n- {listed}")
 
 
-def _values(content_object: Any) -> list[str]:
+def _values(content_object: ContentObject) -> list[str]:
     unknown = set(content_object.checkout_actions) - set(actions.ACTIONS)
     total = content_object.checkout_total
     lines = content_object.checkout_description
@@ -41,7 +43,7 @@ def _values(content_object: Any) -> list[str]:
         "checkout_total is no Decimal": isinstance(total, Decimal),
     }
     problems = [message for message, holds in checks.items() if not holds]
-    addresses = {
+    addresses: dict[str, Callable[[], str]] = {
         "get_absolute_url": content_object.get_absolute_url,
         "checkout_success_url": lambda: content_object.checkout_success_url(1),
         "checkout_fail_url": lambda: content_object.checkout_fail_url(1),

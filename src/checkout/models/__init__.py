@@ -5,6 +5,7 @@ from checkout.models.customers import Customer, CustomerPayment
 from checkout.models.inbox import Notice, StripeEvent
 from checkout.models.jobs import ScheduledJob
 from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutState
+from checkout.models.managers import content_key, model_of
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.models.refunds import Dispute, Refund
 from checkout.models.runs import PaymentRun, PaymentRunItem
@@ -29,4 +30,6 @@ __all__ = [
     "ScheduledJob",
     "StateChange",
     "StripeEvent",
+    "content_key",
+    "model_of",
 ]

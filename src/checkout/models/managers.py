@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from checkout import actions, clock, states
+from checkout.contract import Actor, ContentObject
 
 if TYPE_CHECKING:
     from checkout.models.checkouts import Checkout
@@ -24,18 +25,23 @@ if TYPE_CHECKING:
     from checkout.services.cards import CardsRead
 
 
-def _of(content_object: models.Model) -> dict[str, Any]:
-    """The columns that point at a content object."""
+def content_key(content_object: ContentObject) -> dict[str, Any]:
+    """The columns that point at a content object, for a filter or a new row."""
     return {
-        "content_type": ContentType.objects.get_for_model(content_object),
+        "content_type": ContentType.objects.get_for_model(model_of(content_object)),
         "object_id": str(content_object.pk),
     }
 
 
+def model_of(content_object: ContentObject) -> type[models.Model]:
+    """The class of a content object: the contract names what a host writes, and a row is a model anyhow."""
+    return cast("type[models.Model]", type(content_object))
+
+
 class CheckoutQuerySet(models.QuerySet["Checkout"]):
-    def for_content_object(self, content_object: models.Model) -> CheckoutQuerySet:
+    def for_content_object(self, content_object: ContentObject) -> CheckoutQuerySet:
         """Every attempt at this row, whatever became of it."""
-        return self.filter(**_of(content_object))
+        return self.filter(**content_key(content_object))
 
     def open(self) -> CheckoutQuerySet:
         """Attempts that may still take money or save a card."""
@@ -59,7 +65,9 @@ class CheckoutQuerySet(models.QuerySet["Checkout"]):
 
 
 class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: ignore[misc]
-    def create_checkout(self, action: Any, content_object: Any, user: Any = None, **options: Any) -> Checkout:
+    def create_checkout(
+        self, action: Any, content_object: ContentObject, user: Actor = None, **options: Any
+    ) -> Checkout:
         """Begin (or continue) an attempt, and make its intent at Stripe. Call it outside any transaction.
 
         Options: `payment_plan` and `agreement`, for the action `payment_plan`. Raises CannotPay, AlreadyPaid and
@@ -71,7 +79,7 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
         return checkouts.create_checkout(action, content_object, user, **options)
 
     def create_checkout_pay_on_session(
-        self, instalment: ObjectPaymentPlanInstalment, user: Any = None, **options: Any
+        self, instalment: ObjectPaymentPlanInstalment, user: Actor = None, **options: Any
     ) -> Checkout:
         """The payer is here for an instalment: continue with the same intent where Stripe allows it.
 
@@ -82,7 +90,7 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
 
         return on_session.create_checkout_pay_on_session(instalment, user, **options)
 
-    def charge(self, content_object: Any, user: Any = None) -> Checkout:
+    def charge(self, content_object: ContentObject, user: Actor = None) -> Checkout:
         """Charge the saved card of the content object's payer, off session.
 
         The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank wants the payer), or
@@ -93,7 +101,7 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
 
         return charging.charge(content_object, user)
 
-    def manual(self, content_object: Any, user: Any = None) -> Checkout:
+    def manual(self, content_object: ContentObject, user: Actor = None) -> Checkout:
         """Staff: it was paid by other means. Open attempts are cancelled at Stripe first.
 
         Raises AlreadyPaid when one of them had succeeded, AttemptInProgress while one is unanswered.
@@ -147,7 +155,7 @@ class PaymentPlanManager(models.Manager["PaymentPlan"]):
 
 class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
     def create_object_payment_plan(
-        self, content_object: Any, payment_plan: PaymentPlan, total: Decimal, **options: Any
+        self, content_object: ContentObject, payment_plan: PaymentPlan, total: Decimal, **options: Any
     ) -> ObjectPaymentPlan:
         """Agree a plan and make its deposit line, due today. `total` is in whole currency units.
 
@@ -158,11 +166,11 @@ class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
 
         return agreements.create_object_payment_plan(content_object, payment_plan, total, **options)
 
-    def for_content_object(self, content_object: models.Model) -> ObjectPaymentPlan:
+    def for_content_object(self, content_object: ContentObject) -> ObjectPaymentPlan:
         """The live plan of that row. Raises ObjectPaymentPlan.DoesNotExist."""
-        return self.get(deleted=False, **_of(content_object))
+        return self.get(deleted=False, **content_key(content_object))
 
-    def charge_deposit(self, content_object: Any, user: Any = None) -> Checkout:
+    def charge_deposit(self, content_object: ContentObject, user: Actor = None) -> Checkout:
         """Charge the deposit of that row's live plan to the saved card, off session.
 
         Raises what `Checkout.objects.charge` raises, and ObjectPaymentPlan.DoesNotExist.

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from checkout import actions, clock, money, schedule, states
 from checkout.conf import conf
+from checkout.contract import Actor
 from checkout.errors import PlanError
 from checkout.models import fields
 from checkout.models.managers import (
@@ -204,9 +205,9 @@ class ObjectPaymentPlan(models.Model):
         return str(self.content_object.checkout_name) if self.content_object is not None else ""
 
     @property
-    def checkout_total(self) -> Decimal | None:
+    def checkout_total(self) -> Decimal:
         """Nothing is taken when a card is refreshed."""
-        return None
+        return Decimal(0)
 
     def checkout_success(self, checkout: Checkout) -> None:
         """The card is on the customer by now; the plan itself does not change."""
@@ -237,13 +238,13 @@ class ObjectPaymentPlan(models.Model):
 
         return agreements.create_instalments(self)
 
-    def charge_deposit(self, user: Any = None) -> Checkout:
+    def charge_deposit(self, user: Actor = None) -> Checkout:
         """Charge the deposit to the saved card, off session."""
         from checkout.services import plans
 
         return plans.charge_deposit(self, user)
 
-    def delete_plan(self, user: Any = None) -> ObjectPaymentPlan:
+    def delete_plan(self, user: Actor = None) -> ObjectPaymentPlan:
         """Stop the plan: open attempts are cancelled at Stripe first, then nothing more is taken."""
         from checkout.services import plans
 

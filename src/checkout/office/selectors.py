@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Sum
 from post_office.models import Email
 
 from checkout import clock, states
+from checkout.contract import ContentObject
 from checkout.models import (
     Checkout,
     Customer,
@@ -21,6 +21,7 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
     StripeEvent,
+    content_key,
 )
 
 # -- pages ----------------------------------------------------------------------------------------------
@@ -134,11 +135,9 @@ def events() -> QuerySet[StripeEvent]:
 # -- one story ------------------------------------------------------------------------------------------
 
 
-def attempts(content_object: Any) -> QuerySet[Checkout]:
+def attempts(content_object: ContentObject) -> QuerySet[Checkout]:
     """Every attempt at one debt, newest first."""
-    return checkouts().filter(
-        content_type=ContentType.objects.get_for_model(content_object), object_id=str(content_object.pk)
-    )
+    return checkouts().filter(**content_key(content_object))
 
 
 def queued_mails(recipient: str, limit: int = 20) -> list[Email]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import logging
 from datetime import timedelta
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -15,6 +14,7 @@ from post_office import mail as post_office_mail
 from post_office.models import Email
 
 from checkout import links, states
+from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
 from checkout.models import Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
 from checkout.services import moves, notices, on_session
@@ -22,7 +22,7 @@ from checkout.services import moves, notices, on_session
 logger = logging.getLogger("checkout.staff")
 
 
-def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user: Any, reason: str) -> None:
+def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user: Actor, reason: str) -> None:
     """Move a line that nobody has claimed to another day. Raises CannotPay when it was claimed or paid meanwhile, and
     PlanError when the plan has a line on that day already."""
     if instalment.object_payment_plan.deleted:
@@ -40,7 +40,7 @@ def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user
     instalment.due = due
 
 
-def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Any) -> bool:
+def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
     """Mail the payer a link to pay this line. One that nobody tried yet waits for its payer from now on, and no run
     takes it.
 
@@ -76,7 +76,7 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Any) -> bool:
         )
 
 
-def send_again(notice: Notice, user: Any) -> None:
+def send_again(notice: Notice, user: Actor) -> None:
     """Queue the same letter once more, to the same address. Raises CheckoutError when its text is not kept any more."""
     sent = (
         Email.objects.filter(
@@ -112,24 +112,20 @@ def send_again(notice: Notice, user: Any) -> None:
     logger.info("notice %s sent again by user %s", notice.pk, getattr(user, "pk", None))
 
 
-def note_stop(plan: ObjectPaymentPlan, user: Any, reason: str) -> None:
+def note_stop(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:
     """Keep why a plan was stopped."""
     StateChange.objects.create(
-        object_payment_plan=plan, from_state="live", to_state="stopped", user=_who(user), reason=reason[:255]
+        object_payment_plan=plan, from_state="live", to_state="stopped", user=actor(user), reason=reason[:255]
     )
 
 
-def note_instalment(instalment: ObjectPaymentPlanInstalment, user: Any, reason: str) -> None:
+def note_instalment(instalment: ObjectPaymentPlanInstalment, user: Actor, reason: str) -> None:
     """Keep who did something to a line, and why, when its state does not tell."""
     _note(instalment, user, reason)
 
 
-def _note(instalment: ObjectPaymentPlanInstalment, user: Any, reason: str) -> None:
+def _note(instalment: ObjectPaymentPlanInstalment, user: Actor, reason: str) -> None:
     state = instalment.state_id or ""
     StateChange.objects.create(
-        instalment=instalment, from_state=state, to_state=state, user=_who(user), reason=reason[:255]
+        instalment=instalment, from_state=state, to_state=state, user=actor(user), reason=reason[:255]
     )
-
-
-def _who(user: Any) -> Any:
-    return user if getattr(user, "pk", None) else None

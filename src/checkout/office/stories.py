@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from checkout import advice, clock, journal, money, states
+from checkout.contract import ContentObject
 from checkout.models import (
     Checkout,
     CustomerPayment,
@@ -24,6 +24,7 @@ from checkout.models import (
     Refund,
     StateChange,
     StripeEvent,
+    content_key,
 )
 
 
@@ -81,10 +82,9 @@ def request_story(payment: CustomerPayment) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.at)
 
 
-def _moves_of(content_object: Any, own: Q) -> list[Entry]:
+def _moves_of(content_object: ContentObject, own: Q) -> list[Entry]:
     """Its own moves and those of every attempt at it: who settled it by hand, and why, stands on the attempt."""
-    kind = ContentType.objects.get_for_model(content_object)
-    tried = Q(checkout__content_type=kind, checkout__object_id=str(content_object.pk))
+    tried = Q(**{f"checkout__{column}": value for column, value in content_key(content_object).items()})
     changes = StateChange.objects.filter(own | tried).select_related("user", "checkout").order_by("pk")
     return [
         _move_entry(change, f"{_('Attempt')} {change.checkout_id}" if change.checkout_id else "")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
 from django.utils import formats
@@ -17,8 +16,9 @@ from django.utils.translation import gettext as _
 
 from checkout import clock, money
 from checkout.conf import conf
+from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import CannotPay, PlanError
-from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan, content_key
 from checkout.schedule import Line
 from checkout.services import attempt_rows
 
@@ -26,7 +26,7 @@ from checkout.services import attempt_rows
 TEMPLATE = "checkout/agreement.txt"
 
 
-def wording(payment_plan: PaymentPlan, content_object: Any) -> str:
+def wording(payment_plan: PaymentPlan, content_object: ContentObject) -> str:
     """The text that is shown and kept, in the reader's language; paragraphs are separated by an empty line.
 
     It says what card rules ask for (https://docs.stripe.com/payments/save-and-reuse#compliance): that the card may be
@@ -67,7 +67,7 @@ class AgreementTerms:
     user_agent: str = ""
 
 
-def check_no_plan(content_object: Any) -> None:
+def check_no_plan(content_object: ContentObject) -> None:
     """Raises CannotPay when the row is paid for in parts: paying it at once as well would take it twice. Asked in the
     transaction that inserts an attempt, as `still_payable`."""
     if has_live_plan(content_object):
@@ -75,12 +75,12 @@ def check_no_plan(content_object: Any) -> None:
 
 
 def create_object_payment_plan(
-    content_object: Any,
+    content_object: ContentObject,
     payment_plan: PaymentPlan,
     total: Decimal,
     *,
     customer: Customer | None = None,
-    user: Any = None,
+    user: Actor = None,
     deposit_due: datetime.date | None = None,
 ) -> ObjectPaymentPlan:
     """Agree `payment_plan` for a row and make the deposit line, due today unless another day was agreed.
@@ -102,13 +102,13 @@ def create_object_payment_plan(
 
 
 def _begin(
-    content_object: Any,
+    content_object: ContentObject,
     payment_plan: PaymentPlan,
     total: Decimal,
     currency: str,
     *,
     customer: Customer | None,
-    user: Any,
+    user: Actor,
     deposit_due: datetime.date | None,
 ) -> ObjectPaymentPlan:
     """The rows. Asks neither whether the terms are still offered nor what the content object costs now."""
@@ -116,11 +116,10 @@ def _begin(
     try:
         with transaction.atomic():
             plan = ObjectPaymentPlan.objects.create(
-                content_type=ContentType.objects.get_for_model(content_object),
-                object_id=str(content_object.pk),
+                **content_key(content_object),
                 payment_plan=payment_plan,
                 customer=customer or Customer.objects.with_email(content_object.checkout_email),
-                user=user if getattr(user, "pk", None) else None,
+                user=actor(user),
                 total=total,
                 currency=currency,
             )
@@ -134,21 +133,18 @@ def _begin(
     return plan
 
 
-def check_can_agree(content_object: Any, payment_plan: PaymentPlan) -> list[Line]:
+def check_can_agree(content_object: ContentObject, payment_plan: PaymentPlan) -> list[Line]:
     """Every line, if this plan may be agreed for this row today. Raises PlanError, with what would work, if not."""
     if has_live_plan(content_object):
         raise PlanError(_("There is a payment plan for this already. Another can be agreed once that one is stopped."))
     return lines_today(content_object, payment_plan)
 
 
-def has_live_plan(content_object: Any) -> bool:
-    rows = ObjectPaymentPlan.objects.filter(
-        content_type=ContentType.objects.get_for_model(content_object), object_id=str(content_object.pk), deleted=False
-    )
-    return rows.exists()
+def has_live_plan(content_object: ContentObject) -> bool:
+    return ObjectPaymentPlan.objects.filter(deleted=False, **content_key(content_object)).exists()
 
 
-def lines_today(content_object: Any, payment_plan: PaymentPlan) -> list[Line]:
+def lines_today(content_object: ContentObject, payment_plan: PaymentPlan) -> list[Line]:
     """Every line if the plan were agreed for this row today. Raises PlanError, with what would work. No query."""
     if payment_plan.deleted:
         raise PlanError(_("“%(name)s” is no longer offered. Choose another payment plan.") % {"name": payment_plan})
@@ -156,7 +152,12 @@ def lines_today(content_object: Any, payment_plan: PaymentPlan) -> list[Line]:
 
 
 def agreement_terms(
-    payment_plan: PaymentPlan, content_object: Any, *, text: str, ip_address: str | None = None, user_agent: str = ""
+    payment_plan: PaymentPlan,
+    content_object: ContentObject,
+    *,
+    text: str,
+    ip_address: str | None = None,
+    user_agent: str = "",
 ) -> AgreementTerms:
     """What a payer who agrees to this plan now agrees to: the wording, and every date and amount."""
     lines = check_can_agree(content_object, payment_plan)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext as _
 
 from checkout import actions, money, states
 from checkout.conf import conf, is_live_key
+from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import OtherAccount
-from checkout.models import Checkout
+from checkout.models import Checkout, content_key, model_of
 from checkout.services import moves
 
 #: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
@@ -22,7 +22,7 @@ KEY_TRUSTED_FOR = timedelta(hours=20)
 CLOCK_SKEW = timedelta(minutes=10)
 
 
-def currency_of(content_object: Any) -> str:
+def currency_of(content_object: ContentObject) -> str:
     """The content object's currency, or the site's. Raises MoneyError for one that Stripe does not take."""
     return money.check_currency(getattr(content_object, "checkout_currency", None) or conf.CHECKOUT_CURRENCY)
 
@@ -66,22 +66,22 @@ def check_mode(checkout: Checkout) -> None:
         )
 
 
-def still_payable(content_object: Any) -> bool:
+def still_payable(content_object: ContentObject) -> bool:
     """Whether the row, read anew, may still be charged.
 
     Asked after an attempt was inserted, in the same transaction: from then on the constraint keeps everybody else out,
     so what was settled before is seen here, and nothing can be settled after. The row in hand may be older than that.
     """
-    fresh = type(content_object)._base_manager.filter(pk=content_object.pk).first()
+    fresh: Any = model_of(content_object)._base_manager.filter(pk=content_object.pk).first()
     return fresh is not None and bool(fresh.checkout_can_charge)
 
 
-def insert(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
+def insert(content_object: ContentObject, slug: str, user: Actor, **fields: Any) -> Checkout:
     """Write a new attempt, and the line that tells who began it. The caller holds the transaction."""
     return insert_many([build(content_object, slug, user, **fields)], user)[0]
 
 
-def insert_many(rows: list[Checkout], user: Any) -> list[Checkout]:
+def insert_many(rows: list[Checkout], user: Actor) -> list[Checkout]:
     """Write new attempts, and the lines that tell who began them. The caller holds the transaction."""
     Checkout.objects.bulk_create(rows)
     for checkout in rows:
@@ -90,22 +90,21 @@ def insert_many(rows: list[Checkout], user: Any) -> list[Checkout]:
     return rows
 
 
-def build(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
+def build(content_object: ContentObject, slug: str, user: Actor, **fields: Any) -> Checkout:
     """A new attempt, not written yet: everything about the content object that must not change under it is copied."""
     return Checkout(
         action_id=slug,
-        content_type=ContentType.objects.get_for_model(content_object),
-        object_id=str(content_object.pk),
+        **content_key(content_object),
         description="\n".join(str(line) for line in content_object.checkout_description)[:1000],
         payer=_payer(content_object),
         currency=currency_of(content_object),
-        user=user if getattr(user, "pk", None) else None,
+        user=actor(user),
         livemode=is_live_key(conf.STRIPE_SECRET_KEY),
         **fields,
     )
 
 
-def _payer(content_object: Any) -> str:
+def _payer(content_object: ContentObject) -> str:
     """Who pays, as staff read it in their lists; kept on the row, because the host's row may change or go."""
     name, email = str(content_object.checkout_name), str(content_object.checkout_email)
     return f"{name} <{email}>"[:400] if name and email else (name or email)[:400]

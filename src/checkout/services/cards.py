@@ -7,7 +7,6 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from dateutil.relativedelta import relativedelta
 from django.db import IntegrityError, transaction
@@ -19,6 +18,7 @@ from django.utils.translation import gettext as _
 from checkout import clock, links, money, states
 from checkout import mail as letters
 from checkout.conf import conf
+from checkout.contract import Actor
 from checkout.errors import CannotPay, CheckoutError, GatewayError, KeyRefused, NotFoundAtStripe
 from checkout.gateway import Card, PaymentMethod, SetupIntent, gateway
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan
@@ -303,7 +303,7 @@ def _send_expiry_mail(customer: Customer) -> bool:
     return _send(customer, cause, Customer.MAIL_TEMPLATE_CARD_EXPIRY)
 
 
-def send_card_refresh_mail(customer: Customer, user: Any = None) -> bool:
+def send_card_refresh_mail(customer: Customer, user: Actor = None) -> bool:
     """Staff ask this payer for a new card: the customer is flagged and gets a mail. False if there was one today.
 
     Raises MailNotReady without the template, CheckoutError without CHECKOUT_BASE_URL or without an outstanding plan.

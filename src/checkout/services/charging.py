@@ -6,13 +6,13 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from checkout import actions, clock, money, states
 from checkout.conf import conf
+from checkout.contract import Actor, ContentObject
 from checkout.errors import (
     AlreadyPaid,
     AttemptInProgress,
@@ -50,7 +50,7 @@ class ChargeRequest:
     idempotency_key: str
 
 
-def charge(content_object: Any, user: Any = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
+def charge(content_object: ContentObject, user: Actor = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
     """Charge the saved card of the content object's payer, off session.
 
     The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank wants the payer), or
@@ -67,7 +67,7 @@ def charge(content_object: Any, user: Any = None, *, only_from: Collection[str] 
     return settled
 
 
-def claim(content_object: Any, user: Any = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
+def claim(content_object: ContentObject, user: Actor = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
     """Commit that Stripe is about to be asked. From here on nobody else may ask for this debt."""
     customer = _customer_with_card(content_object)
     money.check_chargeable(content_object.checkout_total, attempt_rows.currency_of(content_object))
@@ -86,7 +86,7 @@ def claim(content_object: Any, user: Any = None, *, only_from: Collection[str] =
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
 
 
-def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Any, only_from: Collection[str]) -> None:
+def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Actor, only_from: Collection[str]) -> None:
     plans = ObjectPaymentPlan.objects.select_for_update(no_key=True)
     # The lock meets the UPDATE of `plans.stop`: either it sees this claim, or this sees the stopped plan.
     if not plans.filter(pk=instalment.object_payment_plan_id, deleted=False).exists():
@@ -102,7 +102,7 @@ def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Any, only_from: C
         raise AttemptInProgress(_("Somebody else is taking this payment, or it was paid."))
 
 
-def build_claimed(content_object: Any, customer: Customer, user: Any) -> Checkout:
+def build_claimed(content_object: ContentObject, customer: Customer, user: Actor) -> Checkout:
     """The attempt's row, already in `request` and with its lease, not written yet."""
     now = clock.now()
     return attempt_rows.build(
@@ -199,13 +199,13 @@ def release(checkout: Checkout, *, reason: str) -> bool:
     return closed
 
 
-def close_attempts(instalment: ObjectPaymentPlanInstalment, *, reason: str, user: Any = None) -> None:
+def close_attempts(instalment: ObjectPaymentPlanInstalment, *, reason: str, user: Actor = None) -> None:
     """Cancel every open attempt at this line. Raises AttemptInProgress while one is unanswered."""
     for checkout in Checkout.objects.for_content_object(instalment).taking_money().open():
         checkouts.close(checkout, reason=reason, user=user, superseded=True)
 
 
-def _customer_with_card(content_object: Any) -> Customer:
+def _customer_with_card(content_object: ContentObject) -> Customer:
     customer = None
     if isinstance(content_object, ObjectPaymentPlanInstalment):
         customer = content_object.object_payment_plan.customer

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from checkout import actions, clock, contract, money
 from checkout.conf import conf
+from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import (
     AlreadyPaid,
     AttemptInProgress,
@@ -34,8 +35,8 @@ logger = logging.getLogger("checkout.checkouts")
 
 def create_checkout(
     action: CheckoutAction | str,
-    content_object: Any,
-    user: Any = None,
+    content_object: ContentObject,
+    user: Actor = None,
     *,
     payment_plan: PaymentPlan | None = None,
     agreement: agreements.AgreementTerms | None = None,
@@ -50,7 +51,7 @@ def create_checkout(
     Stripe gave no answer, MoneyError for an amount that Stripe would not take.
     """
     slug = action if isinstance(action, str) else action.slug
-    payer = user if getattr(user, "pk", None) else None
+    payer = actor(user)
     check_allowed(content_object, slug)
     match slug:
         case actions.PAYMENT:
@@ -64,7 +65,7 @@ def create_checkout(
     return ask(checkout)
 
 
-def check_allowed(content_object: Any, slug: str) -> None:
+def check_allowed(content_object: ContentObject, slug: str) -> None:
     """Raises CannotPay unless the content object offers this action and may be charged now."""
     missing = contract.missing_members(content_object)
     if missing:
@@ -214,7 +215,7 @@ def read_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
     return intent
 
 
-def close(checkout: Checkout, *, reason: str, user: Any = None, superseded: bool = False) -> Checkout:
+def close(checkout: Checkout, *, reason: str, user: Actor = None, superseded: bool = False) -> Checkout:
     """End an open attempt: cancel it at Stripe first, and only then mark it `fail`.
 
     If it had succeeded meanwhile it is settled as a success instead. Raises AttemptInProgress while the money may still
@@ -268,7 +269,7 @@ def _learn_intent(checkout: Checkout) -> bool:
     return bool(checkout.intent_id)
 
 
-def manual(content_object: Any, user: Any = None, reason: str = "") -> Checkout:
+def manual(content_object: ContentObject, user: Actor = None, reason: str = "") -> Checkout:
     """Staff say that it was paid by other means. Open attempts are cancelled at Stripe first.
 
     Raises AlreadyPaid when one of them had succeeded, AttemptInProgress while one is unanswered.
@@ -287,7 +288,7 @@ def manual(content_object: Any, user: Any = None, reason: str = "") -> Checkout:
     return checkout
 
 
-def close_open_attempts(content_object: Any, user: Any = None) -> None:
+def close_open_attempts(content_object: ContentObject, user: Actor = None) -> None:
     """Cancel whatever is open for this debt. Raises AlreadyPaid when that shows that it was paid, or that a plan for it
     has begun."""
     for checkout in Checkout.objects.for_content_object(content_object).one_at_a_time().open():
@@ -298,7 +299,7 @@ def close_open_attempts(content_object: Any, user: Any = None) -> None:
             raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
 
 
-def _begin_payment(content_object: Any, user: Any) -> Checkout:
+def _begin_payment(content_object: ContentObject, user: Actor) -> Checkout:
     total, currency = content_object.checkout_total, attempt_rows.currency_of(content_object)
     money.check_chargeable(total, currency)
     existing = Checkout.objects.for_content_object(content_object).one_at_a_time().open().first()
@@ -317,11 +318,12 @@ def _expired_unasked(checkout: Checkout) -> bool:
     return not checkout.intent_id and lapsed
 
 
-def take_over(checkout: Checkout, user: Any) -> Checkout:
+def take_over(checkout: Checkout, user: Actor) -> Checkout:
     """The host has let this user pay, so the open attempt becomes theirs: two tabs share one intent."""
-    if user is not None and checkout.user_id != user.pk:
-        Checkout.objects.filter(pk=checkout.pk).update(user=user)
-        checkout.user = user
+    who = actor(user)
+    if who is not None and checkout.user_id != who.pk:
+        Checkout.objects.filter(pk=checkout.pk).update(user=who)
+        checkout.user = who
     if checkout.superseded:
         # It was to be closed, and that did not come about.
         Checkout.objects.open().filter(pk=checkout.pk).update(superseded=False)
@@ -330,9 +332,9 @@ def take_over(checkout: Checkout, user: Any) -> Checkout:
 
 
 def _begin_setup(
-    content_object: Any,
+    content_object: ContentObject,
     slug: str,
-    user: Any,
+    user: Actor,
     payment_plan: PaymentPlan | None,
     agreement: agreements.AgreementTerms | None,
 ) -> Checkout:
@@ -348,7 +350,8 @@ def _begin_setup(
                 content_object,
                 slug,
                 user,
-                total=content_object.checkout_total,
+                # A new card for a plan takes nothing, and an attempt that takes nothing has no total.
+                total=content_object.checkout_total or None,
                 customer=customer,
                 stripe_customer_id=stripe_customer_id,
                 payment_plan=payment_plan,
@@ -369,14 +372,14 @@ def _begin_setup(
                     lines=agreement.lines,
                     ip_address=agreement.ip_address,
                     user_agent=agreement.user_agent[:500],
-                    user=user,
+                    user=actor(user),
                 )
     except IntegrityError as error:
         raise AttemptInProgress(_("This was begun in another tab at this moment. Please go on there.")) from error
     return checkout
 
 
-def _open_or_insert(content_object: Any, slug: str, user: Any, **fields: Any) -> Checkout:
+def _open_or_insert(content_object: ContentObject, slug: str, user: Actor, **fields: Any) -> Checkout:
     """A new row, or the open one of somebody who was a moment faster: the constraint decides."""
     try:
         with transaction.atomic(durable=True):

@@ -21,6 +21,7 @@ from post_office.models import Email
 
 from checkout import clock, money
 from checkout.conf import conf
+from checkout.contract import Actor, actor
 from checkout.errors import GatewayError, PlanError
 from checkout.gateway import ChargeEvidence, gateway
 from checkout.gateway.refunds import fraud_warning
@@ -124,21 +125,21 @@ def _pause_or_resume(plan: ObjectPaymentPlan, because: Dispute) -> None:
         _set_paused(plan, False, None, f"Dispute {because.dispute_id} is closed: {because.status}")
 
 
-def _set_paused(plan: ObjectPaymentPlan, paused: bool, user: Any, reason: str) -> bool:
+def _set_paused(plan: ObjectPaymentPlan, paused: bool, user: Actor, reason: str) -> bool:
     changed = ObjectPaymentPlan.objects.filter(pk=plan.pk, paused=not paused).update(paused=paused)
     if changed:
         StateChange.objects.create(
             object_payment_plan=plan,
             from_state="live" if paused else "paused",
             to_state="paused" if paused else "live",
-            user=user if getattr(user, "pk", None) else None,
+            user=actor(user),
             reason=reason[:255],
         )
     plan.paused = paused
     return bool(changed)
 
 
-def resume(plan: ObjectPaymentPlan, user: Any, reason: str) -> None:
+def resume(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:
     """Staff say that the card may be charged again. Raises PlanError while a dispute is open, or when not paused."""
     still = [dispute for dispute in disputes_of(plan) if dispute.is_open and dispute.stops_charging]
     if still:

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from checkout import clock, states
 from checkout.conf import conf
+from checkout.contract import Actor, actor
 from checkout.models import PaymentRun, PaymentRunItem
 from checkout.services import runs, tallies
 
@@ -32,7 +33,7 @@ class Chunk:
     last: int
 
 
-def plan(user: Any = None) -> tuple[PaymentRun, list[Chunk]]:
+def plan(user: Actor = None) -> tuple[PaymentRun, list[Chunk]]:
     """Begin a run over everything that is due, or go on with one that was cut short today; what there is to charge."""
     run = _unfinished()
     if run is not None and clock.on_the_wall(run.started_at) < clock.today():
@@ -41,7 +42,7 @@ def plan(user: Any = None) -> tuple[PaymentRun, list[Chunk]]:
         run = None
     if run is None:
         with transaction.atomic(durable=True):
-            run = PaymentRun.objects.create(user=user if getattr(user, "pk", None) else None)
+            run = PaymentRun.objects.create(user=actor(user))
             due = runs.due_instalments().select_related(None).values_list("pk", flat=True)
             for pks in _pages(list(due)):
                 PaymentRunItem.objects.bulk_create(

@@ -7,9 +7,9 @@ out of order is a normal day: the second caller finds `success` and leaves quiet
 from __future__ import annotations
 
 import logging
-from typing import Any
 from uuid import UUID
 
+from checkout.contract import Actor
 from checkout.errors import GatewayError
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
 from checkout.models import Checkout, Customer
@@ -18,7 +18,7 @@ from checkout.services import cards, plans, settling
 logger = logging.getLogger("checkout.fulfillment")
 
 
-def fulfill(checkout: Checkout, user: Any = None) -> Checkout:
+def fulfill(checkout: Checkout, user: Actor = None) -> Checkout:
     """Read the attempt's intent from Stripe and settle what it says. Safe to call at any time, by anyone, again.
 
     Raises OutcomeUnknown when Stripe cannot be read, IntentMismatch when the intent is not what was agreed, HookFailed
@@ -31,19 +31,19 @@ def fulfill(checkout: Checkout, user: Any = None) -> Checkout:
     return fulfill_payment_intent(checkout.payment_intent_id, user)
 
 
-def fulfill_payment_intent(intent_id: str, user: Any = None) -> Checkout:
+def fulfill_payment_intent(intent_id: str, user: Actor = None) -> Checkout:
     """Settle what Stripe says about this PaymentIntent. Raises Checkout.DoesNotExist when it is not one of ours."""
     intent = gateway().retrieve_payment_intent(intent_id)
     return bring(_owner(intent), intent, user)
 
 
-def fulfill_setup_intent(intent_id: str, user: Any = None) -> Checkout:
+def fulfill_setup_intent(intent_id: str, user: Actor = None) -> Checkout:
     """Settle what Stripe says about this SetupIntent; after a plan's card is saved, its deposit is charged."""
     intent = gateway().retrieve_setup_intent(intent_id)
     return bring(_owner(intent), intent, user)
 
 
-def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Any = None) -> Checkout:
+def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor = None) -> Checkout:
     """Settle an intent that was just read (one by one or from a list), and do what follows once that is committed."""
     if isinstance(intent, SetupIntent):
         return _bring_setup(checkout, intent, user)
@@ -53,7 +53,7 @@ def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Any = N
     return settled
 
 
-def _bring_setup(before: Checkout, intent: SetupIntent, user: Any) -> Checkout:
+def _bring_setup(before: Checkout, intent: SetupIntent, user: Actor) -> Checkout:
     old_card = before.customer.payment_method_id if before.customer else ""
     checkout = settling.settle(before.pk, intent, user)
     if checkout.succeeded and checkout.customer is not None and not before.succeeded:

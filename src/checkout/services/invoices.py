@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
@@ -14,32 +14,36 @@ from django.utils.translation import gettext as _
 
 from checkout import actions, links, money, states
 from checkout.conf import conf
+from checkout.contract import Actor, ContentObject
 from checkout.errors import AlreadyPaid
-from checkout.models import Checkout, CheckoutAdditional
+from checkout.models import Checkout, CheckoutAdditional, content_key, model_of
 from checkout.services import attempt_rows, checkouts, notices, settling, staff_notices
 
 TEMPLATE = "invoice_requested"
 
 
-def form_path(content_object: Any) -> str:
+def form_path(content_object: ContentObject) -> str:
     """The payer's form for this row. Signed: put it only on pages that belong to the row's payer."""
-    content_type = ContentType.objects.get_for_model(content_object)
-    return reverse("checkout.invoice", args=[links.sign(f"{content_type.pk}-{content_object.pk}", CheckoutAdditional)])
+    key = content_key(content_object)
+    return reverse(
+        "checkout.invoice", args=[links.sign(f"{key['content_type'].pk}-{key['object_id']}", CheckoutAdditional)]
+    )
 
 
-def read_token(token: str) -> Any:
+def read_token(token: str) -> ContentObject:
     """The content object. Raises ExpiredLink or BadLink."""
     content_type_pk, _separator, object_pk = links.unsign(token, CheckoutAdditional).partition("-")
     try:
         model = ContentType.objects.get_for_id(int(content_type_pk)).model_class()
         if model is None:
             raise links.BadLink("What this link was for is gone.")
-        return model._base_manager.get(pk=object_pk)
+        row = model._base_manager.get(pk=object_pk)
     except (ValueError, ObjectDoesNotExist) as problem:
         raise links.BadLink("What this link was for is gone.") from problem
+    return cast("ContentObject", row)
 
 
-def asked_before(content_object: Any) -> Checkout | None:
+def asked_before(content_object: ContentObject) -> Checkout | None:
     """The invoice that was asked for already, if it was and is not paid yet."""
     return (
         Checkout.objects.for_content_object(content_object)
@@ -50,7 +54,7 @@ def asked_before(content_object: Any) -> Checkout | None:
     )
 
 
-def ask(content_object: Any, address: CheckoutAdditional, user: Any = None) -> Checkout:
+def ask(content_object: ContentObject, address: CheckoutAdditional, user: Actor = None) -> Checkout:
     """Keep the address, tell the host's row (`checkout_success`), mail staff and the payer: one commit, or none of it.
 
     Asked twice, it is one invoice. Raises CannotPay when this may not be paid so.
@@ -58,7 +62,7 @@ def ask(content_object: Any, address: CheckoutAdditional, user: Any = None) -> C
     checkouts.check_allowed(content_object, actions.INVOICE)
     with transaction.atomic(durable=True):
         # A lock on the row that is paid for makes a double click wait; where locks are ignored, writers queue anyway.
-        type(content_object)._default_manager.select_for_update().filter(pk=content_object.pk).first()
+        model_of(content_object)._default_manager.select_for_update().filter(pk=content_object.pk).first()
         existing = asked_before(content_object)
         if existing is not None:
             return existing
@@ -127,7 +131,7 @@ def _tell_payer(checkout: Checkout, address: CheckoutAdditional) -> None:
     )
 
 
-def mark_paid(checkout: Checkout, user: Any, reason: str) -> Checkout:
+def mark_paid(checkout: Checkout, user: Actor, reason: str) -> Checkout:
     """Staff: the invoice was paid. A `manual` attempt on the same row settles it, by the door for paying by hand."""
     content_object = checkout.content_object
     if content_object is None:

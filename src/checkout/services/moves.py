@@ -12,6 +12,7 @@ from django.db import models, transaction
 from django.db.models import Q
 
 from checkout import states
+from checkout.contract import Actor, actor
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, StateChange
 
 logger = logging.getLogger("checkout.requests")
@@ -23,7 +24,7 @@ def move(
     row: Movable,
     *,
     to: str,
-    user: Any = None,
+    user: Actor = None,
     reason: str = "",
     only_from: Collection[str] | None = None,
     only_if: Q | None = None,
@@ -55,7 +56,7 @@ def move(
         return False
 
 
-def record(row: Movable, *, from_state: str, to: str, user: Any = None, reason: str = "") -> None:
+def record(row: Movable, *, from_state: str, to: str, user: Actor = None, reason: str = "") -> None:
     """Write down a move, in the transaction that made it."""
     subject: dict[str, models.Model]
     match row:
@@ -65,7 +66,7 @@ def record(row: Movable, *, from_state: str, to: str, user: Any = None, reason: 
             subject = {"customer_payment": row}
         case _:
             subject = {"instalment": row}
-    who = user if getattr(user, "pk", None) else None
+    who = actor(user)
     change = StateChange(**subject, from_state=from_state, to_state=to, user=who, reason=reason[:255])
     pages = _journal.get()
     if pages is None:
@@ -90,7 +91,7 @@ def journal() -> Iterator[None]:
 
 
 def move_many(
-    rows: Sequence[ObjectPaymentPlanInstalment], *, from_state: str, to: str, user: Any = None, reason: str = ""
+    rows: Sequence[ObjectPaymentPlanInstalment], *, from_state: str, to: str, user: Actor = None, reason: str = ""
 ) -> list[ObjectPaymentPlanInstalment]:
     """Move those of `rows` that stand in `from_state` and that nobody else is moving; the ones that were moved.
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from checkout import mail as letters
+from checkout.contract import ContentObject
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlanInstalment
 
 
@@ -46,7 +47,7 @@ def send_once(
     return True
 
 
-def language_of(content_object: Any, customer: Customer | None, *, on_page: str | None = None) -> str:
+def language_of(content_object: ContentObject, customer: Customer | None, *, on_page: str | None = None) -> str:
     """In which a payer is written to: what the host's row says (`checkout_language`), else the language in which they
     used our pages, or use them now (`on_page`), else the site's."""
     said = getattr(content_object, "checkout_language", "") or (customer.language if customer is not None else "")

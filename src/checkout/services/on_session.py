@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from checkout import actions, clock, links, money, states
 from checkout import mail as letters
 from checkout.conf import conf
+from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import attempt_rows, cards, checkouts, notices, payers, settling
@@ -39,7 +40,7 @@ CanLoginAndPay = Callable[[Any], Any]
 
 
 def create_checkout_pay_on_session(
-    instalment: ObjectPaymentPlanInstalment, user: Any = None, *, another_card: bool = False
+    instalment: ObjectPaymentPlanInstalment, user: Actor = None, *, another_card: bool = False
 ) -> Checkout:
     """The payer is here for an instalment: continue the open attempt with its own intent, or begin one.
 
@@ -48,7 +49,7 @@ def create_checkout_pay_on_session(
 
     Raises AlreadyPaid, CannotPay when the plan was stopped, AttemptInProgress while a charge is unanswered.
     """
-    payer = user if getattr(user, "pk", None) else None
+    payer = actor(user)
     instalment.refresh_from_db()
     check_payable(instalment)
     existing = open_attempt(instalment)
@@ -93,7 +94,7 @@ def _without_saved_card(checkout: Checkout) -> None:
         checkout.payment_method_id = ""
 
 
-def _begin(instalment: ObjectPaymentPlanInstalment, user: Any, *, another_card: bool) -> Checkout:
+def _begin(instalment: ObjectPaymentPlanInstalment, user: Actor, *, another_card: bool) -> Checkout:
     customer = cards.ensure_customer(instalment.checkout_email, instalment.checkout_name)
     stripe_customer_id = cards.ensure_stripe_customer(customer)
     try:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q
 
+from checkout.contract import Actor, actor
 from checkout.models import ObjectPaymentPlan
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import _User
 
-def payer_of(plan: ObjectPaymentPlan) -> Any:
+
+def payer_of(plan: ObjectPaymentPlan) -> _User | None:
     """The one user who may open this plan's pages, or None when only a signed link can.
 
     The host's row says who (`checkout_user`), or whoever was logged in when the plan was agreed. Otherwise it is the
@@ -26,7 +30,7 @@ def login_is_of_no_use(plan: ObjectPaymentPlan) -> bool:
     return bool(_candidates(plan)) and payer_of(plan) is None
 
 
-def _candidates(plan: ObjectPaymentPlan) -> list[Any]:
+def _candidates(plan: ObjectPaymentPlan) -> list[_User]:
     named = getattr(plan.content_object, "checkout_user", None) or plan.user
     if named is not None:
         return [named]
@@ -34,16 +38,20 @@ def _candidates(plan: ObjectPaymentPlan) -> list[Any]:
     return list(get_user_model()._default_manager.filter(email__iexact=email, is_active=True)[:2]) if email else []
 
 
-def is_payer(user: Any, plan: ObjectPaymentPlan) -> bool:
+def is_payer(user: Actor, plan: ObjectPaymentPlan) -> bool:
     """True if this logged-in user is the plan's payer."""
-    return user.is_authenticated and user.is_active and user == payer_of(plan)
+    who = actor(user)
+    return who is not None and who.is_active and who == payer_of(plan)
 
 
-def outstanding_plans_of(user: Any) -> list[ObjectPaymentPlan]:
+def outstanding_plans_of(user: Actor) -> list[ObjectPaymentPlan]:
     """The plans on which this user still owes something, the newest first."""
-    mine = Q(user=user)
-    if user.email:
-        mine |= Q(customer__email__iexact=user.email)
+    who = actor(user)
+    if who is None:
+        return []
+    mine = Q(user=who)
+    if who.email:
+        mine |= Q(customer__email__iexact=who.email)
     plans = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(mine)
     rows = plans.select_related("customer", "payment_plan", "user").prefetch_related("content_object")
     return [plan for plan in rows if is_payer(user, plan)]

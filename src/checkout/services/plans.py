@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from checkout import clock, states
 from checkout.conf import conf, is_live_key
+from checkout.contract import Actor, actor
 from checkout.errors import AttemptInProgress, CheckoutError, GatewayError, NoSavedCard, OtherAccount, PlanError
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.services import agreements, charging
@@ -33,7 +34,7 @@ def deposit_for(checkout: Checkout) -> ObjectPaymentPlanInstalment | None:
     return plan.instalments.select_related("object_payment_plan").filter(deposit=True).first() if plan else None
 
 
-def charge_deposit(plan: ObjectPaymentPlan, user: Any = None) -> Checkout:
+def charge_deposit(plan: ObjectPaymentPlan, user: Actor = None) -> Checkout:
     """Charge the deposit to the saved card, off session. Errors as `charging.charge`."""
     return charging.charge(deposit_of(plan), user)
 
@@ -59,14 +60,14 @@ def take_waiting_deposit(checkout: Checkout) -> Checkout | None:
         return None
 
 
-def stop(plan: ObjectPaymentPlan, user: Any = None) -> ObjectPaymentPlan:
+def stop(plan: ObjectPaymentPlan, user: Actor = None) -> ObjectPaymentPlan:
     """Stop a plan: nothing more is taken. Attempts that are open are cancelled at Stripe first.
 
     Raises AttemptInProgress while a charge is unanswered: whether it is taken is not known yet.
     """
     # First nothing new may begin, then what has begun is ended: a run that claims in between is refused by the flag.
     ours = ObjectPaymentPlan.objects.filter(pk=plan.pk, deleted=False).update(
-        deleted=True, deleted_at=clock.now(), deleted_by=user if getattr(user, "pk", None) else None
+        deleted=True, deleted_at=clock.now(), deleted_by=actor(user)
     )
     try:
         for instalment in plan.instalments.exclude(Q(state=states.SUCCESS)):

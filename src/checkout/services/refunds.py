@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from checkout import clock, money, signals, states
 from checkout.conf import conf
+from checkout.contract import Actor, actor
 from checkout.errors import (
     CheckoutError,
     GatewayError,
@@ -61,7 +62,7 @@ def refund(
     checkout: Checkout,
     amount: Decimal,
     *,
-    user: Any = None,
+    user: Actor = None,
     reason: str = Refund.Reason.REQUESTED,
     note: str = "",
     plan_effect: str = Effect.KEEP,
@@ -91,7 +92,7 @@ def refund(
 
 
 def claim(
-    checkout: Checkout, amount: Decimal, *, user: Any, reason: str, note: str, plan_effect: str, key: uuid.UUID
+    checkout: Checkout, amount: Decimal, *, user: Actor, reason: str, note: str, plan_effect: str, key: uuid.UUID
 ) -> Refund:
     """Commit that Stripe is about to be asked, with the key it will be asked under."""
     if problem := why_not(checkout):
@@ -120,7 +121,7 @@ def claim(
             currency=checkout.currency,
             reason=reason,
             note=note[:255],
-            requested_by=_who(user),
+            requested_by=actor(user),
             plan_effect=plan_effect,
             plan_effect_done=plan_effect == Effect.KEEP,
             lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
@@ -461,9 +462,7 @@ def _find(row: Refund) -> RefundAnswer | None:
 # -- who and why -----------------------------------------------------------------------------------------
 
 
-def _who(user: Any) -> Any:
-    return user if getattr(user, "pk", None) else None
-
-
-def _record(row: Refund, before: str, after: str, user: Any, reason: str) -> None:
-    StateChange.objects.create(refund=row, from_state=before, to_state=after, user=_who(user), reason=str(reason)[:255])
+def _record(row: Refund, before: str, after: str, user: Actor, reason: str) -> None:
+    StateChange.objects.create(
+        refund=row, from_state=before, to_state=after, user=actor(user), reason=str(reason)[:255]
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import uuid
 from decimal import Decimal
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -14,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from checkout import links, money, states
 from checkout.conf import conf
+from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, CannotPay
 from checkout.models import Checkout, CustomerPayment, Notice, StateChange
 from checkout.services import cards, charging, checkouts, moves, notices
@@ -37,7 +37,7 @@ def create(
     description: str,
     total: Decimal,
     currency: str = "",
-    user: Any = None,
+    user: Actor = None,
     key: uuid.UUID | None = None,
 ) -> CustomerPayment:
     """Write down that a customer is asked for an amount. The same `key` again is the same request.
@@ -56,7 +56,7 @@ def create(
                 description=description,
                 total=total,
                 currency=currency,
-                user=_who(user),
+                user=actor(user),
             )
             moves.record(payment, from_state="", to=states.PENDING, user=user, reason="Asked for")
     except IntegrityError:
@@ -64,7 +64,7 @@ def create(
     return payment
 
 
-def send_link(payment: CustomerPayment, user: Any = None, *, again: bool = False) -> bool:
+def send_link(payment: CustomerPayment, user: Actor = None, *, again: bool = False) -> bool:
     """Queue the mail with the link, once; `again` sends one more. False when it was sent before.
 
     Raises AlreadyPaid, and MailNotReady without the template or the site's address.
@@ -97,13 +97,13 @@ def send_link(payment: CustomerPayment, user: Any = None, *, again: bool = False
                 customer_payment=payment,
                 from_state=payment.state_id or "",
                 to_state=payment.state_id or "",
-                user=_who(user),
+                user=actor(user),
                 reason="Link sent again",
             )
     return sent
 
 
-def charge(payment: CustomerPayment, user: Any = None) -> Checkout:
+def charge(payment: CustomerPayment, user: Actor = None) -> Checkout:
     """Charge the saved card while the customer is away. Errors as `charging.charge`."""
     payment.refresh_from_db()
     if payment.state_id == states.SUCCESS:
@@ -133,7 +133,7 @@ def is_being_charged(payment: CustomerPayment) -> bool:
     return attempts.filter(Q(state=states.REQUEST), on_session=False).exists()
 
 
-def begin(payment: CustomerPayment, user: Any = None) -> Checkout:
+def begin(payment: CustomerPayment, user: Actor = None) -> Checkout:
     """The customer is on the page and wants to pay: the attempt to go on with. Two visits share one."""
     payment.refresh_from_db()
     if payment.state_id == states.SUCCESS:
@@ -143,10 +143,6 @@ def begin(payment: CustomerPayment, user: Any = None) -> Checkout:
     return Checkout.objects.create_checkout("payment", payment, user)
 
 
-def paid_by_hand(payment: CustomerPayment, user: Any, reason: str) -> Checkout:
+def paid_by_hand(payment: CustomerPayment, user: Actor, reason: str) -> Checkout:
     """Staff: it was paid by other means. Open attempts are cancelled at Stripe first."""
     return checkouts.manual(payment, user, reason)
-
-
-def _who(user: Any) -> Any:
-    return user if getattr(user, "pk", None) else None

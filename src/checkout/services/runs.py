@@ -14,6 +14,7 @@ from django.db.models import Count, Q, QuerySet, prefetch_related_objects
 
 from checkout import clock, money, states
 from checkout.conf import conf
+from checkout.contract import Actor, actor
 from checkout.errors import GatewayError, KeyRefused, MoneyError, OtherAccount, OutcomeUnknown, TooManyRequests
 from checkout.gateway import PaymentIntent
 from checkout.models import (
@@ -70,7 +71,7 @@ def due_instalments(
 
 def process_payments(
     *,
-    user: Any = None,
+    user: Actor = None,
     workers: int | None = None,
     limit: int | None = None,
     max_total: Decimal | None = None,
@@ -90,7 +91,7 @@ def process_payments(
     if max_total is not None:
         _check_one_currency(rows, currency)
     reconcile.reconcile()
-    run = PaymentRun.objects.create(user=user if getattr(user, "pk", None) else None)
+    run = PaymentRun.objects.create(user=actor(user))
     Run(run, rows, user, limit, max_total, progress).work(workers or conf.CHECKOUT_WORKERS)
     return run
 
@@ -102,7 +103,7 @@ class Run:
         self,
         run: PaymentRun,
         rows: QuerySet[ObjectPaymentPlanInstalment],
-        user: Any,
+        user: Actor,
         limit: int | None,
         max_total: Decimal | None,
         progress: Progress | None,

@@ -12,6 +12,7 @@ from django.db.models import Q, prefetch_related_objects
 
 from checkout import clock, money, signals, states
 from checkout.conf import conf
+from checkout.contract import Actor
 from checkout.errors import CheckoutError, HookFailed, IntentMismatch, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
@@ -23,7 +24,7 @@ logger = logging.getLogger("checkout.fulfillment")
 NOT_WRITTEN_DOWN: Final = "not_written_down"
 
 
-def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Any = None) -> Checkout:
+def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Actor = None) -> Checkout:
     """Bring what was read into the rows: state, hook and queued mail in one commit, or none of them.
 
     When Stripe took the money and that cannot be written down, the attempt says why, for staff and the doctor; every
@@ -54,7 +55,7 @@ def _note_trouble(checkout_pk: int, problem: Exception) -> None:
         logger.exception("checkout %s cannot say so", checkout_pk, extra={"checkout": checkout_pk})
 
 
-def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Any = None) -> dict[int, Checkout]:
+def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor = None) -> dict[int, Checkout]:
     """`settle` for several attempts (by primary key) in one commit: all of them, or none when one raises.
 
     A run settles so what came back at the same time. When it raises, settle them one by one.
@@ -76,7 +77,7 @@ def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Any = 
     return {checkout.pk: checkout for checkout in checkouts}
 
 
-def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
+def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor) -> None:
     if intent.succeeded:
         won = succeed(
             checkout,
@@ -108,7 +109,7 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Any) -> Non
         _remember_decline(checkout, intent.decline)
 
 
-def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
+def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Actor) -> None:
     """We asked while the payer was away (or it was processing), and it was not paid."""
     if checkout.on_session:
         # The payer's tab can still pay this intent, so the attempt is open as before; to end it, it is cancelled.
@@ -132,7 +133,7 @@ def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Any)
         )
 
 
-def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Any) -> None:
+def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
     if intent.succeeded:
         if checkout.state_id == states.SUCCESS:
             return
@@ -163,7 +164,7 @@ def owed_anyway(checkout: Checkout) -> bool:
     return checkout.is_payment and isinstance(checkout.content_object, ObjectPaymentPlanInstalment)
 
 
-def succeed(checkout: Checkout, *, user: Any = None, reason: str, request_id: str = "", **fields: Any) -> bool:
+def succeed(checkout: Checkout, *, user: Actor = None, reason: str, request_id: str = "", **fields: Any) -> bool:
     """Move to `success` and run the host's hook, in the caller's transaction. False if it was a success already."""
     before = checkout.state_id
     won = moves.move(
@@ -201,7 +202,7 @@ def succeed(checkout: Checkout, *, user: Any = None, reason: str, request_id: st
 def fail(
     checkout: Checkout,
     *,
-    user: Any = None,
+    user: Actor = None,
     reason: str,
     failure: str = "",
     superseded: bool = False,
@@ -236,7 +237,7 @@ def fail(
     return True
 
 
-def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Any) -> None:
+def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Actor) -> None:
     """Authentication wanted is not failed: keep the intent, wait for the payer, tell the host."""
     before = checkout.state_id
     decline = intent.decline or Decline(code="authentication_required")

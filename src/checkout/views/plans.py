@@ -16,6 +16,7 @@ from django.views.generic import View
 
 from checkout import actions, declines, money, states
 from checkout.conf import conf
+from checkout.contract import ContentObject
 from checkout.errors import PlanError
 from checkout.models import Checkout, CheckoutSettings, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.schedule import Line
@@ -53,7 +54,7 @@ class PaymentChoiceMixin(PayerViewMixin):
     choose_template_name = "checkout/choose.html"
     agree_template_name = "checkout/agree.html"
 
-    def get_content_object(self) -> Any:
+    def get_content_object(self) -> ContentObject:
         """The row that is paid for. Raise Http404 for a visitor who may not pay for it."""
         raise Http404("This view does not say what is paid for.")
 
@@ -61,12 +62,12 @@ class PaymentChoiceMixin(PayerViewMixin):
         """The page with the card form."""
         return reverse("checkout.pay", args=[checkout.uuid])
 
-    def get_invoice_url(self, content_object: Any) -> str:
+    def get_invoice_url(self, content_object: ContentObject) -> str:
         """Where an invoice is asked for; empty for a site that has no such page. The ready one is signed for this row,
         whose payer `get_content_object` has let in."""
         return invoices.form_path(content_object)
 
-    def get_payment_plans(self, content_object: Any) -> list[PaymentPlan]:
+    def get_payment_plans(self, content_object: ContentObject) -> list[PaymentPlan]:
         """The templates to offer, the site's default first."""
         default = CheckoutSettings.objects.settings.default_payment_plan_id
         return sorted(PaymentPlan.objects.current(), key=lambda plan: (plan.pk != default, plan.name))
@@ -87,7 +88,7 @@ class PaymentChoiceMixin(PayerViewMixin):
             return self._choice_page(content_object, error=_("Please choose how you want to pay."), status=422)
         return self._go(Checkout.objects.create_checkout(action, content_object, request.user))
 
-    def _plan(self, content_object: Any, slug: str) -> PaymentPlan:
+    def _plan(self, content_object: ContentObject, slug: str) -> PaymentPlan:
         """Raises Http404 for a plan that is not offered here."""
         checkouts.check_allowed(content_object, actions.PAYMENT_PLAN)
         for plan in self.get_payment_plans(content_object):
@@ -99,7 +100,7 @@ class PaymentChoiceMixin(PayerViewMixin):
         remember_checkout(self.request, checkout)
         return redirect(self.get_payment_url(checkout))
 
-    def _agree(self, content_object: Any, payment_plan: PaymentPlan) -> HttpResponse:
+    def _agree(self, content_object: ContentObject, payment_plan: PaymentPlan) -> HttpResponse:
         text = agreements.wording(payment_plan, content_object)
         if not self.request.POST.get("agree"):
             message = _("Please tick the box to agree, or go back and choose another way to pay.")
@@ -119,7 +120,7 @@ class PaymentChoiceMixin(PayerViewMixin):
         )
         return self._go(checkout)
 
-    def _choice_page(self, content_object: Any, *, error: str = "", status: int = 200) -> HttpResponse:
+    def _choice_page(self, content_object: ContentObject, *, error: str = "", status: int = 200) -> HttpResponse:
         offered = content_object.checkout_actions if content_object.checkout_can_charge else []
         options = self._plan_options(content_object) if actions.PAYMENT_PLAN in offered else []
         context = {
@@ -131,7 +132,7 @@ class PaymentChoiceMixin(PayerViewMixin):
         }
         return self._render(self.choose_template_name, content_object, context, status)
 
-    def _plan_options(self, content_object: Any) -> list[PlanOption]:
+    def _plan_options(self, content_object: ContentObject) -> list[PlanOption]:
         """The templates that can split this total; one that cannot is not shown."""
         if agreements.has_live_plan(content_object):
             return []
@@ -144,7 +145,7 @@ class PaymentChoiceMixin(PayerViewMixin):
         return options
 
     def _agreement_page(
-        self, content_object: Any, payment_plan: PaymentPlan, *, error: str = "", status: int = 200
+        self, content_object: ContentObject, payment_plan: PaymentPlan, *, error: str = "", status: int = 200
     ) -> HttpResponse:
         text = agreements.wording(payment_plan, content_object)
         context = {
@@ -155,7 +156,9 @@ class PaymentChoiceMixin(PayerViewMixin):
         }
         return self._render(self.agree_template_name, content_object, context, status)
 
-    def _render(self, template: str, content_object: Any, context: dict[str, Any], status: int) -> HttpResponse:
+    def _render(
+        self, template: str, content_object: ContentObject, context: dict[str, Any], status: int
+    ) -> HttpResponse:
         currency = attempt_rows.currency_of(content_object)
         total: Decimal = content_object.checkout_total
         shared = {

@@ -12,6 +12,7 @@ from django.views.generic import FormView, TemplateView
 
 from checkout import actions, links, money, states
 from checkout.conf import conf
+from checkout.contract import ContentObject
 from checkout.errors import AlreadyPaid
 from checkout.models import CustomerPayment
 from checkout.services import attempt_rows, checkouts, invoices, requests
@@ -62,7 +63,7 @@ class InvoiceView(SignedLinkMixin, FormView):  # type: ignore[type-arg]
 
     template_name = "checkout/invoice.html"
     form_class = InvoiceForm
-    content_object: Any
+    content_object: ContentObject
 
     def read_token(self, token: str) -> None:
         self.content_object = invoices.read_token(token)
