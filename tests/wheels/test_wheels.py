@@ -6,11 +6,13 @@ its metadata names, those that they name in turn, and no more.
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -283,3 +285,18 @@ def test_without_the_extra_the_server_says_what_to_install(bench: Fresh) -> None
     result = subprocess.run(command, cwd=bench.folder, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
     assert "stripe-emulator[server]" in result.stderr
+
+
+def test_the_emulators_tests_import_nothing_that_its_pyproject_does_not_name() -> None:
+    project = tomllib.loads((ROOT / "emulator" / "pyproject.toml").read_text())
+    named = project["project"]["dependencies"] + project["dependency-groups"]["test"]
+    allowed = set(required(named, ()))
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "emulator" / "tests").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    foreign = {name.split(".")[0] for name in imported} - {*sys.stdlib_module_names, "stripe_emulator"}
+    providers = importlib.metadata.packages_distributions()
+    unnamed = {name for name in foreign if not {canonicalize_name(one) for one in providers[name]} & allowed}
+    assert "playwright" in foreign
+    assert unnamed == set()
