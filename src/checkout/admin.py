@@ -88,12 +88,16 @@ class LookAdmin(_ModelAdmin):
 class StateChangeInline(_TabularInline):
     model = StateChange
     fk_name = "checkout"
-    fields = ("at", "from_state", "to_state", "user", "reason")
+    fields = readonly_fields = ("at", "from_state", "to_state", "user", "reason")
     extra = 0
     can_delete = False
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         return super().get_queryset(request).select_related("user")
+
+    @admin.display(description=gettext_lazy("reason"))
+    def reason(self, row: StateChange) -> str:
+        return row.reason_text
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -226,6 +230,10 @@ class NoticeAdmin(LookAdmin):
 class StateChangeAdmin(LookAdmin):
     list_display = ("pk", "at", "from_state", "to_state", "user", "reason")
     list_select_related = ("user",)
+
+    @admin.display(description=gettext_lazy("reason"))
+    def reason(self, row: StateChange) -> str:
+        return row.reason_text
 
 
 @admin.register(Agreement)

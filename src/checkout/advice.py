@@ -217,7 +217,7 @@ def advise(checkout: Checkout) -> Advice:
             return Advice(known.why, _START_AGAIN if checkout.failed else _ON_THE_PAGE)
         return known
     if checkout.failed:
-        why = journal.in_words(checkout.failure) or _("It failed, and no reason was given.")
+        why = checkout.failure_text or _("It failed, and no reason was given.")
         return Advice(why, _("Try again, or ask the payer to pay by the link.") if _is_owed(checkout) else _START_AGAIN)
     return _BY_STATE[states.PENDING]
 

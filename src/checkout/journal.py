@@ -1,84 +1,166 @@
-"""The app's own sentences in its books (`StateChange.reason`, `Checkout.failure`).
+"""Why things moved (`StateChange`) and why an attempt failed (`Checkout.failure_code`): codes, kept in the books, and
+the sentences that they are shown as, made in the language of whoever reads them.
 
-They are kept in English, whoever's page or job wrote them, and shown in the language of whoever reads them. What people
-wrote is shown as they wrote it.
+What a person wrote, or Stripe said, is a note: it is shown as it was written.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
 
-from django.utils.translation import gettext, gettext_noop
+from django.db.models import TextChoices
+from django.utils.translation import gettext, gettext_noop, override
+from django.utils.translation import gettext_lazy as _
 
-#: As they are written where things happen; the more general after the more special.
-SENTENCES: Final = (
-    gettext_noop("Invoice begun"),
-    gettext_noop("Manual begun"),
-    gettext_noop("Charge begun"),
-    gettext_noop("Card refresh begun"),
-    gettext_noop("Payment begun"),
-    gettext_noop("Payment plan begun"),
-    gettext_noop("Another attempt took its place"),
-    gettext_noop("Asked for"),
-    gettext_noop("Asked to pay by link"),
-    gettext_noop("Attempt failed"),
-    gettext_noop("Cancelled by staff: %(reason)s"),
-    gettext_noop("Claimed"),
-    gettext_noop("Invoice asked for"),
-    gettext_noop("Link sent again"),
-    gettext_noop("Made in Stripe's dashboard"),
-    gettext_noop("Mail sent again"),
-    gettext_noop("Never answered by Stripe"),
-    gettext_noop("Paid by other means"),
-    gettext_noop("Refused by Stripe"),
-    gettext_noop("Saving the card was cancelled."),
-    gettext_noop("Started again"),
-    gettext_noop("Stripe did not take the request"),
-    gettext_noop("Stripe has no such payment"),
-    gettext_noop("Stripe refused the request"),
-    gettext_noop("Stripe: canceled"),
-    gettext_noop("Stripe: card saved"),
-    gettext_noop("Stripe: processing"),
-    gettext_noop("Stripe: refunded"),
-    gettext_noop("Stripe: succeeded"),
-    gettext_noop("Stripe: the bank wants the payer"),
-    gettext_noop("The bank wants the payer to confirm the payment."),
-    gettext_noop("The card was declined."),
-    gettext_noop("The key is of another Stripe account"),
-    gettext_noop("The payer left the page"),
-    gettext_noop("The payment was cancelled."),
-    gettext_noop("The plan was stopped"),
-    gettext_noop("Checkout %(number)s: the bank wants the payer"),
-    gettext_noop("Checkout %(number)s (%(action)s)"),
-    gettext_noop("Checkout %(number)s"),
-    gettext_noop("Dispute %(id)s is closed: %(status)s"),
-    gettext_noop("Dispute %(id)s is open"),
-    gettext_noop("Due %(before)s → %(due)s: %(reason)s"),
-    gettext_noop("Line %(count)s was refunded and is owed again as line %(new)s"),
-    gettext_noop("Line %(count)s was taken off: the refund failed"),
-    gettext_noop("Payment run %(number)s"),
-    gettext_noop("Stopped with refund %(number)s"),
-)
+#: What a sentence may name: numbers, ids, codes of Stripe's, dates as 2026-01-31.
+Facts = Mapping[str, int | str]
 
 
-def _pattern(sentence: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(sentence)), re.DOTALL)
+class Code(TextChoices):
+    """Why something moved. The value stands in the books for good; the sentence may be reworded at any time.
 
-
-_PATTERNS: Final = [(_pattern(sentence), sentence) for sentence in SENTENCES]
-
-
-def in_words(text: str) -> str:
-    """A sentence of the books in the language that is active.
-
-    >>> in_words("Payment run 7"), in_words("She called us")
-    ('Payment run 7', 'She called us')
+    The placeholders of a sentence are the facts that its uses have to give.
     """
-    for pattern, sentence in _PATTERNS:
-        if found := pattern.fullmatch(text):
-            return gettext(sentence) % found.groupdict() if found.groupdict() else gettext(sentence)
-    return text
+
+    # What is begun, named after its action.
+    PAYMENT_BEGUN = "payment_begun", _("Payment begun")
+    PAYMENT_PLAN_BEGUN = "payment_plan_begun", _("Payment plan begun")
+    CARD_REFRESH_BEGUN = "card_refresh_begun", _("Card refresh begun")
+    CHARGE_BEGUN = "charge_begun", _("Charge begun")
+    MANUAL_BEGUN = "manual_begun", _("Manual begun")
+    INVOICE_BEGUN = "invoice_begun", _("Invoice begun")
+
+    # What we did, or staff, or the payer.
+    ASKED_FOR = "asked_for", _("Asked for")
+    ASKED_BY_LINK = "asked_by_link", _("Asked to pay by link")
+    CANCELLED_BY_STAFF = "cancelled_by_staff", _("Cancelled by staff")
+    CLAIMED = "claimed", _("Claimed")
+    DUE_CHANGED = "due_changed", _("Due %(before)s → %(due)s")
+    INVOICE_ASKED_FOR = "invoice_asked_for", _("Invoice asked for")
+    LINK_SENT_AGAIN = "link_sent_again", _("Link sent again")
+    MAIL_SENT_AGAIN = "mail_sent_again", _("Mail sent again")
+    PAGE_LEFT = "page_left", _("The payer left the page")
+    PAID_BY_OTHER_MEANS = "paid_by_other_means", _("Paid by other means")
+    PAYMENT_RUN = "payment_run", _("Payment run %(run)s")
+    PLAN_STOPPED = "plan_stopped", _("The plan was stopped")
+    REPLACED = "replaced", _("Another attempt took its place")
+
+    # A row follows its attempt.
+    ATTEMPT = "attempt", _("Checkout %(checkout)s")
+    ATTEMPT_AT_LINE = "attempt_at_line", _("Checkout %(checkout)s (%(action)s)")
+    ATTEMPT_FAILED = "attempt_failed", _("Attempt failed")
+    ATTEMPT_WANTS_PAYER = "attempt_wants_payer", _("Checkout %(checkout)s: the bank wants the payer")
+
+    # What Stripe says of an attempt, or does not.
+    STRIPE_CANCELED = "stripe_canceled", _("Stripe: canceled")
+    STRIPE_CARD_SAVED = "stripe_card_saved", _("Stripe: card saved")
+    STRIPE_NEVER_ANSWERED = "stripe_never_answered", _("Never answered by Stripe")
+    STRIPE_NEVER_TOOK = "stripe_never_took", _("Stripe did not take the request")
+    STRIPE_OTHER_ACCOUNT = "stripe_other_account", _("The key is of another Stripe account")
+    STRIPE_PROCESSING = "stripe_processing", _("Stripe: processing")
+    STRIPE_REFUSED = "stripe_refused", _("Refused by Stripe")
+    STRIPE_REFUSED_CHARGE = "stripe_refused_charge", _("Stripe refused the request")
+    STRIPE_SAYS = "stripe_says", _("Stripe: %(code)s")
+    STRIPE_SUCCEEDED = "stripe_succeeded", _("Stripe: succeeded")
+    STRIPE_UNKNOWN = "stripe_unknown", _("Stripe has no such payment")
+    STRIPE_WANTS_PAYER = "stripe_wants_payer", _("Stripe: the bank wants the payer")
+
+    # Why an attempt failed or waits, where Stripe has no words for it.
+    CARD_DECLINED = "card_declined", _("The card was declined.")
+    CONFIRMATION_WANTED = "confirmation_wanted", _("The bank wants the payer to confirm the payment.")
+    PAYMENT_CANCELLED = "payment_cancelled", _("The payment was cancelled.")
+    SAVING_CANCELLED = "saving_cancelled", _("Saving the card was cancelled.")
+
+    # Refunds, and what they do to a plan.
+    MADE_IN_DASHBOARD = "made_in_dashboard", _("Made in Stripe's dashboard")
+    REFUND_CAME_BACK = "refund_came_back", _("The refund failed, and the money came back to us.")
+    REFUND_DISPUTED = (
+        "refund_disputed",
+        _("The payer's bank has taken the money back already (a dispute), so it cannot be refunded as well."),
+    )
+    REFUND_NEVER_ARRIVED = (
+        "refund_never_arrived",
+        _("Stripe has no such refund: the request never arrived. Ask for it again."),
+    )
+    REFUNDED = "refunded", _("Stripe: refunded")
+    REFUNDED_BEFORE = "refunded_before", _("Stripe says that this money was refunded already.")
+    LINE_OWED_AGAIN = "line_owed_again", _("Line %(line)s was refunded and is owed again as line %(new)s")
+    LINE_TAKEN_OFF = "line_taken_off", _("Line %(line)s was taken off: the refund failed")
+    STOPPED_WITH_REFUND = "stopped_with_refund", _("Stopped with refund %(refund)s")
+
+    # Disputes pause a plan.
+    DISPUTE_CLOSED = "dispute_closed", _("Dispute %(dispute)s is closed: %(status)s")
+    DISPUTE_OPEN = "dispute_open", _("Dispute %(dispute)s is open")
+
+    @cached_property
+    def placeholders(self) -> frozenset[str]:
+        """The facts that the sentence names."""
+        with in_english():
+            return frozenset(re.findall(r"%\((\w+)\)s", str(self.label)))
+
+
+def in_english() -> override:
+    """For the log, for evidence and for whatever else is read by no user of ours."""
+    return override(None)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Why:
+    """Why something moved: a code with the facts of its sentence, a note in somebody's own words, or both.
+
+    >>> str(Why(Code.PAYMENT_RUN, run=7)), str(Why(Code.CANCELLED_BY_STAFF, note="She called us")), str(Why())
+    ('Payment run 7', 'Cancelled by staff: She called us', '')
+
+    Raises ValueError when the facts are not those that the sentence names.
+    """
+
+    code: str
+    facts: Facts
+    note: str
+
+    def __init__(self, code: Code | None = None, /, *, note: str = "", **facts: Any) -> None:
+        named = code.placeholders if code is not None else frozenset()
+        if facts.keys() != named:
+            raise ValueError(f"{code or 'A note'} takes the facts {sorted(named)}, not {sorted(facts)}.")
+        kept = {name: value if isinstance(value, int) else str(value) for name, value in facts.items()}
+        for name, value in {"code": code.value if code is not None else "", "facts": kept, "note": str(note)}.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def said(cls, words: str, *, otherwise: Code) -> Why:
+        """What somebody said; our own code where they said nothing."""
+        return cls(note=words) if words else cls(otherwise)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As a `StateChange` keeps it."""
+        return {"code": self.code, "facts": self.facts, "note": self.note}
+
+    def __str__(self) -> str:
+        return in_words(self.code, self.facts, self.note)
+
+
+def in_words(code: str, facts: Facts, note: str = "") -> str:
+    """What the books say, in the language that is active.
+
+    >>> in_words("due_changed", {"before": "2026-01-01", "due": "2026-02-01"}, "on holiday")
+    'Due 2026-01-01 → 2026-02-01: on holiday'
+
+    A code that is no longer known (or not yet) is shown as it stands, and a fact that is missing as "…": what was
+    written down can always be read.
+    """
+    if code in Code.values:
+        known = Code(code)
+        sentence = str(known.label)
+        if named := known.placeholders:
+            sentence %= {**dict.fromkeys(named, "…"), **facts}
+    else:
+        sentence = code.replace("_", " ")
+    return f"{sentence}: {note}" if sentence and note else sentence or note
 
 
 #: Stripe's codes for disputes, as words (https://docs.stripe.com/api/disputes/object).

@@ -14,6 +14,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from checkout.gateway import gateway
+from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
 from checkout.services import charging, checkouts, fulfillment, invoices, requests, settling
 from example_checkout.models import Contact, Product, SalesLedger
@@ -64,14 +65,14 @@ def return_unpaid(visitor: Payer) -> None:
 @page_of(PAYER_PAGES)
 def return_failed(visitor: Payer) -> None:
     visitor.begin()
-    checkouts.close(visitor.checkout, reason="Left alone for an hour")
+    checkouts.close(visitor.checkout, why=Why(Code.PAGE_LEFT))
     result(visitor, "Not paid")
 
 
 @page_of(PAYER_PAGES)
 def return_superseded(visitor: Payer) -> None:
     visitor.begin()
-    checkouts.close(visitor.checkout, reason="Another attempt took its place", superseded=True)
+    checkouts.close(visitor.checkout, why=Why(Code.REPLACED), superseded=True)
     result(visitor, "This page is out of date")
 
 
@@ -301,7 +302,7 @@ def _a_plan_in_trouble(visitor: Payer, payer: Any) -> tuple[ObjectPaymentPlan, S
         fulfillment.fulfill(setup)
     plan = ObjectPaymentPlan.objects.for_content_object(sales[0])
     line, next_line = plan.payments.filter(state="pending")[:2]
-    settling.fail(charging.claim(line), reason="Stripe: expired_card", error_code="expired_card")
+    settling.fail(charging.claim(line), why=Why(Code.CARD_DECLINED), error_code="expired_card")
     charging.claim(next_line)
     visitor.visit("/log-in/")
     visitor.page.get_by_label("Username").fill("payer")

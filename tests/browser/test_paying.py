@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from checkout.journal import Code, Why
 from checkout.models import Customer
 from checkout.services import attempt_rows, cards, checkouts
 from example_checkout.models import SalesLedger
@@ -330,7 +331,7 @@ def test_a_payment_that_another_attempt_replaced(visitor: Payer) -> None:
     visitor.expected.append("status of 400")
     sale = visitor.begin()
     visitor.fill()
-    checkouts.close(visitor.checkout, reason="Another attempt took its place", superseded=True)
+    checkouts.close(visitor.checkout, why=Why(Code.REPLACED), superseded=True)
     visitor.button.click()
     visitor.expect_heading("This page is out of date")
     visitor.expect_accessible()

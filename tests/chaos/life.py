@@ -19,6 +19,7 @@ from post_office.models import Email
 
 from checkout import actions, errors, mail, states
 from checkout.gateway.webhooks import sign
+from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
     Customer,
@@ -272,7 +273,7 @@ class PaymentLife(RuleBasedStateMachine):
             case "manual":
                 self.on_a_bad_day(lambda: Checkout.objects.manual(line))
             case "close":
-                self.on_a_bad_day(lambda: charging.close_attempts(line, reason="The office"))
+                self.on_a_bad_day(lambda: charging.close_attempts(line, why=Why(Code.PLAN_STOPPED)))
             case "stop":
                 self.on_a_bad_day(line.object_payment_plan.delete_plan)
 

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from checkout import clock, states
+from checkout.journal import Why
 from checkout.models import Checkout, ScheduledJob
 from checkout.services import audit, charging, runs, settling
 from stripe_emulator import Emulator, faults
@@ -26,7 +27,7 @@ def wrong(emulator: Emulator, membership: Membership) -> Checkout:
     """An attempt that failed here although it was paid."""
     checkout = begin(membership)
     pay(emulator, checkout)
-    settling.fail(checkout, reason="test: given up without asking Stripe")
+    settling.fail(checkout, why=Why(note="test: given up without asking Stripe"))
     return checkout
 
 
@@ -76,7 +77,7 @@ def test_failures_that_are_true_are_no_differences(
     given_up = begin(membership)
     from checkout.services import checkouts
 
-    checkouts.close(given_up, reason="test")
+    checkouts.close(given_up, why=Why(note="test"))
     call_command("audit_failed_checkout")
     assert "compared 2, found 0, left 0" in capsys.readouterr().out
 
@@ -95,7 +96,7 @@ def test_a_charge_whose_intent_we_never_learnt_is_found_by_our_mark(emulator: Em
     runs.process_payments(workers=1)
     checkout = Checkout.objects.latest("pk")
     assert checkout.payment_intent_id == ""
-    charging.release(checkout, reason="test: freed without asking Stripe")
+    charging.release(checkout, why=Why(note="test: freed without asking Stripe"))
     audited = audit.audit_failed_checkouts()
     assert [finding.checkout.pk for finding in audited.findings] == [checkout.pk]
     assert audit.audit_failed_checkouts(repair=True).wrong == 0

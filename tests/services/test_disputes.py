@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import translation
 from post_office.models import Email
 
 from checkout import errors, states
@@ -89,7 +90,7 @@ def test_a_lost_dispute_waits_for_staff(emulator: Emulator, save_plan: SavePlan,
     disputes.dispute_updated_at_stripe(theirs["id"])
     plan.refresh_from_db()
     assert not plan.paused
-    assert StateChange.objects.filter(object_payment_plan=plan, user=staff, reason="spoke to her").exists()
+    assert StateChange.objects.filter(object_payment_plan=plan, user=staff, note="spoke to her").exists()
 
 
 def test_a_site_may_go_on_charging(emulator: Emulator, save_plan: SavePlan, settings: Any) -> None:
@@ -145,3 +146,7 @@ def test_the_bundle_holds_agreement_mails_authentication_and_receipt(
     for expected in ("You may charge my card.", "192.0.2.1", "3-D Secure", "Charge: ch_", "Receipt: http"):
         assert expected in text
     assert "_secret_" not in text
+    with translation.override("de"):
+        german = zipfile.ZipFile(io.BytesIO(disputes.evidence(dispute)))
+    for history in (bundle.read(bundle.namelist()[-1]), german.read(german.namelist()[-1])):
+        assert f"Dispute {dispute.dispute_id} is open" in history.decode()

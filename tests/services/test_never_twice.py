@@ -8,6 +8,7 @@ import pytest
 
 from checkout import errors, states
 from checkout.gateway import gateway
+from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
 from checkout.services import cards, charging, checkouts, fulfillment, plans
 from stripe_emulator import Emulator, faults
@@ -180,7 +181,7 @@ def test_an_attempt_that_is_asked_for_while_it_is_being_closed(
         Checkout.objects.create_checkout("payment", membership, None)
     read_by_staff = Checkout.objects.get()
     shown = checkouts.page(Checkout.objects.get())
-    checkouts.close(read_by_staff, reason="Staff", superseded=True)
+    checkouts.close(read_by_staff, why=Why(Code.CANCELLED_BY_STAFF), superseded=True)
     answer = emulator.pay(shown.client_secret, number="4242424242424242")
     assert answer["error"]["code"] == "payment_intent_unexpected_state"
 
@@ -192,7 +193,7 @@ def test_an_attempt_that_was_closed_is_not_asked_for_any_more(
         patched.setattr(checkouts, "ask", lambda checkout: checkout)
         Checkout.objects.create_checkout("payment", membership, None)
     read_by_the_page = Checkout.objects.get()
-    checkouts.close(Checkout.objects.get(), reason="Staff", superseded=True)
+    checkouts.close(Checkout.objects.get(), why=Why(Code.CANCELLED_BY_STAFF), superseded=True)
     assert checkouts.page(read_by_the_page).finished
     assert not emulator.world.tables["payment_intent"]
 

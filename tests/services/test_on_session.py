@@ -14,6 +14,7 @@ from post_office.models import Email, EmailTemplate
 
 from checkout import clock, errors, links, mail, states, tasks
 from checkout.gateway import gateway
+from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
     Customer,
@@ -285,7 +286,7 @@ def test_trying_another_card_is_no_reason_for_a_second_mail(
     assert send() == 1
     checkout = on_session.create_checkout_pay_on_session(waiting, another_card=True)
     assert send() == 0
-    checkouts.close(checkout, reason="Stale")
+    checkouts.close(checkout, why=Why(Code.PAGE_LEFT))
     assert send() == 0
     with time_machine.travel(clock.now() + datetime.timedelta(days=4)):
         assert [send(), send()] == [1, 0]
@@ -300,7 +301,7 @@ def test_only_a_charge_that_the_bank_refused_is_a_reason(save_plan: SavePlan, em
     runs.process_payments(workers=1)
     line.refresh_from_db()
     moves.move(line, to=states.PENDING)
-    moves.move(line, to=states.PAY_ON_SESSION, user=staff, reason="Asked to pay by link")
+    moves.move(line, to=states.PAY_ON_SESSION, user=staff, why=Why(Code.ASKED_BY_LINK))
     assert send() == 0
 
 

@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 
 from checkout import clock, errors, states
 from checkout.gateway import gateway
+from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAction, StateChange
 from checkout.services import checkouts, fulfillment, polling, settling
 from stripe_emulator import Emulator, faults
@@ -69,8 +70,33 @@ def test_a_decline_is_kept_and_the_same_intent_can_be_paid(emulator: Emulator, m
     pay(emulator, checkout)
     settled = fulfillment.fulfill(checkout)
     assert settled.succeeded
-    assert (settled.decline_code, settled.failure) == ("", "")
+    assert (settled.decline_code, settled.failure, settled.failure_code) == ("", "", "")
     assert taken(emulator, checkout) == 10000
+
+
+def test_the_banks_words_are_kept_when_the_attempt_is_given_up(emulator: Emulator, membership: Membership) -> None:
+    checkout = begin(membership)
+    pay(emulator, checkout, "4000000000009995")
+    said = fulfillment.fulfill(checkout).failure
+    closed = checkouts.close(Checkout.objects.get(), why=Why(Code.PAGE_LEFT))
+    assert closed.failed
+    assert (closed.failure, closed.failure_code, closed.failure_text) == (said, "", said)
+    assert StateChange.objects.filter(checkout=closed, to_state=states.FAIL).get().code == "page_left"
+
+
+def test_a_reason_of_our_own_is_kept_as_a_code(emulator: Emulator, membership: Membership) -> None:
+    closed = checkouts.close(begin(membership), why=Why(Code.PAGE_LEFT))
+    assert (closed.failure, closed.failure_code, closed.failure_text) == ("", "page_left", "The payer left the page")
+
+
+def test_a_reason_that_an_attempt_cannot_keep_is_refused_before_anything_moves(
+    emulator: Emulator, membership: Membership
+) -> None:
+    checkout = begin(membership)
+    with pytest.raises(ValueError, match="no room for the facts"):
+        settling.fail(checkout, why=Why(Code.PAYMENT_RUN, run=7))
+    checkout.refresh_from_db()
+    assert checkout.is_open
 
 
 @pytest.mark.parametrize(("authenticate", "state"), [(True, states.SUCCESS), (False, states.PENDING)])
@@ -123,7 +149,7 @@ def test_a_success_that_comes_after_the_attempt_was_given_up_is_still_a_success(
 ) -> None:
     checkout = begin(membership)
     pay(emulator, checkout)
-    settling.fail(checkout, reason="test: given up before Stripe was read")
+    settling.fail(checkout, why=Why(note="test: given up before Stripe was read"))
     assert fulfillment.fulfill(checkout).succeeded
 
 

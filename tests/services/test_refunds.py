@@ -17,6 +17,7 @@ from post_office.models import Email
 
 from checkout import clock, errors, signals, states, tasks
 from checkout.gateway import gateway
+from checkout.journal import Why
 from checkout.models import (
     Checkout,
     ObjectPaymentPlan,
@@ -61,8 +62,11 @@ def test_partial_refunds_add_up_and_never_exceed(emulator: Emulator, membership:
     with pytest.raises(errors.RefundError):
         refunds.refund(checkout, Decimal("0.01"), user=staff)
     assert books_agree(emulator, checkout)
-    trail = StateChange.objects.filter(refund=first).values_list("from_state", "to_state", "user", "reason")
-    assert list(trail) == [("", "pending", staff.pk, "moved house"), ("pending", "succeeded", None, "Stripe: refunded")]
+    trail = StateChange.objects.filter(refund=first).values_list("from_state", "to_state", "user", "code", "note")
+    assert list(trail) == [
+        ("", "pending", staff.pk, "", "moved house"),
+        ("pending", "succeeded", None, "refunded", ""),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -495,7 +499,7 @@ def test_a_refund_that_fails_after_a_run_looked_at_the_added_line(
     assert added is not None
     run = PaymentRun.objects.create()
     PaymentRunItem.objects.create(payment_run=run, instalment=added, outcome=PaymentRunItem.Outcome.ERROR)
-    assert refunds.fail(row, "The bank sent it back.")
+    assert refunds.fail(row, Why(note="The bank sent it back."))
     row.refresh_from_db()
     deposit.refresh_from_db()
     assert (row.state, deposit.refunded) == (Refund.FAILED, 0)

@@ -121,7 +121,7 @@ def test_a_link_is_mailed_once_and_again_only_when_asked(emulator: Emulator, sta
     assert not requests.send_link(payment)
     assert requests.send_link(payment, staff, again=True)
     assert Email.objects.count() == 2
-    assert payment.state_changes.filter(user=staff, reason="Link sent again").exists()
+    assert payment.state_changes.filter(user=staff, code="link_sent_again").exists()
 
 
 def test_links_expire_and_cannot_be_made_up(emulator: Emulator, client: Client, save_plan: SavePlan) -> None:

@@ -475,13 +475,24 @@ def test_who_and_why_are_kept(office: Client, books: Books, boss: Any) -> None:
     office.post(url, {"seen": seen(office, url), "reason": "paid in cash"})
     books.failed_line.refresh_from_db()
     assert books.failed_line.state_id == states.SUCCESS
-    assert StateChange.objects.filter(user=boss, reason="paid in cash", checkout__action="manual").exists()
+    assert StateChange.objects.filter(user=boss, note="paid in cash", checkout__action="manual").exists()
     assert (
         "paid in cash"
         in office.get(
             Checkout.objects.for_content_object(books.failed_line).get(action="manual").get_absolute_url()
         ).content.decode()
     )
+
+
+def test_why_an_attempt_was_cancelled_is_told_in_the_language_of_whoever_looks(office: Client, books: Books) -> None:
+    url = reverse("checkout.cancel", args=[books.open.uuid])
+    office.post(url, {"seen": seen(office, url), "reason": "asked by phone"})
+    books.open.refresh_from_db()
+    assert (books.open.failure_code, books.open.failure) == ("cancelled_by_staff", "asked by phone")
+    for language, said in (("en", "Cancelled by staff"), ("de", "Vom Personal abgebrochen")):
+        page = office.get(books.open.get_absolute_url(), headers={"Accept-Language": language}).content.decode()
+        # Once as the attempt's own reason, once in its history.
+        assert page.count(f"{said}: asked by phone") == 2
 
 
 def test_the_date_changes_only_while_nobody_has_claimed_the_line(office: Client, books: Books) -> None:

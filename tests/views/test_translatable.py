@@ -18,6 +18,7 @@ from django.views.generic import View
 
 from checkout import links
 from checkout.gateway import gateway
+from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
 from checkout.services import charging, checkouts, invoices, plans, requests, settling
 from checkout.views import PaymentChoiceMixin
@@ -82,21 +83,21 @@ def pages(client: Client, payer: Any, emulator: Emulator, save_plan: SavePlan, p
     save_plan(email=EMAIL)
     ObjectPaymentPlan.objects.update(user=payer)
     failed, asked, _ = plan.payments.filter(deposit=False)
-    settling.fail(charging.claim(failed), reason="Stripe: expired_card", error_code="expired_card")
+    settling.fail(charging.claim(failed), why=Why(Code.CARD_DECLINED), error_code="expired_card")
     charging.claim(asked)
     client.force_login(payer)
 
     row = Membership.objects.create(email=EMAIL)
     unpaid = Checkout.objects.create_checkout("payment", Membership.objects.create(email=EMAIL), payer)
     closed = Checkout.objects.create_checkout("payment", Membership.objects.create(email=EMAIL), payer)
-    checkouts.close(closed, reason="Another took its place", superseded=True)
+    checkouts.close(closed, why=Why(Code.REPLACED), superseded=True)
     setup = Checkout.objects.create_checkout("payment_plan", row, payer, payment_plan=payment_plan)
     deposit = Checkout.objects.create_checkout(
         "payment_plan", Membership.objects.create(email=EMAIL), payer, payment_plan=payment_plan
     )
     enter_card(emulator, deposit, "4242424242424242")
     settling.settle(deposit.pk, gateway().retrieve_setup_intent(deposit.setup_intent_id))
-    settling.fail(charging.claim(plans.deposit_of(ObjectPaymentPlan.objects.latest("pk"))), reason="", error_code="x")
+    settling.fail(charging.claim(plans.deposit_of(ObjectPaymentPlan.objects.latest("pk"))), why=Why(), error_code="x")
     request = requests.create(email=EMAIL, name="A Member", description="Exam fee", total=Decimal(25))
     token = links.make_token(failed)
     return [

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from checkout import actions, clock, states
+from checkout import actions, clock, journal, states
 from checkout.models import fields
 from checkout.models.managers import CheckoutManager
 
@@ -73,7 +73,8 @@ class Checkout(models.Model):
     settled_at = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=100, blank=True, help_text=_("Stripe's code."))
     decline_code = models.CharField(max_length=100, blank=True, help_text=_("The bank's reason, in Stripe's words."))
-    failure = models.TextField(blank=True, help_text=_("Why it failed or waits, in a sentence."))
+    failure = models.TextField(blank=True, help_text=_("Why it failed or waits, as Stripe said it or staff wrote it."))
+    failure_code = models.CharField(max_length=40, blank=True, help_text=_("Why it failed or waits: a code of ours."))
     superseded = models.BooleanField(default=False, help_text=_("A newer attempt took its place."))
     refunded = fields.amount(
         default=0, help_text=_("Reserved for refunds that were asked for, and not failed; never more than the total.")
@@ -195,6 +196,11 @@ class Checkout(models.Model):
         return self.setup_intent_id if self.saves_card else self.payment_intent_id
 
     @property
+    def failure_text(self) -> str:
+        """Why it failed or waits, in the language that is active; Stripe's words and those of staff as they are."""
+        return journal.in_words(self.failure_code, {}, self.failure)
+
+    @property
     def description_lines(self) -> list[str]:
         return self.description.splitlines()
 
@@ -272,7 +278,9 @@ class StateChange(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
-    reason = models.CharField(max_length=255, blank=True)
+    code = models.CharField(max_length=40, blank=True, help_text=_("Why it moved: a code of ours."))
+    facts = models.JSONField(default=dict, blank=True, help_text=_("What the sentence of that code names."))
+    note = models.TextField(blank=True, help_text=_("As somebody wrote it, or as Stripe said it."))
 
     class Meta:
         ordering = ["pk"]
@@ -289,7 +297,13 @@ class StateChange(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.from_state or 'new'} → {self.to_state}: {self.reason}"
+        with journal.in_english():
+            return f"{self.from_state or 'new'} → {self.to_state}: {self.reason_text}"
+
+    @property
+    def reason_text(self) -> str:
+        """Why it moved, in the language that is active; what somebody wrote stays as it is."""
+        return journal.in_words(self.code, self.facts, self.note)
 
 
 class AgreementQuerySet(models.QuerySet["Agreement"]):

@@ -16,6 +16,7 @@ from post_office.models import Email
 from checkout import links, states
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
+from checkout.journal import Code, Why
 from checkout.models import Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
 from checkout.services import moves, notices, on_session
 
@@ -34,7 +35,7 @@ def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user
             # The condition and the change are one statement, so a run cannot claim it in between.
             if not rows.update(due=due):
                 raise CannotPay(_("This line is being charged, or was settled, so its date does not change any more."))
-            _note(instalment, user, f"Due {before} → {due}: {reason}")
+            _note(instalment, user, Why(Code.DUE_CHANGED, before=before, due=due, note=reason))
     except IntegrityError as error:
         raise PlanError(_("Another line of this plan is due on that day. Choose another day.")) from error
     instalment.due = due
@@ -60,9 +61,9 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
     language = notices.language_of(plan.content_object, plan.customer)
     with transaction.atomic():
         if instalment.state_id == states.PENDING:
-            moves.move(instalment, to=states.PAY_ON_SESSION, user=user, reason="Asked to pay by link")
+            moves.move(instalment, to=states.PAY_ON_SESSION, user=user, why=Why(Code.ASKED_BY_LINK))
         else:
-            _note(instalment, user, "Asked to pay by link")
+            _note(instalment, user, Why(Code.ASKED_BY_LINK))
         with translation.override(language):
             context = on_session.words(instalment, links.payment_link(instalment), language, reminder=number > 1)
         return notices.send_once(
@@ -108,24 +109,22 @@ def send_again(notice: Notice, user: Actor) -> None:
             priority="medium",
         )
         if notice.instalment is not None:
-            _note(notice.instalment, user, "Mail sent again")
+            _note(notice.instalment, user, Why(Code.MAIL_SENT_AGAIN))
     logger.info("notice %s sent again by user %s", notice.pk, getattr(user, "pk", None))
 
 
 def note_stop(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:
     """Keep why a plan was stopped."""
     StateChange.objects.create(
-        object_payment_plan=plan, from_state="live", to_state="stopped", user=actor(user), reason=reason[:255]
+        object_payment_plan=plan, from_state="live", to_state="stopped", user=actor(user), note=reason
     )
 
 
 def note_instalment(instalment: ObjectPaymentPlanInstalment, user: Actor, reason: str) -> None:
     """Keep who did something to a line, and why, when its state does not tell."""
-    _note(instalment, user, reason)
+    _note(instalment, user, Why(note=reason))
 
 
-def _note(instalment: ObjectPaymentPlanInstalment, user: Actor, reason: str) -> None:
+def _note(instalment: ObjectPaymentPlanInstalment, user: Actor, why: Why) -> None:
     state = instalment.state_id or ""
-    StateChange.objects.create(
-        instalment=instalment, from_state=state, to_state=state, user=actor(user), reason=reason[:255]
-    )
+    StateChange.objects.create(instalment=instalment, from_state=state, to_state=state, user=actor(user), **why.columns)

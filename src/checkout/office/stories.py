@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from checkout import advice, clock, journal, money, states
+from checkout import advice, clock, money, states
 from checkout.contract import ContentObject
 from checkout.models import (
     Checkout,
@@ -122,7 +122,7 @@ def _move_entry(change: StateChange, subject: str = "") -> Entry:
     else:
         text = _("Begun")
     text = f"{subject}: {text}" if subject else text
-    return Entry(change.at, "move", text, str(change.user or ""), journal.in_words(change.reason))
+    return Entry(change.at, "move", text, str(change.user or ""), change.reason_text)
 
 
 def _mail_entries(notices: QuerySet[Notice]) -> list[Entry]:

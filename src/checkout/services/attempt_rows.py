@@ -7,10 +7,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from checkout import actions, money, states
+from checkout import money, states
 from checkout.conf import conf, is_live_key
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import OtherAccount
+from checkout.journal import Code, Why
 from checkout.models import Checkout, content_key, model_of
 from checkout.services import moves
 
@@ -85,8 +86,8 @@ def insert_many(rows: list[Checkout], user: Actor) -> list[Checkout]:
     """Write new attempts, and the lines that tell who began them. The caller holds the transaction."""
     Checkout.objects.bulk_create(rows)
     for checkout in rows:
-        reason = f"{actions.ACTIONS[checkout.action_id][0]} begun"
-        moves.record(checkout, from_state="", to=checkout.state_id or "", user=user, reason=reason)
+        why = Why(Code(f"{checkout.action_id}_begun"))
+        moves.record(checkout, from_state="", to=checkout.state_id or "", user=user, why=why)
     return rows
 
 

@@ -27,6 +27,7 @@ from checkout.errors import (
     OutcomeUnknown,
 )
 from checkout.gateway import PaymentIntent, gateway
+from checkout.journal import Code, Why
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import agreements, attempt_rows, checkouts, moves, settling
 
@@ -98,7 +99,7 @@ def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Actor, only_from:
                 "See the dispute on the staff pages; the payer can still pay by the link."
             )
         )
-    if not moves.move(instalment, to=states.REQUEST, user=user, only_from=only_from, reason="Claimed"):
+    if not moves.move(instalment, to=states.REQUEST, user=user, only_from=only_from, why=Why(Code.CLAIMED)):
         raise AttemptInProgress(_("Somebody else is taking this payment, or it was paid."))
 
 
@@ -167,7 +168,7 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
             return settling.settle(checkout.pk, answer)
         case NotFoundAtStripe() if not gateway().knew_customer(checkout.stripe_customer_id):
             # Of a customer that was deleted Stripe still tells. This would fail every line of every payer.
-            release(checkout, reason="The key is of another Stripe account")
+            release(checkout, why=Why(Code.STRIPE_OTHER_ACCOUNT))
             raise OtherAccount(
                 _(
                     "Stripe never knew the customer %(customer)s, so STRIPE_SECRET_KEY is a key of another Stripe "
@@ -178,31 +179,31 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
         case GatewayRefused():
             settling.fail(
                 checkout,
-                reason="Stripe refused the request",
-                failure=_refusal(answer),
+                why=Why(Code.STRIPE_REFUSED_CHARGE),
+                failure=Why.said(_refusal(answer), otherwise=Code.STRIPE_REFUSED_CHARGE),
                 error_code=answer.code,
             )
         case NothingHappened():
-            release(checkout, reason="Stripe did not take the request")
+            release(checkout, why=Why(Code.STRIPE_NEVER_TOOK))
         case _:
             logger.warning("checkout %s: outcome unknown", checkout.pk, extra={"checkout": checkout.pk})
     return checkout
 
 
-def release(checkout: Checkout, *, reason: str) -> bool:
+def release(checkout: Checkout, *, why: Why) -> bool:
     """Stripe proves that it never acted: the debt may be claimed again, and the host is told nothing."""
     with transaction.atomic():
-        closed = settling.fail(checkout, reason=reason, superseded=True)
+        closed = settling.fail(checkout, why=why, superseded=True)
         content_object = checkout.content_object
         if closed and isinstance(content_object, ObjectPaymentPlanInstalment):
-            moves.move(content_object, to=states.PENDING, only_from={states.REQUEST}, reason=reason)
+            moves.move(content_object, to=states.PENDING, only_from={states.REQUEST}, why=why)
     return closed
 
 
-def close_attempts(instalment: ObjectPaymentPlanInstalment, *, reason: str, user: Actor = None) -> None:
+def close_attempts(instalment: ObjectPaymentPlanInstalment, *, why: Why, user: Actor = None) -> None:
     """Cancel every open attempt at this line. Raises AttemptInProgress while one is unanswered."""
     for checkout in Checkout.objects.for_content_object(instalment).taking_money().open():
-        checkouts.close(checkout, reason=reason, user=user, superseded=True)
+        checkouts.close(checkout, why=why, user=user, superseded=True)
 
 
 def _customer_with_card(content_object: ContentObject) -> Customer:

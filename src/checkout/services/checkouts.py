@@ -27,6 +27,7 @@ from checkout.errors import (
     PlanError,
 )
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
+from checkout.journal import Code, Why
 from checkout.models import Agreement, Checkout, CheckoutAction, PaymentPlan
 from checkout.services import agreements, attempt_rows, cards, settling
 
@@ -90,7 +91,7 @@ def ask(checkout: Checkout) -> Checkout:
         raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
     if checkout.claimed_at is not None and checkout.claimed_at < clock.now() - attempt_rows.KEY_TRUSTED_FOR:
         # The key may have lapsed, so the old request cannot be sent again safely; nobody ever saw that page.
-        close(checkout, reason="Never answered by Stripe", superseded=True)
+        close(checkout, why=Why(Code.STRIPE_NEVER_ANSWERED), superseded=True)
         raise AttemptInProgress(_("That page had expired. Please start the payment again."))
     asked_before = checkout.claimed_at is not None
     if not asked_before and not _claim(checkout):
@@ -105,7 +106,8 @@ def ask(checkout: Checkout) -> Checkout:
         # Stripe replays even a 500 for as long as it keeps the key, so asking again may never answer.
         intent = _find_lost_intent(checkout)
     except GatewayRefused as problem:
-        settling.fail(checkout, reason="Refused by Stripe", failure=str(problem), error_code=problem.code)
+        said = Why.said(str(problem), otherwise=Code.STRIPE_REFUSED)
+        settling.fail(checkout, why=Why(Code.STRIPE_REFUSED), failure=said, error_code=problem.code)
         logger.warning("checkout %s refused by Stripe: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
         raise CannotPay(
             _("The payment could not be started. Please contact us; you have not been charged.")
@@ -141,7 +143,7 @@ def _find_lost_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
         if intent.metadata.get("checkout") == str(checkout.uuid):
             return intent
     if checkout.claimed_at and checkout.claimed_at < clock.now() - timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES):
-        settling.fail(checkout, reason="Never answered by Stripe", superseded=True)
+        settling.fail(checkout, why=Why(Code.STRIPE_NEVER_ANSWERED), superseded=True)
     raise OutcomeUnknown("Stripe gave no answer, and has no such intent yet. Try again in a few minutes.")
 
 
@@ -215,7 +217,7 @@ def read_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
     return intent
 
 
-def close(checkout: Checkout, *, reason: str, user: Actor = None, superseded: bool = False) -> Checkout:
+def close(checkout: Checkout, *, why: Why, user: Actor = None, superseded: bool = False) -> Checkout:
     """End an open attempt: cancel it at Stripe first, and only then mark it `fail`.
 
     If it had succeeded meanwhile it is settled as a success instead. Raises AttemptInProgress while the money may still
@@ -235,9 +237,9 @@ def close(checkout: Checkout, *, reason: str, user: Actor = None, superseded: bo
     if intent is not None and not intent.canceled:
         raise AttemptInProgress(_("A payment is still being processed. Please look again in a few minutes."))
     only_if = Q(claimed_at=None) if never_asked else None
-    if not settling.fail(checkout, reason=reason, user=user, superseded=superseded, only_if=only_if):
+    if not settling.fail(checkout, why=why, user=user, superseded=superseded, only_if=only_if):
         # Somebody ended it, or asked for what was never asked for when we looked.
-        return close(checkout, reason=reason, user=user, superseded=superseded)
+        return close(checkout, why=why, user=user, superseded=superseded)
     return checkout
 
 
@@ -282,7 +284,7 @@ def manual(content_object: ContentObject, user: Actor = None, reason: str = "") 
             if not attempt_rows.still_payable(content_object):
                 raise AlreadyPaid(_("This was settled already."))
             agreements.check_no_plan(content_object)
-            settling.succeed(checkout, user=user, reason=reason or "Paid by other means")
+            settling.succeed(checkout, user=user, why=Why.said(reason, otherwise=Code.PAID_BY_OTHER_MEANS))
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
     return checkout
@@ -292,7 +294,7 @@ def close_open_attempts(content_object: ContentObject, user: Actor = None) -> No
     """Cancel whatever is open for this debt. Raises AlreadyPaid when that shows that it was paid, or that a plan for it
     has begun."""
     for checkout in Checkout.objects.for_content_object(content_object).one_at_a_time().open():
-        closed = close(checkout, reason="Another attempt took its place", user=user, superseded=True)
+        closed = close(checkout, why=Why(Code.REPLACED), user=user, superseded=True)
         if closed.succeeded and closed.is_payment_plan:
             raise AlreadyPaid(_("Your card was saved already."))
         if closed.succeeded and not closed.saves_card:

@@ -25,6 +25,7 @@ from checkout.contract import Actor, actor
 from checkout.errors import GatewayError, PlanError
 from checkout.gateway import ChargeEvidence, gateway
 from checkout.gateway.refunds import fraud_warning
+from checkout.journal import Code, Why
 from checkout.models import (
     Agreement,
     Checkout,
@@ -120,12 +121,13 @@ def _pause_or_resume(plan: ObjectPaymentPlan, because: Dispute) -> None:
     # A plan whose dispute was lost was perhaps resumed by staff: only what is open pauses it anew.
     if stop and (because.is_open or because.status == "lost") and not plan.paused:
         if because.is_open and because.kind != Dispute.Kind.FRAUD_WARNING:
-            _set_paused(plan, True, None, f"Dispute {because.dispute_id} is open")
+            _set_paused(plan, True, None, Why(Code.DISPUTE_OPEN, dispute=because.dispute_id))
     elif not stop and plan.paused:
-        _set_paused(plan, False, None, f"Dispute {because.dispute_id} is closed: {because.status}")
+        closed = Why(Code.DISPUTE_CLOSED, dispute=because.dispute_id, status=because.status)
+        _set_paused(plan, False, None, closed)
 
 
-def _set_paused(plan: ObjectPaymentPlan, paused: bool, user: Actor, reason: str) -> bool:
+def _set_paused(plan: ObjectPaymentPlan, paused: bool, user: Actor, why: Why) -> bool:
     changed = ObjectPaymentPlan.objects.filter(pk=plan.pk, paused=not paused).update(paused=paused)
     if changed:
         StateChange.objects.create(
@@ -133,7 +135,7 @@ def _set_paused(plan: ObjectPaymentPlan, paused: bool, user: Actor, reason: str)
             from_state="live" if paused else "paused",
             to_state="paused" if paused else "live",
             user=actor(user),
-            reason=reason[:255],
+            **why.columns,
         )
     plan.paused = paused
     return bool(changed)
@@ -148,7 +150,7 @@ def resume(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:
             % {"dispute": still[0]}
         )
     with transaction.atomic():
-        if not _set_paused(plan, False, user, reason):
+        if not _set_paused(plan, False, user, Why(note=reason)):
             raise PlanError(_("This plan is not paused."))
 
 

@@ -16,6 +16,7 @@ from checkout import actions, links, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject
 from checkout.errors import AlreadyPaid
+from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAdditional, content_key, model_of
 from checkout.services import attempt_rows, checkouts, notices, settling, staff_notices
 
@@ -69,7 +70,7 @@ def ask(content_object: ContentObject, address: CheckoutAdditional, user: Actor 
         checkout = attempt_rows.insert(content_object, actions.INVOICE, user, total=content_object.checkout_total)
         address.checkout = checkout
         address.save()
-        settling.succeed(checkout, user=user, reason="Invoice asked for")
+        settling.succeed(checkout, user=user, why=Why(Code.INVOICE_ASKED_FOR))
         _tell_staff(checkout, address)
         _tell_payer(checkout, address)
     return checkout

@@ -6,16 +6,20 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 from django.db import models, transaction
 from django.db.models import Q
 
 from checkout import states
 from checkout.contract import Actor, actor
+from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, StateChange
 
 logger = logging.getLogger("checkout.requests")
+
+#: Of a move that needs no reason.
+UNSAID: Final = Why()
 
 Movable = Checkout | CustomerPayment | ObjectPaymentPlanInstalment
 
@@ -25,7 +29,7 @@ def move(
     *,
     to: str,
     user: Actor = None,
-    reason: str = "",
+    why: Why = UNSAID,
     only_from: Collection[str] | None = None,
     only_if: Q | None = None,
     **fields: Any,
@@ -46,7 +50,7 @@ def move(
                 row.state_id = to
                 for name, value in fields.items():
                     setattr(row, name, value)
-                record(row, from_state=from_state, to=to, user=user, reason=reason)
+                record(row, from_state=from_state, to=to, user=user, why=why)
                 return True
             now = manager.filter(pk=row.pk).values_list("state", flat=True).first()
             if now is None or now == from_state:
@@ -56,7 +60,7 @@ def move(
         return False
 
 
-def record(row: Movable, *, from_state: str, to: str, user: Actor = None, reason: str = "") -> None:
+def record(row: Movable, *, from_state: str, to: str, user: Actor = None, why: Why = UNSAID) -> None:
     """Write down a move, in the transaction that made it."""
     subject: dict[str, models.Model]
     match row:
@@ -67,7 +71,7 @@ def record(row: Movable, *, from_state: str, to: str, user: Actor = None, reason
         case _:
             subject = {"instalment": row}
     who = actor(user)
-    change = StateChange(**subject, from_state=from_state, to_state=to, user=who, reason=reason[:255])
+    change = StateChange(**subject, from_state=from_state, to_state=to, user=who, **why.columns)
     pages = _journal.get()
     if pages is None:
         change.save(force_insert=True)
@@ -91,7 +95,7 @@ def journal() -> Iterator[None]:
 
 
 def move_many(
-    rows: Sequence[ObjectPaymentPlanInstalment], *, from_state: str, to: str, user: Actor = None, reason: str = ""
+    rows: Sequence[ObjectPaymentPlanInstalment], *, from_state: str, to: str, user: Actor = None, why: Why = UNSAID
 ) -> list[ObjectPaymentPlanInstalment]:
     """Move those of `rows` that stand in `from_state` and that nobody else is moving; the ones that were moved.
 
@@ -108,7 +112,7 @@ def move_many(
     moved = [row for row in rows if row.pk in held]
     for row in moved:
         row.state_id = to
-        record(row, from_state=from_state, to=to, user=user, reason=reason)
+        record(row, from_state=from_state, to=to, user=user, why=why)
     return moved
 
 
@@ -122,7 +126,7 @@ def move_content_object(row: CustomerPayment, *, to: str, checkout: Checkout | N
         row,
         to=to,
         user=checkout.user if checkout else None,
-        reason=f"Checkout {checkout.pk}" if checkout else "",
+        why=Why(Code.ATTEMPT, checkout=checkout.pk) if checkout else UNSAID,
     )
     if checkout is not None and not moved:
         # Money that we did not expect: never hide it behind a quiet "already paid".

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from checkout import states
+from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
 from checkout.services import agreements, confirmations, moves
 
@@ -17,7 +18,7 @@ def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout)
         instalment,
         to=states.SUCCESS,
         user=checkout.user,
-        reason=f"Checkout {checkout.pk} ({checkout.action_id})",
+        why=Why(Code.ATTEMPT_AT_LINE, checkout=checkout.pk, action=checkout.action_id),
     )
     if not moved:
         # Money that we did not expect: never hide it behind a quiet "already paid".
@@ -35,7 +36,12 @@ def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout)
 
 def instalment_failed(instalment: ObjectPaymentPlanInstalment) -> None:
     """An attempt failed for good. A line that waits for its payer goes on waiting: the link in the mail still works."""
-    moved = moves.move(instalment, to=states.FAIL, only_from={states.REQUEST, states.PENDING}, reason="Attempt failed")
+    moved = moves.move(
+        instalment,
+        to=states.FAIL,
+        only_from={states.REQUEST, states.PENDING},
+        why=Why(Code.ATTEMPT_FAILED),
+    )
     content_object = instalment.object_payment_plan.content_object
     if moved and content_object is not None:
         content_object.checkout_fail(due=instalment.due)
@@ -43,7 +49,7 @@ def instalment_failed(instalment: ObjectPaymentPlanInstalment) -> None:
 
 def instalment_wants_payer(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
     """The bank wants the payer: the line waits, and the host is told if it has a hook for that."""
-    moves.move(instalment, to=states.PAY_ON_SESSION, reason=f"Checkout {checkout.pk}: the bank wants the payer")
+    moves.move(instalment, to=states.PAY_ON_SESSION, why=Why(Code.ATTEMPT_WANTS_PAYER, checkout=checkout.pk))
     hook = getattr(instalment.object_payment_plan.content_object, "checkout_pay_on_session", None)
     if hook is not None:
         hook(checkout)

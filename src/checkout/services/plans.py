@@ -14,6 +14,7 @@ from checkout import clock, states
 from checkout.conf import conf, is_live_key
 from checkout.contract import Actor, actor
 from checkout.errors import AttemptInProgress, CheckoutError, GatewayError, NoSavedCard, OtherAccount, PlanError
+from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.services import agreements, charging
 
@@ -71,7 +72,7 @@ def stop(plan: ObjectPaymentPlan, user: Actor = None) -> ObjectPaymentPlan:
     )
     try:
         for instalment in plan.instalments.exclude(Q(state=states.SUCCESS)):
-            charging.close_attempts(instalment, reason="The plan was stopped", user=user)
+            charging.close_attempts(instalment, why=Why(Code.PLAN_STOPPED), user=user)
     except CheckoutError:
         # Whoever stopped it before us did so for good.
         if ours:

@@ -13,6 +13,7 @@ from checkout import clock, states
 from checkout.conf import conf
 from checkout.errors import GatewayRefused, KeyRefused, NotFoundAtStripe, OutcomeUnknown, TooManyRequests
 from checkout.gateway import PaymentIntent, gateway
+from checkout.journal import Code, Why
 from checkout.models import Checkout
 from checkout.services import attempt_rows, charging, settling, tallies
 
@@ -86,7 +87,7 @@ def resolve(checkout: Checkout) -> Checkout:
     found = find_intent(checkout)
     if found is not None:
         return _settle_or_cancel(checkout, found)
-    charging.release(checkout, reason="Stripe has no such payment")
+    charging.release(checkout, why=Why(Code.STRIPE_UNKNOWN))
     return checkout
 
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from checkout import clock, money, states
 from checkout.errors import CheckoutError, RefundError
+from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
 from checkout.services import plans
 
@@ -57,7 +58,7 @@ def give_back(row: Refund) -> None:
         due=due.replace(day=1) if due.replace(day=1) > last["due"] else due + datetime.timedelta(days=1),
         replaces=line,
     )
-    _record_plan(plan, row, f"Line {line.count} was refunded and is owed again as line {new.count}")
+    _record_plan(plan, row, Why(Code.LINE_OWED_AGAIN, line=line.count, new=new.count))
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True)
     row.plan_effect_done = True
 
@@ -77,7 +78,7 @@ def take_back(row: Refund) -> list[str]:
     if not touched:
         deleted, _kinds = ObjectPaymentPlanInstalment.objects.filter(untouched, pk=added.pk).delete()
         if deleted:
-            _record_plan(added.object_payment_plan, row, f"Line {added.count} was taken off: the refund failed")
+            _record_plan(added.object_payment_plan, row, Why(Code.LINE_TAKEN_OFF, line=added.count))
             return [_("The line that was added to the plan was taken off again.")]
     return [_("The line that was added to the plan may be charged although the payer has no refund: look at it now.")]
 
@@ -93,12 +94,12 @@ def stop_plan(row: Refund) -> None:
         except CheckoutError as problem:
             logger.warning("refund %s: the plan is not stopped yet: %s", row.pk, problem, extra={"refund": row.pk})
             return
-        _record_plan(line.object_payment_plan, row, f"Stopped with refund {row.pk}")
+        _record_plan(line.object_payment_plan, row, Why(Code.STOPPED_WITH_REFUND, refund=row.pk))
     settled = not row.pending
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None if settled else row.lease_until)
 
 
-def _record_plan(plan: ObjectPaymentPlan, row: Refund, reason: str) -> None:
+def _record_plan(plan: ObjectPaymentPlan, row: Refund, why: Why) -> None:
     StateChange.objects.create(
-        object_payment_plan=plan, refund=row, from_state="", to_state="refund", user=row.requested_by, reason=reason
+        object_payment_plan=plan, refund=row, from_state="", to_state="refund", user=row.requested_by, **why.columns
     )

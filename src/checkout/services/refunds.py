@@ -33,6 +33,7 @@ from checkout.errors import (
     RefundError,
 )
 from checkout.gateway import RefundAnswer, gateway
+from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, Refund, StateChange
 from checkout.services import fulfillment, refund_effects, staff_notices
 from checkout.services.attempt_rows import KEY_TRUSTED_FOR, check_account
@@ -126,7 +127,7 @@ def claim(
             plan_effect_done=plan_effect == Effect.KEEP,
             lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
         )
-        _record(row, "", Refund.PENDING, user, note)
+        _record(row, "", Refund.PENDING, user, Why(note=note))
     checkout.refresh_from_db(fields=["refunded"])
     return row
 
@@ -180,7 +181,7 @@ def _ask_and_settle(row: Refund, *, again: bool = False) -> Refund:
             logger.warning("refund %s: still no answer (%s)", row.pk, problem, extra={"refund": row.pk})
             return row
         # Stripe never took it: nothing is on its way, and whoever asked may ask again.
-        fail(row, str(problem))
+        fail(row, Why(note=str(problem)))
         raise
     except GatewayError as problem:
         logger.warning("refund %s: outcome unknown (%s)", row.pk, problem, extra={"refund": row.pk})
@@ -191,12 +192,12 @@ def _ask_and_settle(row: Refund, *, again: bool = False) -> Refund:
 def _refused(row: Refund, problem: GatewayRefused) -> Refund:
     if problem.code == "charge_already_refunded" or "greater than unrefunded" in str(problem):
         # Somebody was faster in the dashboard: bring what they did, so that the books say how much is left.
-        fail(row, _("Stripe says that this money was refunded already."))
+        fail(row, Why(Code.REFUNDED_BEFORE))
         import_refunds(row.checkout)
     elif problem.code == "charge_disputed":
-        fail(row, _("The payer's bank has taken the money back already (a dispute), so it cannot be refunded as well."))
+        fail(row, Why(Code.REFUND_DISPUTED))
     else:
-        fail(row, str(problem))
+        fail(row, Why(note=str(problem)))
     row.refresh_from_db()
     return row
 
@@ -212,7 +213,8 @@ def settle(row: Refund, answer: RefundAnswer) -> Refund:
         if answer.status == Refund.SUCCEEDED:
             _succeed(row)
         elif answer.status == Refund.FAILED:
-            _fail(row, answer.failure or _("The refund failed, and the money came back to us."))
+            why = Why.said(answer.failure, otherwise=Code.REFUND_CAME_BACK)
+            _fail(row, why, str(why))
         else:
             # Accepted and on its way: Stripe is asked again when the lease runs out.
             lease = clock.now() + timedelta(hours=6)
@@ -236,7 +238,7 @@ def _verify(row: Refund, answer: RefundAnswer) -> None:
         raise IntentMismatch(f"{answer.id} does not match refund {row.pk}: {'; '.join(wrong)}. Nothing was settled.")
 
 
-def _move(row: Refund, to: str, reason: str, **fields: Any) -> bool:
+def _move(row: Refund, to: str, why: Why, **fields: Any) -> bool:
     sources = [state for state, targets in Refund.MOVES.items() if to in targets]
     before = row.state
     if not Refund.objects.filter(pk=row.pk, state__in=sources).update(
@@ -247,28 +249,29 @@ def _move(row: Refund, to: str, reason: str, **fields: Any) -> bool:
     row.state = to
     for name, value in fields.items():
         setattr(row, name, value)
-    _record(row, before, to, None, reason)
+    _record(row, before, to, None, why)
     return True
 
 
 def _succeed(row: Refund) -> None:
-    if not _move(row, Refund.SUCCEEDED, "Stripe: refunded"):
+    if not _move(row, Refund.SUCCEEDED, Why(Code.REFUNDED)):
         return
     _run_hook(row)
     transaction.on_commit(partial(signals.checkout_refunded.send_robust, sender=Refund, refund=row))
     logger.info("refund %s succeeded", row.pk, extra={"refund": row.pk, "checkout": row.checkout_id})
 
 
-def fail(row: Refund, failure: str) -> bool:
-    """The money did not go to the payer."""
+def fail(row: Refund, why: Why) -> bool:
+    """The money did not go to the payer. The row says why in the language of whoever asked."""
+    failure = str(why)
     with transaction.atomic():
-        return _fail(row, failure)
+        return _fail(row, why, failure)
 
 
 @staff_notices.in_office_language()
-def _fail(row: Refund, failure: str) -> bool:
+def _fail(row: Refund, why: Why, failure: str) -> bool:
     before = row.state
-    if not _move(row, Refund.FAILED, failure, failure=failure):
+    if not _move(row, Refund.FAILED, why, failure=failure):
         return False
     _release(row)
     undone = refund_effects.take_back(row)
@@ -372,7 +375,7 @@ def _insert_from_dashboard(checkout: Checkout, answer: RefundAnswer) -> Refund:
                         created_at=answer.created_at,
                         lease_until=clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
                     )
-                    _record(row, "", Refund.PENDING, None, "Made in Stripe's dashboard")
+                    _record(row, "", Refund.PENDING, None, Why(Code.MADE_IN_DASHBOARD))
                     return row
         except IntegrityError:
             # Two workers read the same news.
@@ -439,7 +442,7 @@ def resolve(row: Refund) -> Refund:
     found = _find(row)
     if found is not None:
         return settle(row, found)
-    fail(row, _("Stripe has no such refund: the request never arrived. Ask for it again."))
+    fail(row, Why(Code.REFUND_NEVER_ARRIVED))
     return row
 
 
@@ -462,7 +465,5 @@ def _find(row: Refund) -> RefundAnswer | None:
 # -- who and why -----------------------------------------------------------------------------------------
 
 
-def _record(row: Refund, before: str, after: str, user: Actor, reason: str) -> None:
-    StateChange.objects.create(
-        refund=row, from_state=before, to_state=after, user=actor(user), reason=str(reason)[:255]
-    )
+def _record(row: Refund, before: str, after: str, user: Actor, why: Why) -> None:
+    StateChange.objects.create(refund=row, from_state=before, to_state=after, user=actor(user), **why.columns)

@@ -15,6 +15,7 @@ from checkout import links, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, CannotPay
+from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, Notice, StateChange
 from checkout.services import cards, charging, checkouts, moves, notices
 
@@ -58,7 +59,7 @@ def create(
                 currency=currency,
                 user=actor(user),
             )
-            moves.record(payment, from_state="", to=states.PENDING, user=user, reason="Asked for")
+            moves.record(payment, from_state="", to=states.PENDING, user=user, why=Why(Code.ASKED_FOR))
     except IntegrityError:
         return CustomerPayment.objects.select_related("customer").get(uuid=key)
     return payment
@@ -98,7 +99,7 @@ def send_link(payment: CustomerPayment, user: Actor = None, *, again: bool = Fal
                 from_state=payment.state_id or "",
                 to_state=payment.state_id or "",
                 user=actor(user),
-                reason="Link sent again",
+                **Why(Code.LINK_SENT_AGAIN).columns,
             )
     return sent
 
@@ -116,7 +117,7 @@ def wants_payer(payment: CustomerPayment, checkout: Checkout) -> None:
 
     A mail that cannot be written does not undo what the bank said: staff see the request wait, and can send the link.
     """
-    moves.move(payment, to=states.PAY_ON_SESSION, reason=f"Checkout {checkout.pk}: the bank wants the payer")
+    moves.move(payment, to=states.PAY_ON_SESSION, why=Why(Code.ATTEMPT_WANTS_PAYER, checkout=checkout.pk))
     try:
         with transaction.atomic():
             send_link(payment)

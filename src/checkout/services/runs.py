@@ -17,6 +17,7 @@ from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import GatewayError, KeyRefused, MoneyError, OtherAccount, OutcomeUnknown, TooManyRequests
 from checkout.gateway import PaymentIntent
+from checkout.journal import Code, Why, in_english
 from checkout.models import (
     Checkout,
     ObjectPaymentPlan,
@@ -216,7 +217,7 @@ class Run:
                 from_state=states.PENDING,
                 to=states.REQUEST,
                 user=self.user,
-                reason=f"Payment run {self.run.pk}",
+                why=Why(Code.PAYMENT_RUN, run=self.run.pk),
             )
             attempts = [
                 charging.build_claimed(row, row.object_payment_plan.customer, self.user)
@@ -288,7 +289,7 @@ class Run:
                 self._count(Outcome.CHARGED, done)
             else:
                 outcome = _outcome(done, answer)
-                PaymentRunItem.objects.filter(pk=item_pk).update(outcome=outcome, note=done.failure)
+                PaymentRunItem.objects.filter(pk=item_pk).update(outcome=outcome, note=_note(done))
                 self._count(outcome, done)
         if charged:
             PaymentRunItem.objects.filter(pk__in=charged).update(outcome=Outcome.CHARGED)
@@ -298,7 +299,7 @@ class Run:
         try:
             settled = charging.settle(checkout, answer)
             outcome = _outcome(settled, answer)
-            note = settled.failure if outcome != Outcome.CHARGED else ""
+            note = _note(settled) if outcome != Outcome.CHARGED else ""
         except Exception as problem:
             if _database_is_gone(problem):
                 raise
@@ -331,6 +332,11 @@ def _outcome(checkout: Checkout, answer: PaymentIntent | GatewayError) -> str:
         states.FAIL: Outcome.DECLINED,
         states.PAY_ON_SESSION: Outcome.PAY_ON_SESSION,
     }.get(checkout.state_id or "", Outcome.UNKNOWN)
+
+
+def _note(checkout: Checkout) -> str:
+    with in_english():
+        return checkout.failure_text
 
 
 def _check_one_currency(rows: QuerySet[ObjectPaymentPlanInstalment], currency: str) -> None:

@@ -15,6 +15,7 @@ from checkout.conf import conf
 from checkout.contract import Actor
 from checkout.errors import CheckoutError, HookFailed, IntentMismatch, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
+from checkout.journal import Code, Why, in_english
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
 from checkout.services import agreements, cards, moves, staff_notices
 
@@ -50,7 +51,7 @@ def _note_trouble(checkout_pk: int, problem: Exception) -> None:
     logger.error("checkout %s is paid and not settled: %s", checkout_pk, problem, extra={"checkout": checkout_pk})
     rows = Checkout.objects.filter(pk=checkout_pk).exclude(Q(state=states.SUCCESS))
     try:
-        rows.update(error_code=NOT_WRITTEN_DOWN, decline_code="", failure=str(problem))
+        rows.update(error_code=NOT_WRITTEN_DOWN, decline_code="", **_failure(Why(note=str(problem))))
     except DatabaseError:
         logger.exception("checkout %s cannot say so", checkout_pk, extra={"checkout": checkout_pk})
 
@@ -82,7 +83,7 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
         won = succeed(
             checkout,
             user=user,
-            reason="Stripe: succeeded",
+            why=Why(Code.STRIPE_SUCCEEDED),
             request_id=intent.request_id,
             payment_intent_id=intent.id,
             payment_method_id=intent.payment_method_id or checkout.payment_method_id,
@@ -94,15 +95,16 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
             fail(
                 checkout,
                 user=user,
-                reason="Stripe: canceled",
-                failure="The payment was cancelled.",
+                why=Why(Code.STRIPE_CANCELED),
+                failure=Why(Code.PAYMENT_CANCELLED),
                 superseded=checkout.superseded or owed_anyway(checkout),
                 request_id=intent.request_id,
             )
     elif intent.processing:
         if checkout.state_id in (states.PENDING, states.PAY_ON_SESSION):
             lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
-            moves.move(checkout, to=states.REQUEST, user=user, reason="Stripe: processing", lease_until=lease)
+            why = Why(Code.STRIPE_PROCESSING)
+            moves.move(checkout, to=states.REQUEST, user=user, why=why, lease_until=lease)
     elif checkout.state_id == states.REQUEST:
         _settle_unpaid_request(checkout, intent, user)
     elif intent.decline is not None and checkout.is_open:
@@ -114,7 +116,8 @@ def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Acto
     if checkout.on_session:
         # The payer's tab can still pay this intent, so the attempt is open as before; to end it, it is cancelled.
         back = states.PAY_ON_SESSION if checkout.is_charge else states.PENDING
-        moves.move(checkout, to=back, user=user, reason=f"Stripe: {intent.status}", lease_until=None)
+        why = Why(Code.STRIPE_SAYS, code=intent.status)
+        moves.move(checkout, to=back, user=user, why=why, lease_until=None)
         if intent.decline is not None:
             _remember_decline(checkout, intent.decline)
     elif intent.wants_payer:
@@ -124,8 +127,8 @@ def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Acto
         fail(
             checkout,
             user=user,
-            reason=f"Stripe: {decline.decline_code or decline.code or intent.status}",
-            failure=decline.message or "The card was declined.",
+            why=Why(Code.STRIPE_SAYS, code=decline.decline_code or decline.code or intent.status),
+            failure=Why.said(decline.message, otherwise=Code.CARD_DECLINED),
             request_id=intent.request_id,
             error_code=decline.code,
             decline_code=decline.decline_code,
@@ -141,7 +144,7 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
         succeed(
             checkout,
             user=user,
-            reason="Stripe: card saved",
+            why=Why(Code.STRIPE_CARD_SAVED),
             request_id=intent.request_id,
             setup_intent_id=intent.id,
             payment_method_id=intent.payment_method_id,
@@ -151,8 +154,8 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
             fail(
                 checkout,
                 user=user,
-                reason="Stripe: canceled",
-                failure="Saving the card was cancelled.",
+                why=Why(Code.STRIPE_CANCELED),
+                failure=Why(Code.SAVING_CANCELLED),
                 superseded=checkout.superseded,
             )
     elif intent.decline is not None and checkout.is_open:
@@ -164,19 +167,20 @@ def owed_anyway(checkout: Checkout) -> bool:
     return checkout.is_payment and isinstance(checkout.content_object, ObjectPaymentPlanInstalment)
 
 
-def succeed(checkout: Checkout, *, user: Actor = None, reason: str, request_id: str = "", **fields: Any) -> bool:
+def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str = "", **fields: Any) -> bool:
     """Move to `success` and run the host's hook, in the caller's transaction. False if it was a success already."""
     before = checkout.state_id
     won = moves.move(
         checkout,
         to=states.SUCCESS,
         user=user,
-        reason=reason,
+        why=why,
         settled_at=clock.now(),
         lease_until=None,
         error_code="",
         decline_code="",
         failure="",
+        failure_code="",
         superseded=False,
         **fields,
     )
@@ -195,7 +199,7 @@ def succeed(checkout: Checkout, *, user: Actor = None, reason: str, request_id: 
         agreements.ensure_plan(checkout)
     staff_notices.settled(checkout)
     signals.send_after_commit(signals.checkout_succeeded, checkout)
-    _log(checkout, before, reason, request_id)
+    _log(checkout, before, why, request_id)
     return True
 
 
@@ -203,27 +207,30 @@ def fail(
     checkout: Checkout,
     *,
     user: Actor = None,
-    reason: str,
-    failure: str = "",
+    why: Why,
+    failure: Why | None = None,
     superseded: bool = False,
     request_id: str = "",
     **fields: Any,
 ) -> bool:
     """Move to `fail` and tell the host, unless a newer attempt takes its place. False if somebody else was faster.
 
+    `failure` is what the attempt says from now on; by default what it says already, and otherwise `why`.
     `only_if` and other `fields` as `moves.move`.
     """
+    if failure is None and not checkout.failure_text:
+        failure = why
     before = checkout.state_id
     with transaction.atomic():
         won = moves.move(
             checkout,
             to=states.FAIL,
             user=user,
-            reason=reason,
+            why=why,
             settled_at=clock.now(),
             lease_until=None,
-            failure=failure or checkout.failure or reason,
             superseded=superseded,
+            **(_failure(failure) if failure is not None else {}),
             **fields,
         )
         if not won:
@@ -233,7 +240,7 @@ def fail(
             _run_hook(content_object.checkout_fail)
         staff_notices.settled(checkout)
         signals.send_after_commit(signals.checkout_failed, checkout)
-    _log(checkout, before, reason, request_id)
+    _log(checkout, before, why, request_id)
     return True
 
 
@@ -245,13 +252,13 @@ def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
         checkout,
         to=states.PAY_ON_SESSION,
         user=user,
-        reason="Stripe: the bank wants the payer",
+        why=Why(Code.STRIPE_WANTS_PAYER),
         lease_until=None,
         on_session=True,
         payment_intent_id=intent.id,
         error_code=decline.code,
         decline_code=decline.decline_code,
-        failure=decline.message or "The bank wants the payer to confirm the payment.",
+        **_failure(Why.said(decline.message, otherwise=Code.CONFIRMATION_WANTED)),
     )
     if not won:
         return
@@ -259,15 +266,22 @@ def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
     if hook is not None:
         _run_hook(hook, checkout)
     signals.send_after_commit(signals.pay_on_session_required, checkout)
-    _log(checkout, before, decline.code, intent.request_id)
+    _log(checkout, before, Why(note=decline.code), intent.request_id)
 
 
 def _remember_decline(checkout: Checkout, decline: Decline) -> None:
     """The payer may try again on the page, so the attempt stays open; staff see why it has not been paid."""
-    known = {"error_code": decline.code, "decline_code": decline.decline_code, "failure": decline.message}
+    known = {"error_code": decline.code, "decline_code": decline.decline_code} | _failure(Why(note=decline.message))
     Checkout.objects.filter(pk=checkout.pk).update(**known)
     for name, value in known.items():
         setattr(checkout, name, value)
+
+
+def _failure(why: Why) -> dict[str, Any]:
+    """As an attempt keeps it."""
+    if why.facts:
+        raise ValueError(f"An attempt has no room for the facts of {why.code}: say why it failed with a code of none.")
+    return {"failure": why.note, "failure_code": why.code}
 
 
 def _run_hook(hook: Any, *args: Any) -> None:
@@ -315,8 +329,10 @@ def _compare(checkout: Checkout, intent: PaymentIntent | SetupIntent, expected: 
         raise IntentMismatch(message)
 
 
-def _log(checkout: Checkout, before: str | None, reason: str, request_id: str) -> None:
+def _log(checkout: Checkout, before: str | None, why: Why, request_id: str) -> None:
     """One line for each attempt that moved: our id and Stripe's, from, to, and how long ago it was begun."""
+    with in_english():
+        reason = str(why)
     took = clock.now() - (checkout.claimed_at or checkout.created_at)
     logger.info(
         "checkout %s %s -> %s (%s)",

@@ -11,6 +11,7 @@ from django.db.models import F, Q, QuerySet
 from checkout import actions, clock, states
 from checkout.conf import conf
 from checkout.errors import AttemptInProgress, KeyRefused
+from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
 from checkout.services import checkouts, plans, settling
 
@@ -60,7 +61,7 @@ def _close(pk: int, tidied: Tidied) -> None:
         return
     try:
         quietly = settling.owed_anyway(checkout)
-        closed = checkouts.close(checkout, reason="The payer left the page", superseded=quietly)
+        closed = checkouts.close(checkout, why=Why(Code.PAGE_LEFT), superseded=quietly)
     except KeyRefused:
         raise
     except AttemptInProgress:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from checkout import actions, advice, states
 from checkout.conf import conf, is_live_key
 from checkout.errors import AlreadyPaid
+from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment
 from checkout.office import search, selectors, stories
 from checkout.office.forms import ConfirmForm, ReasonForm
@@ -288,8 +289,8 @@ class CheckoutCancelView(_CheckoutActionView):
         return "" if self.object.is_open else _("Already done: this attempt is not open any more.")
 
     def perform(self, form: ReasonForm) -> str:
-        reason = f"Cancelled by staff: {form.cleaned_data['reason']}"
-        closed = checkouts.close(self.object, reason=reason, user=self.request.user)
+        why = Why(Code.CANCELLED_BY_STAFF, note=form.cleaned_data["reason"])
+        closed = checkouts.close(self.object, why=why, user=self.request.user)
         if closed.succeeded:
             raise AlreadyPaid(_("it was paid meanwhile, and is kept as paid."))
         return _("The attempt was cancelled. Nothing was taken.")
