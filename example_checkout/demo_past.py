@@ -59,7 +59,7 @@ STUDENTS: list[tuple[str, str, str, int]] = [
     ("Hanna Novak", "garden-design", LONG_PLAN, 2),
     ("Ian McLeod", "bookkeeping", PLAN, 1),
 ]
-#: What became of their cards before this month's run: the instalment fails, or the bank wants the payer.
+#: What became of their cards before this month's run: the instalment fails, or the bank requires the payer.
 REPLACED_CARDS = {
     "Dafydd Jones": "4000000000000341",
     "Grace Whitfield": "4000002760003184",

@@ -62,7 +62,7 @@ def test_a_card_that_was_only_attached_needs_the_payer(shop: Bench) -> None:
     assert caught.value.code == "authentication_required"
 
 
-def test_the_bank_wants_the_payer_and_the_payer_comes(shop: Bench) -> None:
+def test_the_bank_requires_the_payer_and_the_payer_comes(shop: Bench) -> None:
     customer, method = shop.set_up("4000002760003184")
     with pytest.raises(stripe.CardError) as caught:
         shop.charge(customer, method)

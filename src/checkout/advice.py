@@ -49,7 +49,7 @@ _EVENTS: dict[str, Any] = {
     "payment_intent.created": _("The payment was begun"),
     "payment_intent.payment_failed": _("The payment failed"),
     "payment_intent.processing": _("The payment is on its way"),
-    "payment_intent.requires_action": _("The bank wants the payer to confirm"),
+    "payment_intent.requires_action": _("The bank requires the payer to confirm"),
     "payment_intent.succeeded": _("The payment succeeded"),
     "payment_method.automatically_updated": _("The bank replaced the card"),
     "payment_method.detached": _("The card was removed at Stripe"),
@@ -60,7 +60,7 @@ _EVENTS: dict[str, Any] = {
     "refund.updated": _("There is news of the refund"),
     "setup_intent.canceled": _("Saving the card was cancelled"),
     "setup_intent.created": _("Saving the card was begun"),
-    "setup_intent.requires_action": _("The bank wants the payer to confirm"),
+    "setup_intent.requires_action": _("The bank requires the payer to confirm"),
     "setup_intent.setup_failed": _("The card could not be saved"),
     "setup_intent.succeeded": _("The card was saved"),
 }
@@ -109,9 +109,11 @@ _OURS = _("Tell a developer: something in our settings or in the request is wron
 
 #: Codes of Stripe -> advice. The bank's `decline_code` is looked up before the general `error_code`.
 CODES: dict[str, Advice] = {
-    "authentication_required": Advice(_("The bank wants the payer to confirm the payment."), _WITH_PAYER),
-    "authentication_not_handled": Advice(_("The bank wants the payer to confirm the payment."), _WITH_PAYER),
-    "mobile_device_authentication_required": Advice(_("The bank wants the payer to confirm on a phone."), _WITH_PAYER),
+    "authentication_required": Advice(_("The bank requires the payer to confirm the payment."), _WITH_PAYER),
+    "authentication_not_handled": Advice(_("The bank requires the payer to confirm the payment."), _WITH_PAYER),
+    "mobile_device_authentication_required": Advice(
+        _("The bank requires the payer to confirm on a phone."), _WITH_PAYER
+    ),
     "payment_intent_authentication_failure": Advice(_("The payer did not pass the bank's check."), _WITH_PAYER),
     "setup_intent_authentication_failure": Advice(
         _("The payer did not pass the bank's check."), _("Ask the payer to start again.")
@@ -180,7 +182,7 @@ _BY_STATE: dict[str, Advice] = {
         _("Stripe was asked, and has not answered yet."),
         _("Wait: it is looked up by itself within minutes. Nothing else may be charged until then."),
     ),
-    states.PAY_ON_SESSION: Advice(_("The bank wants the payer to confirm the payment."), _WITH_PAYER),
+    states.PAY_ON_SESSION: Advice(_("The bank requires the payer to confirm the payment."), _WITH_PAYER),
     states.SUCCESS: Advice("", ""),
 }
 

@@ -8,7 +8,9 @@ from django.utils.translation import gettext_lazy
 #: Reasons that a payer may be told. Everything else reads as the plain sentence below: whoever holds a lost, stolen or
 #: suspected card must not learn that the bank knows (https://docs.stripe.com/declines/codes).
 SENTENCES = {
-    "authentication_required": gettext_lazy("Your bank wants you to confirm the payment, and that has not happened."),
+    "authentication_required": gettext_lazy(
+        "Your bank requires you to confirm the payment, and that has not happened."
+    ),
     "card_not_supported": gettext_lazy("Your bank does not allow this kind of payment with this card."),
     "card_velocity_exceeded": gettext_lazy("The card has reached the limit that your bank sets."),
     "currency_not_supported": gettext_lazy("The card cannot pay in this currency."),

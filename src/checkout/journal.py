@@ -53,7 +53,7 @@ class Code(TextChoices):
     ATTEMPT = "attempt", _("Checkout %(checkout)s")
     ATTEMPT_AT_LINE = "attempt_at_line", _("Checkout %(checkout)s (%(action)s)")
     ATTEMPT_FAILED = "attempt_failed", _("Attempt failed")
-    ATTEMPT_WANTS_PAYER = "attempt_wants_payer", _("Checkout %(checkout)s: the bank wants the payer")
+    ATTEMPT_WANTS_PAYER = "attempt_wants_payer", _("Checkout %(checkout)s: the bank requires the payer")
 
     # What Stripe says of an attempt, or does not.
     STRIPE_CANCELED = "stripe_canceled", _("Stripe: canceled")
@@ -67,11 +67,11 @@ class Code(TextChoices):
     STRIPE_SAYS = "stripe_says", _("Stripe: %(code)s")
     STRIPE_SUCCEEDED = "stripe_succeeded", _("Stripe: succeeded")
     STRIPE_UNKNOWN = "stripe_unknown", _("Stripe has no such payment")
-    STRIPE_WANTS_PAYER = "stripe_wants_payer", _("Stripe: the bank wants the payer")
+    STRIPE_WANTS_PAYER = "stripe_wants_payer", _("Stripe: the bank requires the payer")
 
     # Why an attempt failed or waits, where Stripe has no words for it.
     CARD_DECLINED = "card_declined", _("The card was declined.")
-    CONFIRMATION_WANTED = "confirmation_wanted", _("The bank wants the payer to confirm the payment.")
+    CONFIRMATION_WANTED = "confirmation_wanted", _("The bank requires the payer to confirm the payment.")
     PAYMENT_CANCELLED = "payment_cancelled", _("The payment was cancelled.")
     SAVING_CANCELLED = "saving_cancelled", _("Saving the card was cancelled.")
 

@@ -28,10 +28,10 @@ PLAN_AGREED = "plan_agreed"
 #: there, named like a language, holds all of them in that language.
 LETTERS: dict[str, str] = {
     ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH: (
-        "The bank wants the payer to confirm an instalment; to payers who can log in."
+        "The bank requires the payer to confirm an instalment; to payers who can log in."
     ),
     ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON: (
-        "The bank wants the payer to confirm an instalment; to payers who cannot log in, with a signed link."
+        "The bank requires the payer to confirm an instalment; to payers who cannot log in, with a signed link."
     ),
     Customer.MAIL_TEMPLATE_CARD_EXPIRY: "The card that instalments are taken from runs out.",
     Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST: "Staff ask a payer for a new card.",

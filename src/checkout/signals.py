@@ -12,7 +12,7 @@ from django.dispatch import Signal
 checkout_succeeded = Signal()
 #: With `checkout`: it ended without success; `checkout.superseded` when a newer attempt took its place.
 checkout_failed = Signal()
-#: With `checkout`: the bank wants the payer.
+#: With `checkout`: the bank requires the payer.
 pay_on_session_required = Signal()
 #: With `refund`: the money went back.
 checkout_refunded = Signal()

@@ -100,7 +100,7 @@ def charge_chunk(run_pk: int, first: int, last: int) -> None:
 
 @_task(540)
 def send_on_session_payment_emails() -> int:
-    """Mail payers whose bank wants them; how many."""
+    """Mail payers whose bank requires them; how many."""
     with jobs.recorded("send_on_session_payment_emails"):
         return on_session.send_on_session_payment_emails().mailed
 

@@ -103,7 +103,7 @@ JOBS: Final = (
         "send_on_session_payment_emails",
         _every(20),
         HOUR,
-        _("payers are not told that their bank wants them"),
+        _("payers are not told that their bank requires them"),
         for_plans=True,
     ),
     Job("process_payments", time(6, 10), DAY, _("instalments that are due are not taken"), for_plans=True),

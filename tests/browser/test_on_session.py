@@ -1,4 +1,4 @@
-"""The bank wants the payer: from the mail to the payment, in a real browser."""
+"""The bank requires the payer: from the mail to the payment, in a real browser."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def path_in_mail() -> str:
 def expect_progress(visitor: Payer) -> None:
     visitor.page.wait_for_url("**/checkout/plans/**")
     visitor.expect_heading("Your payments")
-    expect(visitor.page.get_by_text("Your bank wants you to confirm it")).to_have_count(0)
+    expect(visitor.page.get_by_text("Your bank requires you to confirm it")).to_have_count(0)
 
 
 def test_by_link_on_a_phone_with_the_banks_check(visitor: Payer, emulator: Emulator) -> None:

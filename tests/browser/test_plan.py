@@ -125,7 +125,9 @@ def test_a_declined_deposit_is_paid_with_another_card_in_the_same_visit(visitor:
     assert plan.customer.card_last4 == "4242"
 
 
-def test_the_bank_wants_the_payer_for_the_deposit_and_the_same_visit_goes_on(visitor: Payer, sale: SalesLedger) -> None:
+def test_a_bank_that_requires_the_payer_for_the_deposit_is_met_on_the_same_visit(
+    visitor: Payer, sale: SalesLedger
+) -> None:
     agree(visitor, sale)
     save(visitor, ALWAYS_ASKS)
     visitor.at_the_bank("Complete authentication")

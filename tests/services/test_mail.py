@@ -26,7 +26,7 @@ ANON = ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON
 
 
 def waiting_line(membership: Membership, **customer: Any) -> ObjectPaymentPlanInstalment:
-    """An instalment whose bank wants its payer, as rows only."""
+    """An instalment whose bank requires its payer, as rows only."""
     template = PaymentPlan.objects.create_payment_plan("standard", "Standard", 50, 2, 1)
     facts = {"email": membership.email, "name": membership.name, "customer_id": "cus_1", "payment_method_id": "pm_1"}
     card = {"card_brand": "visa", "card_last4": "4242", "card_exp_month": 8, "card_exp_year": 2029}

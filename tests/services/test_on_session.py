@@ -1,4 +1,4 @@
-"""When the bank wants the payer: one mail, one link, one intent."""
+"""When the bank requires the payer: one mail, one link, one intent."""
 
 from __future__ import annotations
 

@@ -332,7 +332,7 @@ def test_the_progress_page_tells_what_was_paid_what_waits_and_what_is_next(
     shown = text(client.get(reverse("checkout.plan.progress", args=[waiting.object_payment_plan.uuid])))
     assert "Deposit £20.00" in shown
     assert "Paid" in shown
-    assert "Your bank wants you to confirm it" in shown
+    assert "Your bank requires you to confirm it" in shown
     assert "One payment is waiting for you." in shown
     assert "Total £100.00" in shown
     assert "Still to pay £80.00" in shown

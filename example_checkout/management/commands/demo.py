@@ -186,8 +186,10 @@ def _wait_until_it_answers(child: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def mails_going_out() -> Iterator[None]:
-    """Tells payers whose bank wants them, and sends what is queued, every few seconds; a real site does both by cron or
-    Celery."""
+    """Tells payers whose bank requires them, and sends what is queued, every few seconds.
+
+    A real site does both by cron or Celery.
+    """
 
     def send() -> None:
         ObjectPaymentPlanInstalment.objects.send_on_session_payment_emails()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-#: The bank wants the payer there. Either of the two codes may say so
+#: The bank requires the payer there. Either of the two codes may say so
 #: (https://docs.stripe.com/declines/codes; some replies carry card_declined with the reason in decline_code).
 WANTS_PAYER: Final = frozenset(
     {"authentication_required", "authentication_not_handled", "mobile_device_authentication_required"}

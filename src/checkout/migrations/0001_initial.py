@@ -304,7 +304,7 @@ class Migration(migrations.Migration):
             name='PaymentRunItem',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('outcome', models.CharField(choices=[('planned', 'not reached yet'), ('claimed', 'claimed, not answered'), ('charged', 'charged'), ('declined', 'declined'), ('pay_on_session', 'the bank wants the payer'), ('unknown', 'asked, outcome unknown'), ('skipped', 'skipped'), ('error', 'could not be asked')], default='claimed', max_length=20)),
+                ('outcome', models.CharField(choices=[('planned', 'not reached yet'), ('claimed', 'claimed, not answered'), ('charged', 'charged'), ('declined', 'declined'), ('pay_on_session', 'the bank requires the payer'), ('unknown', 'asked, outcome unknown'), ('skipped', 'skipped'), ('error', 'could not be asked')], default='claimed', max_length=20)),
                 ('note', models.TextField(blank=True)),
                 ('checkout', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='run_items', to='checkout.checkout')),
                 ('instalment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='run_items', to='checkout.objectpaymentplaninstalment')),

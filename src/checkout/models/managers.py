@@ -93,7 +93,7 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
     def charge(self, content_object: ContentObject, user: Actor = None) -> Checkout:
         """Charge the saved card of the content object's payer, off session.
 
-        The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank wants the payer), or
+        The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank requires the payer), or
         request (no answer yet). Raises NoSavedCard, CannotPay, AlreadyPaid, AttemptInProgress, MoneyError, and
         KeyRefused or TooManyRequests when Stripe did not take the request at all.
         """
@@ -220,7 +220,7 @@ class ObjectPaymentPlanInstalmentManager(models.Manager["ObjectPaymentPlanInstal
         return runs.process_payments(**options)
 
     def pay_on_session_for_email(self) -> models.QuerySet[ObjectPaymentPlanInstalment]:
-        """Those whose bank wants the payer, and whose payer has not been told or reminded yet."""
+        """Those whose bank requires the payer, and whose payer has not been told or reminded yet."""
         from checkout.services import on_session
 
         return on_session.waiting_for_mail()

@@ -35,7 +35,7 @@ class PaymentRunItem(models.Model):
         CLAIMED = "claimed", _("claimed, not answered")
         CHARGED = "charged", _("charged")
         DECLINED = "declined", _("declined")
-        PAY_ON_SESSION = "pay_on_session", _("the bank wants the payer")
+        PAY_ON_SESSION = "pay_on_session", _("the bank requires the payer")
         UNKNOWN = "unknown", _("asked, outcome unknown")
         SKIPPED = "skipped", _("skipped")
         ERROR = "error", _("could not be asked")

@@ -54,7 +54,7 @@ class ChargeRequest:
 def charge(content_object: ContentObject, user: Actor = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
     """Charge the saved card of the content object's payer, off session.
 
-    The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank wants the payer), or
+    The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank requires the payer), or
     request (no answer yet; `reconcile` finds out). Raises NoSavedCard, MoneyError, AttemptInProgress when somebody else
     is at it, AlreadyPaid, or KeyRefused/TooManyRequests when Stripe did not take the request at all.
     """

@@ -1,4 +1,4 @@
-"""When the bank wants the payer: the attempt they continue on the page, and the mail that asks them to come."""
+"""When the bank requires the payer: the attempt they continue on the page, and the mail that asks them to come."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class Sent:
 
 
 def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
-    """Instalments whose payer has not been told yet, or not been reminded, that the bank wants them.
+    """Instalments whose payer has not been told yet, or not been reminded, that the bank requires them.
 
     The reason of a mail is the charge that the bank refused: annotated as `reason`. `told` is True where the
     first mail has gone out and the reminder is due.
@@ -180,7 +180,7 @@ def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
 
 
 def send_on_session_payment_emails(can_login_and_pay: CanLoginAndPay | None = None) -> Sent:
-    """Mail every payer whom a bank wants, once for each refusal, and once more as a reminder.
+    """Mail every payer whom a bank requires, once for each refusal, and once more as a reminder.
 
     `can_login_and_pay(contact)` decides between the mail that leads to the login page and the one with a signed link;
     the default is the function that CHECKOUT_CAN_LOGIN_AND_PAY names. Safe to run at any time, and in many processes at

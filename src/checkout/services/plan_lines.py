@@ -48,7 +48,7 @@ def instalment_failed(instalment: ObjectPaymentPlanInstalment) -> None:
 
 
 def instalment_wants_payer(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
-    """The bank wants the payer: the line waits, and the host is told if it has a hook for that."""
+    """The bank requires the payer: the line waits, and the host is told if it has a hook for that."""
     moves.move(instalment, to=states.PAY_ON_SESSION, why=Why(Code.ATTEMPT_WANTS_PAYER, checkout=checkout.pk))
     hook = getattr(instalment.object_payment_plan.content_object, "checkout_pay_on_session", None)
     if hook is not None:

@@ -113,7 +113,7 @@ def charge(payment: CustomerPayment, user: Actor = None) -> Checkout:
 
 
 def wants_payer(payment: CustomerPayment, checkout: Checkout) -> None:
-    """The bank wants the customer there: the request waits, and the link is mailed. In the settling transaction.
+    """The bank requires the customer there: the request waits, and the link is mailed. In the settling transaction.
 
     A mail that cannot be written does not undo what the bank said: staff see the request wait, and can send the link.
     """

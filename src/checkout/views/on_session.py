@@ -1,4 +1,4 @@
-"""Pages of a payer whose bank wants them: from the mail to the payment."""
+"""Pages of a payer whose bank requires them: from the mail to the payment."""
 
 from __future__ import annotations
 

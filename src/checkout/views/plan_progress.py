@@ -205,7 +205,7 @@ def line_in_words(line: ObjectPaymentPlanInstalment, *, stopped: bool = False) -
     if line.state_id == states.REQUEST:
         return "asked", _("Being taken at this moment")
     if line.state_id == states.PAY_ON_SESSION:
-        return "waiting", _("Your bank wants you to confirm it")
+        return "waiting", _("Your bank requires you to confirm it")
     if line.state_id == states.FAIL:
         return "failed", _("Could not be taken")
     return "coming", _("Planned")

@@ -114,7 +114,7 @@ class Card:
     saves: bool = True
     """Whether it can be attached or set up although it declines."""
     challenge: bool = False
-    """On-session the bank wants 3-D Secure: payments and set-ups."""
+    """On-session the bank requires 3-D Secure: payments and set-ups."""
     challenge_if_asked: bool = False
     """Only with request_three_d_secure `any` or `challenge`."""
     off_session: OffSession = "ok"

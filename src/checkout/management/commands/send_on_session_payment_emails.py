@@ -1,4 +1,4 @@
-"""Tell payers that their bank wants them."""
+"""Tell payers that their bank requires them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from checkout.services import jobs, on_session
 
 class Command(BaseCommand):
     help = (
-        "Mail every payer whose bank wants them to confirm an instalment, once for each refusal, and once more after "
-        "CHECKOUT_ON_SESSION_REMINDER_DAYS. Safe to run at any time, and in many places at once. Exits 1 when a mail "
-        "could not be queued."
+        "Mail every payer whose bank requires them to confirm an instalment, once for each refusal, and once more "
+        "after CHECKOUT_ON_SESSION_REMINDER_DAYS. Safe to run at any time, and in many places at once. Exits 1 when a "
+        "mail could not be queued."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
