@@ -20,7 +20,7 @@ test: ## Run all tests, on SQLite and on PostgreSQL (PYTEST_ARGS="-k name -x")
 	@sh scripts/setup.sh dev
 	@sh scripts/test.sh
 
-check: ## Lint, format, types, migrations, deployment checks, translations, links in the documents
+check: ## Lint (Python, templates, JavaScript), types, migrations, deployment checks, translations, links
 	@sh scripts/setup.sh dev
 	@sh scripts/check.sh
 

@@ -16,6 +16,9 @@ bin=.venv/bin
 step "ruff check" $bin/ruff check .
 step "ruff format --check" $bin/ruff format --check .
 step mypy $bin/mypy
+step "templates" $bin/djlint --lint --quiet src emulator/src example_checkout tests
+step "scripts in the browser" $bin/oxlint --deny-warnings .
+step "length of lines" $bin/python scripts/check_lines.py
 mkdir -p var  # where the example keeps its database, which makemigrations looks into
 step "makemigrations --check" $bin/python manage.py makemigrations --check --dry-run
 # Production settings take secrets from the environment; these stand in for them and open nothing.

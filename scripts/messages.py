@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,8 @@ def sources() -> Iterator[tuple[str, str]]:
         if path.suffix == ".py" and not name.startswith("migrations/"):
             yield name, path.read_text("utf-8")
         elif path.suffix in (".html", ".txt") and name.startswith("templates/"):
-            yield name, templatize(path.read_text("utf-8"), origin=name)
+            # A template's indentation is none that Python would take.
+            yield name, re.sub(r"^[ \t]+", "", templatize(path.read_text("utf-8"), origin=name), flags=re.MULTILINE)
 
 
 def extracted() -> Catalog:

@@ -1,7 +1,7 @@
 """The emulator over HTTP: Stripe's API under /v1, Stripe.js for the browser, the panel at /.
 
 Everything under /v1 is plain ASGI straight into `Emulator.handle`, because tests and benchmarks send thousands of such
-requests; the few other pages are a small Starlette app (`panel.py`).
+requests; the few other pages are a small Starlette app (`panel/`).
 """
 
 import asyncio

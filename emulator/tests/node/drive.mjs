@@ -103,7 +103,9 @@ const checks = {
     const error = await refused(charge(customer.id, method.id));
     assert.equal(error.code, "authentication_required");
     assert.equal(error.decline_code, "authentication_required");
-    const intent = await stripe.paymentIntents.confirm(error.payment_intent.id, { payment_method: method.id, use_stripe_sdk: true });
+    const intent = await stripe.paymentIntents.confirm(
+      error.payment_intent.id, { payment_method: method.id, use_stripe_sdk: true },
+    );
     assert.equal(intent.status, "requires_action");
     const reply = await fetch(new URL(`/v1/emulator/challenges/${intent.id}`, base), {
       method: "POST",
@@ -133,19 +135,24 @@ const checks = {
   async "lists page by themselves"() {
     const customer = await stripe.customers.create({ name: "Many" });
     const made = [];
-    for (let count = 0; count < 25; count += 1)
-      made.push((await stripe.paymentIntents.create({ amount: 100 + count, currency: "gbp", customer: customer.id })).id);
+    for (let count = 0; count < 25; count += 1) {
+      const amount = 100 + count;
+      made.push((await stripe.paymentIntents.create({ amount, currency: "gbp", customer: customer.id })).id);
+    }
     const seen = [];
     for await (const intent of stripe.paymentIntents.list({ customer: customer.id, limit: 10 })) seen.push(intent.id);
     assert.deepEqual(seen, made.reverse());
   },
 
   async "what Stripe refuses"() {
-    const types = await refused(stripe.paymentIntents.create({ amount: 100, currency: "gbp", payment_method_types: ["card"] }));
+    const types = await refused(
+      stripe.paymentIntents.create({ amount: 100, currency: "gbp", payment_method_types: ["card"] }),
+    );
     assert.equal(types.code, "payment_method_types_no_longer_supported");
     const unknown = await refused(stripe.paymentIntents.create({ amount: 100, currency: "gbp", wat: 1 }));
     assert.equal(unknown.code, "parameter_unknown");
-    const stranger = await refused(new Stripe("nonsense", { host: base.hostname, port: Number(base.port), protocol: "http" }).customers.list());
+    const elsewhere = { host: base.hostname, port: Number(base.port), protocol: "http" };
+    const stranger = await refused(new Stripe("nonsense", elsewhere).customers.list());
     assert.equal(stranger.type, "StripeAuthenticationError");
   },
 

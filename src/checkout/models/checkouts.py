@@ -94,7 +94,7 @@ class Checkout(models.Model):
             ("view_dashboard", _("Can see the office's figures")),
         ]
         constraints = [
-            # Design rule 1: a debt is not taken twice. The slugs are written out because a constraint cannot join.
+            # A debt is not taken twice. The slugs are written out because a constraint cannot join.
             models.UniqueConstraint(
                 fields=["content_type", "object_id"],
                 condition=Q(state__in=sorted(states.OPEN), action__in=sorted(actions.ONE_AT_A_TIME)),
@@ -117,7 +117,7 @@ class Checkout(models.Model):
                 condition=Q(refunded__gte=0) & (Q(refunded=0) | Q(refunded__lte=models.F("total"))),
                 name="checkout_refunded_at_most_total",
             ),
-            # Design rule 2: a card payment is a success only with an intent of Stripe's to show for it.
+            # A card payment is a success only with an intent of Stripe's to show for it.
             models.CheckConstraint(
                 condition=~Q(state=states.SUCCESS, action__in=sorted(actions.BY_CARD), payment_intent_id=""),
                 name="checkout_success_has_intent",

@@ -19,7 +19,7 @@ from checkout.models import (
 class Words(Func):
     """True where each word of `text` begins a word in the columns.
 
-    On PostgreSQL it is the expression of the index that migration 0005 makes; elsewhere the table is read.
+    On PostgreSQL it is the expression of the index that migration 0003 makes; elsewhere the table is read.
     """
 
     output_field = BooleanField()

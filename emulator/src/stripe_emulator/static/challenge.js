@@ -24,7 +24,8 @@ function show(data) {
   if (intent.object === "setup_intent") {
     byId("amount-row").hidden = true;
     byId("ask").textContent =
-      "Your bank would ask you here to agree that this card is kept for later payments. This is a test: choose what should happen.";
+      "Your bank would ask you here to agree that this card is kept for later payments. " +
+      "This is a test: choose what should happen.";
   } else {
     byId("amount").textContent = formatAmount(intent.amount, intent.currency);
   }
@@ -40,7 +41,9 @@ async function answer(outcome) {
   busy = true;
   for (const button of buttons) button.setAttribute("aria-disabled", "true");
   const { client, intent } = init;
-  const result = await send(client, `emulator/challenges/${intent.id}`, { client_secret: intent.client_secret, outcome });
+  const result = await send(client, `emulator/challenges/${intent.id}`, {
+    client_secret: intent.client_secret, outcome,
+  });
   if (result.error?.type === "api_connection_error") {
     busy = false;
     for (const button of buttons) button.removeAttribute("aria-disabled");

@@ -14,12 +14,13 @@ const BRANDS = [
 const UNKNOWN = { name: "", lengths: [16], groups: [4, 4, 4, 4, 3], cvc: 4 };
 const POSTAL = { GB: 5, US: 5, CA: 6 }; // fewest letters and digits of a whole code; other countries are not asked
 const COUNTRIES = (
-  "AD AE AF AG AI AL AM AO AR AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BW BY BZ CA CD CF CG CH CI CK " +
-  "CL CM CN CO CR CV CW CY CZ DE DJ DK DM DO DZ EC EE EG ER ES ET FI FJ FK FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GT " +
-  "GU GW GY HK HN HR HT HU ID IE IL IM IN IQ IS IT JE JM JO JP KE KG KH KI KM KN KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY " +
-  "MA MC MD ME MF MG MK ML MM MN MO MQ MR MS MT MU MV MW MX MY MZ NA NC NE NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM " +
-  "PN PR PS PT PY QA RE RO RS RU RW SA SB SC SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SZ TC TD TF TG TH TJ TK TL TM TN TO " +
-  "TR TT TV TW TZ UA UG US UY UZ VA VC VE VG VN VU WF WS XK YE YT ZA ZM ZW"
+  "AD AE AF AG AI AL AM AO AR AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BW BY BZ CA CD " +
+  "CF CG CH CI CK CL CM CN CO CR CV CW CY CZ DE DJ DK DM DO DZ EC EE EG ER ES ET FI FJ FK FO FR GA GB GD GE GF " +
+  "GG GH GI GL GM GN GP GQ GR GT GU GW GY HK HN HR HT HU ID IE IL IM IN IQ IS IT JE JM JO JP KE KG KH KI KM KN " +
+  "KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MK ML MM MN MO MQ MR MS MT MU MV MW MX MY MZ " +
+  "NA NC NE NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PY QA RE RO RS RU RW SA SB SC SE SG " +
+  "SH SI SJ SK SL SM SN SO SR SS ST SV SX SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG US UY UZ VA " +
+  "VC VE VG VN VU WF WS XK YE YT ZA ZM ZW"
 ).split(" ");
 
 const byId = (id) => document.getElementById(id);
@@ -77,27 +78,35 @@ function formatExpiry(text, deleting) {
   const typed = /^\s*(\d)\s*[/.-]/.exec(text);
   let digits = typed ? `0${digitsOf(text)}` : digitsOf(text);
   if (/^[2-9]/.test(digits)) digits = `0${digits}`;
-  if (digits.length >= 6 && digits.slice(2, 4) === "20") digits = digits.slice(0, 2) + digits.slice(4); // MM / YYYY, as autofill has it
+  // MM / YYYY, as autofill has it
+  if (digits.length >= 6 && digits.slice(2, 4) === "20") digits = digits.slice(0, 2) + digits.slice(4);
   digits = digits.slice(0, 4);
   if (digits.length < 2 || (digits.length === 2 && deleting)) return digits;
   return `${digits.slice(0, 2)} / ${digits.slice(2)}`;
 }
 
-/* ---- validation: each returns null, or a code and a sentence; `empty` and `partial` tell what is only unfinished ---- */
+/* ---- validation: each returns null, or a code and a sentence; `empty` and `partial` tell what is only
+   unfinished ---- */
 
 const problems = {
   number() {
     const digits = digitsOf(fields.number.value);
     const { lengths } = brandOf(digits);
-    if (digits.length < Math.min(...lengths)) return ["incomplete_number", "Your card number is incomplete.", "partial"];
+    if (digits.length < Math.min(...lengths)) {
+      return ["incomplete_number", "Your card number is incomplete.", "partial"];
+    }
     if (passesLuhn(digits) && lengths.includes(digits.length)) return null;
-    if (digits.length < Math.max(...lengths)) return ["incomplete_number", "Your card number is incomplete.", "partial"];
+    if (digits.length < Math.max(...lengths)) {
+      return ["incomplete_number", "Your card number is incomplete.", "partial"];
+    }
     return ["invalid_number", "Your card number is not valid."];
   },
   expiry() {
     const digits = digitsOf(fields.expiry.value);
     const month = Number(digits.slice(0, 2));
-    if (digits.length >= 2 && (month < 1 || month > 12)) return ["invalid_expiry_month", "The expiration month is not valid."];
+    if (digits.length >= 2 && (month < 1 || month > 12)) {
+      return ["invalid_expiry_month", "The expiration month is not valid."];
+    }
     if (digits.length < 4) return ["incomplete_expiry", "Your expiration date is incomplete.", "partial"];
     const now = new Date();
     const year = 2000 + Number(digits.slice(2));
@@ -130,7 +139,11 @@ function showProblem(name, problem) {
 
 /** Show what is wrong; returns {} or {error} with the first problem, and takes the payer there. */
 function validate() {
-  if (collapsed) return { error: { type: "validation_error", code: "incomplete_payment_method", message: "Please choose how to pay." } };
+  if (collapsed) {
+    return {
+      error: { type: "validation_error", code: "incomplete_payment_method", message: "Please choose how to pay." },
+    };
+  }
   const found = CHECKED.map((name) => [name, problems[name]()]).filter(([, problem]) => problem);
   for (const name of CHECKED) showProblem(name, problems[name]());
   if (found.length === 0) return {};
@@ -169,12 +182,15 @@ function onInput(event) {
   const deleting = event.inputType?.startsWith("delete") ?? false;
   if (input === fields.number) rewrite(input, groupNumber(digitsOf(input.value)));
   else if (input === fields.expiry) rewrite(input, formatExpiry(input.value, deleting));
-  else if (input === fields.cvc) rewrite(input, digitsOf(input.value).slice(0, brandOf(digitsOf(fields.number.value)).cvc));
+  else if (input === fields.cvc) {
+    rewrite(input, digitsOf(input.value).slice(0, brandOf(digitsOf(fields.number.value)).cvc));
+  }
   for (const name of CHECKED) {
     const problem = problems[name]();
     const definite = problem && problem.length === 2;
     // While typing, take away what is put right and show only what more typing cannot mend.
-    if (byId(`${name}-error`).textContent && problem?.[1] !== byId(`${name}-error`).textContent) showProblem(name, null);
+    const told = byId(`${name}-error`).textContent;
+    if (told && problem?.[1] !== told) showProblem(name, null);
     if (definite && fields[name] === input) showProblem(name, problem);
   }
   refresh();
@@ -226,7 +242,8 @@ function applyAppearance(appearance = {}) {
 function fillCountries(locale) {
   let names;
   try {
-    names = new Intl.DisplayNames([!locale || locale === "auto" ? navigator.language : locale, "en"], { type: "region" });
+    const wanted = !locale || locale === "auto" ? navigator.language : locale;
+    names = new Intl.DisplayNames([wanted, "en"], { type: "region" });
   } catch {
     names = new Intl.DisplayNames(["en"], { type: "region" });
   }
@@ -258,7 +275,8 @@ function merge(into, extra = {}) {
 function cardData(extra) {
   const digits = digitsOf(fields.expiry.value);
   const card = {
-    number: digitsOf(fields.number.value), exp_month: Number(digits.slice(0, 2)), exp_year: 2000 + Number(digits.slice(2)),
+    number: digitsOf(fields.number.value),
+    exp_month: Number(digits.slice(0, 2)), exp_year: 2000 + Number(digits.slice(2)),
     cvc: digitsOf(fields.cvc.value),
   };
   const address = {};

@@ -1,8 +1,8 @@
 /* A stand-in for Stripe.js (release "endive"), served by the Stripe emulator. Test keys only.
  *
- * It keeps the outer behaviour of the real one: card data is typed into an iframe of another origin and never touches the
- * host page; promises resolve with {error}; only integration mistakes throw. Everything it does in the host page is
- * allowed by a strict Content-Security-Policy: no inline style or script, styles only through the CSSOM.
+ * It keeps the outer behaviour of the real one: card data is typed into an iframe of another origin and never touches
+ * the host page; promises resolve with {error}; only integration mistakes throw. Everything it does in the host page
+ * is allowed by a strict Content-Security-Policy: no inline style or script, styles only through the CSSOM.
  */
 (() => {
   "use strict";
@@ -71,11 +71,14 @@
     type: "api_connection_error",
     message: "The payment service could not be reached. Please check your connection and try again.",
   });
-  const unreadable = () => ({ type: "api_error", message: "The payment service gave an answer that could not be read." });
+  const unreadable = () => ({
+    type: "api_error", message: "The payment service gave an answer that could not be read.",
+  });
 
   function parseSecret(secret, where, kind) {
     const wanted = kind ? KINDS[kind].prefix : "(?:pi|seti)";
-    const match = typeof secret === "string" && new RegExp(`^(${wanted}_[A-Za-z0-9]+)_secret_[A-Za-z0-9]+$`).exec(secret);
+    const pattern = new RegExp(`^(${wanted}_[A-Za-z0-9]+)_secret_[A-Za-z0-9]+$`);
+    const match = typeof secret === "string" && pattern.exec(secret);
     insist(match, `${where}: the client secret should look like ${kind ? KINDS[kind].prefix : "pi"}_..._secret_... .`);
     return { id: match[1], kind: match[1].startsWith("seti_") ? "setup_intent" : "payment_intent", secret };
   }
@@ -194,14 +197,18 @@
     }
 
     off(name, handler) {
-      const kept = (this._handlers.get(name) ?? []).filter((one) => handler && one !== handler && one.original !== handler);
+      const kept = (this._handlers.get(name) ?? []).filter(
+        (one) => handler && one !== handler && one.original !== handler,
+      );
       this._handlers.set(name, kept);
       return this;
     }
 
     _emit(name, event = {}) {
       const handlers = this._handlers.get(name) ?? [];
-      if (name === "loaderror" && handlers.length === 0) console.error("Unhandled payment Element loaderror", event.error);
+      if (name === "loaderror" && handlers.length === 0) {
+        console.error("Unhandled payment Element loaderror", event.error);
+      }
       for (const handler of handlers) handler({ elementType: "payment", ...event });
     }
 
@@ -209,7 +216,10 @@
       this._alive();
       insist(target, "mount(): give a selector or a DOM element.");
       const node = typeof target === "string" ? document.querySelector(target) : target;
-      insist(node instanceof Element, `mount(): nothing on the page matches ${target}. Is it there before mount() is called?`);
+      insist(
+        node instanceof Element,
+        `mount(): nothing on the page matches ${target}. Is it there before mount() is called?`,
+      );
       if (this._frame && this._parent === node) return this;
       this.unmount();
       this._parent = node;
@@ -344,11 +354,15 @@
     }
 
     _saves() {
-      return Boolean(this._intent?.kind === "setup_intent" || this._options.mode === "setup" || this._options.setupFutureUsage);
+      const { mode, setupFutureUsage } = this._options;
+      return Boolean(this._intent?.kind === "setup_intent" || mode === "setup" || setupFutureUsage);
     }
 
     async update(options = {}) {
-      insist(!("clientSecret" in options), "elements.update(): the client secret cannot be changed. Make a new elements().");
+      insist(
+        !("clientSecret" in options),
+        "elements.update(): the client secret cannot be changed. Make a new elements().",
+      );
       refuseRemovedOptions(options);
       this._options = { ...this._options, ...options };
       const { appearance, locale } = this._options;
@@ -374,7 +388,8 @@
   function refuseRemovedOptions(options) {
     insist(
       !("paymentMethodTypes" in options) && !("payment_method_types" in options),
-      "elements(): paymentMethodTypes was removed in endive. Use allowedPaymentMethodTypes or excludedPaymentMethodTypes.",
+      "elements(): paymentMethodTypes was removed in endive. " +
+        "Use allowedPaymentMethodTypes or excludedPaymentMethodTypes.",
     );
   }
 
@@ -388,11 +403,14 @@
     }
     insist(["payment", "setup", "subscription"].includes(options.mode), `elements(): "${options.mode}" is no mode.`);
     insist(
-      options.mode === "setup" ? options.currency === undefined || isCurrency(options.currency) : isCurrency(options.currency),
+      (options.mode === "setup" && options.currency === undefined) || isCurrency(options.currency),
       "elements(): currency should be a three-letter code in lower case.",
     );
     if (options.mode === "payment")
-      insist(Number.isInteger(options.amount) && options.amount > 0, "elements(): amount should be minor units above zero.");
+      insist(
+        Number.isInteger(options.amount) && options.amount > 0,
+        "elements(): amount should be minor units above zero.",
+      );
   }
 
   const isCurrency = (text) => typeof text === "string" && /^[a-z]{3}$/.test(text);
@@ -408,9 +426,9 @@
       dialog.setAttribute("aria-modal", "true");
       dialog.setAttribute("aria-label", "Card authentication");
       Object.assign(dialog.style, {
-        position: "fixed", inset: "0", width: "100vw", height: "100vh", maxWidth: "none", maxHeight: "none", margin: "0",
-        padding: "16px", border: "0", boxSizing: "border-box", background: "rgba(15, 23, 42, 0.6)", zIndex: "2147483647",
-        overflow: "auto", display: "flex", alignItems: "center", justifyContent: "center",
+        position: "fixed", inset: "0", width: "100vw", height: "100vh", maxWidth: "none", maxHeight: "none",
+        margin: "0", padding: "16px", border: "0", boxSizing: "border-box", background: "rgba(15, 23, 42, 0.6)",
+        zIndex: "2147483647", overflow: "auto", display: "flex", alignItems: "center", justifyContent: "center",
       });
       let settled = false;
       const settle = (result) => {
@@ -430,7 +448,8 @@
         },
       });
       Object.assign(frame.node.style, {
-        maxWidth: "440px", minHeight: "200px", borderRadius: "12px", background: "#fff", boxShadow: "0 20px 50px rgba(0,0,0,.3)",
+        maxWidth: "440px", minHeight: "200px", borderRadius: "12px", background: "#fff",
+        boxShadow: "0 20px 50px rgba(0,0,0,.3)",
       });
       frame.ready.then(() => frame.node.focus()).catch(() => settle({ error: connectionError() }));
       dialog.addEventListener("cancel", (event) => {
@@ -512,9 +531,14 @@
         redirect === "if_required" || confirmParams.return_url,
         `${where}: confirmParams.return_url is needed unless redirect is "if_required".`,
       );
-      const intent = elements ? this._secretOf(kind, where, elements, clientSecret) : parseSecret(clientSecret, where, kind);
+      const intent = elements
+        ? this._secretOf(kind, where, elements, clientSecret)
+        : parseSecret(clientSecret, where, kind);
       if (elements) checkHiddenFields(where, elements, confirmParams);
-      insist(!inFlight.has(intent.id), `${where} is already under way for this intent. Disable the button while it runs.`);
+      insist(
+        !inFlight.has(intent.id),
+        `${where} is already under way for this intent. Disable the button while it runs.`,
+      );
       inFlight.add(intent.id);
       return this._run(kind, intent, elements, confirmParams, redirect).finally(() => inFlight.delete(intent.id));
     }
@@ -526,7 +550,10 @@
           clientSecret === undefined || clientSecret === elements._intent.secret,
           `${where}: elements were made from another client secret.`,
         );
-        insist(elements._intent.kind === kind, `${where}: elements() were made for a ${KINDS[elements._intent.kind].name}.`);
+        insist(
+          elements._intent.kind === kind,
+          `${where}: elements() were made for a ${KINDS[elements._intent.kind].name}.`,
+        );
         return elements._intent;
       }
       insist(elements._submitted, `${where}: call elements.submit() first, before any other asynchronous work.`);
@@ -605,9 +632,12 @@
       const method = data.payment_method;
       insist(
         method === undefined || typeof method === "string",
-        `${where}: the emulator takes the id of a payment method. Use ${where.replace("Card", "")} with the payment Element.`,
+        `${where}: the emulator takes the id of a payment method. ` +
+          `Use ${where.replace("Card", "")} with the payment Element.`,
       );
-      const params = { client_secret: secret, use_stripe_sdk: true, payment_method: method, return_url: data.return_url };
+      const params = {
+        client_secret: secret, use_stripe_sdk: true, payment_method: method, return_url: data.return_url,
+      };
       const { value, error } = await request(this._client, "POST", `${KINDS[kind].path}/${intent.id}/confirm`, params);
       if (error) return { error };
       if (!handleActions && value.status === "requires_action") return { [KINDS[kind].key]: value };
@@ -647,7 +677,9 @@
     }
 
     createToken() {
-      throw new IntegrationError("createToken(): tokens and the card Element are not emulated. Use the payment Element.");
+      throw new IntegrationError(
+        "createToken(): tokens and the card Element are not emulated. Use the payment Element.",
+      );
     }
 
     registerAppInfo() {}
@@ -662,7 +694,8 @@
     for (const [option, param] of [["country", "country"], ["postalCode", "postal_code"]])
       insist(
         !hidden(option) || given.address?.[param] !== undefined,
-        `${where}: the field ${option} is "never" shown, so give confirmParams.payment_method_data.billing_details.address.${param}.`,
+        `${where}: the field ${option} is "never" shown, ` +
+          `so give confirmParams.payment_method_data.billing_details.address.${param}.`,
       );
   }
 
@@ -676,7 +709,9 @@
 
   function Stripe(key, options = {}) {
     insist(typeof key === "string" && key !== "", "Stripe(): give your publishable key.");
-    if (/^[a-z]+_live_/.test(key)) throw new Error("The Stripe emulator refuses live keys: this page must load Stripe's own Stripe.js.");
+    if (/^[a-z]+_live_/.test(key)) {
+      throw new Error("The Stripe emulator refuses live keys: this page must load Stripe's own Stripe.js.");
+    }
     insist(!/^(sk|rk)_/.test(key), "Stripe(): this is a secret key. Give the publishable key (pk_test_...).");
     insist(key.startsWith("pk_test_"), "Stripe(): the publishable key should start with pk_test_.");
     insist(options.locale === undefined || typeof options.locale === "string", "Stripe(): locale should be a string.");

@@ -1,5 +1,5 @@
-// The payment page: mounts Stripe's Payment Element, confirms the intent, and says what became of it. What it works with
-// is in the page (#checkout-elements-config); what was really paid is looked up by the server, never here.
+// The payment page: mounts Stripe's Payment Element, confirms the intent, and says what became of it. What it
+// works with is in the page (#checkout-elements-config); what was really paid is looked up by the server, never here.
 (() => {
   "use strict";
   const find = (id) => document.getElementById(id);
@@ -73,7 +73,7 @@
     const error = answer.error || {};
     if (isOver(intentOf(answer) || error.payment_intent || error.setup_intent)) return;
     // Comes as an invalid request, with a sentence about a "payment method" that most payers do not understand.
-    if (/_authentication_failure$/.test(error.code)) complain(`${messages.notConfirmed} ${messages.declined}`);
+    if (error.code?.endsWith("_authentication_failure")) complain(`${messages.notConfirmed} ${messages.declined}`);
     else if (error.type === "card_error") complain(`${error.message} ${messages.declined}`);
     else if (error.type === "validation_error") tell(""); // the Element shows it beside the field
     else {
@@ -141,7 +141,7 @@
       saved = "";
       mount();
     }
-  } catch (error) {
+  } catch {
     complain(messages.notLoaded);
   }
 })();
