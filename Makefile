@@ -3,7 +3,7 @@
 .PHONY: help setup demo test check soak bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
-export PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS
+export PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"

@@ -20,6 +20,8 @@ EMULATOR = ROOT / "emulator"
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
+#: Another Django than the locked one, "6.0" for its newest patch: `make test DJANGO=6.0`.
+DJANGO = os.environ.get("DJANGO", "")
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -106,6 +108,9 @@ def install(kind: str) -> None:
         # Not `sync`: a developer's tools stay when somebody shows the demo.
         run(uv, "pip", "install", *into_venv, "--require-hashes", "-r", requirements)
     run(uv, "pip", "install", *into_venv, "--no-deps", "--editable", ROOT, "--editable", EMULATOR)
+    if DJANGO:
+        say(f"Installing Django {DJANGO} in place of the locked one")
+        run(uv, "pip", "install", *into_venv, f"django~={DJANGO}.0")
 
 
 def is_current(kind: str) -> bool:
@@ -119,8 +124,8 @@ def stamp(kind: str) -> Path:
 
 
 def fingerprint(kind: str) -> str:
-    """Changes with the requirements, both pyproject.toml and the folder (both projects are installed by their path)."""
-    digest = hashlib.sha256(str(ROOT).encode())
+    """Changes with the requirements, both pyproject.toml, DJANGO and the folder (they are installed by path)."""
+    digest = hashlib.sha256(f"{ROOT} {DJANGO}".encode())
     for path in (ROOT / "pyproject.toml", EMULATOR / "pyproject.toml", REQUIREMENTS / f"{kind}.txt"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
