@@ -2,59 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-#: What each setting is when the site does not set it. `None` means that the site has to. docs/reference.md says what
-#: each means and in what unit.
-DEFAULTS: dict[str, Any] = {
-    "STRIPE_SECRET_KEY": None,
-    "STRIPE_PUBLISH_KEY": None,
-    "STRIPE_CAPTION": "",
-    "CHECKOUT_ACTIVE_LOGIN_MONTHS": 6,
-    "CHECKOUT_AGREEMENT_VERSION": "1",
-    "CHECKOUT_BACKGROUND": "inline",
-    "CHECKOUT_BASE_TEMPLATE": "checkout/base.html",
-    "CHECKOUT_BASE_URL": "",
-    "CHECKOUT_CAN_LOGIN_AND_PAY": "checkout.services.on_session.user_has_active_account",
-    # Instalments that one Celery task charges: about a minute of work, so that little waits behind a worker that died.
-    "CHECKOUT_CHUNK": 100,
-    "CHECKOUT_CONTACT_TEXT": "",
-    "CHECKOUT_CURRENCY": "GBP",
-    "CHECKOUT_DETACH_OLD_CARDS": True,
-    "CHECKOUT_LEASE_MINUTES": 10,
-    "CHECKOUT_LINK_DAYS": 14,
-    "CHECKOUT_NOTIFY": "immediate",
-    "CHECKOUT_NOTIFY_EMAILS": (),
-    "CHECKOUT_ON_SESSION_REMINDER_DAYS": 3,
-    "CHECKOUT_PAUSE_DISPUTED_PLANS": True,
-    "CHECKOUT_RATE_LIMIT": 100,
-    "CHECKOUT_RATE_LIMIT_REDIS": "",
-    "CHECKOUT_STAFF_BASE_TEMPLATE": "checkout/staff/base.html",
-    "CHECKOUT_STALE_MINUTES": 60,
-    "CHECKOUT_STRIPE_API_BASE": "",
-    "CHECKOUT_STRIPE_HTTP_CLIENT": "",
-    "CHECKOUT_STRIPE_JS_URL": "https://js.stripe.com/endive/stripe.js",
-    "CHECKOUT_STRIPE_MAX_RETRIES": 2,
-    "CHECKOUT_STRIPE_TIMEOUT": (5, 20),
-    "CHECKOUT_WEBHOOK_SECRET": "",
-    "CHECKOUT_WORKERS": 8,
-}
+T = TypeVar("T")
+
+
+class Setting(Generic[T]):
+    """One setting, with its default: the site's value, read anew each time. `None` means that the site has to set it.
+
+    docs/reference.md says what each means and in what unit.
+    """
+
+    def __init__(self, default: T) -> None:
+        self.default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> T:
+        value: T = getattr(django_settings, self.name, self.default)
+        return value
 
 
 class Conf:
-    """`conf.CHECKOUT_LINK_DAYS` is the site's value, or the default above."""
+    """`conf.CHECKOUT_LINK_DAYS` is the site's value, or the default below."""
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            default = DEFAULTS[name]
-        except KeyError:
-            raise AttributeError(f"{name} is not a setting of checkout.") from None
-        return getattr(django_settings, name, default)
+    STRIPE_SECRET_KEY = Setting[str | None](None)
+    STRIPE_PUBLISH_KEY = Setting[str | None](None)
+    STRIPE_CAPTION = Setting("")
+    CHECKOUT_ACTIVE_LOGIN_MONTHS = Setting(6)
+    CHECKOUT_AGREEMENT_VERSION = Setting("1")
+    CHECKOUT_BACKGROUND = Setting("inline")
+    CHECKOUT_BASE_TEMPLATE = Setting("checkout/base.html")
+    CHECKOUT_BASE_URL = Setting("")
+    CHECKOUT_CAN_LOGIN_AND_PAY = Setting[str | Callable[[Any], object]]("checkout.logins.user_has_active_account")
+    # Instalments that one Celery task charges: about a minute of work, so that little waits behind a worker that died.
+    CHECKOUT_CHUNK = Setting(100)
+    CHECKOUT_CONTACT_TEXT = Setting("")
+    CHECKOUT_CURRENCY = Setting("GBP")
+    CHECKOUT_DETACH_OLD_CARDS = Setting(True)
+    CHECKOUT_LEASE_MINUTES = Setting(10)
+    CHECKOUT_LINK_DAYS = Setting(14)
+    CHECKOUT_NOTIFY = Setting("immediate")
+    CHECKOUT_NOTIFY_EMAILS = Setting[Sequence[str]](())
+    CHECKOUT_ON_SESSION_REMINDER_DAYS = Setting(3)
+    CHECKOUT_PAUSE_DISPUTED_PLANS = Setting(True)
+    CHECKOUT_RATE_LIMIT = Setting(100)
+    CHECKOUT_RATE_LIMIT_REDIS = Setting("")
+    CHECKOUT_STAFF_BASE_TEMPLATE = Setting("checkout/staff/base.html")
+    CHECKOUT_STALE_MINUTES = Setting(60)
+    CHECKOUT_STRIPE_API_BASE = Setting("")
+    CHECKOUT_STRIPE_HTTP_CLIENT = Setting[str | Callable[[], object]]("")
+    CHECKOUT_STRIPE_JS_URL = Setting("https://js.stripe.com/endive/stripe.js")
+    CHECKOUT_STRIPE_MAX_RETRIES = Setting(2)
+    CHECKOUT_STRIPE_TIMEOUT = Setting[tuple[float, float]]((5, 20))
+    CHECKOUT_WEBHOOK_SECRET = Setting[str | Sequence[str]]("")
+    CHECKOUT_WORKERS = Setting(8)
 
     def required(self, name: str) -> str:
         """The text of a setting that has no default.
@@ -78,6 +86,9 @@ class Conf:
 
 
 conf = Conf()
+
+#: What each setting is when the site does not set it.
+DEFAULTS: dict[str, Any] = {name: each.default for name, each in vars(Conf).items() if isinstance(each, Setting)}
 
 
 def webhook_secrets() -> list[str]:

@@ -60,6 +60,10 @@ class NotWrittenDown(CheckoutError):
     """The database did not take what Stripe said, so nothing was settled. The next sweep tries again."""
 
 
+class DifferencesFound(CheckoutError):
+    """An audit ended with something left for a person. What it says is shown by the doctor."""
+
+
 class GatewayError(CheckoutError):
     """Above all that can go wrong between us and Stripe."""
 
@@ -97,5 +101,6 @@ class EventRefused(CheckoutError):
     """What came to the webhook address is not an event that Stripe sent us just now. Nothing is stored."""
 
 
-class InsideTransaction(GatewayError):
-    """Stripe was about to be called inside a database transaction; a programming error."""
+class InsideTransaction(RuntimeError):
+    """Stripe was about to be called inside a database transaction: a programming error, and so no CheckoutError, which
+    callers handle as a payment that could not be made."""

@@ -12,8 +12,9 @@ from django.db.models import Model
 from django.urls import reverse
 
 from checkout.conf import conf
+from checkout.contract import ContentObject
 from checkout.errors import CheckoutError
-from checkout.models import CustomerPayment, ObjectPaymentPlanInstalment
+from checkout.models import CheckoutAdditional, CustomerPayment, ObjectPaymentPlanInstalment, content_key
 
 
 class BadLink(CheckoutError):
@@ -71,6 +72,12 @@ def read_token(token: str, model: type[Model]) -> UUID:
 def payment_link(instalment: ObjectPaymentPlanInstalment) -> str:
     """The whole address for a payer without a login."""
     return absolute("checkout.pay.link", make_token(instalment))
+
+
+def invoice_form(row: ContentObject) -> str:
+    """The path of the payer's form for an invoice. Signed: put it only on pages that belong to the row's payer."""
+    key = content_key(row)
+    return reverse("checkout.invoice", args=[sign(f"{key['content_type'].pk}-{key['object_id']}", CheckoutAdditional)])
 
 
 def _signer(model: type[Model]) -> signing.TimestampSigner:

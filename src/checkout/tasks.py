@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from celery import Task, shared_task
 
 from checkout import mail
+from checkout.errors import DifferencesFound
 from checkout.services import (
     audit,
     cards,
@@ -139,7 +140,7 @@ def audit_failed_checkout() -> int:
     with jobs.recorded("audit_failed_checkout"):
         audited = audit.audit_failed_checkouts()
         if audited.wrong or audited.unread:
-            raise audit.DifferencesFound(
+            raise DifferencesFound(
                 f"{audited.wrong} attempts failed here and not at Stripe, {audited.unread} could not be compared. Run "
                 "the command audit_failed_checkout."
             )

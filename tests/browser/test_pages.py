@@ -13,10 +13,11 @@ from django.contrib.staticfiles import finders
 from django.urls import reverse
 from playwright.sync_api import expect
 
+from checkout import links
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import charging, checkouts, fulfillment, invoices, requests, settling
+from checkout.services import charging, checkouts, fulfillment, requests, settling
 from example_checkout.models import Contact, Product, SalesLedger
 from stripe_emulator import faults
 from tests.browser.conftest import DECLINED, Payer
@@ -276,7 +277,7 @@ def test_pages_of_a_plan(visitor: Payer, payer: Any, settings: Any) -> None:
         card_page: "Your new card",
         reverse("checkout.card.refresh"): "Which payment plan?",
         requests.payer_path(request): "Pay £25.00",
-        invoices.form_path(unpaid): "Pay by invoice",
+        links.invoice_form(unpaid): "Pay by invoice",
         reverse("checkout.pay.link", args=["cut-off"]): "This link does not work",
     }
     for address, heading in addresses.items():

@@ -16,9 +16,9 @@ from django.urls import reverse
 from playwright.sync_api import expect
 from post_office.models import Email
 
-from checkout import states
+from checkout import links, states
 from checkout.models import Checkout, CustomerPayment
-from checkout.services import invoices, requests
+from checkout.services import requests
 from stripe_emulator import Emulator
 from tests.browser.conftest import PHONE, Payer
 from tests.host.models import Membership
@@ -78,7 +78,7 @@ def test_the_payers_pages_are_free_of_barriers(visitor: Payer, books: Books, vie
     visitor.visit(requests.payer_path(books.request))
     visitor.expect_accessible()
     keep(visitor.page, "request-pay", viewport["width"])
-    visitor.visit(invoices.form_path(Membership.objects.create(name="Dan")))
+    visitor.visit(links.invoice_form(Membership.objects.create(name="Dan")))
     visitor.expected.append("status of 422")
     visitor.page.get_by_role("button", name="Ask for the invoice").click()
     expect(visitor.page.get_by_text("This field is required.").first).to_be_visible()

@@ -208,6 +208,28 @@ def test_each_target_of_make_exists(document: Path) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+#: A name of a private room as a host would write it in code; `services/runs.py` is for who works on the app.
+PRIVATE = re.compile(
+    r"checkout\.(?:services|gateway|office)(?:\.\w| import)|from checkout import .*\b(?:services|gateway|office)"
+)
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_no_document_sends_a_host_to_what_is_private(document: Path) -> None:
+    assert PRIVATE.findall(document.read_text()) == []
+
+
+def test_no_default_of_a_setting_names_what_is_private() -> None:
+    assert [name for name, default in DEFAULTS.items() if PRIVATE.search(str(default))] == []
+
+
+@pytest.mark.parametrize(
+    "line", ["checkout.services.runs.Run", "from checkout.gateway import gateway", "from checkout import links, office"]
+)
+def test_what_is_private_would_be_found(line: str) -> None:
+    assert PRIVATE.search(line)
+
+
 REFERENCE = ROOT / "docs" / "reference.md"
 
 

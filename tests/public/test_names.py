@@ -13,12 +13,17 @@ from django.core.management import get_commands, load_command_class
 from django.template.loader import get_template
 from django.urls import get_resolver
 
-from checkout import views
+from checkout import errors, models, views
 from checkout.conf import DEFAULTS
 from checkout.models import CheckoutSettings, managers
 
 SIGNATURES = {
+    "checkout.contract:ContentObject": None,
     "checkout.errors:CheckoutError": None,
+    "checkout.errors:DifferencesFound": None,
+    "checkout.errors:InsideTransaction": None,
+    "checkout.links:invoice_form": "(row)",
+    "checkout.logins:user_has_active_account": "(contact)",
     "checkout.models:Checkout.failed": None,
     "checkout.models:Checkout.invoice_data": None,
     "checkout.models:Checkout.is_invoice": None,
@@ -60,13 +65,14 @@ SIGNATURES = {
     "checkout.models:ObjectPaymentPlan.payments": None,
     "checkout.models:ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON": None,
     "checkout.models:ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH": None,
-    "checkout.models:ObjectPaymentPlanInstalment.objects._user_has_active_account": "(contact)",
+    "checkout.models:ObjectPaymentPlanInstalment.objects._user_has_active_account": ("(contact, can_login_and_pay)"),
     "checkout.models:ObjectPaymentPlanInstalment.objects.pay_on_session_for_email": "()",
     "checkout.models:ObjectPaymentPlanInstalment.objects.process_payments": "(**options)",
     "checkout.models:ObjectPaymentPlanInstalment.objects.send_on_session_payment_emails": "(can_login_and_pay=None)",
     "checkout.models:PaymentPlan.deposit_amount": "(self, total, currency='')",
     "checkout.models:PaymentPlan.example": "(self, deposit_due_date, total, currency='')",
     "checkout.models:PaymentPlan.instalments": "(self, deposit_due_date, total, currency='')",
+    "checkout.models:PaymentPlan.new_version": "(self, **changes)",
     "checkout.models:PaymentPlan.objects.create_payment_plan": "(slug, name, deposit, count, interval)",
     "checkout.models:PaymentPlan.objects.current": "()",
     "checkout.signals:checkout_failed": None,
@@ -235,6 +241,15 @@ def test_the_url_name_exists(name: str) -> None:
 @pytest.mark.parametrize(("model", "slug"), [(model, slug) for model, slugs in LOOKUPS.items() for slug in slugs])
 def test_the_lookup_row_is_there_under_its_name(model: str, slug: str) -> None:
     assert getattr(find(f"checkout.models:{model}.objects"), slug).slug == slug
+
+
+@pytest.mark.parametrize(("model", "slug"), [(model, slug) for model, slugs in LOOKUPS.items() for slug in slugs])
+def test_the_slug_is_a_constant_of_its_model(model: str, slug: str) -> None:
+    assert getattr(find(f"checkout.models:{model}"), slug.upper()) == slug
+
+
+def test_the_base_of_our_errors_is_where_hosts_of_old_import_it() -> None:
+    assert models.CheckoutError is errors.CheckoutError
 
 
 def test_the_stylesheet_is_there() -> None:

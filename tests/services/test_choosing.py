@@ -20,6 +20,8 @@ from checkout.models import (
     Checkout,
     CheckoutAdditional,
     CheckoutSettings,
+    Customer,
+    CustomerPayment,
     ObjectPaymentPlan,
     PaymentPlan,
 )
@@ -247,6 +249,16 @@ def test_a_host_can_prove_its_model(membership: Membership) -> None:
     assert "smallest amount" in str(refused.value)
     with pytest.raises(AssertionError, match="checkout_total is missing"):
         check_checkout(payer_like())
+
+
+def test_our_own_rows_keep_the_contract(membership: Membership, payment_plan: PaymentPlan) -> None:
+    plan = ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
+    customer = Customer.objects.create(email="member@example.com", name="Ada Pays")
+    request = CustomerPayment.objects.create(
+        customer=customer, description="A locker", total=Decimal(25), currency="GBP"
+    )
+    for row in (plan, plan.instalments.get(), request):
+        check_checkout(row)
 
 
 def payer_like() -> object:

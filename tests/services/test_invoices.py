@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from post_office.models import Email
 
-from checkout import clock, errors, tasks
+from checkout import clock, errors, links, tasks
 from checkout.gateway import gateway
 from checkout.journal import Why
 from checkout.models import Checkout, CheckoutAdditional, ScheduledJob
@@ -45,7 +45,7 @@ def goes_on(monkeypatch: Any) -> None:
 
 
 def test_the_form_keeps_the_address_and_mails_staff_and_payer_once(client: Client, membership: Membership) -> None:
-    path = invoices.form_path(membership)
+    path = links.invoice_form(membership)
     assert client.get(path).status_code == 200
     assert client.post(path, ADDRESS)["Location"] == f"/members/{membership.pk}/thanks/"
     assert client.post(path, ADDRESS)["Location"] == path
@@ -76,13 +76,13 @@ def test_the_form_keeps_the_address_and_mails_staff_and_payer_once(client: Clien
     ],
 )
 def test_the_rules_of_the_address(client: Client, membership: Membership, change: dict[str, str], fits: bool) -> None:
-    answer = client.post(invoices.form_path(membership), ADDRESS | change)
+    answer = client.post(links.invoice_form(membership), ADDRESS | change)
     assert answer.status_code == (302 if fits else 422)
     assert Checkout.objects.count() == CheckoutAdditional.objects.count() == int(fits)
 
 
 def test_the_browser_can_fill_in_the_form(client: Client, membership: Membership) -> None:
-    page = client.get(invoices.form_path(membership)).content.decode()
+    page = client.get(links.invoice_form(membership)).content.decode()
     found = dict(re.findall(r'<input type="\w+" name="(\w+)"[^>]*autocomplete="([\w-]+)"', page))
     assert found == {
         "company_name": "organization", "address_1": "address-line1", "address_2": "address-line2",
@@ -96,7 +96,7 @@ def test_the_browser_can_fill_in_the_form(client: Client, membership: Membership
 
 def test_a_mistake_is_where_the_reader_is(client: Client, membership: Membership) -> None:
     """The first wrong field has the focus, and names its message."""
-    path = invoices.form_path(membership)
+    path = links.invoice_form(membership)
     page = client.post(path, ADDRESS | {"town": "", "email": "", "phone": ""}).content.decode()
     assert page.count("autofocus") == 1
     town = re.search(r'<input[^>]*name="town"[^>]*>', page)
@@ -120,7 +120,7 @@ def test_staff_mark_it_as_paid_once(membership: Membership, staff: Any, goes_on:
 
 def test_a_row_that_offers_no_invoice_gets_none(client: Client, membership: Membership, monkeypatch: Any) -> None:
     monkeypatch.setattr(Membership, "checkout_actions", ("payment",))
-    path = invoices.form_path(membership)
+    path = links.invoice_form(membership)
     for answer in (client.get(path), client.post(path, ADDRESS)):
         assert answer.status_code == 409
         assert "cannot be paid for in that way" in answer.content.decode()

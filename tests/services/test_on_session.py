@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from post_office.models import Email, EmailTemplate
 
-from checkout import clock, errors, links, mail, states, tasks
+from checkout import clock, errors, links, logins, mail, states, tasks
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import (
@@ -375,10 +375,41 @@ def member_logs_in(username: str = "member", **fields: Any) -> Any:
 )
 def test_who_cannot_log_in_gets_the_signed_link(waiting: ObjectPaymentPlanInstalment, fields: Any) -> None:
     member_logs_in(**fields)
-    contact = waiting.checkout_contact
-    assert not ObjectPaymentPlanInstalment.objects._user_has_active_account(contact)
+    assert not logins.user_has_active_account(waiting.checkout_contact)
     assert send() == 1
     assert letters().get().template.name == ANON
+
+
+def test_nobody_without_an_account_is_sent_to_a_login_page_whatever_the_site_says(
+    waiting: ObjectPaymentPlanInstalment,
+) -> None:
+    asked: list[Any] = []
+
+    def can_login_and_pay(contact: Any) -> bool:
+        asked.append(contact)
+        return True
+
+    assert send(can_login_and_pay=can_login_and_pay) == 1
+    assert letters().get().template.name == ANON
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "says", "active"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"is_active": False}, True, False),
+        ({"email": "elsewhere@example.com"}, True, False),
+    ],
+)
+def test_an_active_account_is_an_active_user_for_whom_the_function_says_yes(
+    waiting: ObjectPaymentPlanInstalment, fields: Any, says: bool, active: bool
+) -> None:
+    member_logs_in(**fields)
+    can_login_and_pay = {True: lambda contact: True, False: lambda contact: False}[says]
+    found = ObjectPaymentPlanInstalment.objects._user_has_active_account(waiting.checkout_contact, can_login_and_pay)
+    assert found is active
 
 
 def test_two_users_with_one_address_get_the_signed_link(waiting: ObjectPaymentPlanInstalment) -> None:
@@ -397,6 +428,7 @@ def test_a_payer_who_was_deactivated_gets_the_signed_link_even_if_the_site_says_
 
 
 def test_the_function_is_asked_about_the_contact(waiting: ObjectPaymentPlanInstalment, membership: Membership) -> None:
+    member_logs_in()
     asked: list[Any] = []
     send(can_login_and_pay=asked.append)
     assert asked == [membership]
@@ -463,6 +495,7 @@ def test_a_function_that_raises_skips_its_row(waiting: ObjectPaymentPlanInstalme
     def broken(contact: Any) -> bool:
         raise RuntimeError("the site's own trouble")
 
+    member_logs_in()
     assert on_session.send_on_session_payment_emails(broken) == on_session.Sent(mailed=0, errors=1)
     assert send() == 1
 

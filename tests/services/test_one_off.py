@@ -270,8 +270,12 @@ def test_a_row_that_is_no_content_object_is_refused_by_name(payer: Any) -> None:
 
 
 def test_stripe_is_never_called_inside_a_transaction(emulator: Emulator, membership: Membership) -> None:
-    with pytest.raises((errors.InsideTransaction, RuntimeError)), transaction.atomic():
+    with pytest.raises(errors.InsideTransaction), transaction.atomic():
         begin(membership)
+    with pytest.raises(errors.InsideTransaction), transaction.atomic():
+        Checkout.objects.charge(membership)
+    with pytest.raises(errors.InsideTransaction), transaction.atomic():
+        Checkout.objects.manual(membership)
     with pytest.raises(errors.InsideTransaction, match="Commit what you know first"), transaction.atomic():
         gateway().retrieve_payment_intent("pi_1")
     assert len(emulator.requests) == 0

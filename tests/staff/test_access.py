@@ -27,7 +27,6 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
-from checkout.services import invoices
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS, Books
@@ -172,7 +171,7 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.pay.link": Public(lambda b: [links.make_token(b.waiting_line)], *[(OK, MOVED)] * 4),
     "checkout.request.pay": Public(lambda b: [links.make_token(b.request)], *[(OK, MOVED)] * 4),
     "checkout.invoice": Public(
-        lambda b: [invoices.form_path(Membership.objects.create(name="Dan")).rstrip("/").rsplit("/", 1)[1]],
+        lambda b: [links.invoice_form(Membership.objects.create(name="Dan")).rstrip("/").rsplit("/", 1)[1]],
         *[(OK, MOVED)] * 4,
     ),
     "checkout.pay.on.session": Public(lambda b: [b.waiting_line.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),

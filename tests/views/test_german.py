@@ -15,9 +15,9 @@ from django.urls import path, reverse
 from django.utils import translation
 from post_office.models import Email, EmailTemplate
 
-from checkout import clock, mail, states
+from checkout import clock, links, mail, states
 from checkout.models import Agreement, Checkout, Customer, ObjectPaymentPlan, PaymentPlan, StripeEvent
-from checkout.services import cards, invoices, on_session, requests
+from checkout.services import cards, on_session, requests
 from example_checkout.urls import urlpatterns as shop_urls
 from stripe_emulator import Emulator, faults
 from tests.german import GERMAN, english_in
@@ -131,7 +131,7 @@ def test_a_request_and_an_invoice(german: Client, emulator: Emulator, membership
     address = requests.payer_path(payment)
     assert "25,00 £ bezahlen" in shown(german, address)
     assert "25,00 £ jetzt bezahlen" in shown(german, address, 200, go="1")
-    form = invoices.form_path(membership)
+    form = links.invoice_form(membership)
     assert "Auf Rechnung bezahlen" in shown(german, form)
     assert "Bitte geben Sie eine E-Mail-Adresse" in shown(german, form, 422, **(ADDRESS | {"email": ""}))
     german.post(form, ADDRESS)

@@ -20,7 +20,7 @@ from checkout import links
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import charging, checkouts, invoices, plans, requests, settling
+from checkout.services import charging, checkouts, plans, requests, settling
 from checkout.views import PaymentChoiceMixin
 from checkout.views.access import problem_page
 from example_checkout.urls import urlpatterns as shop_urls
@@ -115,7 +115,7 @@ def pages(client: Client, payer: Any, emulator: Emulator, save_plan: SavePlan, p
         reverse("checkout.card.refresh"),
         reverse("checkout.card.refresh.plan", args=[plan.uuid]),
         requests.payer_path(request),
-        invoices.form_path(row),
+        links.invoice_form(row),
         "/checkout/card-refresh/00000000-0000-0000-0000-000000000000/",
     ]
 

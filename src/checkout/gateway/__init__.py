@@ -1,4 +1,7 @@
-"""Outside: the only room that imports stripe. Frozen values come out, never an SDK object."""
+"""Outside: the only room that imports stripe. Frozen values come out, never an SDK object.
+
+Private: names here change without notice.
+"""
 
 from checkout.gateway.refunds import ChargeEvidence, DisputeAnswer, FraudWarning, RefundAnswer
 from checkout.gateway.stripe import API_VERSION, Gateway, assert_no_transaction, gateway

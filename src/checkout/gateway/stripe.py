@@ -51,7 +51,7 @@ def assert_no_transaction() -> None:
         # _from_testcase is private Django (checked on 5.2 to 6.1); without it every TestCase would trip the guard.
         if any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
             raise InsideTransaction(
-                "Stripe was called inside transaction.atomic(): a rollback cannot give money back. "
+                "Stripe would be called inside transaction.atomic(): a rollback cannot give money back. "
                 "Commit what you know first, then call the gateway."
             )
 

@@ -1,5 +1,6 @@
 """The tables. Import them from here."""
 
+from checkout.errors import CheckoutError
 from checkout.models.checkouts import Agreement, Checkout, CheckoutAdditional, StateChange
 from checkout.models.customers import Customer, CustomerPayment
 from checkout.models.inbox import Notice, StripeEvent
@@ -15,6 +16,7 @@ __all__ = [
     "Checkout",
     "CheckoutAction",
     "CheckoutAdditional",
+    "CheckoutError",
     "CheckoutSettings",
     "CheckoutState",
     "Customer",

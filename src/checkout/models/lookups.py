@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -32,6 +32,12 @@ class CheckoutActionManager(_BySlug):
 class CheckoutState(models.Model):
     """Where an attempt or an instalment stands; `checkout.states` holds the moves."""
 
+    PENDING: Final = states.PENDING
+    REQUEST: Final = states.REQUEST
+    PAY_ON_SESSION: Final = states.PAY_ON_SESSION
+    SUCCESS: Final = states.SUCCESS
+    FAIL: Final = states.FAIL
+
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
 
@@ -47,6 +53,13 @@ class CheckoutState(models.Model):
 
 class CheckoutAction(models.Model):
     """What an attempt does."""
+
+    PAYMENT: Final = actions.PAYMENT
+    PAYMENT_PLAN: Final = actions.PAYMENT_PLAN
+    CARD_REFRESH: Final = actions.CARD_REFRESH
+    CHARGE: Final = actions.CHARGE
+    MANUAL: Final = actions.MANUAL
+    INVOICE: Final = actions.INVOICE
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)

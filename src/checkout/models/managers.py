@@ -5,7 +5,6 @@ The imports are late because services import models.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,8 +13,9 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from checkout import actions, clock, states
+from checkout import actions, clock, logins, states
 from checkout.contract import Actor, ContentObject
+from checkout.logins import CanLoginAndPay
 
 if TYPE_CHECKING:
     from checkout.models.checkouts import Checkout
@@ -71,8 +71,7 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
         """Begin (or continue) an attempt, and make its intent at Stripe. Call it outside any transaction.
 
         Options: `payment_plan` and `agreement`, for the action `payment_plan`. Raises CannotPay, AlreadyPaid and
-        AttemptInProgress, each with a sentence for the payer, OutcomeUnknown, MoneyError. See
-        `services.checkouts.create_checkout`.
+        AttemptInProgress, each with a sentence for the payer, OutcomeUnknown, MoneyError.
         """
         from checkout.services import checkouts
 
@@ -84,7 +83,7 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
         """The payer is here for an instalment: continue with the same intent where Stripe allows it.
 
         Option: `another_card=True` begins a new intent that also saves the card. Raises AlreadyPaid, CannotPay and
-        AttemptInProgress. See `services.on_session.create_checkout_pay_on_session`.
+        AttemptInProgress.
         """
         from checkout.services import on_session
 
@@ -214,7 +213,7 @@ class ObjectPaymentPlanInstalmentManager(models.Manager["ObjectPaymentPlanInstal
 
     def process_payments(self, **options: Any) -> PaymentRun:
         """Charge everything that is due. Options, all by name: `user`, `workers`, `limit`, `max_total` (Decimal),
-        `payment_plan`, `currency`, `progress`. See `services.runs.process_payments`."""
+        `payment_plan`, `currency`, `progress`."""
         from checkout.services import runs
 
         return runs.process_payments(**options)
@@ -225,18 +224,16 @@ class ObjectPaymentPlanInstalmentManager(models.Manager["ObjectPaymentPlanInstal
 
         return on_session.waiting_for_mail()
 
-    def send_on_session_payment_emails(self, can_login_and_pay: Callable[[Any], Any] | None = None) -> int:
+    def send_on_session_payment_emails(self, can_login_and_pay: CanLoginAndPay | None = None) -> int:
         """Tell them, once for each refusal; the number of mails queued.
 
-        `can_login_and_pay(contact)` is True for those who are sent to the login page. Default:
-        CHECKOUT_CAN_LOGIN_AND_PAY.
+        `can_login_and_pay(contact)` is true for those who are sent to the login page. It is asked about payers with an
+        active account only; the others get a signed link. Default: CHECKOUT_CAN_LOGIN_AND_PAY.
         """
         from checkout.services import on_session
 
         return on_session.send_on_session_payment_emails(can_login_and_pay).mailed
 
-    def _user_has_active_account(self, contact: Any) -> bool:
-        """The default of CHECKOUT_CAN_LOGIN_AND_PAY."""
-        from checkout.services import on_session
-
-        return on_session.user_has_active_account(contact)
+    def _user_has_active_account(self, contact: object, can_login_and_pay: CanLoginAndPay) -> bool:
+        """True if the contact has an active user account **and** the function says that they can log in and pay."""
+        return logins.accounts(contact).exists() and bool(can_login_and_pay(contact))

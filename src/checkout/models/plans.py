@@ -74,6 +74,16 @@ class PaymentPlan(models.Model):
                 )
         super().save(*args, **kwargs)
 
+    def new_version(self, **changes: Any) -> PaymentPlan:
+        """A copy of this template with other terms (`name`, `deposit`, `count`, `interval`, `slug` by name). This one
+        is no longer offered; plans agreed on it go on.
+
+        Raises PlanError for terms that make no plan.
+        """
+        from checkout.services import plans
+
+        return plans.new_version(self, **changes)
+
     @property
     def in_use(self) -> bool:
         """True when a plan was agreed, or a payer is agreeing, on these terms."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from uuid import UUID
 
 from django.db.models import BooleanField, F, Func, Q, QuerySet
 
+from checkout.ids import uuid_or_none
 from checkout.models import (
     Checkout,
     Customer,
@@ -61,17 +61,10 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.lower())[:6]
 
 
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
 def find_checkouts(rows: QuerySet[Checkout], text: str) -> QuerySet[Checkout]:
     """By number, by our or Stripe's id, or by words of the payer's name and e-mail address."""
     text = text.strip()
-    if uuid := _uuid(text):
+    if uuid := uuid_or_none(text):
         return rows.filter(uuid=uuid)
     if text.startswith("pi_"):
         return rows.filter(payment_intent_id=text)
@@ -99,7 +92,7 @@ def _customers(text: str) -> QuerySet[Any]:
 
 def find_plans(rows: QuerySet[ObjectPaymentPlan], text: str) -> QuerySet[ObjectPaymentPlan]:
     text = text.strip()
-    if uuid := _uuid(text):
+    if uuid := uuid_or_none(text):
         return rows.filter(uuid=uuid)
     if text.isdecimal() and len(text) < 19:
         return rows.filter(Q(object_id=text) | Q(pk=int(text)))

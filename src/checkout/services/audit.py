@@ -22,10 +22,6 @@ logger = logging.getLogger("checkout.audit")
 DAYS: Final = 30
 
 
-class DifferencesFound(CheckoutError):
-    """An audit ended with something left for a person. What it says is shown by the doctor."""
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A failed attempt that Stripe sees differently. `amount` is what Stripe took, as text with its currency."""

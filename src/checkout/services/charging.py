@@ -26,7 +26,7 @@ from checkout.errors import (
     OtherAccount,
     OutcomeUnknown,
 )
-from checkout.gateway import PaymentIntent, gateway
+from checkout.gateway import PaymentIntent, assert_no_transaction, gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import agreements, attempt_rows, checkouts, moves, settling
@@ -58,6 +58,7 @@ def charge(content_object: ContentObject, user: Actor = None, *, only_from: Coll
     request (no answer yet; `reconcile` finds out). Raises NoSavedCard, MoneyError, AttemptInProgress when somebody else
     is at it, AlreadyPaid, or KeyRefused/TooManyRequests when Stripe did not take the request at all.
     """
+    assert_no_transaction()
     if only_from is CHARGEABLE:
         checkouts.close_open_attempts(content_object, user)
     checkout = claim(content_object, user, only_from=only_from)

@@ -26,7 +26,7 @@ from checkout.errors import (
     OutcomeUnknown,
     PlanError,
 )
-from checkout.gateway import PaymentIntent, SetupIntent, gateway
+from checkout.gateway import PaymentIntent, SetupIntent, assert_no_transaction, gateway
 from checkout.journal import Code, Why
 from checkout.models import Agreement, Checkout, CheckoutAction, PaymentPlan
 from checkout.services import agreements, attempt_rows, cards, settling
@@ -51,6 +51,7 @@ def create_checkout(
     an earlier attempt turns out to have succeeded, AttemptInProgress while one is unanswered, OutcomeUnknown when
     Stripe gave no answer, MoneyError for an amount that Stripe would not take.
     """
+    assert_no_transaction()
     slug = action if isinstance(action, str) else action.slug
     payer = actor(user)
     check_allowed(content_object, slug)
@@ -276,6 +277,7 @@ def manual(content_object: ContentObject, user: Actor = None, reason: str = "") 
 
     Raises AlreadyPaid when one of them had succeeded, AttemptInProgress while one is unanswered.
     """
+    assert_no_transaction()
     close_open_attempts(content_object, user)
     try:
         with transaction.atomic(durable=True):

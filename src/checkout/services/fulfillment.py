@@ -7,11 +7,11 @@ out of order is a normal day: the second caller finds `success` and leaves quiet
 from __future__ import annotations
 
 import logging
-from uuid import UUID
 
 from checkout.contract import Actor
 from checkout.errors import GatewayError
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
+from checkout.ids import uuid_or_none
 from checkout.models import Checkout, Customer
 from checkout.services import cards, plans, settling
 
@@ -78,17 +78,9 @@ def _owner(intent: PaymentIntent | SetupIntent) -> Checkout:
     found = Checkout.objects.filter(**{column: intent.id}).first()
     if found is not None:
         return found
-    uuid = intent.metadata.get("checkout", "")
-    checkout = Checkout.objects.filter(**{column: ""}, uuid=uuid).first() if is_uuid(uuid) else None
+    uuid = uuid_or_none(intent.metadata.get("checkout", ""))
+    checkout = Checkout.objects.filter(**{column: ""}, uuid=uuid).first() if uuid else None
     if checkout is None:
         raise Checkout.DoesNotExist(f"No checkout of ours asked for {intent.id}.")
     Checkout.objects.filter(pk=checkout.pk, **{column: ""}).update(**{column: intent.id})
     return checkout
-
-
-def is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

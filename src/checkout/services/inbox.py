@@ -18,6 +18,7 @@ from django.db.models import F, QuerySet
 
 from checkout import clock
 from checkout.gateway.webhooks import Event
+from checkout.ids import uuid_or_none
 from checkout.models import Checkout, StripeEvent
 from checkout.services import cards, disputes, fulfillment, refunds
 
@@ -229,7 +230,7 @@ def _attempt(row: StripeEvent, column: str) -> Checkout:
     mark = metadata.get("checkout", "")
     if not mark:
         raise NotOurs
-    found = Checkout.objects.filter(uuid=mark).first() if fulfillment.is_uuid(mark) else None
+    found = Checkout.objects.filter(uuid=mark).first() if uuid_or_none(mark) else None
     if found is None:
         raise NotYetOurs(f"{row.object_id} carries our mark, but there is no such checkout here.")
     return found

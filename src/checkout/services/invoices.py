@@ -8,7 +8,6 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
-from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -17,18 +16,10 @@ from checkout.conf import conf
 from checkout.contract import Actor, ContentObject
 from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
-from checkout.models import Checkout, CheckoutAdditional, content_key, model_of
+from checkout.models import Checkout, CheckoutAdditional, model_of
 from checkout.services import attempt_rows, checkouts, notices, settling, staff_notices
 
 TEMPLATE = "invoice_requested"
-
-
-def form_path(content_object: ContentObject) -> str:
-    """The payer's form for this row. Signed: put it only on pages that belong to the row's payer."""
-    key = content_key(content_object)
-    return reverse(
-        "checkout.invoice", args=[links.sign(f"{key['content_type'].pk}-{key['object_id']}", CheckoutAdditional)]
-    )
 
 
 def read_token(token: str) -> ContentObject:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dateutil.relativedelta import relativedelta
-from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.db.models import CharField, DateTimeField, Exists, OuterRef, Q, QuerySet, Subquery, Value
@@ -23,6 +21,8 @@ from checkout import mail as letters
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
+from checkout.gateway import assert_no_transaction
+from checkout.logins import CanLoginAndPay
 from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import attempt_rows, cards, checkouts, notices, payers, settling
 
@@ -32,8 +32,6 @@ logger = logging.getLogger("checkout.on_session")
 DEPOSIT_GRACE = datetime.timedelta(minutes=30)
 #: How many instalments are read at a time; each is committed by itself.
 CHUNK = 200
-
-CanLoginAndPay = Callable[[Any], Any]
 
 
 # -- the payer comes ------------------------------------------------------------------------------------
@@ -49,6 +47,7 @@ def create_checkout_pay_on_session(
 
     Raises AlreadyPaid, CannotPay when the plan was stopped, AttemptInProgress while a charge is unanswered.
     """
+    assert_no_transaction()
     payer = actor(user)
     instalment.refresh_from_db()
     check_payable(instalment)
@@ -122,17 +121,6 @@ def _begin(instalment: ObjectPaymentPlanInstalment, user: Actor, *, another_card
 # -- the mail that asks them to come --------------------------------------------------------------------
 
 
-def user_has_active_account(contact: Any) -> bool:
-    """True if this person can log in and pay: an active user with that e-mail address and a usable password who was
-    here within CHECKOUT_ACTIVE_LOGIN_MONTHS. `contact` is the content object's `checkout_contact`, or itself."""
-    email = getattr(contact, "checkout_email", "") or getattr(contact, "email", "")
-    if not email:
-        return False
-    since = clock.now() - relativedelta(months=conf.CHECKOUT_ACTIVE_LOGIN_MONTHS)
-    users = get_user_model()._default_manager.filter(email__iexact=email, is_active=True, last_login__gte=since)
-    return any(user.has_usable_password() for user in users)
-
-
 @dataclass(slots=True)
 class Sent:
     """What one sweep over waiting instalments queued. `errors` are logged and tried again by the next sweep."""
@@ -182,8 +170,9 @@ def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
 def send_on_session_payment_emails(can_login_and_pay: CanLoginAndPay | None = None) -> Sent:
     """Mail every payer whom a bank requires, once for each refusal, and once more as a reminder.
 
-    `can_login_and_pay(contact)` decides between the mail that leads to the login page and the one with a signed link;
-    the default is the function that CHECKOUT_CAN_LOGIN_AND_PAY names. Safe to run at any time, and in many processes at
+    `can_login_and_pay(contact)` decides between the mail that leads to the login page and the one with a signed link,
+    for payers with an active account; everybody else gets the link. The default is the function that
+    CHECKOUT_CAN_LOGIN_AND_PAY names. Safe to run at any time, and in many processes at
     once. A row that cannot be mailed is logged, counted and skipped.
 
     Raises CheckoutError, before anything is sent, for a function that does not take exactly one parameter, when a mail
@@ -210,7 +199,7 @@ def send_on_session_payment_emails(can_login_and_pay: CanLoginAndPay | None = No
     return sent
 
 
-def check_one_parameter(function: Any) -> None:
+def check_one_parameter(function: CanLoginAndPay) -> None:
     """Raises CheckoutError unless `function` can be called with the contact and nothing else."""
     name = getattr(function, "__qualname__", repr(function))
     if not callable(function):
@@ -243,8 +232,8 @@ def _mail(instalment: Any, can_login_and_pay: CanLoginAndPay) -> bool:
     plan = instalment.object_payment_plan
     if plan.content_object is None:
         raise CheckoutError(_("What this plan was agreed for no longer exists. Stop the plan, or speak to the payer."))
-    # The site decides, unless we know better: a login page helps nobody whose login would not open the payment.
-    can_login = bool(can_login_and_pay(instalment.checkout_contact)) and not payers.login_is_of_no_use(plan)
+    # The site is asked about those who have an account only: a login page helps nobody whom no login brings further.
+    can_login = payers.payer_of(plan) is not None and bool(can_login_and_pay(instalment.checkout_contact))
     template = (
         instalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH
         if can_login

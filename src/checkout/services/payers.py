@@ -25,11 +25,6 @@ def payer_of(plan: ObjectPaymentPlan) -> _User | None:
     return found[0] if len(found) == 1 and found[0].is_active else None
 
 
-def login_is_of_no_use(plan: ObjectPaymentPlan) -> bool:
-    """True if we know that no login opens this plan: its user was deactivated, or several share the address."""
-    return bool(_candidates(plan)) and payer_of(plan) is None
-
-
 def _candidates(plan: ObjectPaymentPlan) -> list[_User]:
     named = getattr(plan.content_object, "checkout_user", None) or plan.user
     if named is not None:

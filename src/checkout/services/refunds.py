@@ -23,19 +23,18 @@ from checkout import clock, money, signals, states
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import (
-    CheckoutError,
     GatewayError,
     GatewayRefused,
-    HookFailed,
     IntentMismatch,
     NotFoundAtStripe,
     NothingHappened,
     RefundError,
 )
-from checkout.gateway import RefundAnswer, gateway
+from checkout.gateway import RefundAnswer, assert_no_transaction, gateway
+from checkout.ids import uuid_or_none
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, Refund, StateChange
-from checkout.services import fulfillment, refund_effects, staff_notices
+from checkout.services import fulfillment, hooks, refund_effects, staff_notices
 from checkout.services.attempt_rows import KEY_TRUSTED_FOR, check_account
 
 logger = logging.getLogger("checkout.refunds")
@@ -77,6 +76,7 @@ def refund(
     Raises RefundError when that much cannot be refunded, MoneyError for an amount the currency does not have,
     KeyRefused or TooManyRequests when Stripe did not take the request at all (nothing is reserved then).
     """
+    assert_no_transaction()
     key = key or uuid.uuid4()
     existing = Refund.objects.filter(uuid=key).first()
     if existing is not None:
@@ -256,7 +256,7 @@ def _move(row: Refund, to: str, why: Why, **fields: Any) -> bool:
 def _succeed(row: Refund) -> None:
     if not _move(row, Refund.SUCCEEDED, Why(Code.REFUNDED)):
         return
-    _run_hook(row)
+    _tell_host(row)
     transaction.on_commit(partial(signals.checkout_refunded.send_robust, sender=Refund, refund=row))
     logger.info("refund %s succeeded", row.pk, extra={"refund": row.pk, "checkout": row.checkout_id})
 
@@ -296,23 +296,14 @@ def _fail(row: Refund, why: Why, failure: str) -> bool:
     return True
 
 
-def _run_hook(row: Refund) -> None:
+def _tell_host(row: Refund) -> None:
     """The host's `checkout_refunded(refund)`, if there is one: on what was paid for, or on what its plan is for."""
     target = row.checkout.content_object
     if isinstance(target, ObjectPaymentPlanInstalment):
         target = target.object_payment_plan.content_object
     hook = getattr(target, "checkout_refunded", None)
-    if hook is None:
-        return
-    try:
-        hook(row)
-    except CheckoutError:
-        raise
-    except Exception as error:
-        raise HookFailed(
-            f"{type(target).__name__}.checkout_refunded raised {type(error).__name__}: {error}. Nothing was settled; "
-            "correct the hook and the next sweep settles it."
-        ) from error
+    if hook is not None:
+        hooks.run(hook, row)
 
 
 # -- news from Stripe ------------------------------------------------------------------------------------
@@ -352,9 +343,8 @@ def _ours(answer: RefundAnswer) -> Refund | None:
     found = Refund.objects.select_related("checkout").filter(refund_id=answer.id).first()
     if found is not None:
         return found
-    try:
-        key = uuid.UUID(answer.metadata.get("refund", ""))
-    except ValueError:
+    key = uuid_or_none(answer.metadata.get("refund", ""))
+    if key is None:
         return None
     return Refund.objects.select_related("checkout").filter(uuid=key, refund_id="").first()
 

@@ -13,11 +13,11 @@ from django.db.models import Q, prefetch_related_objects
 from checkout import clock, money, signals, states
 from checkout.conf import conf
 from checkout.contract import Actor
-from checkout.errors import CheckoutError, HookFailed, IntentMismatch, NotWrittenDown
+from checkout.errors import IntentMismatch, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
 from checkout.journal import Code, Why, in_english
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import agreements, cards, moves, staff_notices
+from checkout.services import agreements, cards, hooks, moves, staff_notices
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -194,7 +194,7 @@ def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str
             extra={"checkout": checkout.pk},
         )
     else:
-        _run_hook(content_object.checkout_success, checkout)
+        hooks.run(content_object.checkout_success, checkout)
     if checkout.saves_card and checkout.is_payment_plan:
         agreements.ensure_plan(checkout)
     staff_notices.settled(checkout)
@@ -237,7 +237,7 @@ def fail(
             return False
         content_object = checkout.content_object
         if content_object is not None and not superseded:
-            _run_hook(content_object.checkout_fail)
+            hooks.run(content_object.checkout_fail)
         staff_notices.settled(checkout)
         signals.send_after_commit(signals.checkout_failed, checkout)
     _log(checkout, before, why, request_id)
@@ -264,7 +264,7 @@ def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
         return
     hook = getattr(checkout.content_object, "checkout_pay_on_session", None)
     if hook is not None:
-        _run_hook(hook, checkout)
+        hooks.run(hook, checkout)
     signals.send_after_commit(signals.pay_on_session_required, checkout)
     _log(checkout, before, Why(note=decline.code), intent.request_id)
 
@@ -282,19 +282,6 @@ def _failure(why: Why) -> dict[str, Any]:
     if why.facts:
         raise ValueError(f"An attempt has no room for the facts of {why.code}: say why it failed with a code of none.")
     return {"failure": why.note, "failure_code": why.code}
-
-
-def _run_hook(hook: Any, *args: Any) -> None:
-    try:
-        hook(*args)
-    except CheckoutError:
-        raise
-    except Exception as error:
-        owner = type(getattr(hook, "__self__", None)).__name__
-        raise HookFailed(
-            f"{owner}.{getattr(hook, '__name__', 'hook')} raised {type(error).__name__}: {error}. Nothing was settled; "
-            "correct the hook and the next sweep settles it."
-        ) from error
 
 
 def _verify_payment(checkout: Checkout, intent: PaymentIntent) -> None:

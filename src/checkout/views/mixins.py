@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from checkout import declines, money
 from checkout.conf import conf
+from checkout.ids import uuid_or_none
 from checkout.models import Checkout
 from checkout.services import checkouts
 from checkout.views.access import PayerViewMixin, may_open, remember_checkout
@@ -27,12 +27,9 @@ class CheckoutAccessMixin(PayerViewMixin):
 
     def get_object(self, queryset: Any = None) -> Checkout:
         """Raises Http404 for a made-up uuid and for somebody else's alike."""
-        name = str(self.kwargs.get("uuid", ""))
-        try:
-            checkout = Checkout.objects.select_related("customer", "payment_plan").get(uuid=UUID(name))
-        except (ValueError, Checkout.DoesNotExist):
-            raise Http404 from None
-        if not may_open(self.request, checkout):
+        uuid = uuid_or_none(str(self.kwargs.get("uuid", "")))
+        checkout = Checkout.objects.select_related("customer", "payment_plan").filter(uuid=uuid).first()
+        if checkout is None or not may_open(self.request, checkout):
             raise Http404
         return checkout
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.contenttypes.models import ContentType
@@ -20,6 +19,7 @@ from django.views.generic import TemplateView
 from checkout import declines, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, NoSavedCard
+from checkout.ids import uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import charging, payers
 from checkout.views import payer
@@ -98,7 +98,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         """Take one line at once from the saved card. Only for a payer who is logged in: a link opens a payment, it
         does not decide over the card."""
         plan = self.get_plan()
-        uuid = _uuid(request.POST.get("instalment", ""))
+        uuid = uuid_or_none(request.POST.get("instalment", ""))
         line = plan.instalments.filter(uuid=uuid).first() if uuid is not None else None
         if not self.by_login or line is None:
             raise Http404
@@ -218,10 +218,3 @@ def _charged_text(checkout: Checkout) -> str:
         reason = declines.sentence(checkout.error_code, checkout.decline_code)
         return _("The payment did not go through. %(reason)s Nothing was taken.") % {"reason": reason}
     return _("Your bank has not answered yet. Look at this page again in a few minutes, and do not pay twice.")
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -14,7 +14,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import View
 
-from checkout import actions, declines, money, states
+from checkout import actions, declines, links, money, states
 from checkout.conf import conf
 from checkout.contract import ContentObject
 from checkout.errors import PlanError
@@ -65,7 +65,7 @@ class PaymentChoiceMixin(PayerViewMixin):
     def get_invoice_url(self, content_object: ContentObject) -> str:
         """Where an invoice is asked for; empty for a site that has no such page. The ready one is signed for this row,
         whose payer `get_content_object` has let in."""
-        return invoices.form_path(content_object)
+        return links.invoice_form(content_object)
 
     def get_payment_plans(self, content_object: ContentObject) -> list[PaymentPlan]:
         """The templates to offer, the site's default first."""
