@@ -65,13 +65,16 @@ STATEMENTS = {
             CASE WHEN n % 25 = 0 THEN 'card_declined' ELSE '' END,
             CASE WHEN n % 25 = 0 THEN (ARRAY['insufficient_funds', 'do_not_honor', 'expired_card'])[1 + n % 3]
                 ELSE '' END,
-            CASE WHEN n % 25 = 0 THEN 'The card was declined.' ELSE '' END, '', false
+            '', CASE WHEN n % 25 = 0 THEN 'card_declined' ELSE '' END, false
         FROM generate_series(1, {checkouts}) n JOIN checkout_customer c ON c.id = 1 + n % {plans},
             LATERAL (SELECT now() - (({checkouts} - n) * 1800.0 / {checkouts}) * interval '1 day' moment) at
     """,
     "state changes": """
         INSERT INTO checkout_statechange (checkout_id, from_state, to_state, at, code, facts, note)
-        SELECT id, 'pending', state_id, settled_at, 'stripe_says', '{{"code": "succeeded"}}'::jsonb, ''
+        SELECT id, 'pending', state_id, settled_at,
+            CASE state_id WHEN 'fail' THEN 'stripe_says' WHEN 'success' THEN 'stripe_succeeded'
+                ELSE 'stripe_wants_payer' END,
+            CASE state_id WHEN 'fail' THEN jsonb_build_object('code', decline_code) ELSE '{{}}' END, ''
         FROM checkout_checkout
     """,
     "refunds": """

@@ -16,6 +16,7 @@ THINGS = {
     "a setting",
     "a webhook type",
     "an action",
+    "a reason in the history",
     "a letter",
     "a decline code",
     "a test card",
