@@ -18,26 +18,36 @@ LINES = 10
 #: Each is one statement; {plans}, {checkouts} and {content_type} are filled in.
 STATEMENTS = {
     "template": """
-        INSERT INTO checkout_paymentplan (id, name, slug, deposit, count, interval, deleted, created_at)
-        VALUES (1000, 'Ten parts', 'ten-parts', 10, 9, 1, false, now())
+        INSERT INTO checkout_paymentplan (id, name, slug, deposit, count, interval, late_deposit, deleted, created_at)
+        VALUES (1000, 'Ten parts', 'ten-parts', 10, 9, 1, 'move', false, now())
     """,
     "customers": """
-        INSERT INTO checkout_customer (id, name, email, customer_id, payment_method_id, card_brand, card_last4,
-            card_exp_month, card_exp_year, card_fingerprint, expiry_date, refresh, creation_key, deleted_at_stripe,
-            created_at, language)
-        SELECT n, first || ' ' || last, lower(first) || '.' || lower(last) || n || '@example.com', 'cus_' || n,
-            'pm_' || n, 'visa', lpad((n % 10000)::text, 4, '0'), 1 + n % 12, 2026 + n % 6, md5(n::text),
-            date '2026-09-30' + (n % 1800), n % 97 = 0, gen_random_uuid(), false, now() - n * interval '10 minutes', ''
+        INSERT INTO checkout_customer (id, name, email, email_folded, uuid, created_at, language)
+        SELECT n, first || ' ' || last, address, address, gen_random_uuid(), now() - n * interval '10 minutes', ''
         FROM generate_series(1, {plans}) n,
             LATERAL (SELECT
                 (ARRAY['Ann','Bob','Cleo','Dan','Eve','Finn','Gwen','Hugo','Iris','Jack'])[1 + n % 10] first,
                 (ARRAY['Smith','Jones','Taylor','Brown','Wilson','Evans','Thomas','Roberts','Walker','Wright','Hall',
-                'Green','Wood','Clarke','Hill','Scott','Moore','Young'])[1 + n % 18] || (n % 250) last) names
+                'Green','Wood','Clarke','Hill','Scott','Moore','Young'])[1 + n % 18] || (n % 250) last) names,
+            LATERAL (SELECT lower(first) || '.' || lower(last) || n || '@example.com' address) addresses
+    """,
+    "cards": """
+        INSERT INTO checkout_savedcard (id, customer_id, account, livemode, stripe_customer_id, payment_method_id,
+            brand, last4, exp_month, exp_year, fingerprint, expiry_date, set_up_at, refresh, gone, replaced)
+        SELECT n, n, '', false, 'cus_' || n, 'pm_' || n, 'visa', lpad((n % 10000)::text, 4, '0'), 1 + n % 12,
+            2026 + n % 6, md5(n::text), date '2026-09-30' + (n % 1800), now(), n % 97 = 0, false, false
+        FROM generate_series(1, {plans}) n
+    """,
+    "agreements": """
+        INSERT INTO checkout_agreement (id, kind, saved_card_id, other_amounts, note, text, version, total, currency,
+            lines, agreed_at, user_agent)
+        SELECT n, 'payer', n, false, '', 'As agreed.', '1', 1000, 'GBP', '[]', now(), ''
+        FROM generate_series(1, {plans}) n
     """,
     "plans": """
         INSERT INTO checkout_objectpaymentplan (id, uuid, content_type_id, object_id, payment_plan_id, customer_id,
-            total, currency, deleted, deleted_at, paused, created_at)
-        SELECT n, gen_random_uuid(), {content_type}, n::text, 1000, n, 1000, 'GBP', n % 40 = 0,
+            agreement_id, total, currency, deleted, deleted_at, paused, created_at)
+        SELECT n, gen_random_uuid(), {content_type}, n::text, 1000, n, n, 1000, 'GBP', n % 40 = 0,
             CASE WHEN n % 40 = 0 THEN now() END, n % 5000 = 1,
             now() - (({plans} - n) * 1800.0 / {plans}) * interval '1 day'
         FROM generate_series(1, {plans}) n

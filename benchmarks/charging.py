@@ -130,13 +130,26 @@ def fill(customers: list[tuple[str, str]], count: int) -> None:
     from django.contrib.contenttypes.models import ContentType
 
     from checkout import clock, states
-    from checkout.models import Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+    from checkout.models import (
+        Agreement,
+        Customer,
+        ObjectPaymentPlan,
+        ObjectPaymentPlanInstalment,
+        PaymentPlan,
+        SavedCard,
+    )
     from tests.host.models import Membership
 
     template = PaymentPlan.objects.create_payment_plan("bulk", "Bulk", 50, 1, 1)
     rows = Customer.objects.bulk_create(
-        Customer(email=f"payer{number}@example.com", customer_id=customer, payment_method_id=method)
-        for number, (customer, method) in enumerate(customers)
+        Customer(email=f"payer{number}@example.com") for number in range(len(customers))
+    )
+    cards = SavedCard.objects.bulk_create(
+        SavedCard(customer=row, stripe_customer_id=customer, payment_method_id=method, set_up_at=clock.now())
+        for row, (customer, method) in zip(rows, customers, strict=True)
+    )
+    agreements = Agreement.objects.bulk_create(
+        Agreement(kind=Agreement.Kind.PAPER, saved_card=card, text="As agreed.", version="1") for card in cards
     )
     members = Membership.objects.bulk_create(Membership(total=Decimal(20)) for _ in range(count))
     content_type = ContentType.objects.get_for_model(Membership)
@@ -146,6 +159,7 @@ def fill(customers: list[tuple[str, str]], count: int) -> None:
             object_id=str(member.pk),
             payment_plan=template,
             customer=rows[number % len(rows)],
+            agreement=agreements[number % len(rows)],
             total=Decimal(20),
         )
         for number, member in enumerate(members)

@@ -193,12 +193,12 @@ class College:
         Refund.objects.filter(pk=refund.pk).update(created_at=moment, settled_at=moment)
         for dispute in self.client.v1.disputes.list().data:
             disputes.dispute_updated_at_stripe(dispute.id)
-        customer = self.plans["Hanna Novak"].customer
-        if customer is not None:
+        saved = self.plans["Hanna Novak"].card
+        if saved is not None:
             soon = self.today + relativedelta(months=1)
             card: Any = {"card": {"exp_month": soon.month, "exp_year": soon.year}}
-            self.client.v1.payment_methods.update(customer.payment_method_id, card)
-            cards.update_card(customer)
+            self.client.v1.payment_methods.update(saved.payment_method_id, card)
+            cards.read_card(saved)
 
     def today_in_the_office(self) -> None:
         """A card is declined on a page that is still open, an invoice is asked for, a customer is asked for money."""

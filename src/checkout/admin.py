@@ -37,6 +37,7 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
     Refund,
+    SavedCard,
     ScheduledJob,
     StateChange,
     StripeEvent,
@@ -147,15 +148,22 @@ class ObjectPaymentPlanInstalmentAdmin(LookAdmin):
 class CustomerAdmin(LookAdmin):
     """The name may be corrected; the rest is Stripe's."""
 
-    list_display = ("pk", "name", "email", "card_brand", "card_last4", "expiry_date", "refresh")
-    list_filter = ("refresh", "deleted_at_stripe")
-    search_fields = ("=email", "=customer_id")
+    list_display = ("pk", "name", "email", "language", "created_at")
+    search_fields = ("=email", "=at_stripe__stripe_customer_id")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("checkout.change_customer"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [field.name for field in Customer._meta.fields if field.name != "name"]
+
+
+@admin.register(SavedCard)
+class SavedCardAdmin(LookAdmin):
+    list_display = ("pk", "customer", "brand", "last4", "expiry_date", "refresh", "gone", "replaced")
+    list_filter = ("refresh", "gone", "replaced")
+    list_select_related = ("customer",)
+    search_fields = ("=customer__email", "=payment_method_id")
 
 
 @admin.register(CustomerPayment)

@@ -75,6 +75,24 @@ def instalment_dates(deposit_due: datetime.date, count: int, interval: int) -> l
         ) from error
 
 
+def one_a_month(lines: list[Line], *, after: datetime.date) -> list[Line]:
+    """Move lines so that none falls in the month of `after` or before, and no two that were moved fall in one month.
+
+    For a deposit that was paid late: the instalments that became overdue meanwhile would be taken in one night.
+
+    >>> late = [Line(2, datetime.date(2026, 2, 1), Decimal(40)), Line(3, datetime.date(2026, 7, 1), Decimal(40))]
+    >>> [str(line.due) for line in one_a_month(late, after=datetime.date(2026, 4, 20))]
+    ['2026-05-01', '2026-07-01']
+    """
+    moved: list[Line] = []
+    for line in lines:
+        earliest = after.replace(day=1) + relativedelta(months=1)
+        due = max(line.due, earliest)
+        moved.append(Line(line.count, due, line.amount))
+        after = due
+    return moved
+
+
 def plan_lines(
     total: Decimal, currency: str, *, deposit: int, count: int, interval: int, deposit_due: datetime.date
 ) -> list[Line]:

@@ -16,7 +16,7 @@ from checkout import mail
 from checkout.errors import DifferencesFound
 from checkout.services import (
     audit,
-    cards,
+    card_expiry,
     fan_out,
     inbox,
     jobs,
@@ -110,7 +110,7 @@ def send_on_session_payment_emails() -> int:
 def refresh_card_expiry_dates() -> int:
     """Read the cards of outstanding plans, flag and mail those that run out; how many were flagged."""
     with jobs.recorded("refresh_card_expiry_dates"):
-        return cards.refresh_card_expiry_dates().flagged
+        return card_expiry.refresh_card_expiry_dates().flagged
 
 
 @_task(540, name="checkout.tasks.reconcile")

@@ -67,7 +67,7 @@ def owe(emulator: Emulator, number: str = ALWAYS_ASKS, user: Any = None, *, decl
         emulator.pay(page.client_secret, number=page.payment_method_id)
         fulfillment.fulfill(attempt)
     if declined:
-        emulator.bank.decline_next(Customer.objects.get().payment_method_id, declined)
+        emulator.bank.decline_next(ObjectPaymentPlan.objects.get().card.payment_method_id, declined)
     line = plans.testing_set_pending_instalment_due(plan)
     runs.process_payments(workers=1)
     line.refresh_from_db()
@@ -154,7 +154,7 @@ def test_another_card(visitor: Payer, emulator: Emulator) -> None:
     visitor.pay(MASTERCARD)
     expect_progress(visitor)
     assert debt.taken(emulator) == [2125]
-    assert Customer.objects.get().card_last4 == "4444"
+    assert ObjectPaymentPlan.objects.get().card.last4 == "4444"
 
 
 def test_the_link_is_used_twice(visitor: Payer, emulator: Emulator) -> None:

@@ -122,7 +122,7 @@ def test_a_declined_deposit_is_paid_with_another_card_in_the_same_visit(visitor:
     plan = ObjectPaymentPlan.objects.get()
     assert plan.payment_count == 5
     assert plan.customer is not None
-    assert plan.customer.card_last4 == "4242"
+    assert plan.card.last4 == "4242"
 
 
 def test_a_bank_that_requires_the_payer_for_the_deposit_is_met_on_the_same_visit(

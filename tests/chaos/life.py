@@ -22,18 +22,18 @@ from checkout.gateway.webhooks import sign
 from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
-    Customer,
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentPlan,
     Refund,
+    SavedCard,
     StateChange,
     StripeEvent,
 )
 from checkout.services import (
     audit,
-    cards,
+    card_expiry,
     charging,
     checkouts,
     fulfillment,
@@ -307,18 +307,18 @@ class PaymentLife(RuleBasedStateMachine):
             if amount:
                 self.emulator.bank.dashboard_refund(charge["payment_intent"], amount)
 
-    @precondition(lambda self: Customer.objects.exclude(payment_method_id="").exists())
+    @precondition(lambda self: SavedCard.objects.good().exists())
     @rule(what=st.sampled_from(["decline", "replace", "delete"]))
     def something_happens_to_the_card(self, what: str) -> None:
-        customer = Customer.objects.exclude(payment_method_id="").latest("pk")
+        card = SavedCard.objects.good().latest("pk")
         match what:
             case "decline":
-                self.emulator.bank.decline_next(customer.payment_method_id)
+                self.emulator.bank.decline_next(card.payment_method_id)
             case "replace":
-                self.emulator.bank.replace_card(customer.payment_method_id, 12, 2031, "1111")
+                self.emulator.bank.replace_card(card.payment_method_id, 12, 2031, "1111")
             case "delete":
                 headers = {"Authorization": "Bearer sk_test_emulator"}
-                self.emulator.handle("DELETE", f"/v1/customers/{customer.customer_id}", headers)
+                self.emulator.handle("DELETE", f"/v1/customers/{card.stripe_customer_id}", headers)
 
     # -- jobs, webhooks, time, weather ---------------------------------------------------------------
 
@@ -332,7 +332,7 @@ class PaymentLife(RuleBasedStateMachine):
             "reconcile": reconcile.reconcile,
             "stale": stale.tidy,
             "events": inbox.work,
-            "cards": cards.refresh_card_expiry_dates,
+            "cards": card_expiry.refresh_card_expiry_dates,
             "audit": lambda: audit.audit_failed_checkouts(repair=True),
             "refunds": refunds.resolve_all,
             "mails": on_session.send_on_session_payment_emails,

@@ -88,12 +88,14 @@ shown = browser.get(f"/bookings/{other.pk}/choose/?payment_plan=standard").conte
 assert "£200.00" in shown and "I have read this and I agree" in shown, shown
 
 # What was moved from an old system is charged with its old card. Stripe has to know the two by their ids.
-from checkout.models import Customer
+from checkout.models import Customer, SavedCard, StripeCustomer
 
 moved = Customer.objects.get(email="robin@example.com")
-moved.customer_id = gateway().create_customer(email=moved.email, name="", metadata={}, idempotency_key="moved")
-moved.payment_method_id = emulator.bank.add_legacy_card(moved.customer_id)
-moved.save()
+at_stripe = gateway().create_customer(email=moved.email, name="", metadata={}, idempotency_key="moved")
+StripeCustomer.objects.filter(customer=moved).update(stripe_customer_id=at_stripe)
+SavedCard.objects.filter(customer=moved).update(
+    stripe_customer_id=at_stripe, payment_method_id=emulator.bank.add_legacy_card(at_stripe)
+)
 call_command("process_payments", workers=1)
 assert emulator.ledger.taken_minor(currency="gbp") == 8500 + 4000
 assert not ObjectPaymentPlanInstalment.objects.exclude(state="success").exists()

@@ -14,7 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 
 from checkout import clock, states
-from checkout.models import Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.models import Agreement, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan, SavedCard
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 
@@ -47,14 +47,24 @@ def fill_with_due(emulator: Emulator, count: int, card: str = "pm_card_visa") ->
     members = Membership.objects.bulk_create(
         Membership(email=f"payer{number}@example.com", total=Decimal(20)) for number in range(count)
     )
-    customers = []
+    customers, cards = [], []
     for member in members:
         stripe_customer = ask(emulator, "POST", "/v1/customers", email=member.email)
         method = ask(emulator, "POST", f"/v1/payment_methods/{card}/attach", customer=stripe_customer["id"])
-        customers.append(
-            Customer(email=member.email, customer_id=stripe_customer["id"], payment_method_id=method["id"])
+        customers.append(Customer(email=member.email))
+        cards.append(
+            SavedCard(
+                customer=customers[-1],
+                stripe_customer_id=stripe_customer["id"],
+                payment_method_id=method["id"],
+                set_up_at=clock.now(),
+            )
         )
     Customer.objects.bulk_create(customers)
+    SavedCard.objects.bulk_create(cards)
+    agreements = Agreement.objects.bulk_create(
+        Agreement(kind=Agreement.Kind.PAPER, saved_card=card, text="As agreed.", version="1") for card in cards
+    )
     content_type = ContentType.objects.get_for_model(Membership)
     plans = ObjectPaymentPlan.objects.bulk_create(
         ObjectPaymentPlan(
@@ -62,9 +72,10 @@ def fill_with_due(emulator: Emulator, count: int, card: str = "pm_card_visa") ->
             object_id=str(member.pk),
             payment_plan=template,
             customer=customer,
+            agreement=agreement,
             total=Decimal(20),
         )
-        for member, customer in zip(members, customers, strict=True)
+        for member, customer, agreement in zip(members, customers, agreements, strict=True)
     )
     today = clock.today()
     rows = []

@@ -66,6 +66,7 @@ SIGNATURES = {
     "checkout.models:ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON": None,
     "checkout.models:ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH": None,
     "checkout.models:ObjectPaymentPlanInstalment.objects._user_has_active_account": ("(contact, can_login_and_pay)"),
+    "checkout.models:ObjectPaymentPlanInstalment.objects.may_be_taken": "(day)",
     "checkout.models:ObjectPaymentPlanInstalment.objects.pay_on_session_for_email": "()",
     "checkout.models:ObjectPaymentPlanInstalment.objects.process_payments": "(**options)",
     "checkout.models:ObjectPaymentPlanInstalment.objects.send_on_session_payment_emails": "(can_login_and_pay=None)",

@@ -18,8 +18,8 @@ from post_office.models import Email, EmailTemplate
 
 from checkout import clock, errors, mail, states, tasks
 from checkout.gateway import gateway
-from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan
-from checkout.services import cards, fulfillment, runs
+from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, SavedCard, StripeCustomer
+from checkout.services import card_expiry, cards, fulfillment, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -58,9 +58,17 @@ def the_customer(plan: ObjectPaymentPlan) -> Customer:
     return plan.customer
 
 
-def bank_sends_card(emulator: Emulator, customer: Customer, months: int, last4: str | None = None) -> None:
+def the_card(plan: ObjectPaymentPlan) -> SavedCard:
+    """The card that the plan's agreement names, whether it is still good or not."""
+    agreement = ObjectPaymentPlan.objects.get(pk=plan.pk).agreement
+    assert agreement is not None
+    assert agreement.saved_card is not None
+    return agreement.saved_card
+
+
+def bank_sends_card(emulator: Emulator, card: SavedCard, months: int, last4: str | None = None) -> None:
     day = clock.today() + relativedelta(months=months)
-    emulator.bank.replace_card(customer.payment_method_id, day.month, day.year, last4)
+    emulator.bank.replace_card(card.payment_method_id, day.month, day.year, last4)
 
 
 def reads(emulator: Emulator) -> int:
@@ -81,33 +89,31 @@ def refresh(
 def test_a_refresh_stores_the_card_clears_the_flag_and_detaches_the_old_one(
     emulator: Emulator, plan: ObjectPaymentPlan
 ) -> None:
-    customer = the_customer(plan)
-    old = customer.payment_method_id
-    Customer.objects.update(refresh=True)
+    old = the_card(plan)
+    SavedCard.objects.update(refresh=True)
     assert refresh(emulator, plan, "5555555555554444").succeeded
-    customer = the_customer(plan)
-    assert (customer.card_brand, customer.card_last4, customer.refresh) == ("mastercard", "4444", False)
-    assert gateway().retrieve_payment_method(old).customer_id == ""
-    assert gateway().retrieve_payment_method(customer.payment_method_id).customer_id == customer.customer_id
+    card = the_card(plan)
+    assert (card.brand, card.last4, card.refresh, the_customer(plan).refresh) == ("mastercard", "4444", False, False)
+    assert gateway().retrieve_payment_method(old.payment_method_id).customer_id == ""
+    assert gateway().retrieve_payment_method(card.payment_method_id).customer_id == card.stripe_customer_id
 
 
 def test_the_old_card_stays_where_the_site_wants_it(emulator: Emulator, plan: ObjectPaymentPlan, settings: Any) -> None:
     settings.CHECKOUT_DETACH_OLD_CARDS = False
-    customer = the_customer(plan)
-    old = customer.payment_method_id
+    old = the_card(plan)
     refresh(emulator, plan)
-    assert gateway().retrieve_payment_method(old).customer_id == customer.customer_id
+    assert gateway().retrieve_payment_method(old.payment_method_id).customer_id == old.stripe_customer_id
 
 
 def test_a_refresh_that_fails_leaves_the_old_card_in_use(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    old = the_customer(plan).payment_method_id
+    old = the_card(plan).payment_method_id
     assert refresh(emulator, plan, "4000000000000002").state_id == states.PENDING
-    assert the_customer(plan).payment_method_id == old
+    assert the_card(plan).payment_method_id == old
 
 
 def test_an_instalment_that_failed_is_paid_with_the_new_card(emulator: Emulator, save_plan: SavePlan) -> None:
     plan = save_plan()
-    old = the_customer(plan).payment_method_id
+    old = the_card(plan).payment_method_id
     emulator.bank.decline_next(old, "expired_card")
     (line,) = make_due(plan)
     runs.process_payments(workers=1)
@@ -131,9 +137,8 @@ def test_a_plan_without_anything_left_to_pay_takes_no_new_card(plan: ObjectPayme
 
 
 def test_a_card_of_the_old_system_is_charged_until_it_is_refreshed(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    customer = the_customer(plan)
-    legacy = emulator.bank.add_legacy_card(customer.customer_id, "4000056655665556")
-    Customer.objects.update(payment_method_id=legacy, **cards.card_columns(None))
+    legacy = emulator.bank.add_legacy_card(the_card(plan).stripe_customer_id, "4000056655665556")
+    SavedCard.objects.update(payment_method_id=legacy, brand="", last4="", expiry_date=None)
     assert legacy.startswith("card_")
     (first,) = make_due(plan)
     runs.process_payments(workers=1)
@@ -141,16 +146,16 @@ def test_a_card_of_the_old_system_is_charged_until_it_is_refreshed(emulator: Emu
     assert first.state_id == states.SUCCESS
     assert Checkout.objects.for_content_object(first).get().payment_method_id == legacy
     # Its expiry is read like any other's.
-    assert cards.refresh_card_expiry_dates().read == 1
-    assert the_customer(plan).card_last4 == "5556"
+    assert card_expiry.refresh_card_expiry_dates().read == 1
+    assert the_card(plan).last4 == "5556"
     refresh(emulator, plan)
-    customer = the_customer(plan)
-    assert customer.payment_method_id.startswith("pm_")
+    card = the_card(plan)
+    assert card.payment_method_id.startswith("pm_")
     (second,) = make_due(plan)
     runs.process_payments(workers=1)
     second.refresh_from_db()
     assert second.state_id == states.SUCCESS
-    assert Checkout.objects.for_content_object(second).get().payment_method_id == customer.payment_method_id
+    assert Checkout.objects.for_content_object(second).get().payment_method_id == card.payment_method_id
 
 
 # -- expiry ---------------------------------------------------------------------------------------------
@@ -159,7 +164,7 @@ def test_a_card_of_the_old_system_is_charged_until_it_is_refreshed(emulator: Emu
 def test_a_card_that_runs_out_is_flagged_and_its_payer_told_once(
     emulator: Emulator, plan: ObjectPaymentPlan, settings: Any
 ) -> None:
-    bank_sends_card(emulator, the_customer(plan), months=0)
+    bank_sends_card(emulator, the_card(plan), months=0)
     done = ObjectPaymentPlan.objects.refresh_card_expiry_dates()
     assert (done.read, done.flagged, done.mailed, done.errors) == (1, 1, 1, 0)
     customer = the_customer(plan)
@@ -169,7 +174,7 @@ def test_a_card_that_runs_out_is_flagged_and_its_payer_told_once(
     assert Customer.objects.refresh_credit_card("MEMBER@example.com")
     for days in (1, 2, 3):
         with time_machine.travel(clock.now() + datetime.timedelta(days=days)):
-            assert cards.refresh_card_expiry_dates().mailed == 0
+            assert card_expiry.refresh_card_expiry_dates().mailed == 0
     letter = letters().get()
     assert letter.template.name == Customer.MAIL_TEMPLATE_CARD_EXPIRY
     assert "Visa ending in 4242" in letter.message
@@ -181,13 +186,13 @@ def test_a_card_that_runs_out_is_flagged_and_its_payer_told_once(
 
 def test_a_payer_with_a_login_is_led_to_the_page(emulator: Emulator, plan: ObjectPaymentPlan, settings: Any) -> None:
     get_user_model().objects.create_user("member", "member@example.com", "secret")
-    bank_sends_card(emulator, the_customer(plan), months=0)
-    cards.refresh_card_expiry_dates()
+    bank_sends_card(emulator, the_card(plan), months=0)
+    card_expiry.refresh_card_expiry_dates()
     assert f"{settings.CHECKOUT_BASE_URL}/checkout/card-refresh/" in letters().get().message
 
 
 def test_a_card_that_is_good_for_long_is_left_alone(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    done = cards.refresh_card_expiry_dates()
+    done = card_expiry.refresh_card_expiry_dates()
     assert (done.read, done.flagged, done.mailed) == (1, 0, 0)
     assert not letters().exists()
 
@@ -195,13 +200,16 @@ def test_a_card_that_is_good_for_long_is_left_alone(emulator: Emulator, plan: Ob
 def test_one_call_for_a_customer_and_none_twice_a_day(
     emulator: Emulator, plan: ObjectPaymentPlan, save_plan: SavePlan
 ) -> None:
-    save_plan(total=Decimal(200))  # the same e-mail address: a second plan on the same card
-    assert Customer.objects.count() == 1
-    cards.refresh_card_expiry_dates()
-    cards.refresh_card_expiry_dates()
+    # The site has asked its payer whether the same card may be charged for a second plan.
+    other = Membership.objects.create(total=Decimal(200))
+    ObjectPaymentPlan.objects.create_object_payment_plan(
+        other, plan.payment_plan, Decimal(200), saved_card=the_card(plan)
+    )
+    card_expiry.refresh_card_expiry_dates()
+    card_expiry.refresh_card_expiry_dates()
     assert reads(emulator) == 1
     with time_machine.travel(clock.now() + datetime.timedelta(hours=21)):
-        cards.refresh_card_expiry_dates()
+        card_expiry.refresh_card_expiry_dates()
     assert reads(emulator) == 2
 
 
@@ -209,36 +217,35 @@ def test_a_card_whose_plan_is_paid_or_stopped_is_not_read(emulator: Emulator, pl
     from checkout.services import plans
 
     plans.stop(plan)
-    assert cards.refresh_card_expiry_dates().read == 0
+    assert card_expiry.refresh_card_expiry_dates().read == 0
     assert reads(emulator) == 0
 
 
 def test_a_new_card_that_runs_out_later_is_a_new_cause(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    bank_sends_card(emulator, the_customer(plan), months=0)
-    assert cards.refresh_card_expiry_dates().mailed == 1
+    bank_sends_card(emulator, the_card(plan), months=0)
+    assert card_expiry.refresh_card_expiry_dates().mailed == 1
     with time_machine.travel(clock.now() + datetime.timedelta(days=2)):
-        bank_sends_card(emulator, the_customer(plan), months=0, last4="0005")
-        assert cards.refresh_card_expiry_dates().mailed == 1
+        bank_sends_card(emulator, the_card(plan), months=0, last4="0005")
+        assert card_expiry.refresh_card_expiry_dates().mailed == 1
 
 
 def test_a_card_replaced_by_the_bank_is_taken_in_and_the_flag_cleared(
     emulator: Emulator, plan: ObjectPaymentPlan
 ) -> None:
-    customer = the_customer(plan)
-    bank_sends_card(emulator, customer, months=0)
-    cards.refresh_card_expiry_dates()
+    card = the_card(plan)
+    bank_sends_card(emulator, card, months=0)
+    card_expiry.refresh_card_expiry_dates()
     assert the_customer(plan).refresh
-    bank_sends_card(emulator, customer, months=40, last4="0005")
-    assert cards.card_updated_at_stripe(customer.payment_method_id) == customer
+    bank_sends_card(emulator, card, months=40, last4="0005")
+    assert cards.card_updated_at_stripe(card.payment_method_id) == card
     customer = the_customer(plan)
-    assert (customer.card_last4, customer.refresh, customer.is_expiring) == ("0005", False, False)
+    assert (the_card(plan).last4, customer.refresh, customer.is_expiring) == ("0005", False, False)
 
 
 def test_a_replacement_that_runs_out_as_well_stays_flagged(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    customer = the_customer(plan)
-    Customer.objects.update(refresh=True)
-    bank_sends_card(emulator, customer, months=0)
-    cards.card_updated_at_stripe(customer.payment_method_id)
+    SavedCard.objects.update(refresh=True)
+    bank_sends_card(emulator, the_card(plan), months=0)
+    cards.card_updated_at_stripe(the_card(plan).payment_method_id)
     assert the_customer(plan).refresh
 
 
@@ -249,28 +256,29 @@ def test_a_card_that_is_not_ours_is_nobodys(emulator: Emulator) -> None:
 
 
 def test_reading_the_same_card_again_keeps_what_staff_asked_for(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    Customer.objects.update(refresh=True)
-    cards.refresh_card_expiry_dates()
+    SavedCard.objects.update(refresh=True)
+    card_expiry.refresh_card_expiry_dates()
     assert the_customer(plan).refresh
 
 
 def test_a_detached_card_is_flagged(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    gateway().detach_payment_method(the_customer(plan).payment_method_id)
-    done = cards.refresh_card_expiry_dates()
+    gateway().detach_payment_method(the_card(plan).payment_method_id)
+    done = card_expiry.refresh_card_expiry_dates()
     assert (done.read, done.errors) == (1, 0)
-    customer = the_customer(plan)
-    assert (customer.refresh, customer.deleted_at_stripe) == (True, False)
+    assert the_customer(plan).refresh
+    assert the_card(plan).gone
+    assert not StripeCustomer.objects.get().gone
 
 
 def test_a_customer_deleted_at_stripe_is_flagged_and_can_give_a_new_card(
     emulator: Emulator, plan: ObjectPaymentPlan
 ) -> None:
     headers = {"Authorization": "Bearer sk_test_emulator"}
-    emulator.handle("DELETE", f"/v1/customers/{the_customer(plan).customer_id}", headers, b"")
-    cards.refresh_card_expiry_dates()
+    emulator.handle("DELETE", f"/v1/customers/{the_card(plan).stripe_customer_id}", headers, b"")
+    card_expiry.refresh_card_expiry_dates()
     customer = the_customer(plan)
-    assert (customer.refresh, customer.deleted_at_stripe, customer.has_card) == (True, True, False)
-    assert cards.refresh_card_expiry_dates().read == 0
+    assert (customer.refresh, StripeCustomer.objects.get().gone, customer.has_card) == (True, True, False)
+    assert card_expiry.refresh_card_expiry_dates().read == 0
     assert refresh(emulator, ObjectPaymentPlan.objects.get(pk=plan.pk)).succeeded
     assert the_customer(plan).has_card
 
@@ -289,13 +297,13 @@ def test_a_card_that_cannot_be_read_is_counted_and_the_others_go_on(
 
 
 def test_a_mail_that_could_not_be_queued_goes_out_the_next_day(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    bank_sends_card(emulator, the_customer(plan), months=0)
+    bank_sends_card(emulator, the_card(plan), months=0)
     Customer.objects.update(email="no address")
-    assert cards.refresh_card_expiry_dates().errors == 1
+    assert card_expiry.refresh_card_expiry_dates().errors == 1
     assert not notes().exists()
     assert not the_customer(plan).refresh
     Customer.objects.update(email="member@example.com")
-    done = cards.refresh_card_expiry_dates()
+    done = card_expiry.refresh_card_expiry_dates()
     assert (done.read, done.flagged, done.mailed) == (0, 1, 1)
 
 
@@ -312,27 +320,28 @@ def test_what_is_missing_is_named_before_anything_is_done(
     assert reads(emulator) == 0
 
 
-def test_a_refused_key_stops_the_sweep(emulator: Emulator, plan: ObjectPaymentPlan, settings: Any) -> None:
-    settings.STRIPE_SECRET_KEY = "sk_live_wrong"
+def test_a_refused_key_stops_the_sweep(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
+    emulator.weather.add(faults.Status(401), times=None)
     with pytest.raises(CommandError, match="refused our key"):
         call_command("refresh_card_expiry_dates")
 
 
 def test_the_task(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    bank_sends_card(emulator, the_customer(plan), months=0)
+    bank_sends_card(emulator, the_card(plan), months=0)
     assert tasks.refresh_card_expiry_dates.delay().get() == 1
 
 
 @pytest.mark.parametrize(("months", "expiring"), [(-1, True), (0, True), (2, False)])
 def test_is_expiring(months: int, expiring: bool) -> None:
     day = clock.today() + relativedelta(months=months)
-    assert Customer(expiry_date=Customer.last_good_day(day.month, day.year)).is_expiring is expiring
-    assert not Customer().is_expiring
+    assert SavedCard(expiry_date=SavedCard.last_good_day(day.month, day.year)).is_expiring is expiring
+    assert not SavedCard().is_expiring
 
 
 def test_the_card_of_one_address_is_read_on_request(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
-    bank_sends_card(emulator, the_customer(plan), months=40, last4="0005")
-    assert Customer.objects.update_card_expiry("member@example.com").card_last4 == "0005"
+    bank_sends_card(emulator, the_card(plan), months=40, last4="0005")
+    assert Customer.objects.update_card_expiry("member@example.com") == the_customer(plan)
+    assert the_card(plan).last4 == "0005"
     assert Customer.objects.update_card_expiry("nobody@example.com") is None
 
 
@@ -343,10 +352,10 @@ def test_the_report_lists_the_soonest_first_and_looks_ahead(
     emulator: Emulator, plan: ObjectPaymentPlan, save_plan: SavePlan, capsys: pytest.CaptureFixture[str]
 ) -> None:
     early = save_plan(email="early@example.com", name="=HYPERLINK(1)")
-    bank_sends_card(emulator, the_customer(early), months=1)
-    cards.refresh_card_expiry_dates()
+    bank_sends_card(emulator, the_card(early), months=1)
+    card_expiry.refresh_card_expiry_dates()
     assert [row.pk for row in ObjectPaymentPlan.objects.report_card_expiry_dates] == [early.pk, plan.pk]
-    assert list(cards.running_out_before_the_end()) == [early]
+    assert list(card_expiry.running_out_before_the_end()) == [early]
     capsys.readouterr()
     call_command("report_card_expiry_dates")
     out = capsys.readouterr().out.splitlines()
@@ -372,18 +381,18 @@ def test_the_report_makes_as_many_queries_for_many_plans(
 
 
 def test_staff_ask_for_a_new_card_once_a_day(plan: ObjectPaymentPlan, staff: Any) -> None:
-    assert cards.send_card_refresh_mail(the_customer(plan), staff)
-    assert not cards.send_card_refresh_mail(the_customer(plan), staff)
+    assert card_expiry.send_card_refresh_mail(the_customer(plan), staff)
+    assert not card_expiry.send_card_refresh_mail(the_customer(plan), staff)
     assert the_customer(plan).refresh
     assert letters().get().template.name == Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST
     with time_machine.travel(clock.now() + datetime.timedelta(days=1)):
-        assert cards.send_card_refresh_mail(the_customer(plan), staff)
+        assert card_expiry.send_card_refresh_mail(the_customer(plan), staff)
 
 
 def test_staff_are_told_when_no_card_is_needed(staff: Any) -> None:
     customer = Customer.objects.create(email="done@example.com")
     with pytest.raises(errors.CheckoutError, match="no card is needed"):
-        cards.send_card_refresh_mail(customer, staff)
+        card_expiry.send_card_refresh_mail(customer, staff)
     assert not letters().exists()
 
 

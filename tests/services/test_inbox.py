@@ -21,10 +21,11 @@ from checkout import clock
 from checkout.gateway import gateway
 from checkout.gateway.webhooks import sign
 from checkout.models import Checkout, StripeEvent
-from checkout.services import attempt_rows, inbox
+from checkout.services import attempt_rows, fulfillment, inbox
 from checkout.views.webhook import webhook
 from stripe_emulator import Delivery, Emulator, faults
 from tests.host.models import Membership
+from tests.saved import saved_card
 from tests.services.test_one_off import begin, pay
 
 pytestmark = pytest.mark.django_db
@@ -380,12 +381,13 @@ def test_an_event_about_a_settled_payment_costs_no_call(
 
 
 def test_a_deleted_customer_has_no_card_any_more(emulator: Emulator, post: Callable[..., Any]) -> None:
-    from checkout.models import Customer
+    from checkout.models import Customer, StripeCustomer
 
-    Customer.objects.create(email="a@example.com", customer_id="cus_1", payment_method_id="pm_1")
+    card = saved_card(Customer.objects.create(email="a@example.com"))
+    StripeCustomer.objects.create(customer=card.customer, stripe_customer_id="cus_1")
     post(an_event("customer.deleted", {"id": "cus_1", "object": "customer", "email": "a@example.com"}))
-    customer = Customer.objects.get()
-    assert (customer.deleted_at_stripe, customer.has_card, customer.refresh) == (True, False, True)
+    card.refresh_from_db()
+    assert (StripeCustomer.objects.get().gone, card.good, card.refresh) == (True, False, True)
     assert StripeEvent.objects.get().outcome == "done"
 
 
@@ -422,15 +424,12 @@ def test_a_dispute_and_a_fraud_warning_are_kept(emulator: Emulator, membership: 
 
 
 def test_a_card_that_the_bank_replaced_is_read_again(emulator: Emulator, save_plan: Any, client: Client) -> None:
-    from checkout.models import Customer
-
-    save_plan()
+    card = save_plan().card
     emulator.webhooks.add(URL, SECRET)
-    customer = Customer.objects.get()
-    emulator.bank.replace_card(customer.payment_method_id, 11, 2032, "1881")
+    emulator.bank.replace_card(card.payment_method_id, 11, 2032, "1881")
     deliver(emulator, client)
-    customer.refresh_from_db()
-    assert (customer.card_last4, customer.card_exp_month, customer.card_exp_year) == ("1881", 11, 2032)
+    card.refresh_from_db()
+    assert (card.last4, card.exp_month, card.exp_year) == ("1881", 11, 2032)
 
 
 @pytest.mark.parametrize(("old", "kind"), [(False, "payment_method.detached"), (True, "customer.source.deleted")])
@@ -438,18 +437,18 @@ def test_a_card_that_was_detached_at_stripe_is_flagged_before_a_charge_fails(
     emulator: Emulator, save_plan: Any, client: Client, old: bool, kind: str
 ) -> None:
     from checkout.gateway import gateway
-    from checkout.models import Customer
+    from checkout.models import SavedCard, StripeCustomer
 
-    save_plan()
-    customer = Customer.objects.get()
+    card = save_plan().card
     if old:
-        Customer.objects.update(payment_method_id=emulator.bank.add_legacy_card(customer.customer_id, VISA_DEBIT))
-        customer.refresh_from_db()
+        legacy = emulator.bank.add_legacy_card(card.stripe_customer_id, VISA_DEBIT)
+        SavedCard.objects.update(payment_method_id=legacy)
+        card.refresh_from_db()
     emulator.webhooks.add(URL, SECRET)
-    gateway().detach_payment_method(customer.payment_method_id)
+    gateway().detach_payment_method(card.payment_method_id)
     deliver(emulator, client)
-    customer.refresh_from_db()
-    assert (customer.refresh, customer.deleted_at_stripe) == (True, False)
+    card.refresh_from_db()
+    assert (card.refresh, card.good, StripeCustomer.objects.get().gone) == (True, False, False)
     assert (kind, "done") in StripeEvent.objects.values_list("event_type", "outcome")
     assert not StripeEvent.objects.filter(handled_at=None).exists()
 
@@ -457,18 +456,15 @@ def test_a_card_that_was_detached_at_stripe_is_flagged_before_a_charge_fails(
 def test_the_old_card_of_a_refresh_that_is_detached_flags_nobody(
     emulator: Emulator, save_plan: Any, client: Client
 ) -> None:
-    from checkout.gateway import gateway
-    from checkout.models import Customer
-
-    save_plan()
+    plan = save_plan()
     emulator.webhooks.add(URL, SECRET)
-    customer = Customer.objects.get()
-    old = customer.payment_method_id
-    Customer.objects.update(payment_method_id="pm_newer")
-    gateway().detach_payment_method(old)
+    refresh = Checkout.objects.create_checkout("card_refresh", plan)
+    secret = gateway().retrieve_setup_intent(refresh.setup_intent_id).client_secret
+    emulator.pay(secret, "5555555555554444")
+    fulfillment.fulfill(refresh)
     deliver(emulator, client)
-    customer.refresh_from_db()
-    assert not customer.refresh
+    assert ("payment_method.detached", "done") in StripeEvent.objects.values_list("event_type", "outcome")
+    assert not plan.customer.refresh
     assert not StripeEvent.objects.filter(handled_at=None).exists()
 
 
@@ -476,14 +472,13 @@ def test_the_old_card_of_a_refresh_that_is_detached_flags_nobody(
 def test_news_of_a_card_of_the_old_system_reads_it_again(
     emulator: Emulator, save_plan: Any, post: Callable[..., Any], kind: str
 ) -> None:
-    from checkout.models import Customer
+    from checkout.models import SavedCard
 
-    save_plan()
-    customer = Customer.objects.get()
-    Customer.objects.update(card_last4="0000", card_read_at=None)
-    post(an_event(kind, {"id": customer.payment_method_id, "object": "card"}))
-    customer.refresh_from_db()
-    assert (customer.card_last4, customer.card_read_at is not None) == ("4242", True)
+    card = save_plan().card
+    SavedCard.objects.update(last4="0000", read_at=None)
+    post(an_event(kind, {"id": card.payment_method_id, "object": "card"}))
+    card.refresh_from_db()
+    assert (card.last4, card.read_at is not None) == ("4242", True)
 
 
 # -- many ------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from django.test import Client
 
 from checkout import clock, logs, mail
 from checkout.gateway import gateway
-from checkout.models import Checkout, Customer
-from checkout.services import cards, fulfillment, polling, reconcile, runs, stale
+from checkout.models import Checkout, SavedCard
+from checkout.services import card_expiry, fulfillment, polling, reconcile, runs, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -69,11 +69,11 @@ def test_no_flow_logs_anything_secret_or_personal(
     refresh = Checkout.objects.create_checkout("card_refresh", plan, None)
     enter_card(emulator, refresh, "5555555555554444")
     fulfillment.fulfill(refresh)
-    customer = Customer.objects.exclude(payment_method_id="").earliest("pk")
-    emulator.bank.replace_card(customer.payment_method_id, 12, 2031, "1111")
-    cards.refresh_card_expiry_dates()
+    card = SavedCard.objects.earliest("pk")
+    emulator.bank.replace_card(card.payment_method_id, 12, 2031, "1111")
+    card_expiry.refresh_card_expiry_dates()
     headers = {"Authorization": "Bearer sk_test_emulator"}
-    emulator.handle("DELETE", f"/v1/customers/{customer.customer_id}", headers)
+    emulator.handle("DELETE", f"/v1/customers/{card.stripe_customer_id}", headers)
     emulator.bank.dashboard_refund(Checkout.objects.get(pk=checkout.pk).payment_intent_id)
     assert set(deliver(emulator, client)) == {200}
     client.post("/checkout/webhook/", b"{}", content_type="application/json", headers={"Stripe-Signature": "t=1,v1=0"})

@@ -19,6 +19,7 @@ from checkout import checks, clock, links, mail, states
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.services import notices, on_session
 from tests.host.models import Membership
+from tests.saved import agreed, saved_card
 
 pytestmark = pytest.mark.django_db
 
@@ -28,14 +29,14 @@ ANON = ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON
 def waiting_line(membership: Membership, **customer: Any) -> ObjectPaymentPlanInstalment:
     """An instalment whose bank requires its payer, as rows only."""
     template = PaymentPlan.objects.create_payment_plan("standard", "Standard", 50, 2, 1)
-    facts = {"email": membership.email, "name": membership.name, "customer_id": "cus_1", "payment_method_id": "pm_1"}
-    card = {"card_brand": "visa", "card_last4": "4242", "card_exp_month": 8, "card_exp_year": 2029}
-    payer = Customer.objects.create(**(facts | card | customer))
+    payer = Customer.objects.create(**({"email": membership.email, "name": membership.name} | customer))
+    card = saved_card(payer, brand="visa", last4="4242", exp_month=8, exp_year=2029)
     plan = ObjectPaymentPlan.objects.create(
         content_type=ContentType.objects.get_for_model(membership),
         object_id=str(membership.pk),
         payment_plan=template,
         customer=payer,
+        agreement=agreed(card),
         total=Decimal(170),
         currency=membership.currency,
     )

@@ -13,6 +13,7 @@ from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
 from checkout.services import cards, charging, checkouts, fulfillment, plans
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
+from tests.saved import agreed
 from tests.services.conftest import SavePlan, enter_card, make_due
 
 pytestmark = pytest.mark.django_db
@@ -157,7 +158,7 @@ def test_a_bank_that_takes_its_time_and_then_says_no_leaves_one_payable_intent(
 def test_a_charge_that_staff_have_just_begun_is_not_asked_for_by_the_payers_page(
     emulator: Emulator, membership: Membership, save_plan: SavePlan, monkeypatch: Any
 ) -> None:
-    save_plan()
+    agreed(save_plan().card)
     row = Membership.objects.create(email=membership.email)
     begun = checkouts._open_or_insert
 
@@ -235,7 +236,7 @@ def test_the_customer_that_is_charged_is_the_one_of_the_attempt(emulator: Emulat
     emulator.weather.clear()
     customer = plan.customer
     assert customer is not None
-    cards.mark_deleted_at_stripe(customer.customer_id)
+    cards.mark_gone(customer.at_stripe.get().stripe_customer_id)
     customer.refresh_from_db()
     made_anew = cards.ensure_stripe_customer(customer)
     checkout = Checkout.objects.create_checkout_pay_on_session(line)

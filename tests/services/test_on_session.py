@@ -151,7 +151,7 @@ def test_another_card_is_saved_and_used_from_then_on(waiting: ObjectPaymentPlanI
     assert checkouts.page(checkout).payment_method_id == ""
     assert pay(emulator, checkout, "5555555555554444").succeeded
     customer = Customer.objects.get()
-    assert (customer.card_brand, customer.card_last4) == ("mastercard", "4444")
+    assert (customer.newest_card.brand, customer.newest_card.last4) == ("mastercard", "4444")
     (following,) = make_due(waiting.object_payment_plan)
     runs.process_payments(workers=1)
     following.refresh_from_db()
@@ -215,7 +215,7 @@ def test_after_a_card_refresh_the_page_offers_the_new_card(
     enter_card(emulator, refresh, "4242424242424242")
     fulfillment.fulfill(refresh)
     checkout = Checkout.objects.create_checkout_pay_on_session(waiting)
-    assert checkouts.page(checkout).payment_method_id == Customer.objects.get().payment_method_id
+    assert checkouts.page(checkout).payment_method_id == ObjectPaymentPlan.objects.get().card.payment_method_id
     assert pay(emulator, checkout).succeeded
 
 
@@ -225,8 +225,8 @@ def test_a_customer_deleted_at_stripe_pays_with_a_card_of_a_new_one(
     from checkout.services import cards
 
     customer = Customer.objects.get()
-    ask(emulator, "DELETE", f"/v1/customers/{customer.customer_id}")
-    cards.mark_deleted_at_stripe(customer.customer_id)
+    ask(emulator, "DELETE", f"/v1/customers/{customer.newest_card.stripe_customer_id}")
+    cards.mark_gone(customer.newest_card.stripe_customer_id)
     line = ObjectPaymentPlanInstalment.objects.get(pk=waiting.pk)
     checkout = Checkout.objects.create_checkout_pay_on_session(line)
     assert pay(emulator, checkout, "4242424242424242").succeeded
@@ -296,7 +296,7 @@ def test_only_a_charge_that_the_bank_refused_is_a_reason(save_plan: SavePlan, em
     """Staff may ask a payer to come for other reasons, with a mail of their own."""
     plan = save_plan()
     assert plan.customer is not None
-    emulator.bank.decline_next(plan.customer.payment_method_id)
+    emulator.bank.decline_next(plan.card.payment_method_id)
     (line,) = make_due(plan)
     runs.process_payments(workers=1)
     line.refresh_from_db()

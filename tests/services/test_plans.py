@@ -23,6 +23,7 @@ from checkout.models import (
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentPlan,
+    SavedCard,
 )
 from checkout.services import agreements, checkouts, confirmations, fulfillment, plans
 from stripe_emulator import Emulator, faults
@@ -44,10 +45,11 @@ def test_the_card_is_saved_the_deposit_taken_and_the_lines_made(
     ]
     customer = plan.customer
     assert customer is not None
-    assert (customer.card_brand, customer.card_last4) == ("visa", "4242")
-    assert customer.card_fingerprint
-    assert customer.expiry_date == Customer.last_good_day(customer.card_exp_month or 0, customer.card_exp_year or 0)
-    assert emulator.ledger.taken_minor(customer=customer.customer_id) == 2000
+    assert (customer.newest_card.brand, customer.newest_card.last4) == ("visa", "4242")
+    assert customer.newest_card.fingerprint
+    card = customer.newest_card
+    assert card.expiry_date == SavedCard.last_good_day(card.exp_month or 0, card.exp_year or 0)
+    assert emulator.ledger.taken_minor(customer=customer.newest_card.stripe_customer_id) == 2000
     membership.refresh_from_db()
     assert membership.successes == 1
 
@@ -104,14 +106,15 @@ def test_one_customer_per_address_compared_without_case(
 def test_a_lost_reply_while_making_the_customer_makes_one(
     emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
 ) -> None:
-    emulator.fail(call=1, fault=faults.LostAfter())
+    emulator.weather.add(faults.LostAfter(), path=r"POST /v1/customers$")
     with pytest.raises(errors.OutcomeUnknown):
         Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    emulator.weather.clear()
     checkout = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
     assert checkout.customer is not None
     found = [entry for entry in emulator.requests if entry.path == "/v1/customers" and entry.method == "POST"]
     assert len(found) == 2
-    assert gateway().customer_exists(checkout.customer.customer_id)
+    assert gateway().customer_exists(checkout.stripe_customer_id)
 
 
 def test_each_visit_has_an_intent_of_its_own_and_the_older_is_cancelled(
@@ -153,8 +156,8 @@ def test_a_declined_deposit_waits_as_failed_and_can_be_paid_with_another_card_th
     plan.refresh_from_db()
     assert plan.payment_count == 4
     assert plan.customer is not None
-    assert plan.customer.card_last4 == "4242"
-    assert emulator.ledger.taken_minor(customer=plan.customer.customer_id) == 2000
+    assert plan.card.last4 == "4242"
+    assert emulator.ledger.taken_minor(customer=plan.card.stripe_customer_id) == 2000
 
 
 def test_a_deposit_that_the_bank_wants_the_payer_for_goes_on_with_the_same_intent(
@@ -187,7 +190,7 @@ def test_a_lost_reply_to_the_deposit_is_taken_once(emulator: Emulator, save_plan
     deposit.refresh_from_db()
     assert deposit.state_id == states.SUCCESS
     assert plan.customer is not None
-    assert emulator.ledger.taken_minor(customer=plan.customer.customer_id) == 2000
+    assert emulator.ledger.taken_minor(customer=plan.card.stripe_customer_id) == 2000
 
 
 def test_the_dates_that_were_agreed_hold_past_midnight(
@@ -270,7 +273,7 @@ def test_a_customer_without_a_card_is_refused_by_name(membership: Membership, pa
 def test_a_card_deleted_at_stripe_fails_with_what_to_do(emulator: Emulator, save_plan: SavePlan) -> None:
     plan = save_plan()
     assert plan.customer is not None
-    gateway().detach_payment_method(plan.customer.payment_method_id)
+    gateway().detach_payment_method(plan.card.payment_method_id)
     (due,) = make_due(plan)
     checkout = Checkout.objects.charge(due)
     assert checkout.failed
@@ -283,7 +286,7 @@ def test_a_customer_deleted_at_stripe_fails_with_what_to_do(emulator: Emulator, 
     plan = save_plan()
     assert plan.customer is not None
     headers = {"Authorization": "Bearer sk_test_emulator"}
-    assert emulator.handle("DELETE", f"/v1/customers/{plan.customer.customer_id}", headers, b"").status == 200
+    assert emulator.handle("DELETE", f"/v1/customers/{plan.card.stripe_customer_id}", headers, b"").status == 200
     (due,) = make_due(plan)
     checkout = Checkout.objects.charge(due)
     assert checkout.failed
@@ -358,7 +361,7 @@ def test_what_the_template_promises(payment_plan: PaymentPlan) -> None:
 def test_other_currencies(emulator: Emulator, save_plan: SavePlan, total: str, currency: str, deposit: int) -> None:
     plan = save_plan(total=Decimal(total), currency=currency)
     assert plan.customer is not None
-    assert emulator.ledger.taken_minor(customer=plan.customer.customer_id) == deposit
+    assert emulator.ledger.taken_minor(customer=plan.card.stripe_customer_id) == deposit
     assert sum(line.amount for line in plan.payments) == Decimal(total)
 
 
@@ -401,10 +404,10 @@ def test_the_old_card_is_taken_off_at_stripe_or_kept(emulator: Emulator, save_pl
     assert customer is not None
     for detach in (True, False):
         settings.CHECKOUT_DETACH_OLD_CARDS = detach
-        old = Customer.objects.get().payment_method_id
+        old = ObjectPaymentPlan.objects.get().card.payment_method_id
         checkout = Checkout.objects.create_checkout("card_refresh", plan, None)
         enter_card(emulator, checkout, "5555555555554444")
         fulfillment.fulfill(checkout)
-        assert Customer.objects.get().payment_method_id != old
+        assert ObjectPaymentPlan.objects.get().card.payment_method_id != old
         assert bool(gateway().retrieve_payment_method(old).customer_id) is not detach
     assert checkouts.page(checkout).finished

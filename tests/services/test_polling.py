@@ -129,7 +129,7 @@ def test_saved_cards_are_found_and_the_deposit_is_taken(
     assert polling.fulfill_setup_intents().changed == 1
     assert calls(emulator, before) == ["list"], "the card is on the list: it is not read again"
     customer = Customer.objects.get(email=membership.email)
-    assert (customer.has_card, customer.card_last4) == (True, "4242")
+    assert customer.newest_card.last4 == "4242"
     assert emulator.ledger.taken_minor() == 2000
     other.refresh_from_db()
     assert other.is_open

@@ -19,6 +19,7 @@ from checkout.models import (
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentRunItem,
+    SavedCard,
     ScheduledJob,
 )
 from checkout.services import reconcile, runs, settling
@@ -180,7 +181,7 @@ def test_a_customer_that_was_deleted_meanwhile(
     lose(emulator, fault)
     customer = Customer.objects.get()
     headers = {"Authorization": "Bearer sk_test_emulator"}
-    assert emulator.handle("DELETE", f"/v1/customers/{customer.customer_id}", headers).status == 200
+    assert emulator.handle("DELETE", f"/v1/customers/{customer.newest_card.stripe_customer_id}", headers).status == 200
     with later(hours=hours):
         reconcile.reconcile()
     if hours == 1 and state == "pending":
@@ -218,7 +219,7 @@ def test_a_lost_refusal_is_found_and_the_run_says_so(
     emulator: Emulator, save_plan: SavePlan, number: str, outcome: str
 ) -> None:
     plan = save_plan()
-    Customer.objects.update(payment_method_id=attach(emulator, plan.customer.customer_id, number))
+    SavedCard.objects.update(payment_method_id=attach(emulator, plan.card.stripe_customer_id, number))
     make_due(plan)
     checkout = lose(emulator, faults.LostAfter())
     with later(minutes=11):

@@ -14,9 +14,10 @@ from django.test import Client
 from post_office.models import Email
 
 from checkout import clock, errors, links, states
-from checkout.models import Checkout, Customer, CustomerPayment, ObjectPaymentPlan
+from checkout.models import Checkout, Customer, CustomerPayment, ObjectPaymentPlan, SavedCard
 from checkout.services import charging, fulfillment, refunds, requests
 from stripe_emulator import Emulator, faults
+from tests.saved import agreed
 from tests.services.conftest import SavePlan, enter_card
 
 pytestmark = pytest.mark.django_db
@@ -37,23 +38,25 @@ def ask(email: str = "cleo@example.com", total: str = "25", **more: Any) -> Cust
 def with_card(save_plan: SavePlan, number: str = "4242424242424242") -> tuple[CustomerPayment, Customer]:
     plan: ObjectPaymentPlan = save_plan(number)
     assert plan.customer is not None
+    # The payer has also agreed to amounts outside the plan.
+    agreed(plan.card)
     return ask(plan.customer.email), plan.customer
 
 
 def test_the_saved_card_is_charged_once(emulator: Emulator, save_plan: SavePlan, staff: Any) -> None:
     payment, customer = with_card(save_plan)
-    before = emulator.ledger.taken_minor(customer=customer.customer_id)
+    before = emulator.ledger.taken_minor(customer=customer.newest_card.stripe_customer_id)
     assert requests.charge(payment, staff).succeeded
     with pytest.raises(errors.AlreadyPaid):
         requests.charge(payment, staff)
-    assert emulator.ledger.taken_minor(customer=customer.customer_id) == before + 2500
+    assert emulator.ledger.taken_minor(customer=customer.newest_card.stripe_customer_id) == before + 2500
     payment.refresh_from_db()
     assert payment.state_id == states.SUCCESS
 
 
 def test_a_declined_card_says_why_and_can_be_tried_again(emulator: Emulator, save_plan: SavePlan) -> None:
     payment, customer = with_card(save_plan)
-    emulator.bank.decline_next(customer.payment_method_id, "insufficient_funds")
+    emulator.bank.decline_next(customer.newest_card.payment_method_id, "insufficient_funds")
     assert requests.charge(payment).decline_code == "insufficient_funds"
     payment.refresh_from_db()
     assert payment.state_id == states.FAIL
@@ -75,9 +78,10 @@ def test_when_the_bank_wants_the_payer_the_link_is_mailed_and_the_same_payment_g
 ) -> None:
     plan = save_plan()
     assert plan.customer is not None
+    agreed(plan.card)
     payment = ask(plan.customer.email)
-    fresh = emulator.bank.add_legacy_card(plan.customer.customer_id, ALWAYS_ASKS)
-    Customer.objects.filter(pk=plan.customer_id).update(payment_method_id=fresh)
+    fresh = emulator.bank.add_legacy_card(plan.card.stripe_customer_id, ALWAYS_ASKS)
+    SavedCard.objects.update(payment_method_id=fresh)
     checkout = requests.charge(payment)
     assert checkout.state_id == states.PAY_ON_SESSION
     payment.refresh_from_db()
@@ -90,6 +94,21 @@ def test_when_the_bank_wants_the_payer_the_link_is_mailed_and_the_same_payment_g
     assert fulfillment.fulfill(begun).succeeded
     payment.refresh_from_db()
     assert payment.state_id == states.SUCCESS
+
+
+def test_a_card_is_charged_for_what_its_owner_agreed_to_only(emulator: Emulator, save_plan: SavePlan) -> None:
+    """“The card is used for these payments only”, the payer read: so staff send a link."""
+    plan = save_plan()
+    taken = emulator.ledger.taken_minor()
+    with pytest.raises(errors.NoSavedCard, match="link"):
+        requests.charge(ask(plan.customer.email))
+    assert emulator.ledger.taken_minor() == taken
+
+
+def test_an_amount_outside_a_plan_is_not_called_an_instalment(emulator: Emulator, save_plan: SavePlan) -> None:
+    payment, _customer = with_card(save_plan)
+    requests.charge(payment)
+    assert "stored_credential_usage]=unscheduled" in str(emulator.requests[-1].form)
 
 
 def test_without_a_card_it_says_so(emulator: Emulator) -> None:

@@ -25,6 +25,7 @@ from checkout.models import (
     PaymentPlan,
     PaymentRun,
     PaymentRunItem,
+    SavedCard,
     StateChange,
 )
 from checkout.services import runs
@@ -39,7 +40,8 @@ Out = pytest.CaptureFixture[str]
 
 def taken(emulator: Emulator, plan: ObjectPaymentPlan) -> int:
     assert plan.customer is not None
-    return emulator.ledger.taken_minor(customer=plan.customer.customer_id)
+    assert plan.customer is not None
+    return emulator.ledger.taken_minor(customer=plan.customer.at_stripe.get().stripe_customer_id)
 
 
 def test_a_run_takes_what_is_due_and_nothing_else(emulator: Emulator, save_plan: SavePlan) -> None:
@@ -154,7 +156,7 @@ def test_one_bad_row_is_counted_and_skipped(
     good, no_card, gone = save_plan(), save_plan(email="b@example.com"), save_plan(email="c@example.com")
     for plan in (good, no_card, gone):
         make_due(plan)
-    Customer.objects.filter(pk=no_card.customer_id).update(payment_method_id="")
+    SavedCard.objects.filter(customer=no_card.customer).update(gone=True)
     Membership.objects.filter(pk=gone.object_id).delete()
     with pytest.raises(CommandError, match="2 could not be asked"):
         call_command("process_payments")
@@ -286,8 +288,8 @@ def test_the_dry_run_changes_nothing_and_says_what_is_likely_to_fail(
     good, expired, no_card = save_plan(), save_plan(email="b@example.com"), save_plan(email="c@example.com")
     for plan in (good, expired, no_card):
         make_due(plan)
-    Customer.objects.filter(pk=expired.customer_id).update(expiry_date="2020-01-31")
-    Customer.objects.filter(pk=no_card.customer_id).update(payment_method_id="")
+    SavedCard.objects.filter(customer=expired.customer).update(expiry_date="2020-01-31")
+    SavedCard.objects.filter(customer=no_card.customer).update(gone=True)
     before, calls = snapshot(), len(emulator.requests)
     call_command("process_payments", dry_run=True)
     out = capsys.readouterr().out
@@ -378,7 +380,7 @@ def test_an_answer_that_nobody_can_read_is_unknown(emulator: Emulator, save_plan
     (line,) = make_due(plan)
     make_due(good)
     assert plan.customer is not None
-    odd_one = plan.customer.customer_id
+    odd_one = plan.card.stripe_customer_id
     ask = Gateway.charge_off_session
 
     def odd(self: Gateway, **request: Any) -> PaymentIntent:
@@ -411,5 +413,5 @@ def test_what_cannot_be_asked_does_not_count_towards_the_largest_total(emulator:
     no_card, good = save_plan(), save_plan(email="b@example.com")
     make_due(no_card)
     make_due(good)
-    Customer.objects.filter(pk=no_card.customer_id).update(payment_method_id="")
+    SavedCard.objects.filter(customer=no_card.customer).update(gone=True)
     assert runs.counts(runs.process_payments(max_total=Decimal("30.00"))) == {"charged": 1, "error": 1}

@@ -27,6 +27,7 @@ from checkout.services import (
 )
 from stripe_emulator import Emulator
 from tests.host.models import Membership
+from tests.saved import agreed
 from tests.services.conftest import SavePlan, enter_card
 from tests.services.test_one_off import begin, pay
 
@@ -110,6 +111,7 @@ def test_a_link_that_cannot_be_mailed_does_not_hide_that_the_bank_wants_the_paye
     settings.CHECKOUT_BASE_URL = base_url
     plan = save_plan("4000002760003184")
     assert plan.customer is not None
+    agreed(plan.card)
     asked = requests.create(email=plan.customer.email, name="A", description="Extra", total=Decimal(5))
     checkout = requests.charge(asked)
     asked.refresh_from_db()
@@ -228,6 +230,7 @@ def test_a_request_that_is_paid_twice_is_never_quiet(
 ) -> None:
     plan = save_plan()
     assert plan.customer is not None
+    agreed(plan.card)
     asked = requests.create(email=plan.customer.email, name="A", description="Extra", total=Decimal(5))
     first = begin_request(asked)
     pay(emulator, first)

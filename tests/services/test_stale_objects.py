@@ -11,6 +11,7 @@ from checkout.models import Checkout
 from checkout.services import fulfillment
 from stripe_emulator import Emulator
 from tests.host.models import Membership
+from tests.saved import agreed
 from tests.services.conftest import SavePlan, enter_card, make_due
 
 pytestmark = pytest.mark.django_db
@@ -28,13 +29,14 @@ def test_marking_as_paid_twice_settles_once(emulator: Emulator, save_plan: SaveP
 
 def test_charging_twice_takes_it_once(emulator: Emulator, save_plan: SavePlan, membership: Membership) -> None:
     plan = save_plan()
+    agreed(plan.card)
     row = Membership.objects.create(email=membership.email)
     mine, theirs = (Membership.objects.get(pk=row.pk) for _ in range(2))
     assert Checkout.objects.charge(mine).succeeded
     with pytest.raises(errors.CannotPay):
         Checkout.objects.charge(theirs)
     assert plan.customer is not None
-    assert emulator.ledger.taken_minor(customer=plan.customer.customer_id) == 2000 + 10000
+    assert emulator.ledger.taken_minor(customer=plan.card.stripe_customer_id) == 2000 + 10000
 
 
 def test_a_second_tab_cannot_begin_what_was_just_paid(emulator: Emulator, membership: Membership) -> None:

@@ -72,7 +72,7 @@ def site(settings: Any) -> None:
 def books(db: None, site: None, emulator: Emulator, save_plan: Any, payer: Any) -> Books:  # noqa: F811
     plan = save_plan(email="ann@example.com", name="Ann Smith")
     lines = list(plan.payments)
-    emulator.bank.decline_next(plan.customer.payment_method_id, "insufficient_funds")
+    emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds")
     plans.testing_set_pending_instalment_due(plan)
     run = ObjectPaymentPlanInstalment.objects.process_payments()
     waiting = plan.payments.get(count=3)

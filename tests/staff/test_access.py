@@ -24,6 +24,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     PaymentPlan,
     Refund,
+    SavedCard,
     StateChange,
     StripeEvent,
 )
@@ -294,7 +295,8 @@ def _a_dispute_is_about_nothing_of_ours(books: Books) -> None:
 
 
 def _cards_are_not_known(books: Books) -> None:
-    Customer.objects.update(payment_method_id="", card_last4="", expiry_date=None, card_exp_year=None, name="")
+    SavedCard.objects.update(last4="", expiry_date=None, exp_year=None, gone=True)
+    Customer.objects.update(name="")
 
 
 @pytest.mark.parametrize(

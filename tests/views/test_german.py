@@ -16,8 +16,8 @@ from django.utils import translation
 from post_office.models import Email, EmailTemplate
 
 from checkout import clock, links, mail, states
-from checkout.models import Agreement, Checkout, Customer, ObjectPaymentPlan, PaymentPlan, StripeEvent
-from checkout.services import cards, on_session, requests
+from checkout.models import Agreement, Checkout, Customer, ObjectPaymentPlan, PaymentPlan, SavedCard, StripeEvent
+from checkout.services import card_expiry, on_session, requests
 from example_checkout.urls import urlpatterns as shop_urls
 from stripe_emulator import Emulator, faults
 from tests.german import GERMAN, english_in
@@ -178,12 +178,12 @@ def test_every_letter_of_a_german_payer_is_german(
 ) -> None:
     plan = save_plan(ALWAYS_ASKS, email="payer@example.com")
     Customer.objects.update(language="de", card_exp_year=clock.today().year, card_exp_month=clock.today().month)
-    Customer.objects.update(expiry_date=clock.today())
+    SavedCard.objects.update(expiry_date=clock.today())
     line = wait_for(plan, emulator, payer)
     on_session.send_on_session_payment_emails(lambda _contact: False)
     plan.refresh_from_db()
     customer = Customer.objects.get()
-    cards.send_card_refresh_mail(customer, staff)
+    card_expiry.send_card_refresh_mail(customer, staff)
     requests.send_link(
         requests.create(
             email=customer.email, name="", description="Ersatzschlüssel", total=Decimal("85.00"), currency="EUR"

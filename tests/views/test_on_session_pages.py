@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import reverse
 
 from checkout import clock, links, mail, states
-from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import checkouts, fulfillment, plans, refunds, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -117,7 +117,7 @@ def test_another_card_from_the_page(client: Client, waiting: ObjectPaymentPlanIn
     client.get(second.replace("/pay/", "/return/"))
     waiting.refresh_from_db()
     assert waiting.state_id == states.SUCCESS
-    assert Customer.objects.get().card_last4 == "4444"
+    assert ObjectPaymentPlan.objects.get().card.last4 == "4444"
     # The first page is out of date, and says so.
     assert "out of date" in text(client.get(first, follow=True))
 
@@ -384,7 +384,7 @@ def test_a_failed_instalment_is_paid_with_the_new_card(
 ) -> None:
     plan = save_plan(email="payer@example.com")
     assert plan.customer is not None
-    emulator.bank.decline_next(plan.customer.payment_method_id, "expired_card")
+    emulator.bank.decline_next(plan.card.payment_method_id, "expired_card")
     (line,) = make_due(plan)
     runs.process_payments(workers=1)
     client.force_login(payer)

@@ -4,11 +4,20 @@ Private: names here change without notice.
 """
 
 from checkout.gateway.refunds import ChargeEvidence, DisputeAnswer, FraudWarning, RefundAnswer
-from checkout.gateway.stripe import API_VERSION, Gateway, assert_no_transaction, gateway
+from checkout.gateway.stripe import (
+    API_VERSION,
+    INSTALMENT_USAGE,
+    UNSCHEDULED_USAGE,
+    Gateway,
+    assert_no_transaction,
+    gateway,
+)
 from checkout.gateway.values import WANTS_PAYER, Card, Decline, PaymentIntent, PaymentMethod, SetupIntent
 
 __all__ = [
     "API_VERSION",
+    "INSTALMENT_USAGE",
+    "UNSCHEDULED_USAGE",
     "WANTS_PAYER",
     "Card",
     "ChargeEvidence",

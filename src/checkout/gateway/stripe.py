@@ -19,6 +19,7 @@ from checkout.errors import (
     GatewayError,
     GatewayRefused,
     InsideTransaction,
+    KeyRefused,
     NotFoundAtStripe,
 )
 from checkout.gateway import translate
@@ -31,9 +32,10 @@ logger = logging.getLogger("checkout.gateway")
 #: The version that stripe-python 16.1 pins, and that the webhook endpoint should be made with.
 API_VERSION: Final = "2026-10-28.endive"
 
-#: Stored-credential indicator of a fixed number of parts of one purchase
-#: (https://docs.stripe.com/changelog/endive, 2026-10-28).
+#: What a saved card is used for, as the card networks want to know it: a fixed number of parts of one purchase, or
+#: amounts as they come up (https://docs.stripe.com/changelog/endive, 2026-10-28).
 INSTALMENT_USAGE: Final = "installment"
+UNSCHEDULED_USAGE: Final = "unscheduled"
 
 #: Stripe's largest page (https://docs.stripe.com/api/pagination).
 PAGE: Final = 100
@@ -65,6 +67,7 @@ class Gateway(RefundVerbs):
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._v1 = client.v1
+        self._account_id: str | None = None
 
     # -- payment intents ---------------------------------------------------------------------------
 
@@ -110,6 +113,7 @@ class Gateway(RefundVerbs):
         description: str,
         metadata: dict[str, str],
         idempotency_key: str,
+        usage: str = INSTALMENT_USAGE,
     ) -> PaymentIntent:
         """Create and confirm in one call while the payer is away.
 
@@ -127,7 +131,7 @@ class Gateway(RefundVerbs):
             "description": description or None,
             "metadata": metadata,
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
-            "payment_method_options": {"card": {"stored_credential_usage": INSTALMENT_USAGE}},
+            "payment_method_options": {"card": {"stored_credential_usage": usage}},
         }
         # Not the SDK's own retries, see `until_answered`.
         options: Any = _key(idempotency_key) | {"max_network_retries": 0}
@@ -249,6 +253,15 @@ class Gateway(RefundVerbs):
         answer = self._call("payment_intents.probe", lambda: self._v1.payment_intents.list({"limit": 1}))
         headers = answer.last_response.headers
         return Probe(headers.get("Stripe-Version") or "", translate.http_date(headers.get("Date")))
+
+    def account_id(self) -> str:
+        """Of which account our key is (acct_…), asked once; empty for a restricted key that may not read it."""
+        if self._account_id is None:
+            try:
+                self._account_id = str(self._call("accounts.own", self._v1.accounts.retrieve_current).id)
+            except (GatewayRefused, KeyRefused):
+                self._account_id = ""
+        return self._account_id
 
     def webhook_endpoints(self) -> list[WebhookEndpoint]:
         """Where Stripe sends events. Raises KeyRefused for a restricted key that may not read it."""

@@ -1,7 +1,8 @@
 """The tables. Import them from here."""
 
 from checkout.errors import CheckoutError
-from checkout.models.checkouts import Agreement, Checkout, CheckoutAdditional, StateChange
+from checkout.models.cards import Agreement, SavedCard, StripeCustomer
+from checkout.models.checkouts import Checkout, CheckoutAdditional, StateChange
 from checkout.models.customers import Customer, CustomerPayment
 from checkout.models.inbox import Notice, StripeEvent
 from checkout.models.jobs import ScheduledJob
@@ -29,8 +30,10 @@ __all__ = [
     "PaymentRun",
     "PaymentRunItem",
     "Refund",
+    "SavedCard",
     "ScheduledJob",
     "StateChange",
+    "StripeCustomer",
     "StripeEvent",
     "content_key",
     "model_of",

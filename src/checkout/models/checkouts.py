@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -304,58 +303,3 @@ class StateChange(models.Model):
     def reason_text(self) -> str:
         """Why it moved, in the language that is active; what somebody wrote stays as it is."""
         return journal.in_words(self.code, self.facts, self.note)
-
-
-class AgreementQuerySet(models.QuerySet["Agreement"]):
-    """Reads only: what a payer agreed to is evidence."""
-
-    def update(self, **kwargs: Any) -> int:
-        raise ValidationError("An agreement is never changed. Ask the payer to agree to a new one.")
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        raise ValidationError("An agreement is never deleted.")
-
-
-class Agreement(models.Model):
-    """What the payer agreed to before a card was saved. Written once and never changed.
-
-    The card networks want the wording, the amounts and dates, the time and the address kept
-    (https://docs.stripe.com/strong-customer-authentication/sca-enforcement). The intent and the card are on the
-    checkout.
-    """
-
-    checkout = models.OneToOneField(Checkout, on_delete=models.PROTECT, related_name="agreement")
-    text = models.TextField()
-    version = models.CharField(max_length=50)
-    total = fields.amount(null=True, blank=True)
-    currency = fields.currency()
-    lines = models.JSONField(default=list, help_text=_("Each payment: count, due (ISO date), amount (text)."))
-    agreed_at = models.DateTimeField(default=clock.now)
-    ip_address = models.GenericIPAddressField(null=True, blank=True)
-    user_agent = models.CharField(max_length=500, blank=True)
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        # The row stays as it was written even when the user is deleted later.
-        on_delete=models.DO_NOTHING,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_constraint=False,
-    )
-
-    objects = AgreementQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["pk"]
-        verbose_name = _("agreement")
-
-    def __str__(self) -> str:
-        return f"Agreement of {self.agreed_at:%Y-%m-%d %H:%M}, version {self.version}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None:
-            raise ValidationError("An agreement is never changed. Ask the payer to agree to a new one.")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        raise ValidationError("An agreement is never deleted.")

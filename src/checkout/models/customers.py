@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import calendar
 import datetime
 import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from dateutil.relativedelta import relativedelta
 from django.conf import settings
 from django.contrib.contenttypes.fields import GenericRelation
 from django.db import models
-from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -21,40 +18,26 @@ from checkout.models import fields
 from checkout.models.managers import CustomerManager
 
 if TYPE_CHECKING:
+    from checkout.models.cards import SavedCard
     from checkout.models.checkouts import Checkout
 
 
 class Customer(models.Model):
-    """A Stripe Customer and the card that is charged while its owner is away. One per e-mail address."""
+    """A payer, one per e-mail address. It is an address, not an identity and not a card: a `SavedCard` is, which an
+    agreement names."""
 
     MAIL_TEMPLATE_CARD_EXPIRY = "customer_card_expiry"
     MAIL_TEMPLATE_CARD_REFRESH_REQUEST = "customer_card_refresh_request"
 
     name = models.CharField(max_length=255, blank=True)
     email = models.EmailField()
-    customer_id = models.CharField(max_length=255, blank=True, help_text=_("Stripe's id (cus_…)."))
-    payment_method_id = models.CharField(
-        max_length=255,
-        blank=True,
-        help_text=_("The card that is charged off session (pm_…, or card_…/src_… of old)."),
-    )
-    card_brand = models.CharField(max_length=30, blank=True)
-    card_last4 = models.CharField(max_length=4, blank=True)
-    card_exp_month = models.PositiveSmallIntegerField(null=True, blank=True)
-    card_exp_year = models.PositiveSmallIntegerField(null=True, blank=True)
-    card_fingerprint = models.CharField(max_length=64, blank=True)
-    expiry_date = models.DateField(null=True, blank=True, help_text=_("Last day on which the card is good."))
-    card_read_at = models.DateTimeField(
-        null=True, blank=True, help_text=_("When the sweep over expiry dates last read the card at Stripe.")
-    )
-    refresh = models.BooleanField(default=False, help_text=_("The payer should give us a new card."))
+    email_folded = fields.FoldedField(of="email", max_length=254, unique=True, editable=False)
     language = models.CharField(
         max_length=12, blank=True, help_text=_("In which the payer used our pages; mails are written in it.")
     )
-    creation_key = models.UUIDField(
-        default=uuid.uuid4, editable=False, help_text=_("Idempotency key for making the customer at Stripe.")
+    uuid = models.UUIDField(
+        default=uuid.uuid4, editable=False, help_text=_("By which the customer is known again at Stripe.")
     )
-    deleted_at_stripe = models.BooleanField(default=False, help_text=_("The customer was deleted at Stripe."))
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = CustomerManager()
@@ -62,46 +45,41 @@ class Customer(models.Model):
     class Meta:
         ordering = ["pk"]
         verbose_name = _("customer")
-        constraints = [
-            models.UniqueConstraint(Lower("email"), name="checkout_customer_one_per_email"),
-            fields.unique_unless_blank("customer_id", name="checkout_customer_id_unique"),
-        ]
-        indexes = [
-            models.Index(fields=["expiry_date", "id"], name="checkout_customer_expiry"),
-            models.Index(fields=["id"], condition=models.Q(refresh=True), name="checkout_customer_refresh"),
-        ]
 
     def __str__(self) -> str:
         return f"{self.name} <{self.email}>" if self.name else self.email
 
-    @property
-    def has_card(self) -> bool:
-        return bool(self.customer_id and self.payment_method_id and not self.deleted_at_stripe)
+    # -- its cards: by plan, so what is told here is about those in use ---------------------------------
 
     @property
-    def card_description(self) -> str:
-        """For example "Visa ending in 4242, expires 08/2029"; empty without a card."""
-        if not self.payment_method_id:
-            return ""
-        brand = (self.card_brand or str(_("card"))).replace("_", " ").capitalize()
-        ending = _("%(brand)s ending in %(last4)s") % {"brand": brand, "last4": self.card_last4}
-        if not self.card_exp_year:
-            return str(ending)
-        return _("%(card)s, expires %(month)02d/%(year)d") % {
-            "card": ending,
-            "month": self.card_exp_month or 0,
-            "year": self.card_exp_year,
-        }
+    def cards_in_use(self) -> models.QuerySet[SavedCard]:
+        """The cards that plans with something left to pay are charged to, the newest first."""
+        return self.saved_cards.in_use()
 
     @property
     def is_expiring(self) -> bool:
-        """True if the card runs out within a month, or has run out."""
-        return self.expiry_date is not None and self.expiry_date <= clock.today() + relativedelta(months=1)
+        """True if a card in use runs out within a month, or has run out."""
+        return any(card.is_expiring for card in self.cards_in_use)
 
-    @staticmethod
-    def last_good_day(month: int, year: int) -> datetime.date:
-        """A card is valid through the last day of the month printed on it."""
-        return datetime.date(year, month, calendar.monthrange(year, month)[1])
+    @property
+    def refresh(self) -> bool:
+        """True if the payer of a card in use should give us a new one."""
+        return self.cards_in_use.filter(refresh=True).exists()
+
+    @property
+    def newest_card(self) -> SavedCard | None:
+        """The good card that was set up last."""
+        return self.saved_cards.good().first()
+
+    @property
+    def has_card(self) -> bool:
+        return self.newest_card is not None
+
+    @property
+    def card_description(self) -> str:
+        """The newest card, for example "Visa ending in 4242, expires 08/2029"; empty without one."""
+        card = self.newest_card
+        return card.description if card is not None else ""
 
 
 class CustomerPayment(models.Model):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from checkout import money, states
+
+if TYPE_CHECKING:
+    _CharField = models.CharField[str, str]
+else:
+    # Django's fields have no subscript at run time.
+    _CharField = models.CharField
 
 
 class ContentObjectField(GenericForeignKey):
@@ -32,6 +38,31 @@ class ContentObjectField(GenericForeignKey):
     def _has_model(self, instance: Any) -> bool:
         content_type_id = getattr(instance, self.model._meta.get_field(self.ct_field).attname)
         return content_type_id is None or self.get_content_type(id=content_type_id).model_class() is not None
+
+
+class FoldedField(_CharField):
+    """Another text column without its case and outer spaces, kept equal by every save.
+
+    Python folds, not the database: SQLite, and PostgreSQL with the collation C, leave letters beyond ASCII as they are.
+    """
+
+    def __init__(self, *args: Any, of: str = "", **kwargs: Any) -> None:
+        self.of = of
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, kwargs | {"of": self.of}
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+        value = fold(getattr(model_instance, self.of))
+        setattr(model_instance, self.attname, value)
+        return value
+
+
+def fold(text: str) -> str:
+    """How two texts are compared when neither case nor outer spaces count."""
+    return text.strip().lower()
 
 
 def amount(**kwargs: Any) -> models.DecimalField[Any, Any]:

@@ -5,24 +5,25 @@ The imports are late because services import models.
 
 from __future__ import annotations
 
+import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower
 
 from checkout import actions, clock, logins, states
 from checkout.contract import Actor, ContentObject
 from checkout.logins import CanLoginAndPay
+from checkout.models.fields import fold
 
 if TYPE_CHECKING:
     from checkout.models.checkouts import Checkout
     from checkout.models.customers import Customer
     from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
     from checkout.models.runs import PaymentRun
-    from checkout.services.cards import CardsRead
+    from checkout.services.card_expiry import CardsRead
 
 
 def content_key(content_object: ContentObject) -> dict[str, Any]:
@@ -119,12 +120,21 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
 class CustomerManager(models.Manager["Customer"]):
     def with_email(self, email: str) -> Customer | None:
         """The customer of that e-mail address, compared without case."""
-        return self.annotate(email_lower=Lower("email")).filter(email_lower=email.lower()).first()
+        return self.filter(email_folded=fold(email)).first()
 
     @property
     def refresh(self) -> models.QuerySet[Customer]:
-        """Customers who should give us a new card, the soonest to run out first."""
-        return self.filter(refresh=True).order_by("expiry_date", "pk")
+        """Customers who should give us a new card for a plan, the soonest to run out first."""
+        from checkout.models.cards import SavedCard
+
+        flagged = (
+            SavedCard.objects.in_use().filter(refresh=True, customer=models.OuterRef("pk")).order_by("expiry_date")
+        )
+        return (
+            self.filter(models.Exists(flagged))
+            .annotate(runs_out=models.Subquery(flagged.values("expiry_date")[:1]))
+            .order_by("runs_out", "pk")
+        )
 
     def refresh_credit_card(self, email: str) -> bool:
         """True if the customer of that address should give us a new card."""
@@ -132,11 +142,11 @@ class CustomerManager(models.Manager["Customer"]):
         return customer is not None and customer.refresh
 
     def update_card_expiry(self, email: str) -> Customer | None:
-        """Read the saved card of that address from Stripe again; None when there is none."""
+        """Read the cards in use of that address from Stripe again; None when there are none."""
         from checkout.services import cards
 
         customer = self.with_email(email)
-        return cards.update_card(customer) if customer is not None and customer.has_card else None
+        return customer if customer is not None and cards.read_cards_of(customer) else None
 
 
 class PaymentPlanManager(models.Manager["PaymentPlan"]):
@@ -187,19 +197,32 @@ class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
 
     def refresh_card_expiry_dates(self) -> CardsRead:
         """Read the cards of outstanding plans, flag and mail those that run out within a month."""
-        from checkout.services import cards
+        from checkout.services import card_expiry
 
-        return cards.refresh_card_expiry_dates()
+        return card_expiry.refresh_card_expiry_dates()
 
     @property
     def report_card_expiry_dates(self) -> models.QuerySet[ObjectPaymentPlan]:
         """Outstanding plans, the card that runs out soonest first."""
-        return self.outstanding_payment_plans.select_related("customer", "payment_plan").order_by(
-            models.F("customer__expiry_date").asc(nulls_last=True), "pk"
+        plans = self.outstanding_payment_plans.select_related("customer", "payment_plan", "agreement__saved_card")
+        return plans.order_by(models.F("agreement__saved_card__expiry_date").asc(nulls_last=True), "pk")
+
+
+class InstalmentQuerySet(models.QuerySet["ObjectPaymentPlanInstalment"]):
+    def may_be_taken(self, day: datetime.date) -> InstalmentQuerySet:
+        """Lines that may be taken off session on that day: due, untouched, of a live plan that no bank disputes, and
+        whose payer has agreed to a card that is good. Whoever takes one asks this again under its lock."""
+        return self.filter(
+            Q(state=states.PENDING),
+            due__lte=day,
+            object_payment_plan__deleted=False,
+            object_payment_plan__paused=False,
+            object_payment_plan__agreement__saved_card__gone=False,
+            object_payment_plan__agreement__saved_card__detached_at=None,
         )
 
 
-class ObjectPaymentPlanInstalmentManager(models.Manager["ObjectPaymentPlanInstalment"]):
+class ObjectPaymentPlanInstalmentManager(models.Manager.from_queryset(InstalmentQuerySet)):  # type: ignore[misc]
     @property
     def due(self) -> models.QuerySet[ObjectPaymentPlanInstalment]:
         """What a run would take: due today or before, untouched, no deposit, of a live plan that no bank disputes."""

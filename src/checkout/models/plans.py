@@ -28,6 +28,7 @@ from checkout.models.managers import (
 )
 
 if TYPE_CHECKING:
+    from checkout.models.cards import SavedCard
     from checkout.models.checkouts import Checkout
 
 
@@ -37,13 +38,22 @@ class PaymentPlan(models.Model):
     Once a plan was agreed on it, it is frozen: make a new version instead.
     """
 
-    FROZEN = ("deposit", "count", "interval", "slug")
+    class LateDeposit(models.TextChoices):
+        """What becomes of instalments that fell due while the deposit was not paid."""
+
+        MOVE = "move", _("Move the instalments, so that at most one is taken a month")
+        KEEP = "keep", _("Keep the agreed days: what is overdue is taken at once")
+
+    FROZEN = ("deposit", "count", "interval", "late_deposit", "slug")
 
     name = models.CharField(max_length=100)
     slug = models.SlugField(unique=True)
     deposit = models.PositiveSmallIntegerField(_("deposit (%)"))
     count = models.PositiveSmallIntegerField(_("instalments"), help_text=_("After the deposit."))
     interval = models.PositiveSmallIntegerField(_("months between instalments"))
+    late_deposit = models.CharField(
+        _("when the deposit is paid late"), max_length=10, choices=LateDeposit.choices, default=LateDeposit.MOVE
+    )
     deleted = models.BooleanField(default=False, help_text=_("No longer offered."))
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -145,6 +155,14 @@ class ObjectPaymentPlan(models.Model):
         related_name="+",
         help_text=_("The payer, if logged in when the plan was agreed."),
     )
+    agreement = models.ForeignKey(
+        "checkout.Agreement",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="object_payment_plans",
+        help_text=_("What allows its card to be charged. Without one nothing is taken off session."),
+    )
     total = fields.amount()
     currency = fields.currency()
     deleted = models.BooleanField(default=False, help_text=_("Stopped: nothing more is taken."))
@@ -187,6 +205,12 @@ class ObjectPaymentPlan(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("checkout.object.payment.plan.detail", args=[self.uuid])
 
+    @property
+    def card(self) -> SavedCard | None:
+        """The card that is charged for this plan, as its agreement says; None when there is none, or it is gone."""
+        card = self.agreement.saved_card if self.agreement is not None else None
+        return card if card is not None and card.good else None
+
     # -- the content-object contract: a plan is what a card is refreshed for ------------------------
 
     @property
@@ -220,7 +244,7 @@ class ObjectPaymentPlan(models.Model):
         return Decimal(0)
 
     def checkout_success(self, checkout: Checkout) -> None:
-        """The card is on the customer by now; the plan itself does not change."""
+        """The new agreement names the card by now; the plan itself does not change."""
 
     def checkout_fail(self, due: datetime.date | None = None) -> None:
         """The old card stays in use."""

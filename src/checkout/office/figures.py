@@ -15,7 +15,7 @@ from typing import Any
 
 from dateutil.relativedelta import relativedelta
 from django.core.cache import cache
-from django.db.models import Case, CharField, Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, CharField, Count, Max, Min, Q, QuerySet, Sum, Value, When
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -23,12 +23,12 @@ from checkout import actions, advice, clock, states
 from checkout.conf import conf
 from checkout.models import (
     Checkout,
-    Customer,
     Dispute,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentRun,
     Refund,
+    SavedCard,
 )
 from checkout.office import pages, selectors, stories
 
@@ -227,15 +227,14 @@ def _failures(currency: str) -> list[Share]:
     return sorted(shares, key=lambda share: (-share.number, share.name))[:10]
 
 
-def cards_running_out() -> QuerySet[Customer]:
-    """Customers with something still to pay whose card runs out soon, or has, the soonest first."""
-    outstanding = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(customer=OuterRef("pk"))
-    return Customer.objects.filter(Exists(outstanding), expiry_date__lte=_card_limit()).order_by("expiry_date", "pk")
+def cards_running_out() -> QuerySet[SavedCard]:
+    """Cards of plans with something still to pay that run out soon, or have, the soonest first."""
+    return SavedCard.objects.in_use().filter(expiry_date__lte=_card_limit()).order_by("expiry_date", "pk")
 
 
 def soonest_cards(limit: int = 8) -> list[ObjectPaymentPlan]:
     """Outstanding plans whose card runs out soon, or has, the soonest first."""
-    return list(selectors.card_expiry().filter(customer__expiry_date__lte=_card_limit())[:limit])
+    return list(selectors.card_expiry().filter(agreement__saved_card__expiry_date__lte=_card_limit())[:limit])
 
 
 def _card_limit() -> datetime.date:

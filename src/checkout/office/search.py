@@ -80,9 +80,9 @@ def find_checkouts(rows: QuerySet[Checkout], text: str) -> QuerySet[Checkout]:
 def find_customers(rows: QuerySet[Customer], text: str) -> QuerySet[Customer]:
     text = text.strip()
     if text.startswith("cus_"):
-        return rows.filter(customer_id=text)
+        return rows.filter(at_stripe__stripe_customer_id=text)
     if text.isdecimal() and len(text) == 4:
-        return rows.filter(card_last4=text)
+        return rows.filter(saved_cards__last4=text).distinct()
     return rows.filter(Words(text, "name", "email"))
 
 

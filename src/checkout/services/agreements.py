@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.template.loader import render_to_string
 from django.utils import formats
 from django.utils.formats import number_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from checkout import clock, money
+from checkout import clock, money, schedule, states
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import CannotPay, PlanError
-from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan, content_key
+from checkout.models import (
+    Agreement,
+    Checkout,
+    Customer,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    SavedCard,
+    content_key,
+)
 from checkout.schedule import Line
-from checkout.services import attempt_rows
+from checkout.services import attempt_rows, cards
 
 #: A site replaces the wording by a template of this name, and counts CHECKOUT_AGREEMENT_VERSION up when it does.
 TEMPLATE = "checkout/agreement.txt"
@@ -65,6 +77,71 @@ class AgreementTerms:
     lines: list[dict[str, Any]]
     ip_address: str | None = None
     user_agent: str = ""
+    kind: str = Agreement.Kind.PAYER
+    other_amounts: bool = False
+
+
+def write(checkout: Checkout, terms: AgreementTerms, user: Actor = None) -> Agreement:
+    """Keep what was agreed, with the attempt that will save the card. The caller holds the transaction."""
+    return Agreement.objects.create(
+        checkout=checkout,
+        kind=terms.kind,
+        text=terms.text,
+        version=terms.version,
+        total=terms.total,
+        currency=terms.currency,
+        lines=terms.lines,
+        other_amounts=terms.other_amounts,
+        ip_address=terms.ip_address,
+        user_agent=terms.user_agent[:500],
+        user=actor(user),
+    )
+
+
+def asked_by_the_host(content_object: ContentObject, payment_plan: PaymentPlan | None) -> AgreementTerms:
+    """The terms of a site that has asked its payer on a page of its own: the lines as they are now."""
+    if isinstance(content_object, ObjectPaymentPlan):
+        return another_card(content_object, kind=Agreement.Kind.HOST)
+    currency = attempt_rows.currency_of(content_object)
+    lines = lines_today(content_object, payment_plan) if payment_plan is not None else []
+    return AgreementTerms(
+        text=_("The site asked the payer on a page of its own."),
+        version=conf.CHECKOUT_AGREEMENT_VERSION,
+        total=content_object.checkout_total,
+        currency=currency,
+        lines=_as_data(lines),
+        kind=Agreement.Kind.HOST,
+    )
+
+
+def another_card(plan: ObjectPaymentPlan, *, kind: str = Agreement.Kind.PAYER, **where_from: Any) -> AgreementTerms:
+    """What a payer agrees to who gives another card for a plan: what is left of it is taken from that one."""
+    return AgreementTerms(
+        text=_("What is left of this plan is taken from this card, on the days and in the amounts listed."),
+        version=conf.CHECKOUT_AGREEMENT_VERSION,
+        total=plan.total,
+        currency=plan.currency,
+        lines=what_is_left(plan),
+        kind=kind,
+        **where_from,
+    )
+
+
+def what_is_left(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
+    """The lines still to pay, as an agreement keeps them; before the deposit is paid, those that were agreed."""
+    rows = list(plan.payments.exclude(Q(state=states.SUCCESS)))
+    unpaid = [Line(row.count, row.due, row.amount) for row in rows]
+    if plan.agreement is not None and not plan.instalments.filter(deposit=False).exists():
+        return _as_data(unpaid) + [line for line in plan.agreement.lines if line["count"] > 1]
+    return _as_data(unpaid)
+
+
+def _as_data(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    return [{"count": line.count, "due": line.due.isoformat(), "amount": str(line.amount)} for line in lines]
+
+
+#: The attempt whose hook is running: a plan that the host makes there is what this attempt's agreement is about.
+hook_of: ContextVar[Checkout | None] = ContextVar("checkout_hook_of", default=None)
 
 
 def check_no_plan(content_object: ContentObject) -> None:
@@ -82,23 +159,59 @@ def create_object_payment_plan(
     customer: Customer | None = None,
     user: Actor = None,
     deposit_due: datetime.date | None = None,
+    saved_card: SavedCard | None = None,
 ) -> ObjectPaymentPlan:
     """Agree `payment_plan` for a row and make the deposit line, due today unless another day was agreed.
+
+    The site is trusted to have asked: an agreement of kind *host* names the `saved_card` that is given, else the card
+    of the attempt whose hook calls this, else the one card that was moved over from an older system for that customer.
+    Without any of them the plan waits for its payer's agreement, and charging it raises NoSavedCard.
 
     Raises PlanError, with what would work, when the total cannot be split so, when the row has a live plan already, or
     when the template is no longer offered.
     """
     if payment_plan.deleted:
         raise PlanError(_("“%(name)s” is no longer offered. Choose another payment plan.") % {"name": payment_plan})
-    return _begin(
-        content_object,
-        payment_plan,
-        total,
-        attempt_rows.currency_of(content_object),
-        customer=customer,
-        user=user,
-        deposit_due=deposit_due,
-    )
+    attempt = hook_of.get()
+    key = content_key(content_object)
+    if attempt is not None and (attempt.content_type, attempt.object_id) != (key["content_type"], key["object_id"]):
+        attempt = None
+    customer = customer or (attempt.customer if attempt is not None else None)
+    with transaction.atomic():
+        plan = _begin(
+            content_object,
+            payment_plan,
+            total,
+            attempt_rows.currency_of(content_object),
+            customer=customer,
+            user=user,
+            deposit_due=deposit_due,
+        )
+        card = saved_card or _moved_card(plan.customer)
+        if saved_card is None and attempt is not None:
+            cards.take_card(plan, Agreement.objects.filter(checkout=attempt).first())
+        elif card is not None:
+            lines = payment_plan.lines(deposit_due or clock.today(), total, plan.currency)
+            plan.agreement = Agreement.objects.create(
+                kind=Agreement.Kind.HOST,
+                saved_card=card,
+                text=_("The site asked the payer on a page of its own."),
+                version=conf.CHECKOUT_AGREEMENT_VERSION,
+                total=total,
+                currency=plan.currency,
+                lines=_as_data(lines),
+                user=actor(user),
+            )
+            plan.save(update_fields=["agreement"])
+    return plan
+
+
+def _moved_card(customer: Customer | None) -> SavedCard | None:
+    """The one card that came over from an older system with this customer; None when there are several."""
+    if customer is None:
+        return None
+    moved = SavedCard.objects.good().filter(customer=customer, agreements__kind=Agreement.Kind.MOVED).distinct()[:2]
+    return moved[0] if len(moved) == 1 else None
 
 
 def _begin(
@@ -166,7 +279,7 @@ def agreement_terms(
         version=conf.CHECKOUT_AGREEMENT_VERSION,
         total=content_object.checkout_total,
         currency=attempt_rows.currency_of(content_object),
-        lines=[{"count": line.count, "due": line.due.isoformat(), "amount": str(line.amount)} for line in lines],
+        lines=_as_data(lines),
         ip_address=ip_address,
         user_agent=user_agent,
     )
@@ -177,16 +290,14 @@ def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
 
     A host whose hook makes the plan itself (as hosts of old do) keeps doing so: then this finds it.
     """
+    existing = live_plan(checkout)
+    if existing is not None:
+        return existing
     content_object = checkout.content_object
     if content_object is None or checkout.payment_plan is None or checkout.total is None:
         return None
-    existing = live_plan(checkout)
-    if existing is not None:
-        if existing.customer_id is None:
-            ObjectPaymentPlan.objects.filter(pk=existing.pk).update(customer=checkout.customer)
-        return existing
     # What was agreed holds, even if the office has stopped offering it or the row has changed since.
-    return _begin(
+    plan = _begin(
         content_object,
         checkout.payment_plan,
         checkout.total,
@@ -195,6 +306,8 @@ def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
         user=checkout.user,
         deposit_due=_agreed_deposit_date(checkout),
     )
+    cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
+    return plan
 
 
 def live_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
@@ -220,23 +333,39 @@ def create_instalments(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalm
     deposit = plan.instalments.filter(deposit=True).first()
     if deposit is None:
         raise PlanError(_("This plan has no deposit line, so its instalments cannot be worked out."))
-    lines = plan.payment_plan.lines(deposit.due, plan.total, plan.currency)
-    if lines[0].amount != deposit.amount:
-        raise PlanError(
-            _("The deposit is %(deposit)s, but this plan's terms say %(terms)s. Stop the plan and agree a new one.")
-            % {
-                "deposit": number_format(money.tidy(deposit.amount, plan.currency)),
-                "terms": number_format(lines[0].amount),
-            }
-        )
+    lines = _agreed_lines(plan, deposit)
+    if plan.payment_plan.late_deposit == PaymentPlan.LateDeposit.MOVE:
+        lines = schedule.one_a_month(lines, after=clock.today())
     rows = [
         ObjectPaymentPlanInstalment(
             object_payment_plan=plan, count=line.count, deposit=False, amount=line.amount, due=line.due
         )
-        for line in lines[1:]
+        for line in lines
     ]
     try:
         with transaction.atomic():
             return ObjectPaymentPlanInstalment.objects.bulk_create(rows)
     except IntegrityError as error:
         raise PlanError(_("The instalments of this plan were made already.")) from error
+
+
+def _agreed_lines(plan: ObjectPaymentPlan, deposit: ObjectPaymentPlanInstalment) -> list[Line]:
+    """The lines after the deposit, copied from what was agreed; worked out only where no lines were written down."""
+    agreed = [
+        Line(line["count"], datetime.date.fromisoformat(line["due"]), Decimal(line["amount"]))
+        for line in (plan.agreement.lines if plan.agreement is not None else [])
+        if line["count"] > 1
+    ]
+    lines = agreed or plan.payment_plan.lines(deposit.due, plan.total, plan.currency)[1:]
+    if deposit.amount + sum(line.amount for line in lines) != plan.total:
+        raise PlanError(
+            _(
+                "The deposit is %(deposit)s, and with the instalments that does not make %(total)s. Stop the plan and "
+                "agree a new one."
+            )
+            % {
+                "deposit": number_format(money.tidy(deposit.amount, plan.currency)),
+                "total": number_format(money.tidy(plan.total, plan.currency)),
+            }
+        )
+    return lines

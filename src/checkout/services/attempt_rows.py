@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext as _
 
 from checkout import money, states
@@ -12,7 +13,7 @@ from checkout.conf import conf, is_live_key
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import OtherAccount
 from checkout.journal import Code, Why
-from checkout.models import Checkout, content_key, model_of
+from checkout.models import Checkout, ObjectPaymentPlanInstalment, content_key, model_of
 from checkout.services import moves
 
 #: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
@@ -103,6 +104,12 @@ def build(content_object: ContentObject, slug: str, user: Actor, **fields: Any) 
         livemode=is_live_key(conf.STRIPE_SECRET_KEY),
         **fields,
     )
+
+
+def is_plan_line(checkout: Checkout) -> bool:
+    """True for an attempt at a line of a plan. No query."""
+    line_type = ContentType.objects.get_for_model(ObjectPaymentPlanInstalment)
+    return checkout.content_type_id == line_type.pk
 
 
 def _payer(content_object: ContentObject) -> str:

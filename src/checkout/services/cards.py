@@ -1,42 +1,42 @@
-"""Customers at Stripe and the cards saved on them."""
+"""Payers at Stripe and the cards saved there: made, learnt of, read again, taken off."""
 
 from __future__ import annotations
 
 import logging
 import uuid
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 
-from dateutil.relativedelta import relativedelta
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
-from django.utils import formats, translation
+from django.db.models import Q, QuerySet
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from checkout import clock, links, money, states
-from checkout import mail as letters
-from checkout.conf import conf
-from checkout.contract import Actor
-from checkout.errors import CannotPay, CheckoutError, GatewayError, KeyRefused, NotFoundAtStripe
-from checkout.gateway import Card, PaymentMethod, SetupIntent, gateway
-from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan
-from checkout.services import notices, payers
-from checkout.services.pace import Pace
+from checkout import clock, states
+from checkout.conf import conf, is_live_key
+from checkout.errors import CannotPay, GatewayError, NotFoundAtStripe
+from checkout.gateway import Card, PaymentIntent, PaymentMethod, SetupIntent, gateway
+from checkout.models import Agreement, Checkout, Customer, ObjectPaymentPlan, SavedCard, StripeCustomer
 
 logger = logging.getLogger("checkout.cards")
 
-#: The expiry sweep reads a card once a day, however often it runs.
-READ_AGAIN_AFTER = timedelta(hours=20)
-#: How many customers are read at a time.
-CHUNK = 200
+#: As long as our column, and as Django's own check of an address allows.
+LONGEST_EMAIL = 254
+LONGEST_NAME = 255
+
+
+# -- payers at Stripe ------------------------------------------------------------------------------------
 
 
 def ensure_customer(email: str, name: str) -> Customer:
-    """The one row of that e-mail address (compared without case), made if needed. No call to Stripe."""
+    """The one row of that e-mail address (compared without case and outer spaces), made if needed. No call to Stripe.
+
+    Raises CannotPay without an address, or for one that is too long to write to.
+    """
+    email = email.strip()
     if not email:
         raise CannotPay(_("An e-mail address is needed to save a card."))
+    if len(email) > LONGEST_EMAIL:
+        raise CannotPay(_("That e-mail address is too long. Please give one of at most %d characters.") % LONGEST_EMAIL)
     found = Customer.objects.with_email(email)
     language = (get_language() or "")[:12]
     if found is not None:
@@ -46,7 +46,7 @@ def ensure_customer(email: str, name: str) -> Customer:
         return found
     try:
         with transaction.atomic():
-            return Customer.objects.create(email=email, name=name, language=language)
+            return Customer.objects.create(email=email, name=name[:LONGEST_NAME], language=language)
     except IntegrityError:
         faster = Customer.objects.with_email(email)
         if faster is None:
@@ -55,314 +55,210 @@ def ensure_customer(email: str, name: str) -> Customer:
 
 
 def ensure_stripe_customer(customer: Customer) -> str:
-    """Stripe's id of the customer (cus_…), made at Stripe if needed. Two callers at once make one.
+    """Stripe's id of the payer (cus_…) in the account and mode of our key, made at Stripe if needed.
 
-    A customer that was deleted at Stripe is made anew; its card is gone with it.
+    One that was deleted at Stripe is made anew; its cards are gone with it.
     """
-    if customer.customer_id and customer.deleted_at_stripe:
-        forget_stripe_customer(customer)
-    if customer.customer_id:
-        return customer.customer_id
-    customer_id = gateway().create_customer(
+    account, livemode = gateway().account_id(), is_live_key(conf.STRIPE_SECRET_KEY)
+    rows = StripeCustomer.objects.filter(customer=customer, account=account, livemode=livemode)
+    known = rows.filter(gone=False).first()
+    if known is not None:
+        return known.stripe_customer_id
+    metadata = {"customer": str(customer.uuid)}
+    # What is sent is part of the key: after a lost answer and a corrected name Stripe would refuse another request
+    # under the same one for a day. A second customer without a card costs nothing.
+    sent = f"{account}:{livemode}:{rows.count()}:{customer.email}:{customer.name}"
+    made = gateway().create_customer(
         email=customer.email,
         name=customer.name,
-        metadata={"customer_pk": str(customer.pk)},
-        idempotency_key=str(customer.creation_key),
+        metadata=metadata,
+        idempotency_key=str(uuid.uuid5(customer.uuid, sent)),
     )
-    Customer.objects.filter(pk=customer.pk, customer_id="").update(customer_id=customer_id)
-    customer.refresh_from_db()
-    return customer.customer_id
+    try:
+        with transaction.atomic():
+            StripeCustomer.objects.create(
+                customer=customer, account=account, livemode=livemode, stripe_customer_id=made
+            )
+    except IntegrityError:
+        faster = rows.filter(gone=False).first()
+        if faster is None:
+            raise
+        return faster.stripe_customer_id
+    return made
 
 
-def forget_stripe_customer(customer: Customer) -> None:
-    """Forget a customer that Stripe no longer has; a new key lets a new one be made."""
-    lost = {
-        "customer_id": "",
-        "payment_method_id": "",
-        "deleted_at_stripe": False,
-        "creation_key": uuid.uuid4(),
-    }
-    Customer.objects.filter(pk=customer.pk, customer_id=customer.customer_id).update(**lost)
-    customer.refresh_from_db()
+def mark_gone(stripe_customer_id: str) -> bool:
+    """The payer is no longer at Stripe, so no card of theirs can be charged. True if it was one of ours."""
+    with transaction.atomic():
+        ours = StripeCustomer.objects.filter(stripe_customer_id=stripe_customer_id).update(gone=True)
+        cards = SavedCard.objects.filter(stripe_customer_id=stripe_customer_id).exclude(stripe_customer_id="")
+        return bool(cards.update(gone=True, refresh=True) + ours)
 
 
-def mark_deleted_at_stripe(customer_id: str) -> bool:
-    """The customer was deleted at Stripe: its card cannot be charged. True if it was one of ours."""
-    return bool(
-        Customer.objects.filter(customer_id=customer_id).update(
-            deleted_at_stripe=True, payment_method_id="", refresh=True
-        )
-    )
+# -- cards: named by the agreement of the attempt that saved them -----------------------------------------
 
 
-def store_card(checkout: Checkout, intent: SetupIntent) -> None:
-    """The card that was just set up is the one charged from now on. In the settling transaction; Stripe is not called.
+def store_card(checkout: Checkout, intent: SetupIntent | PaymentIntent) -> SavedCard | None:
+    """Write down the card that an intent has saved, and let the attempt's agreement name it.
 
-    The old one is taken off at Stripe afterwards, by `detach_replaced_card`.
+    In the settling transaction; Stripe is not called. What is printed on a card that was saved while paying is not on
+    the intent, and is read by `read_card` afterwards.
     """
-    customer = checkout.customer
-    if customer is None:
-        return
-    Customer.objects.filter(pk=customer.pk).update(
-        customer_id=intent.customer_id,
+    if checkout.customer is None or not intent.payment_method_id:
+        return None
+    at_stripe = StripeCustomer.objects.filter(stripe_customer_id=intent.customer_id).first()
+    printed = card_columns(intent.card) if isinstance(intent, SetupIntent) else {}
+    card, new = SavedCard.objects.get_or_create(
         payment_method_id=intent.payment_method_id,
-        refresh=False,
-        deleted_at_stripe=False,
-        **card_columns(intent.card),
+        livemode=intent.livemode,
+        defaults={
+            "customer": checkout.customer,
+            "account": at_stripe.account if at_stripe is not None else "",
+            "stripe_customer_id": intent.customer_id,
+            "set_up_at": intent.created_at,
+            "gone": at_stripe is not None and at_stripe.gone,
+            **printed,
+        },
     )
-    customer.refresh_from_db()
+    if not new and printed:
+        SavedCard.objects.filter(pk=card.pk).update(**printed)
+    agreement = Agreement.objects.filter(checkout=checkout).first()
+    if agreement is not None:
+        agreement.name_card(card)
+    return card
 
 
-def adopt_card(checkout: Checkout, payment_method_id: str) -> None:
-    """A payer of a plan paid with another card and it was saved: it is the one charged from now on. In the settling
-    transaction; what is printed on it is read by `update_card` afterwards."""
-    customer = checkout.customer
-    if customer is None or not payment_method_id or payment_method_id == customer.payment_method_id:
-        return
-    Customer.objects.filter(pk=customer.pk).update(
-        payment_method_id=payment_method_id, refresh=False, **card_columns(None)
-    )
-    customer.refresh_from_db()
+def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
+    """From now on `plan` is charged by `agreement`, unless its present card was set up later: news may come late.
+
+    In the settling transaction. The card that was replaced is taken off afterwards, by `detach_replaced`.
+    """
+    card = agreement.saved_card if agreement is not None else None
+    if card is None:
+        return False
+    newer = Q(agreement__saved_card__set_up_at__gt=card.set_up_at, agreement__saved_card__gone=False)
+    same = Q(agreement__saved_card=card)
+    rows = ObjectPaymentPlan.objects.filter(pk=plan.pk)
+    former = rows.values_list("agreement__saved_card", flat=True).first()
+    beaten = ObjectPaymentPlan.objects.filter(newer | same, pk=plan.pk)
+    if not rows.exclude(pk__in=beaten.values("pk")).update(agreement=agreement):
+        return False
+    plan.agreement = agreement
+    SavedCard.objects.filter(pk=card.pk, refresh=True).update(refresh=False)
+    if former is not None and former != card.pk:
+        SavedCard.objects.filter(pk=former).update(replaced=True)
+    return True
 
 
 def card_columns(card: Card | None) -> dict[str, object]:
-    """A card as the columns of `Customer`."""
+    """What is printed on a card, as columns of `SavedCard`."""
     if card is None:
-        return {
-            "card_brand": "",
-            "card_last4": "",
-            "card_exp_month": None,
-            "card_exp_year": None,
-            "card_fingerprint": "",
-            "expiry_date": None,
-        }
+        return {}
     known = card.exp_month is not None and card.exp_year is not None
     return {
-        "card_brand": card.brand,
-        "card_last4": card.last4,
-        "card_exp_month": card.exp_month,
-        "card_exp_year": card.exp_year,
-        "card_fingerprint": card.fingerprint,
-        "expiry_date": Customer.last_good_day(card.exp_month or 1, card.exp_year or 1) if known else None,
+        "brand": card.brand,
+        "last4": card.last4,
+        "exp_month": card.exp_month,
+        "exp_year": card.exp_year,
+        "fingerprint": card.fingerprint,
+        "expiry_date": SavedCard.last_good_day(card.exp_month or 1, card.exp_year or 1) if known else None,
     }
 
 
-def detach_replaced_card(customer: Customer, old_payment_method_id: str) -> None:
-    """Take the replaced card off the customer at Stripe, if the site wants that (CHECKOUT_DETACH_OLD_CARDS).
+def is_of_this_key(card: SavedCard, account: str) -> bool:
+    """True if our key is of the mode and `account` (as far as known) in which the card was saved. No call to Stripe."""
+    if card.livemode != is_live_key(conf.STRIPE_SECRET_KEY):
+        return False
+    return not card.account or not account or card.account == account
 
-    Only tidying up: a failure is logged and changes nothing, the new card is charged either way.
+
+# -- cards that were replaced ------------------------------------------------------------------------------
+
+
+def replaced() -> QuerySet[SavedCard]:
+    """Cards whose place was taken, which no live plan is charged to and no unanswered charge names."""
+    in_use = ObjectPaymentPlan.objects.filter(deleted=False, agreement__saved_card__isnull=False)
+    asked = Checkout.objects.filter(Q(state=states.REQUEST)).exclude(payment_method_id="")
+    return (
+        SavedCard.objects.filter(replaced=True, detached_at=None, gone=False)
+        .exclude(pk__in=in_use.values("agreement__saved_card"))
+        .exclude(payment_method_id__in=asked.values("payment_method_id"))
+        .order_by("pk")
+    )
+
+
+def detach_replaced(customer: Customer | None = None, limit: int | None = None) -> int:
+    """Take cards that were replaced off at Stripe, if the site wants that (CHECKOUT_DETACH_OLD_CARDS); how many.
+
+    Only tidying up: a failure is logged and changes nothing, and the next sweep tries again.
     """
-    if not conf.CHECKOUT_DETACH_OLD_CARDS or not old_payment_method_id:
-        return
-    if old_payment_method_id == customer.payment_method_id:
-        return
-    try:
-        gateway().detach_payment_method(old_payment_method_id)
-    except GatewayError as problem:
-        logger.info("old card of customer %s was not detached: %s", customer.pk, problem.code or problem)
+    if not conf.CHECKOUT_DETACH_OLD_CARDS:
+        return 0
+    rows = replaced() if customer is None else replaced().filter(customer=customer)
+    done = 0
+    for card in rows[:limit]:
+        if not is_of_this_key(card, gateway().account_id()):
+            continue
+        try:
+            gateway().detach_payment_method(card.payment_method_id)
+        except NotFoundAtStripe:
+            pass
+        except GatewayError as problem:
+            logger.info("replaced card %s was not detached: %s", card.pk, problem.code or problem)
+            continue
+        done += SavedCard.objects.filter(pk=card.pk).update(detached_at=clock.now())
+    return done
 
 
-def update_card(customer: Customer) -> Customer:
-    """Read the saved card from Stripe again: expiry and number may have changed under the same id. One call to Stripe.
+# -- reading them again ------------------------------------------------------------------------------------
 
-    A card that was taken off its customer there cannot be charged any more: the customer is flagged for a new one.
+
+def read_cards_of(customer: Customer) -> int:
+    """Read this payer's cards in use from Stripe again; how many there are. One call for each."""
+    cards = [card for card in customer.cards_in_use if card.good]
+    for card in cards:
+        read_card(card)
+    return len(cards)
+
+
+def read_card(card: SavedCard) -> SavedCard:
+    """Read a card from Stripe again: expiry and number may have changed under the same id. One call to Stripe.
+
+    A card that was taken off its customer there cannot be charged any more: its payer should give a new one.
     """
     try:
-        method = gateway().retrieve_payment_method(customer.payment_method_id)
+        method = gateway().retrieve_payment_method(card.payment_method_id)
     except NotFoundAtStripe:
         method = None
-    return _take_in(customer, method)
+    return take_in(card, method)
 
 
-def card_updated_at_stripe(payment_method_id: str) -> Customer | None:
-    """Something happened to a card at Stripe: read it again. None when it is not a card of ours.
+def card_updated_at_stripe(payment_method_id: str) -> SavedCard | None:
+    """Something happened to a card at Stripe: read it again. None when it is no card of ours.
 
     A bank may have sent its client a new one, kept under the same id: good for longer, it needs no refresh any more.
     Or it was taken off its customer: a new one is asked for before a charge fails.
     """
-    customer = Customer.objects.filter(payment_method_id=payment_method_id).first() if payment_method_id else None
-    return update_card(customer) if customer is not None else None
+    card = SavedCard.objects.good().filter(payment_method_id=payment_method_id).first() if payment_method_id else None
+    return read_card(card) if card is not None else None
 
 
-def _take_in(customer: Customer, method: PaymentMethod | None) -> Customer:
+def take_in(card: SavedCard, method: PaymentMethod | None, now: datetime | None = None) -> SavedCard:
     """Write down what was read. `method` is None when Stripe does not know the card."""
-    before = (customer.card_fingerprint, customer.expiry_date)
-    mine = Customer.objects.filter(pk=customer.pk, payment_method_id=customer.payment_method_id)
-    gone = method is None or method.customer_id != customer.customer_id
+    before = (card.fingerprint, card.expiry_date)
+    gone = method is None or method.customer_id != card.stripe_customer_id
     if gone:
-        changes: dict[str, object] = {"refresh": True}
-        if not _exists_at_stripe(customer):
-            changes |= {"deleted_at_stripe": True, "payment_method_id": ""}
-        logger.warning("the card of customer %s is gone at Stripe", customer.pk, extra={"customer": customer.pk})
+        changes: dict[str, object] = {"refresh": True, "gone": True}
+        logger.warning("saved card %s is gone at Stripe", card.pk, extra={"card": card.pk})
     else:
         changes = card_columns(method.card) if method is not None else {}
-    mine.update(card_read_at=clock.now(), **changes)
-    customer.refresh_from_db()
+    SavedCard.objects.filter(pk=card.pk).update(read_at=now or clock.now(), **changes)
+    card.refresh_from_db()
+    if gone and card.stripe_customer_id and not gateway().customer_exists(card.stripe_customer_id):
+        mark_gone(card.stripe_customer_id)
     # Only a card that has changed takes the flag away: staff may have asked for a new one for other reasons.
-    changed = not gone and before != (customer.card_fingerprint, customer.expiry_date)
-    if customer.refresh and changed and customer.expiry_date is not None and not customer.is_expiring:
-        Customer.objects.filter(pk=customer.pk).update(refresh=False)
-        customer.refresh = False
-    return customer
-
-
-def _exists_at_stripe(customer: Customer) -> bool:
-    return bool(customer.customer_id) and gateway().customer_exists(customer.customer_id)
-
-
-# -- expiry ---------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class CardsRead:
-    """What one sweep over expiry dates did: calls that answered, payers told, and rows that need a person."""
-
-    read: int = 0
-    flagged: int = 0
-    mailed: int = 0
-    errors: int = 0
-
-
-def with_outstanding_plan() -> QuerySet[Customer]:
-    """Customers whose card is still to be charged, each once however many plans they have."""
-    plans = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(customer=OuterRef("pk"))
-    return Customer.objects.filter(Exists(plans))
-
-
-def refresh_card_expiry_dates() -> CardsRead:
-    """Read the cards of outstanding plans; flag those that run out within a month, and tell their payers once a card.
-
-    One call to Stripe for each customer, whatever the number of plans, and none for a card that was read within the
-    last 20 hours; `payment_method.automatically_updated` keeps them fresh in between. Safe to run daily, and again
-    after it was stopped.
-
-    Raises MailNotReady when the mail template is missing, and CheckoutError when CHECKOUT_BASE_URL is not set.
-    """
-    letters.require(Customer.MAIL_TEMPLATE_CARD_EXPIRY)
-    links.base_url()
-    done = CardsRead()
-    _read_cards(done)
-    _tell_payers(done)
-    return done
-
-
-def _read_cards(done: CardsRead) -> None:
-    """Stripe lists saved cards by customer only, so many are asked at once, within the rate limit."""
-    stale = with_outstanding_plan().exclude(Q(payment_method_id="") | Q(deleted_at_stripe=True))
-    stale = stale.filter(Q(card_read_at=None) | Q(card_read_at__lt=clock.now() - READ_AGAIN_AFTER))
-    pks = list(stale.order_by("pk").values_list("pk", flat=True))
-    pace = Pace(conf.CHECKOUT_RATE_LIMIT)
-
-    def ask(customer: Customer) -> PaymentMethod | GatewayError | None:
-        pace.wait()
-        try:
-            return gateway().retrieve_payment_method(customer.payment_method_id)
-        except NotFoundAtStripe:
-            return None
-        except GatewayError as problem:
-            return problem
-
-    with ThreadPoolExecutor(conf.CHECKOUT_WORKERS, thread_name_prefix="cards") as pool:
-        for start in range(0, len(pks), CHUNK):
-            customers = list(Customer.objects.filter(pk__in=pks[start : start + CHUNK]).order_by("pk"))
-            for customer, answer in zip(customers, pool.map(ask, customers), strict=True):
-                if isinstance(answer, KeyRefused):
-                    raise answer
-                try:
-                    if isinstance(answer, GatewayError):
-                        raise answer
-                    _take_in(customer, answer)
-                except CheckoutError as problem:
-                    logger.warning("card of customer %s was not read: %s", customer.pk, problem)
-                    done.errors += 1
-                else:
-                    done.read += 1
-
-
-def _tell_payers(done: CardsRead) -> None:
-    """Of every card that runs out, whenever it was read: a mail that failed yesterday goes out today."""
-    soon = clock.today() + relativedelta(months=1)
-    rows = with_outstanding_plan().filter(expiry_date__lte=soon).exclude(payment_method_id="")
-    for pk in list(rows.order_by("expiry_date", "pk").values_list("pk", flat=True)):
-        customer = Customer.objects.get(pk=pk)
-        try:
-            with transaction.atomic():
-                done.flagged += Customer.objects.filter(pk=pk, refresh=False).update(refresh=True)
-                done.mailed += _send_expiry_mail(customer)
-        except Exception:
-            # Names and descriptions come from the host's rows, so anything may come out of them.
-            logger.exception("no mail about the card of customer %s", pk, extra={"customer": pk})
-            done.errors += 1
-
-
-def _send_expiry_mail(customer: Customer) -> bool:
-    card = customer.card_fingerprint or customer.payment_method_id
-    cause = f"card_expiry:{customer.pk}:{card}:{customer.expiry_date:%Y-%m}"
-    if Notice.objects.filter(cause=cause).exists():
-        return False
-    return _send(customer, cause, Customer.MAIL_TEMPLATE_CARD_EXPIRY)
-
-
-def send_card_refresh_mail(customer: Customer, user: Actor = None) -> bool:
-    """Staff ask this payer for a new card: the customer is flagged and gets a mail. False if there was one today.
-
-    Raises MailNotReady without the template, CheckoutError without CHECKOUT_BASE_URL or without an outstanding plan.
-    """
-    letters.require(Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST)
-    links.base_url()
-    if _next_plan(customer) is None:
-        raise CheckoutError(
-            _("%(customer)s has no payment plan with anything left to pay, so no card is needed.")
-            % {"customer": customer}
-        )
-    with transaction.atomic():
-        Customer.objects.filter(pk=customer.pk).update(refresh=True)
-        customer.refresh = True
-        # Staff may press twice, or two of them may press.
-        cause = f"card_refresh:{customer.pk}:{clock.today().isoformat()}"
-        sent = _send(customer, cause, Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST)
-    who = getattr(user, "pk", None)
-    logger.info("card refresh asked of customer %s by user %s", customer.pk, who, extra={"customer": customer.pk})
-    return sent
-
-
-def _next_plan(customer: Customer) -> ObjectPaymentPlan | None:
-    plans = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(customer=customer)
-    found: ObjectPaymentPlan | None = plans.select_related("payment_plan", "user").order_by("pk").first()
-    return found
-
-
-def _send(customer: Customer, cause: str, template: str) -> bool:
-    plan = _next_plan(customer)
-    if plan is None:
-        return False
-    language = notices.language_of(plan.content_object, customer)
-    with translation.override(language):
-        waiting = plan.instalments.exclude(Q(state=states.SUCCESS)).order_by("due").first()
-        description = getattr(plan.content_object, "checkout_description", [])
-        context = {
-            "name": customer.name,
-            "card": customer.card_description,
-            "expired": customer.expiry_date is not None and customer.expiry_date < clock.today(),
-            "description": ", ".join(str(line) for line in description),
-            "next_amount": money.format_money(waiting.amount, plan.currency, language) if waiting else "",
-            "next_due": formats.date_format(waiting.due, "DATE_FORMAT") if waiting else "",
-            # The page asks for a login, so who has none is asked to get in touch.
-            "can_log_in": payers.payer_of(plan) is not None,
-            "link": links.absolute("checkout.card.refresh"),
-            "contact": conf.CHECKOUT_CONTACT_TEXT,
-            "organisation": conf.STRIPE_CAPTION,
-        }
-    return notices.send_once(cause, template, customer.email, context, language=language, customer=customer)
-
-
-def with_last_due(plans: QuerySet[ObjectPaymentPlan]) -> QuerySet[ObjectPaymentPlan]:
-    """Each with `last_due`, the day of its last unpaid instalment."""
-    return plans.annotate(last_due=Max("instalments__due", filter=~Q(instalments__state=states.SUCCESS)))
-
-
-def running_out_before_the_end() -> QuerySet[ObjectPaymentPlan]:
-    """A look ahead: outstanding plans whose card runs out before their last unpaid instalment (`last_due`), the
-    soonest first."""
-    plans = with_last_due(ObjectPaymentPlan.objects.report_card_expiry_dates)
-    return plans.filter(customer__expiry_date__lt=F("last_due"))
+    changed = not gone and before != (card.fingerprint, card.expiry_date)
+    if card.refresh and changed and card.expiry_date is not None and not card.is_expiring:
+        SavedCard.objects.filter(pk=card.pk).update(refresh=False)
+        card.refresh = False
+    return card

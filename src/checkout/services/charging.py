@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from checkout import actions, clock, money, states
@@ -26,14 +26,14 @@ from checkout.errors import (
     OtherAccount,
     OutcomeUnknown,
 )
-from checkout.gateway import PaymentIntent, assert_no_transaction, gateway
+from checkout.gateway import INSTALMENT_USAGE, UNSCHEDULED_USAGE, PaymentIntent, assert_no_transaction, gateway
 from checkout.journal import Code, Why
-from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import agreements, attempt_rows, checkouts, moves, settling
+from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, SavedCard
+from checkout.services import agreements, attempt_rows, cards, checkouts, moves, settling
 
 logger = logging.getLogger("checkout.instalments")
 
-#: From these a charge may begin: a run takes `pending` only, staff may try the others again.
+#: From these a charge may begin: what is due is taken from `pending` only, staff may try the others again.
 CHARGEABLE = frozenset({states.PENDING, states.FAIL, states.PAY_ON_SESSION})
 
 
@@ -49,19 +49,21 @@ class ChargeRequest:
     description: str
     metadata: dict[str, str]
     idempotency_key: str
+    usage: str
 
 
-def charge(content_object: ContentObject, user: Actor = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
-    """Charge the saved card of the content object's payer, off session.
+def charge(content_object: ContentObject, user: Actor = None, *, if_due: bool = False) -> Checkout:
+    """Charge the saved card that the payer's agreement names for this, off session. `if_due` takes a line only if a run
+    may take it today; without it staff and payers may begin before its day, or after a refusal.
 
     The answer is in the attempt's state: success, fail (declined), pay_on_session (the bank requires the payer), or
     request (no answer yet; `reconcile` finds out). Raises NoSavedCard, MoneyError, AttemptInProgress when somebody else
     is at it, AlreadyPaid, or KeyRefused/TooManyRequests when Stripe did not take the request at all.
     """
     assert_no_transaction()
-    if only_from is CHARGEABLE:
+    if not if_due:
         checkouts.close_open_attempts(content_object, user)
-    checkout = claim(content_object, user, only_from=only_from)
+    checkout = claim(content_object, user, if_due=if_due)
     answer = ask(request_for(checkout))
     settled = settle(checkout, answer)
     if isinstance(answer, NothingHappened) and not isinstance(answer, GatewayRefused):
@@ -69,17 +71,21 @@ def charge(content_object: ContentObject, user: Actor = None, *, only_from: Coll
     return settled
 
 
-def claim(content_object: ContentObject, user: Actor = None, *, only_from: Collection[str] = CHARGEABLE) -> Checkout:
+def claim(content_object: ContentObject, user: Actor = None, *, if_due: bool = False) -> Checkout:
     """Commit that Stripe is about to be asked. From here on nobody else may ask for this debt."""
-    customer = _customer_with_card(content_object)
+    card = card_for(content_object)
+    if not cards.is_of_this_key(card, gateway().account_id()):
+        raise OtherAccount(
+            _("The card was saved with a key of another mode or account of Stripe. Ask the payer for a new card.")
+        )
     money.check_chargeable(content_object.checkout_total, attempt_rows.currency_of(content_object))
     if not content_object.checkout_can_charge:
         raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
     try:
         with transaction.atomic(durable=True):
             if isinstance(content_object, ObjectPaymentPlanInstalment):
-                _claim_line(content_object, user, only_from)
-            claimed = attempt_rows.insert_many([build_claimed(content_object, customer, user)], user)[0]
+                _claim_line(content_object, user, if_due=if_due)
+            claimed = attempt_rows.insert_many([build_claimed(content_object, card, user)], user)[0]
             if not attempt_rows.still_payable(content_object):
                 raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
             agreements.check_no_plan(content_object)
@@ -88,7 +94,7 @@ def claim(content_object: ContentObject, user: Actor = None, *, only_from: Colle
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
 
 
-def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Actor, only_from: Collection[str]) -> None:
+def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Actor, *, if_due: bool) -> None:
     plans = ObjectPaymentPlan.objects.select_for_update(no_key=True)
     # The lock meets the UPDATE of `plans.stop`: either it sees this claim, or this sees the stopped plan.
     if not plans.filter(pk=instalment.object_payment_plan_id, deleted=False).exists():
@@ -100,11 +106,15 @@ def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Actor, only_from:
                 "See the dispute on the staff pages; the payer can still pay by the link."
             )
         )
-    if not moves.move(instalment, to=states.REQUEST, user=user, only_from=only_from, why=Why(Code.CLAIMED)):
+    may_be_taken = ObjectPaymentPlanInstalment.objects.may_be_taken(clock.today()).filter(pk=instalment.pk)
+    only_if = Q(pk__in=may_be_taken.values("pk")) if if_due else None
+    if not moves.move(
+        instalment, to=states.REQUEST, user=user, only_if=only_if, only_from=CHARGEABLE, why=Why(Code.CLAIMED)
+    ):
         raise AttemptInProgress(_("Somebody else is taking this payment, or it was paid."))
 
 
-def build_claimed(content_object: ContentObject, customer: Customer, user: Actor) -> Checkout:
+def build_claimed(content_object: ContentObject, card: SavedCard, user: Actor) -> Checkout:
     """The attempt's row, already in `request` and with its lease, not written yet."""
     now = clock.now()
     return attempt_rows.build(
@@ -113,9 +123,9 @@ def build_claimed(content_object: ContentObject, customer: Customer, user: Actor
         user,
         state_id=states.REQUEST,
         total=content_object.checkout_total,
-        customer=customer,
-        stripe_customer_id=customer.customer_id,
-        payment_method_id=customer.payment_method_id,
+        customer=card.customer,
+        stripe_customer_id=card.stripe_customer_id,
+        payment_method_id=card.payment_method_id,
         on_session=False,
         claimed_at=now,
         lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
@@ -136,6 +146,7 @@ def request_for(checkout: Checkout) -> ChargeRequest:
         metadata=attempt_rows.metadata(checkout),
         # The same key for every retry of this attempt: after a time-out the card may already be charged.
         idempotency_key=str(checkout.uuid),
+        usage=INSTALMENT_USAGE if attempt_rows.is_plan_line(checkout) else UNSCHEDULED_USAGE,
     )
 
 
@@ -150,6 +161,7 @@ def ask(request: ChargeRequest) -> PaymentIntent | GatewayError:
             description=request.description,
             metadata=request.metadata,
             idempotency_key=request.idempotency_key,
+            usage=request.usage,
         )
     except GatewayError as error:
         return error
@@ -207,18 +219,27 @@ def close_attempts(instalment: ObjectPaymentPlanInstalment, *, why: Why, user: A
         checkouts.close(checkout, why=why, user=user, superseded=True)
 
 
-def _customer_with_card(content_object: ContentObject) -> Customer:
-    customer = None
+def card_for(content_object: ContentObject) -> SavedCard:
+    """The card whose owner's agreement covers this debt: of a line that of its plan, else one whose owner agreed to
+    amounts as they come up. Raises NoSavedCard, with what to do, without one."""
+    payer = content_object.checkout_name or content_object.checkout_email
     if isinstance(content_object, ObjectPaymentPlanInstalment):
-        customer = content_object.object_payment_plan.customer
-    if customer is None:
-        customer = Customer.objects.with_email(content_object.checkout_email)
-    if customer is None or not customer.has_card:
+        card = content_object.object_payment_plan.card
+        if card is None:
+            raise NoSavedCard(
+                _("%(payer)s has no saved card that may be charged for this plan. Ask for one: Staff > Card refresh.")
+                % {"payer": payer}
+            )
+        return card
+    customer = Customer.objects.with_email(content_object.checkout_email)
+    covered = SavedCard.objects.good().filter(customer=customer, agreements__other_amounts=True)
+    card = covered.select_related("customer").first() if customer is not None else None
+    if card is None:
         raise NoSavedCard(
-            _("%(payer)s has no saved card that can be charged. Ask for one: Staff > Card refresh.")
-            % {"payer": content_object.checkout_name or content_object.checkout_email}
+            _("%(payer)s has agreed to no charge outside a payment plan. Send a link to pay instead.")
+            % {"payer": payer}
         )
-    return customer
+    return card
 
 
 def _refusal(error: GatewayRefused) -> str:

@@ -28,7 +28,14 @@ from checkout.errors import (
 )
 from checkout.gateway import PaymentIntent, SetupIntent, assert_no_transaction, gateway
 from checkout.journal import Code, Why
-from checkout.models import Agreement, Checkout, CheckoutAction, PaymentPlan
+from checkout.models import (
+    Agreement,
+    Checkout,
+    CheckoutAction,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    SavedCard,
+)
 from checkout.services import agreements, attempt_rows, cards, settling
 
 logger = logging.getLogger("checkout.checkouts")
@@ -168,8 +175,8 @@ def _request_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
         metadata=attempt_rows.metadata(checkout),
         idempotency_key=str(checkout.uuid),
         customer_id=checkout.stripe_customer_id,
-        # Only a payer of a plan has a customer here: a new card they pay with is kept for what follows.
-        save_card=checkout.customer is not None,
+        # A card that the payer agreed to is kept for what follows; no other.
+        save_card=checkout.customer_id is not None and Agreement.objects.filter(checkout=checkout).exists(),
     )
 
 
@@ -201,10 +208,18 @@ def page(checkout: Checkout) -> Page:
 
 
 def _saved_card(checkout: Checkout) -> str:
-    """The card to offer first: the one saved now, for the one first asked may have been replaced and detached."""
-    if checkout.saves_card or not checkout.payment_method_id or checkout.customer is None:
+    """The card to offer first: the plan's own, for the one first asked may have been replaced and detached. Never one
+    that another agreement is about."""
+    if checkout.saves_card or not checkout.payment_method_id:
         return ""
-    return checkout.customer.payment_method_id if checkout.customer.has_card else ""
+    row = checkout.content_object
+    if isinstance(row, ObjectPaymentPlanInstalment):
+        card = row.object_payment_plan.card
+    else:
+        card = SavedCard.objects.good().filter(payment_method_id=checkout.payment_method_id).first()
+    if card is None or card.stripe_customer_id != checkout.stripe_customer_id:
+        return ""
+    return card.payment_method_id
 
 
 def read_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
@@ -366,18 +381,7 @@ def _begin_setup(
                 raise PlanError(
                     _("There is a payment plan for this already. Another can be agreed once that one is stopped.")
                 )
-            if agreement is not None:
-                Agreement.objects.create(
-                    checkout=checkout,
-                    text=agreement.text,
-                    version=agreement.version,
-                    total=agreement.total,
-                    currency=agreement.currency,
-                    lines=agreement.lines,
-                    ip_address=agreement.ip_address,
-                    user_agent=agreement.user_agent[:500],
-                    user=actor(user),
-                )
+            agreements.write(checkout, agreement or agreements.asked_by_the_host(content_object, payment_plan), user)
     except IntegrityError as error:
         raise AttemptInProgress(_("This was begun in another tab at this moment. Please go on there.")) from error
     return checkout

@@ -40,7 +40,7 @@ def _send(plan: ObjectPaymentPlan) -> bool:
             "name": plan.checkout_name,
             "description": ", ".join(str(line) for line in getattr(content_object, "checkout_description", [])),
             "total": money.format_money(plan.total, plan.currency, language),
-            "card": plan.customer.card_description if plan.customer else "",
+            "card": plan.card.description if plan.card is not None else "",
             "lines": [
                 {
                     "label": _("deposit") if line.deposit else _("instalment %(number)d") % {"number": line.count - 1},

@@ -42,7 +42,7 @@ from checkout.models import (
     ScheduledJob,
     StripeEvent,
 )
-from checkout.services import inbox, reconcile, settling, staff_notices, stale
+from checkout.services import inbox, plans, reconcile, settling, staff_notices, stale
 
 logger = logging.getLogger("checkout.doctor")
 
@@ -386,7 +386,7 @@ def _attempts() -> Iterator[Finding]:
                 "Set the live key: until then what becomes of real money is not seen. Is this a copy of the live data?"
             )
             yield Finding("attempts", Level.ERROR, message, do)
-    deposit = stale.waiting_deposits().filter(object_payment_plan__created_at__lt=now - LONG).first()
+    deposit = plans.waiting_deposits().filter(object_payment_plan__created_at__lt=now - LONG).first()
     if deposit is not None:
         message = _("The deposit of plan %(number)s is due and was never asked for.")
         message %= {"number": deposit.object_payment_plan_id}

@@ -12,7 +12,7 @@ from checkout.contract import Actor
 from checkout.errors import GatewayError
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
 from checkout.ids import uuid_or_none
-from checkout.models import Checkout, Customer
+from checkout.models import Agreement, Checkout
 from checkout.services import cards, plans, settling
 
 logger = logging.getLogger("checkout.fulfillment")
@@ -49,27 +49,31 @@ def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor =
         return _bring_setup(checkout, intent, user)
     settled = settling.settle(checkout.pk, intent, user)
     if settled.succeeded and settled.is_payment and settled.customer is not None:
-        _read_adopted_card(settled.customer)
+        _after_a_new_card(settled)
     return settled
 
 
 def _bring_setup(before: Checkout, intent: SetupIntent, user: Actor) -> Checkout:
-    old_card = before.customer.payment_method_id if before.customer else ""
     checkout = settling.settle(before.pk, intent, user)
     if checkout.succeeded and checkout.customer is not None and not before.succeeded:
-        cards.detach_replaced_card(checkout.customer, old_card)
+        cards.detach_replaced(checkout.customer)
     if checkout.succeeded and checkout.is_payment_plan:
         plans.take_waiting_deposit(checkout)
     return checkout
 
 
-def _read_adopted_card(customer: Customer) -> None:
+def _after_a_new_card(checkout: Checkout) -> None:
     """What is printed on a card that was saved while paying is not on the intent. A failure here changes nothing."""
-    if customer.payment_method_id and not customer.card_last4:
+    agreement = Agreement.objects.filter(checkout=checkout).select_related("saved_card").first()
+    card = agreement.saved_card if agreement is not None else None
+    if card is None or checkout.customer is None:
+        return
+    if not card.last4:
         try:
-            cards.update_card(customer)
+            cards.read_card(card)
         except GatewayError as problem:
-            logger.warning("card of customer %s was not read: %s", customer.pk, problem)
+            logger.warning("saved card %s was not read: %s", card.pk, problem)
+    cards.detach_replaced(checkout.customer)
 
 
 def _owner(intent: PaymentIntent | SetupIntent) -> Checkout:

@@ -254,7 +254,7 @@ def _card(row: StripeEvent) -> None:
 
 
 def _customer_deleted(row: StripeEvent) -> None:
-    cards.mark_deleted_at_stripe(row.object_id)
+    cards.mark_gone(row.object_id)
 
 
 #: What is done about which event. These are the events that the endpoint at Stripe has to be subscribed to.

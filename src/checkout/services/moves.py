@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from checkout import states
 from checkout.contract import Actor, actor
@@ -95,9 +95,16 @@ def journal() -> Iterator[None]:
 
 
 def move_many(
-    rows: Sequence[ObjectPaymentPlanInstalment], *, from_state: str, to: str, user: Actor = None, why: Why = UNSAID
+    rows: Sequence[ObjectPaymentPlanInstalment],
+    *,
+    among: QuerySet[ObjectPaymentPlanInstalment],
+    from_state: str,
+    to: str,
+    user: Actor = None,
+    why: Why = UNSAID,
 ) -> list[ObjectPaymentPlanInstalment]:
-    """Move those of `rows` that stand in `from_state` and that nobody else is moving; the ones that were moved.
+    """Move those of `rows` that stand in `from_state`, are still `among` those that may move, and that nobody else is
+    moving; the ones that were moved.
 
     The caller holds the transaction. Rows that another transaction has locked are left to it, so two runs neither wait
     for each other nor deadlock. Raises LostRace where locks do not exist and somebody was faster.
@@ -105,8 +112,8 @@ def move_many(
     if not states.may_move(from_state, to):
         raise ValueError(f"The diagram has no arrow from {from_state} to {to}.")
     table = ObjectPaymentPlanInstalment.objects
-    standing = table.select_for_update(skip_locked=True).filter(Q(state=from_state), pk__in=[row.pk for row in rows])
-    held = set(standing.order_by("pk").values_list("pk", flat=True))
+    standing = among.select_for_update(skip_locked=True, of=("self",)).filter(Q(state=from_state))
+    held = set(standing.filter(pk__in=[row.pk for row in rows]).order_by("pk").values_list("pk", flat=True))
     if table.filter(Q(state=from_state), pk__in=held).update(state=to) != len(held):
         raise LostRace
     moved = [row for row in rows if row.pk in held]

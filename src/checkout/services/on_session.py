@@ -24,7 +24,7 @@ from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutE
 from checkout.gateway import assert_no_transaction
 from checkout.logins import CanLoginAndPay
 from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import attempt_rows, cards, checkouts, notices, payers, settling
+from checkout.services import agreements, attempt_rows, cards, checkouts, notices, payers, settling
 
 logger = logging.getLogger("checkout.on_session")
 
@@ -80,8 +80,9 @@ def open_attempt(instalment: ObjectPaymentPlanInstalment) -> Checkout | None:
 
 def _card_is_gone(checkout: Checkout) -> bool:
     """There is no saved card to send again, or the intent belongs to a customer that Stripe no longer has."""
-    customer = checkout.customer
-    return customer is None or not customer.has_card or customer.customer_id != checkout.stripe_customer_id
+    line = checkout.content_object
+    card = line.object_payment_plan.card if isinstance(line, ObjectPaymentPlanInstalment) else None
+    return card is None or card.stripe_customer_id != checkout.stripe_customer_id
 
 
 def _without_saved_card(checkout: Checkout) -> None:
@@ -100,6 +101,7 @@ def _begin(instalment: ObjectPaymentPlanInstalment, user: Actor, *, another_card
         with transaction.atomic(durable=True):
             # The lock meets the UPDATE of `plans.stop`: either it sees this attempt, or this sees the stopped plan.
             list(ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(pk=instalment.object_payment_plan_id))
+            card = instalment.object_payment_plan.card
             begun = attempt_rows.insert(
                 instalment,
                 actions.PAYMENT,
@@ -108,8 +110,10 @@ def _begin(instalment: ObjectPaymentPlanInstalment, user: Actor, *, another_card
                 customer=customer,
                 stripe_customer_id=stripe_customer_id,
                 # The saved card is offered first; the intent takes any.
-                payment_method_id="" if another_card else customer.payment_method_id,
+                payment_method_id=card.payment_method_id if card is not None and not another_card else "",
             )
+            # The page says what becomes of another card that is used here.
+            agreements.write(begun, agreements.another_card(instalment.object_payment_plan), user)
             # Asked again, now that the constraint keeps everybody else out: a run may have been faster.
             instalment = ObjectPaymentPlanInstalment.objects.select_related("object_payment_plan").get(pk=instalment.pk)
             check_payable(instalment)
@@ -272,7 +276,7 @@ def words(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, 
         "amount": money.format_money(instalment.amount, plan.currency, language),
         "due": formats.date_format(instalment.due, "DATE_FORMAT"),
         "description": ", ".join(str(line) for line in instalment.checkout_description),
-        "card": plan.customer.card_description if plan.customer is not None else "",
+        "card": plan.card.description if plan.card is not None else "",
         "link": link,
         "link_expires": formats.date_format(expires, "DATE_FORMAT"),
         "reminder": reminder,

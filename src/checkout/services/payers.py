@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from checkout.contract import Actor, actor
 from checkout.models import ObjectPaymentPlan
+from checkout.models.fields import fold
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import _User
@@ -46,7 +47,9 @@ def outstanding_plans_of(user: Actor) -> list[ObjectPaymentPlan]:
         return []
     mine = Q(user=who)
     if who.email:
-        mine |= Q(customer__email__iexact=who.email)
+        mine |= Q(customer__email_folded=fold(who.email))
     plans = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(mine)
-    rows = plans.select_related("customer", "payment_plan", "user").prefetch_related("content_object")
-    return [plan for plan in rows if is_payer(user, plan)]
+    rows = plans.select_related("customer", "payment_plan", "user", "agreement__saved_card").prefetch_related(
+        "content_object"
+    )
+    return [plan for plan in rows if is_payer(who, plan)]

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from checkout import clock, states
@@ -41,16 +41,15 @@ def charge_deposit(plan: ObjectPaymentPlan, user: Actor = None) -> Checkout:
 
 
 def take_waiting_deposit(checkout: Checkout) -> Checkout | None:
-    """Charge the deposit of the plan that `checkout` saved a card for, if nobody has tried yet.
+    """Charge the deposit of the plan that `checkout` saved a card for, if it is due and nobody has tried yet.
 
     Called by every door that sees the saved card, so a door that was shut in the middle is made good by the next one.
     """
-    plan = agreements.live_plan(checkout)
-    deposit = plan.instalments.filter(Q(state=states.PENDING), deposit=True).first() if plan else None
+    deposit = waiting_deposits().filter(object_payment_plan__agreement__checkout=checkout).first()
     if deposit is None:
         return None
     try:
-        return charging.charge(deposit, checkout.user, only_from={states.PENDING})
+        return charging.charge(deposit, checkout.user, if_due=True)
     except (AttemptInProgress, NoSavedCard, OtherAccount, GatewayError) as problem:
         logger.warning(
             "deposit of plan %s waits: %s",
@@ -59,6 +58,12 @@ def take_waiting_deposit(checkout: Checkout) -> Checkout | None:
             extra={"instalment": deposit.pk},
         )
         return None
+
+
+def waiting_deposits() -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Deposits that may be taken, and that nobody has tried to take."""
+    rows = ObjectPaymentPlanInstalment.objects.may_be_taken(clock.today()).filter(deposit=True)
+    return rows.select_related("object_payment_plan__customer", "object_payment_plan__agreement").order_by("due", "pk")
 
 
 def stop(plan: ObjectPaymentPlan, user: Actor = None) -> ObjectPaymentPlan:
@@ -92,7 +97,7 @@ def new_version(payment_plan: PaymentPlan, **changes: Any) -> PaymentPlan:
         number = PaymentPlan.objects.filter(slug__startswith=stem).count() + 1
         while PaymentPlan.objects.filter(slug=f"{stem}-v{number}").exists():
             number += 1
-        terms = {name: getattr(payment_plan, name) for name in ("name", "deposit", "count", "interval")}
+        terms = {name: getattr(payment_plan, name) for name in ("name", "deposit", "count", "interval", "late_deposit")}
         made = PaymentPlan.objects.create(slug=f"{stem}-v{number}", **(terms | changes))
         PaymentPlan.objects.filter(pk=payment_plan.pk).update(deleted=True)
     return made

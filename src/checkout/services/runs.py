@@ -16,7 +16,7 @@ from checkout import clock, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import GatewayError, KeyRefused, MoneyError, OtherAccount, OutcomeUnknown, TooManyRequests
-from checkout.gateway import PaymentIntent
+from checkout.gateway import PaymentIntent, gateway
 from checkout.journal import Code, Why, in_english
 from checkout.models import (
     Checkout,
@@ -26,7 +26,7 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
 )
-from checkout.services import attempt_rows, charging, moves, reconcile, settling
+from checkout.services import attempt_rows, cards, charging, moves, reconcile, settling
 from checkout.services.pace import site_pace
 
 logger = logging.getLogger("checkout.runs")
@@ -67,7 +67,11 @@ def due_instalments(
         rows = rows.filter(object_payment_plan__payment_plan=payment_plan)
     if currency:
         rows = rows.filter(object_payment_plan__currency=money.check_currency(currency))
-    return rows.select_related("object_payment_plan__customer", "object_payment_plan__payment_plan")
+    return rows.select_related(
+        "object_payment_plan__customer",
+        "object_payment_plan__payment_plan",
+        "object_payment_plan__agreement__saved_card__customer",
+    )
 
 
 def process_payments(
@@ -113,6 +117,8 @@ class Run:
         self.progress = progress
         self.tally = Tally(due=min(rows.count(), limit) if limit is not None else rows.count())
         self.pace = site_pace()
+        self.account = gateway().account_id() if self.tally.due else ""
+        self.foreign = 0
         self.claimed_total = Decimal(0)
         self.claimed_count = 0
         self.stopped = ""
@@ -149,6 +155,11 @@ class Run:
             self._finish()
 
     def _finish(self) -> None:
+        if not self.stopped and self.foreign and self.foreign == self.tally.done:
+            self.stopped = (
+                "Every card was saved with a key of another mode or account of Stripe. "
+                "Is STRIPE_SECRET_KEY the right one?"
+            )
         PaymentRun.objects.filter(pk=self.run.pk).update(finished_at=clock.now(), note=self.stopped)
         self.run.refresh_from_db()
 
@@ -187,7 +198,9 @@ class Run:
         the run before its largest total is passed."""
         ready = []
         for instalment in page:
-            if trouble := _trouble(instalment):
+            card = instalment.object_payment_plan.card
+            self.foreign += card is not None and not cards.is_of_this_key(card, self.account)
+            if trouble := _trouble(instalment, self.account):
                 self._skip(instalment, Outcome.ERROR, trouble)
                 continue
             if self.max_total is not None and self.claimed_total + instalment.amount > self.max_total:
@@ -209,20 +222,22 @@ class Run:
         with transaction.atomic(durable=True), moves.journal():
             # The lock meets the UPDATE that stops a plan: either that sees these claims, or this sees the stopped plan.
             plans = ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(
-                pk__in={row.object_payment_plan_id for row in page}, deleted=False, paused=False
+                pk__in={row.object_payment_plan_id for row in page}
             )
-            live = set(plans.order_by("pk").values_list("pk", flat=True))
+            list(plans.order_by("pk").values_list("pk", flat=True))
             won = moves.move_many(
-                [row for row in page if row.object_payment_plan_id in live],
+                page,
+                # Asked again under the locks: staff may have moved a day, stopped or paused a plan since the look.
+                among=ObjectPaymentPlanInstalment.objects.may_be_taken(clock.today()),
                 from_state=states.PENDING,
                 to=states.REQUEST,
                 user=self.user,
                 why=Why(Code.PAYMENT_RUN, run=self.run.pk),
             )
             attempts = [
-                charging.build_claimed(row, row.object_payment_plan.customer, self.user)
+                charging.build_claimed(row, card, self.user)
                 for row in won
-                if row.object_payment_plan.customer is not None
+                if (card := row.object_payment_plan.card) is not None
             ]
             attempt_rows.insert_many(attempts, self.user)
             # In a run that many workers share, the item is there already and says that it was planned.
@@ -347,13 +362,19 @@ def _check_one_currency(rows: QuerySet[ObjectPaymentPlanInstalment], currency: s
         raise MoneyError(f"A largest total needs one currency, but {', '.join(names)} are due. Choose one of them.")
 
 
-def _trouble(instalment: ObjectPaymentPlanInstalment) -> str:
-    """Why Stripe cannot even be asked for this line; empty when it can."""
+def _trouble(instalment: ObjectPaymentPlanInstalment, account: str) -> str:
+    """Why Stripe cannot even be asked for this line, with a key of `account`; empty when it can."""
     plan = instalment.object_payment_plan
     if plan.content_object is None:
         return "What this plan was agreed for no longer exists. Stop the plan, or charge it by hand."
-    if plan.customer is None or not plan.customer.has_card:
+    card = plan.card
+    if card is None:
         return "There is no saved card. Ask the payer for one (Staff > Card refresh)."
+    if not cards.is_of_this_key(card, account):
+        return (
+            "The card was saved with a key of another mode or account of Stripe, so this key cannot charge it. "
+            "Ask the payer for a new card (Staff > Card refresh), or stop the plan."
+        )
     try:
         money.check_chargeable(instalment.amount, plan.currency)
     except MoneyError as problem:
@@ -394,7 +415,7 @@ def dry_run(
             return
         prefetch_related_objects(page, "object_payment_plan__content_object")
         for instalment in page:
-            trouble = _trouble(instalment)
+            trouble = _trouble(instalment, account="")
             if max_total is not None and total + instalment.amount > max_total:
                 return
             if limit is not None and count >= limit:
@@ -406,17 +427,17 @@ def dry_run(
 
 
 def _dry_run_line(instalment: ObjectPaymentPlanInstalment, trouble: str) -> DryRunLine:
-    customer = instalment.object_payment_plan.customer
+    customer, card = instalment.object_payment_plan.customer, instalment.object_payment_plan.card
     warning = trouble
-    if not warning and customer is not None:
-        if customer.expiry_date is not None and customer.expiry_date < clock.today():
+    if not warning and card is not None:
+        if card.has_run_out:
             warning = "The card has expired."
-        elif customer.refresh:
+        elif card.refresh:
             warning = "The payer was asked for a new card."
     return DryRunLine(
         instalment,
         payer=str(customer or instalment.checkout_email),
-        card=customer.card_description if customer else "",
+        card=card.description if card is not None else "",
         warning=warning,
     )
 

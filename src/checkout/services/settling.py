@@ -16,8 +16,8 @@ from checkout.contract import Actor
 from checkout.errors import IntentMismatch, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
 from checkout.journal import Code, Why, in_english
-from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import agreements, cards, hooks, moves, staff_notices
+from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.services import agreements, attempt_rows, cards, hooks, moves, staff_notices
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -89,7 +89,7 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
             payment_method_id=intent.payment_method_id or checkout.payment_method_id,
         )
         if won and checkout.is_payment:
-            cards.adopt_card(checkout, intent.payment_method_id)
+            _adopt_card(checkout, intent)
     elif intent.canceled:
         if checkout.is_open:
             fail(
@@ -141,6 +141,8 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
         if checkout.state_id == states.SUCCESS:
             return
         cards.store_card(checkout, intent)
+        if isinstance(plan := checkout.content_object, ObjectPaymentPlan):
+            cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
         succeed(
             checkout,
             user=user,
@@ -160,6 +162,19 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
             )
     elif intent.decline is not None and checkout.is_open:
         _remember_decline(checkout, intent.decline)
+
+
+def _adopt_card(checkout: Checkout, intent: PaymentIntent) -> None:
+    """A payer of a plan paid with a card that they agreed to: what is left is taken from it from now on."""
+    if checkout.customer_id is None or not attempt_rows.is_plan_line(checkout):
+        return
+    line = checkout.content_object
+    agreement = Agreement.objects.filter(checkout=checkout).first()
+    if agreement is None or not isinstance(line, ObjectPaymentPlanInstalment):
+        return
+    cards.store_card(checkout, intent)
+    agreement.refresh_from_db()
+    cards.take_card(line.object_payment_plan, agreement)
 
 
 def owed_anyway(checkout: Checkout) -> bool:
@@ -194,7 +209,11 @@ def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str
             extra={"checkout": checkout.pk},
         )
     else:
-        hooks.run(content_object.checkout_success, checkout)
+        token = agreements.hook_of.set(checkout)
+        try:
+            hooks.run(content_object.checkout_success, checkout)
+        finally:
+            agreements.hook_of.reset(token)
     if checkout.saves_card and checkout.is_payment_plan:
         agreements.ensure_plan(checkout)
     staff_notices.settled(checkout)

@@ -6,13 +6,13 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from checkout import actions, clock, states
 from checkout.conf import conf
 from checkout.errors import AttemptInProgress, KeyRefused
 from checkout.journal import Code, Why
-from checkout.models import Checkout, ObjectPaymentPlanInstalment
+from checkout.models import Checkout
 from checkout.services import checkouts, plans, settling
 
 logger = logging.getLogger("checkout.stale")
@@ -75,20 +75,10 @@ def _close(pk: int, tidied: Tidied) -> None:
 
 
 def _take_deposits(tidied: Tidied, limit: int | None) -> None:
-    for deposit in waiting_deposits()[:limit]:
+    for deposit in plans.waiting_deposits()[:limit]:
         plan = deposit.object_payment_plan
-        saved = (
-            Checkout.objects.filter(
-                content_type=plan.content_type_id,
-                object_id=plan.object_id,
-                action=actions.PAYMENT_PLAN,
-                state=states.SUCCESS,
-                customer=plan.customer_id,
-            )
-            .order_by("-pk")
-            .first()
-        )
-        # A plan that staff made by hand has no payer's agreement behind it: its deposit is for staff to charge.
+        saved = plan.agreement.checkout if plan.agreement is not None else None
+        # A deposit that no attempt of its payer stands behind is for staff, or the site, to charge.
         if saved is None:
             continue
         try:
@@ -99,20 +89,3 @@ def _take_deposits(tidied: Tidied, limit: int | None) -> None:
             tidied.errors += 1
         else:
             tidied.deposits += taken is not None
-
-
-def waiting_deposits() -> QuerySet[ObjectPaymentPlanInstalment]:
-    """Deposits that are due and untouched although the card to take them from is there."""
-    return (
-        ObjectPaymentPlanInstalment.objects.filter(
-            Q(state=states.PENDING),
-            deposit=True,
-            due__lte=clock.today(),
-            object_payment_plan__deleted=False,
-            object_payment_plan__paused=False,
-            object_payment_plan__customer__deleted_at_stripe=False,
-        )
-        .exclude(object_payment_plan__customer__payment_method_id="")
-        .select_related("object_payment_plan__customer")
-        .order_by(F("due"), "pk")
-    )

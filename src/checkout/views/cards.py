@@ -63,11 +63,10 @@ class ObjectPaymentPlanSetupIntentCardRefreshMixin(LoginRequiredMixin, CheckoutM
         return render(self.request, template, context)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        customer = self.object_payment_plan.customer
-        old = customer.card_description if customer is not None and customer.has_card else ""
+        card = self.object_payment_plan.card
         return super().get_context_data(**kwargs) | {
             "object_payment_plan": self.object_payment_plan,
-            "old_card": old,
+            "old_card": card.description if card is not None else "",
         }
 
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from checkout import declines, money
 from checkout.conf import conf
 from checkout.ids import uuid_or_none
-from checkout.models import Checkout
+from checkout.models import Checkout, SavedCard
 from checkout.services import checkouts
 from checkout.views.access import PayerViewMixin, may_open, remember_checkout
 
@@ -107,11 +107,8 @@ def saved_card_text(page: checkouts.Page) -> str:
     """Which saved card the page offers to pay with first; empty when it offers none."""
     if not page.payment_method_id:
         return ""
-    customer = page.checkout.customer
-    described = ""
-    if customer is not None and customer.payment_method_id == page.payment_method_id:
-        described = customer.card_description
-    return described or _("the card that we keep for you")
+    card = SavedCard.objects.filter(payment_method_id=page.payment_method_id).first()
+    return card.description if card is not None and card.last4 else _("the card that we keep for you")
 
 
 def elements_config(page: checkouts.Page, success_url: str) -> dict[str, Any]:

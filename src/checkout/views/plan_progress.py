@@ -74,7 +74,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
     by_login = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        plans = ObjectPaymentPlan.objects.select_related("customer", "payment_plan", "user")
+        plans = ObjectPaymentPlan.objects.select_related("customer", "payment_plan", "user", "agreement__saved_card")
         plan = plans.filter(uuid=kwargs["uuid"]).first()
         self.by_login = plan is not None and payers.is_payer(request.user, plan)
         by_session = plan is not None and not self.by_login and plan_begun_here(request, plan)
@@ -121,7 +121,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         plan = kwargs["plan"]
-        customer = plan.customer
+        card = plan.card
         lines = self._lines(plan)
         unpaid = [row for row in lines if row.line.state_id != states.SUCCESS]
         owed = sum(row.line.amount for row in unpaid)
@@ -138,8 +138,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "waiting": [row for row in lines if row.can_pay],
             "next_line": coming[0] if coming and not plan.deleted else None,
             "finished": not unpaid,
-            "card": customer.card_description if customer is not None and customer.has_card else "",
-            "card_wanted": bool(unpaid and customer is not None and (customer.refresh or customer.is_expiring)),
+            "card": card.description if card is not None else "",
+            "card_wanted": bool(unpaid and (card is None or card.refresh or card.is_expiring)),
             "may_refresh": bool(self.by_login and unpaid and not plan.deleted),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
@@ -165,7 +165,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                 reasons[attempt.object_id] = declines.sentence(attempt.error_code, attempt.decline_code)
             if str(attempt.uuid) in here:
                 begun.add(attempt.object_id)
-        card = plan.customer.payment_method_id if plan.customer is not None and plan.customer.has_card else ""
+        card = plan.card.payment_method_id if plan.card is not None else ""
         made = []
         for row in rows:
             open_now = row.state_id in PAYABLE and not plan.deleted

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from checkout.errors import CheckoutError
-from checkout.services import cards, jobs
+from checkout.services import card_expiry, jobs
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with jobs.recorded("refresh_card_expiry_dates"):
-                done = cards.refresh_card_expiry_dates()
+                done = card_expiry.refresh_card_expiry_dates()
         except CheckoutError as problem:
             raise CommandError(str(problem)) from problem
         self.stdout.write(f"read {done.read}, flagged {done.flagged}, mailed {done.mailed}, errors {done.errors}")

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from checkout.models import ObjectPaymentPlan
-from checkout.services import cards
+from checkout.services import card_expiry
 
 COLUMNS = ("plan", "customer", "email", "card", "expires", "refresh", "last instalment", "runs out before it")
 
@@ -43,17 +43,18 @@ class Command(BaseCommand):
 
     def _rows(self) -> Iterator[tuple[str, str, str, str, str, str, str, str]]:
         # `last_due` is an annotation, which the type checker cannot see.
-        plans: Any = cards.with_last_due(ObjectPaymentPlan.objects.report_card_expiry_dates)
+        plans: Any = card_expiry.with_last_due(ObjectPaymentPlan.objects.report_card_expiry_dates)
         for plan in plans.iterator(chunk_size=500):
             customer = plan.customer
-            expires = customer.expiry_date if customer else None
+            card = plan.card
+            expires = card.expiry_date if card else None
             yield (
                 str(plan.pk),
                 str(customer.name or customer.email) if customer else "",
                 customer.email if customer else "",
-                customer.card_description if customer else "",
+                card.description if card else "",
                 str(expires or ""),
-                "yes" if customer and customer.refresh else "",
+                "yes" if card and card.refresh else "",
                 str(plan.last_due or ""),
                 "yes" if expires and plan.last_due and expires < plan.last_due else "",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from checkout.errors import AlreadyPaid
-from checkout.models import Customer, ObjectPaymentPlan
+from checkout.models import Customer, ObjectPaymentPlan, SavedCard
 from checkout.office import search, selectors
 from checkout.office.forms import ConfirmForm
 from checkout.office.views.base import (
@@ -24,14 +25,13 @@ from checkout.office.views.base import (
     StaffPageView,
     Tab,
     date_cell,
-    show_date,
     show_money,
     show_time,
     time_cell,
 )
 from checkout.office.views.checkouts import stripe_url
 from checkout.office.views.plans import card_state, card_tabs
-from checkout.services import cards
+from checkout.services import card_expiry
 
 
 def _name(customer: Customer) -> Cell:
@@ -42,12 +42,23 @@ def _name(customer: Customer) -> Cell:
     )
 
 
+def _soonest(customer: Any) -> datetime.date | None:
+    """The day on which the first of a listed customer's cards runs out."""
+    return min((card.expiry_date for card in customer.good_cards if card.expiry_date is not None), default=None)
+
+
+def _worst(customer: Any) -> SavedCard | None:
+    """Of a listed customer's cards the one that most needs a person."""
+    cards: list[SavedCard] = customer.good_cards
+    return min(cards, key=lambda card: (not card.refresh, card.expiry_date or datetime.date.max), default=None)
+
+
 COLUMNS = [
     Column(gettext_lazy("Name"), _name, header=True),
     Column(gettext_lazy("E-mail address"), lambda row: row.email),
-    Column(gettext_lazy("Card"), lambda row: row.card_description),
-    Column(gettext_lazy("Good until"), lambda row: date_cell(row.expiry_date)),
-    Column(gettext_lazy("State"), card_state),
+    Column(gettext_lazy("Card"), lambda row: "; ".join(card.description for card in row.good_cards)),
+    Column(gettext_lazy("Good until"), lambda row: date_cell(_soonest(row))),
+    Column(gettext_lazy("State"), lambda row: card_state(_worst(row))),
     Column(gettext_lazy("Since"), lambda row: time_cell(row.created_at)),
 ]
 
@@ -76,7 +87,7 @@ class CardRefreshListView(CustomerListView):
     filters: list[Filter] = []
 
     def get_rows(self) -> QuerySet[Customer]:
-        return Customer.objects.filter(refresh=True)
+        return selectors.customers().filter(pk__in=Customer.objects.refresh.values("pk"))
 
     def get_tabs(self) -> list[Tab]:
         return card_tabs(self.request)
@@ -88,7 +99,7 @@ class CustomerDetailView(StaffPageView):
     menu = "checkout.customer.list"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        customer = get_object_or_404(Customer, pk=self.kwargs["pk"])
+        customer: Any = get_object_or_404(selectors.customers(), pk=self.kwargs["pk"])
         self.heading = str(customer.name or customer.email)
         plans = list(
             ObjectPaymentPlan.objects.filter(customer=customer).select_related("payment_plan").order_by("-pk")[:20]
@@ -96,12 +107,14 @@ class CustomerDetailView(StaffPageView):
         progress = selectors.progress(plan.pk for plan in plans)
         return super().get_context_data(**kwargs) | {
             "customer": customer,
-            "card_state": card_state(customer),
+            "card_state": card_state(_worst(customer)),
             "facts": [
                 (_("E-mail address"), customer.email, ""),
-                (_("Card"), customer.card_description or _("no card saved"), ""),
-                (_("Good until"), show_date(customer.expiry_date) if customer.expiry_date else "", ""),
-                (_("At Stripe"), customer.customer_id, stripe_url(customer.customer_id)),
+                *self._cards(customer),
+                *(
+                    (_("At Stripe"), row.stripe_customer_id, stripe_url(row.stripe_customer_id))
+                    for row in customer.at_stripe.filter(gone=False)
+                ),
                 (_("Since"), show_time(customer.created_at), ""),
             ],
             "plans": [
@@ -120,6 +133,18 @@ class CustomerDetailView(StaffPageView):
             "mails": selectors.queued_mails(customer.email),
             "actions": self._actions(customer),
         }
+
+    def _cards(self, customer: Any) -> list[tuple[Any, Any, str]]:
+        """Each card, and the plans that it is charged for."""
+        used: dict[int, list[str]] = {}
+        plans = ObjectPaymentPlan.objects.filter(customer=customer, deleted=False, agreement__saved_card__isnull=False)
+        for card_pk, number in plans.order_by("pk").values_list("agreement__saved_card", "pk"):
+            used.setdefault(card_pk, []).append(_("plan %(number)d") % {"number": number})
+        rows = [
+            (_("Card"), f"{card.description} ({', '.join(used[card.pk])})" if card.pk in used else card.description, "")
+            for card in customer.good_cards
+        ]
+        return rows or [(_("Card"), _("no card saved"), "")]
 
     def _actions(self, customer: Customer) -> list[dict[str, Any]]:
         ask = f"{reverse('checkout.customer.payment.create')}?customer={customer.pk}"
@@ -148,6 +173,6 @@ class CustomerRefreshView(StaffActionView):
         return [(_("Customer"), self.object), (_("Card"), self.object.card_description or _("no card saved"))]
 
     def perform(self, form: Any) -> str:
-        if not cards.send_card_refresh_mail(self.object, self.request.user):
+        if not card_expiry.send_card_refresh_mail(self.object, self.request.user):
             raise AlreadyPaid(_("there was a mail today."))
         return _("The mail is on its way.")

@@ -51,10 +51,8 @@ class DashboardView(StaffPageView):
                 {
                     "plan": plan,
                     "name": plan.customer.name or plan.customer.email if plan.customer else "",
-                    "good_until": show_date(plan.customer.expiry_date if plan.customer else None),
-                    "past": bool(
-                        plan.customer and plan.customer.expiry_date and plan.customer.expiry_date < clock.today()
-                    ),
+                    "good_until": show_date(plan.card.expiry_date if plan.card else None),
+                    "past": plan.card is not None and plan.card.has_run_out,
                 }
                 for plan in figures.soonest_cards()
             ],

@@ -49,7 +49,7 @@ class InstalmentDetailView(StaffPageView):
                 (_("Payer"), plan.customer or "", self._customer_url(instalment)),
                 (_("Plan"), plan.payment_plan, plan.get_absolute_url()),
                 (_("Due"), show_date(instalment.due), ""),
-                (_("Card"), (plan.customer.card_description if plan.customer else "") or _("no card saved"), ""),
+                (_("Card"), plan.card or _("no card that may be charged"), ""),
             ],
             "attempts": [{"checkout": each, "told": advice.advise(each)} for each in attempts],
             "story": stories.instalment_story(instalment),
@@ -101,7 +101,7 @@ class _InstalmentActionView(StaffActionView):
             (_("Amount"), show_money(line.amount, plan.currency)),
             (_("Due"), show_date(line.due)),
             (_("State"), advice.DEBT_NAMES[line.state_id or ""]),
-            (_("Card"), (plan.customer.card_description if plan.customer else "") or _("no card saved")),
+            (_("Card"), plan.card or _("no card that may be charged")),
         ]
 
 

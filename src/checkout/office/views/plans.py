@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from checkout import clock, states
-from checkout.models import Agreement, Customer, ObjectPaymentPlan
+from checkout.models import Agreement, ObjectPaymentPlan, SavedCard
 from checkout.office import search, selectors, services, stories
 from checkout.office.pages import Sort
 from checkout.office.views.base import (
@@ -51,17 +51,17 @@ def customer_cell(customer: Any) -> Cell:
     return Cell(customer.name or customer.email, small=customer.email if customer.name else "", plain=str(customer))
 
 
-def card_state(customer: Customer) -> Cell:
-    """How good the saved card is, the worst first."""
-    if customer.deleted_at_stripe:
-        return state_cell("fail", _("Deleted at Stripe"))
-    if not customer.payment_method_id:
+def card_state(card: SavedCard | None) -> Cell:
+    """How good a saved card is, the worst first."""
+    if card is None:
         return state_cell("", _("No card"))
-    if customer.expiry_date is not None and customer.expiry_date < clock.today():
+    if not card.good:
+        return state_cell("fail", _("Gone at Stripe"))
+    if card.has_run_out:
         return state_cell("fail", _("Has run out"))
-    if customer.refresh:
+    if card.refresh:
         return state_cell("pay_on_session", _("New card wanted"))
-    return state_cell("fail", _("Runs out soon")) if customer.is_expiring else state_cell("success", _("Good"))
+    return state_cell("fail", _("Runs out soon")) if card.is_expiring else state_cell("success", _("Good"))
 
 
 class PlanListView(StaffListView):
@@ -133,12 +133,12 @@ class CardExpiryListView(StaffListView):
     find = staticmethod(search.find_plans)
     search_hint = gettext_lazy("Name or e-mail address of the payer")
     csv_name = "card-expiry"
-    sorts = [Sort("soon", gettext_lazy("Soonest first"), "customer__expiry_date")]
+    sorts = [Sort("soon", gettext_lazy("Soonest first"), "agreement__saved_card__expiry_date")]
     filters = [
         Filter(
             "until",
             gettext_lazy("Runs out by"),
-            lambda rows, day: rows.filter(customer__expiry_date__lte=day),
+            lambda rows, day: rows.filter(agreement__saved_card__expiry_date__lte=day),
             is_date=True,
         )
     ]
@@ -154,10 +154,10 @@ class CardExpiryListView(StaffListView):
             ),
             header=True,
         ),
-        Column(gettext_lazy("Card"), lambda row: row.customer.card_description),
-        Column(gettext_lazy("Good until"), lambda row: date_cell(row.customer.expiry_date)),
+        Column(gettext_lazy("Card"), lambda row: row.agreement.saved_card.description),
+        Column(gettext_lazy("Good until"), lambda row: date_cell(row.agreement.saved_card.expiry_date)),
         Column(gettext_lazy("Plan"), lambda row: Cell(str(row.pk), url=row.get_absolute_url())),
-        Column(gettext_lazy("State"), lambda row: card_state(row.customer)),
+        Column(gettext_lazy("State"), lambda row: card_state(row.agreement.saved_card)),
     ]
 
     def get_rows(self) -> QuerySet[ObjectPaymentPlan]:
@@ -176,7 +176,9 @@ def card_tabs(request: Any) -> list[Tab]:
 
 
 def find(uuid: Any) -> ObjectPaymentPlan:
-    rows = ObjectPaymentPlan.objects.select_related("customer", "payment_plan", "user", "deleted_by", "content_type")
+    rows = ObjectPaymentPlan.objects.select_related(
+        "customer", "payment_plan", "user", "deleted_by", "content_type", "agreement__saved_card"
+    )
     return get_object_or_404(rows, uuid=uuid)
 
 
@@ -224,7 +226,7 @@ class PlanDetailView(StaffPageView):
             ),
             (_("What for"), content_object or _("no longer there"), str(url()) if url is not None else ""),
             (_("Terms"), plan.payment_plan, ""),
-            (_("Card"), (customer.card_description if customer else "") or _("no card saved"), ""),
+            (_("Card"), plan.card or _("no card that may be charged"), ""),
             (_("Agreed"), show_time(plan.created_at), ""),
             (_("Stopped"), show_time(plan.deleted_at) if plan.deleted_at else "", ""),
             (_("Stopped by"), plan.deleted_by or "", ""),
