@@ -87,7 +87,7 @@ def _moves_of(content_object: ContentObject, own: Q) -> list[Entry]:
     tried = Q(**{f"checkout__{column}": value for column, value in content_key(content_object).items()})
     changes = StateChange.objects.filter(own | tried).select_related("user", "checkout").order_by("pk")
     return [
-        _move_entry(change, f"{_('Attempt')} {change.checkout_id}" if change.checkout_id else "")
+        _move_entry(change, _("Attempt %(number)s") % {"number": change.checkout_id} if change.checkout_id else "")
         for change in changes[:300]
     ]
 
