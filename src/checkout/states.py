@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 PENDING: Final = "pending"
 REQUEST: Final = "request"
@@ -22,8 +23,11 @@ STATES: Final[dict[str, str]] = {
 #: An attempt in one of these may still take money, so a second attempt has to wait.
 OPEN: Final = frozenset({PENDING, REQUEST, PAY_ON_SESSION})
 
-#: The whole diagram: from -> to. `request` means "asked, no answer known": unknown is not fail.
-MOVES: Final[dict[str, frozenset[str]]] = {
+#: From where to where a row may move.
+Diagram: TypeAlias = Mapping[str, frozenset[str]]
+
+#: The whole diagram of checkouts and instalments. `request` means "asked, no answer known": unknown is not fail.
+MOVES: Final[Diagram] = {
     PENDING: frozenset({REQUEST, PAY_ON_SESSION, SUCCESS, FAIL}),
     REQUEST: frozenset({SUCCESS, PAY_ON_SESSION, FAIL, PENDING}),
     PAY_ON_SESSION: frozenset({PENDING, REQUEST, SUCCESS, FAIL}),
@@ -32,7 +36,7 @@ MOVES: Final[dict[str, frozenset[str]]] = {
 }
 
 
-def sources(to: str) -> frozenset[str]:
+def sources(to: str, diagram: Diagram = MOVES) -> frozenset[str]:
     """The states from which a row may move to `to`.
 
     >>> sorted(sources("success"))
@@ -40,11 +44,11 @@ def sources(to: str) -> frozenset[str]:
 
     Raises ValueError for a word that is not a state.
     """
-    if to not in MOVES:
-        raise ValueError(f"{to!r} is not a checkout state; the states are {', '.join(MOVES)}.")
-    return frozenset(state for state, targets in MOVES.items() if to in targets)
+    if to not in diagram:
+        raise ValueError(f"{to!r} is not a state of this diagram; the states are {', '.join(diagram)}.")
+    return frozenset(state for state, targets in diagram.items() if to in targets)
 
 
-def may_move(from_state: str, to: str) -> bool:
+def may_move(from_state: str, to: str, diagram: Diagram = MOVES) -> bool:
     """True if the diagram has an arrow from `from_state` to `to`."""
-    return from_state in sources(to)
+    return from_state in sources(to, diagram)

@@ -1,11 +1,14 @@
 import datetime
 
+import pytest
 import time_machine
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.test import override_settings
 from django.utils import timezone
 
 from checkout import clock, contract
-from checkout.errors import CheckoutError, GatewayRefused, NothingHappened, OutcomeUnknown
+from checkout.errors import CheckoutError, GatewayRefused, InsideTransaction, NothingHappened, OutcomeUnknown
 from tests.host.models import Membership
 
 
@@ -38,6 +41,19 @@ def test_today_is_the_sites_date_whatever_zone_a_visitor_has() -> None:
 
 def test_now_is_aware() -> None:
     assert clock.now().tzinfo is not None
+
+
+def test_a_programming_error_is_never_handled_as_trouble_with_stripe() -> None:
+    assert issubclass(InsideTransaction, RuntimeError)
+    assert not issubclass(InsideTransaction, CheckoutError)
+
+
+@pytest.mark.django_db
+def test_whoever_acts_is_a_user_or_nobody() -> None:
+    user = get_user_model().objects.create_user("ada")
+    assert contract.actor(user) == user
+    assert contract.actor(AnonymousUser()) is None
+    assert contract.actor(None) is None
 
 
 def test_an_unknown_outcome_is_never_a_kind_of_nothing_happened() -> None:

@@ -189,6 +189,20 @@ def test_stripe_is_imported_in_the_gateway_only() -> None:
     assert importers == {"gateway"}
 
 
+def test_whoever_acts_and_what_is_paid_for_are_named_by_type() -> None:
+    """`Any` where the contract could stand would tell neither a reader nor a type checker what may be passed."""
+    vague = [
+        f"{name}.{function.name}({parameter.arg})"
+        for name, path in modules("checkout").items()
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for parameter in [*function.args.args, *function.args.kwonlyargs]
+        if parameter.arg in {"content_object", "user"}
+        if parameter.annotation is None or ast.unparse(parameter.annotation) == "Any"
+    ]
+    assert vague == []
+
+
 def test_the_emulator_knows_neither_django_nor_checkout() -> None:
     known = modules("stripe_emulator")
     foreign = {

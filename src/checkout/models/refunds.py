@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from checkout import clock, journal
+from checkout import clock, journal, states
 from checkout.models import fields
 
 
@@ -41,7 +41,11 @@ class Refund(models.Model):
         GIVE_BACK = "give_back", _("Give the line back: the amount is owed again, as a new last line")
 
     #: A refund may fail days after it succeeded (https://docs.stripe.com/refunds#failed-refunds); nothing else moves.
-    MOVES = {PENDING: frozenset({SUCCEEDED, FAILED}), SUCCEEDED: frozenset({FAILED}), FAILED: frozenset()}
+    MOVES: states.Diagram = {
+        PENDING: frozenset({SUCCEEDED, FAILED}),
+        SUCCEEDED: frozenset({FAILED}),
+        FAILED: frozenset(),
+    }
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     checkout = models.ForeignKey("checkout.Checkout", on_delete=models.PROTECT, related_name="refunds")

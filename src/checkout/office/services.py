@@ -110,7 +110,7 @@ def send_again(notice: Notice, user: Actor) -> None:
         )
         if notice.instalment is not None:
             _note(notice.instalment, user, Why(Code.MAIL_SENT_AGAIN))
-    logger.info("notice %s sent again by user %s", notice.pk, getattr(user, "pk", None))
+    logger.info("notice %s sent again by user %s", notice.pk, user.pk if user is not None else None)
 
 
 def note_stop(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:

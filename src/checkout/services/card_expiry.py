@@ -138,7 +138,7 @@ def send_card_refresh_mail(customer: Customer, user: Actor = None) -> bool:
         # Staff may press twice, or two of them may press.
         cause = f"card_refresh:{customer.pk}:{clock.today().isoformat()}"
         sent = _send_about(plan, plan.card, cause, Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST)
-    who = getattr(user, "pk", None)
+    who = user.pk if user is not None else None
     logger.info("card refresh asked of customer %s by user %s", customer.pk, who, extra={"customer": customer.pk})
     return sent
 

@@ -14,14 +14,14 @@ from django.db.models import Q, QuerySet
 from checkout import states
 from checkout.contract import Actor, actor
 from checkout.journal import Code, Why
-from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, StateChange
+from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Refund, StateChange
 
 logger = logging.getLogger("checkout.requests")
 
 #: Of a move that needs no reason.
 UNSAID: Final = Why()
 
-Movable = Checkout | CustomerPayment | ObjectPaymentPlanInstalment
+Movable = Checkout | CustomerPayment | ObjectPaymentPlanInstalment | Refund
 
 
 def move(
@@ -41,13 +41,15 @@ def move(
     up to date either way. No read-then-save: it would lose a race, and SQLite ignores row locks without a word.
     """
     manager: Any = type(row)._default_manager
+    diagram = Refund.MOVES if isinstance(row, Refund) else states.MOVES
+    column = type(row)._meta.get_field("state").attname
     # No savepoint: whoever calls this within a transaction lives or dies with the move.
     with transaction.atomic(savepoint=False):
-        from_state: str = row.state_id or ""
+        from_state: str = getattr(row, column) or ""
         while True:
-            allowed = states.may_move(from_state, to) and (only_from is None or from_state in only_from)
+            allowed = states.may_move(from_state, to, diagram) and (only_from is None or from_state in only_from)
             if allowed and manager.filter(Q(state=from_state), only_if or Q(), pk=row.pk).update(state=to, **fields):
-                row.state_id = to
+                setattr(row, column, to)
                 for name, value in fields.items():
                     setattr(row, name, value)
                 record(row, from_state=from_state, to=to, user=user, why=why)
@@ -68,6 +70,8 @@ def record(row: Movable, *, from_state: str, to: str, user: Actor = None, why: W
             subject = {"checkout": row}
         case CustomerPayment():
             subject = {"customer_payment": row}
+        case Refund():
+            subject = {"refund": row}
         case _:
             subject = {"instalment": row}
     who = actor(user)

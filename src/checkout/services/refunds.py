@@ -33,8 +33,8 @@ from checkout.errors import (
 from checkout.gateway import RefundAnswer, assert_no_transaction, gateway
 from checkout.ids import uuid_or_none
 from checkout.journal import Code, Why
-from checkout.models import Checkout, ObjectPaymentPlanInstalment, Refund, StateChange
-from checkout.services import fulfillment, hooks, refund_effects, staff_notices
+from checkout.models import Checkout, ObjectPaymentPlanInstalment, Refund
+from checkout.services import fulfillment, hooks, moves, refund_effects, staff_notices
 from checkout.services.attempt_rows import KEY_TRUSTED_FOR, check_account
 
 logger = logging.getLogger("checkout.refunds")
@@ -127,7 +127,7 @@ def claim(
             plan_effect_done=plan_effect == Effect.KEEP,
             lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
         )
-        _record(row, "", Refund.PENDING, user, Why(note=note))
+        moves.record(row, from_state="", to=Refund.PENDING, user=user, why=Why(note=note))
     checkout.refresh_from_db(fields=["refunded"])
     return row
 
@@ -239,18 +239,8 @@ def _verify(row: Refund, answer: RefundAnswer) -> None:
 
 
 def _move(row: Refund, to: str, why: Why, **fields: Any) -> bool:
-    sources = [state for state, targets in Refund.MOVES.items() if to in targets]
-    before = row.state
-    if not Refund.objects.filter(pk=row.pk, state__in=sources).update(
-        state=to, settled_at=clock.now(), lease_until=None if row.plan_effect_done else row.lease_until, **fields
-    ):
-        row.refresh_from_db()
-        return False
-    row.state = to
-    for name, value in fields.items():
-        setattr(row, name, value)
-    _record(row, before, to, None, why)
-    return True
+    lease = None if row.plan_effect_done else row.lease_until
+    return moves.move(row, to=to, why=why, settled_at=clock.now(), lease_until=lease, **fields)
 
 
 def _succeed(row: Refund) -> None:
@@ -365,7 +355,7 @@ def _insert_from_dashboard(checkout: Checkout, answer: RefundAnswer) -> Refund:
                         created_at=answer.created_at,
                         lease_until=clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
                     )
-                    _record(row, "", Refund.PENDING, None, Why(Code.MADE_IN_DASHBOARD))
+                    moves.record(row, from_state="", to=Refund.PENDING, why=Why(Code.MADE_IN_DASHBOARD))
                     return row
         except IntegrityError:
             # Two workers read the same news.
@@ -450,10 +440,3 @@ def _find(row: Refund) -> RefundAnswer | None:
         check_account(row.checkout, payment_intent_id)
         return None
     return next((answer for answer in answers if answer.metadata.get("refund") == str(row.uuid)), None)
-
-
-# -- who and why -----------------------------------------------------------------------------------------
-
-
-def _record(row: Refund, before: str, after: str, user: Actor, why: Why) -> None:
-    StateChange.objects.create(refund=row, from_state=before, to_state=after, user=actor(user), **why.columns)
