@@ -37,7 +37,8 @@ from checkout.models import (
     StripeEvent,
 )
 from checkout.office import figures, pages
-from checkout.office.views.base import MENU, StaffListView
+from checkout.office.views.base import MENU
+from checkout.office.views.lists import StaffListView
 from checkout.office.views.runs import PaymentRunDetailView
 from checkout.services import inbox
 from stripe_emulator import Emulator

@@ -20,22 +20,10 @@ from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalme
 from checkout.office import search, selectors, stories
 from checkout.office.forms import ConfirmForm, ReasonForm
 from checkout.office.pages import Sort
-from checkout.office.views.base import (
-    CURRENCY,
-    Cell,
-    Column,
-    Filter,
-    StaffActionView,
-    StaffListView,
-    StaffPageView,
-    Tab,
-    money_cell,
-    newest_change,
-    show_money,
-    show_time,
-    state_cell,
-    time_cell,
-)
+from checkout.office.views.base import StaffPageView
+from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
+from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
+from checkout.office.views.staff_actions import StaffActionView, newest_change
 from checkout.services import checkouts, fulfillment, invoices, reconcile, refunds
 
 

@@ -16,21 +16,12 @@ from checkout.errors import AlreadyPaid
 from checkout.models import Customer, ObjectPaymentPlan, SavedCard
 from checkout.office import search, selectors
 from checkout.office.forms import ConfirmForm
-from checkout.office.views.base import (
-    Cell,
-    Column,
-    Filter,
-    StaffActionView,
-    StaffListView,
-    StaffPageView,
-    Tab,
-    date_cell,
-    show_money,
-    show_time,
-    time_cell,
-)
+from checkout.office.views.base import StaffPageView
+from checkout.office.views.cells import Cell, date_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import stripe_url
+from checkout.office.views.lists import Column, Filter, StaffListView, Tab
 from checkout.office.views.plans import card_state, card_tabs
+from checkout.office.views.staff_actions import StaffActionView
 from checkout.services import card_expiry
 
 

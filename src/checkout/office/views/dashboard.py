@@ -15,7 +15,8 @@ from checkout.models import PaymentRunItem
 from checkout.office import figures
 from checkout.office.pages import number_text
 from checkout.office.views import charts
-from checkout.office.views.base import StaffPageView, show_date, show_money, show_time
+from checkout.office.views.base import StaffPageView
+from checkout.office.views.cells import show_date, show_money, show_time
 from checkout.office.views.doctor import silent_jobs
 
 

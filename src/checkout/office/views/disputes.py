@@ -14,22 +14,10 @@ from django.views.generic import View
 
 from checkout import advice
 from checkout.models import Dispute
-from checkout.office.views.base import (
-    CURRENCY,
-    Cell,
-    Column,
-    Filter,
-    StaffListView,
-    StaffMixin,
-    StaffPageView,
-    Tab,
-    money_cell,
-    show_money,
-    show_time,
-    state_cell,
-    time_cell,
-)
+from checkout.office.views.base import StaffMixin, StaffPageView
+from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.checkouts import payer_cell, stripe_url
+from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
 from checkout.services import disputes, refund_effects, refunds
 
 #: What each of Stripe's words asks of staff.

@@ -8,7 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from checkout.office.views.base import StaffPageView, show_time
+from checkout.office.views.base import StaffPageView
+from checkout.office.views.cells import show_time
 from checkout.services import doctor
 from checkout.services.doctor import Level
 

@@ -19,16 +19,10 @@ from checkout.errors import AlreadyPaid, CheckoutError
 from checkout.models import CheckoutSettings, Notice, StripeEvent
 from checkout.office import selectors, services
 from checkout.office.forms import CheckoutSettingsForm, ConfirmForm
-from checkout.office.views.base import (
-    Cell,
-    Column,
-    StaffActionView,
-    StaffListView,
-    StaffMixin,
-    show_time,
-    state_cell,
-    time_cell,
-)
+from checkout.office.views.base import StaffMixin
+from checkout.office.views.cells import Cell, show_time, state_cell, time_cell
+from checkout.office.views.lists import Column, StaffListView
+from checkout.office.views.staff_actions import StaffActionView
 from checkout.services import inbox
 
 

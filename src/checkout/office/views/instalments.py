@@ -14,8 +14,10 @@ from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
 from checkout.office import selectors, services, stories
 from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm
-from checkout.office.views.base import StaffActionView, StaffPageView, newest_change, show_date, show_money
+from checkout.office.views.base import StaffPageView
+from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.plans import customer_cell
+from checkout.office.views.staff_actions import StaffActionView, newest_change
 from checkout.services import charging, checkouts
 
 

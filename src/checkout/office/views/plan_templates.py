@@ -20,17 +20,10 @@ from checkout.errors import CheckoutError, PlanError
 from checkout.models import ObjectPaymentPlan, PaymentPlan
 from checkout.office.forms import ConfirmForm, PaymentPlanForm, PaymentPlanVersionForm
 from checkout.office.pages import Sort
-from checkout.office.views.base import (
-    Cell,
-    Column,
-    StaffActionView,
-    StaffListView,
-    StaffMixin,
-    Tab,
-    show_date,
-    show_money,
-    state_cell,
-)
+from checkout.office.views.base import StaffMixin
+from checkout.office.views.cells import Cell, show_date, show_money, state_cell
+from checkout.office.views.lists import Column, StaffListView, Tab
+from checkout.office.views.staff_actions import StaffActionView
 from checkout.services import plans
 
 

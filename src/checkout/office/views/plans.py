@@ -16,23 +16,10 @@ from checkout import clock, states
 from checkout.models import Agreement, ObjectPaymentPlan, SavedCard
 from checkout.office import search, selectors, services, stories
 from checkout.office.pages import Sort
-from checkout.office.views.base import (
-    CURRENCY,
-    Cell,
-    Column,
-    Filter,
-    StaffActionView,
-    StaffListView,
-    StaffPageView,
-    Tab,
-    date_cell,
-    money_cell,
-    newest_change,
-    show_date,
-    show_money,
-    show_time,
-    state_cell,
-)
+from checkout.office.views.base import StaffPageView
+from checkout.office.views.cells import Cell, date_cell, money_cell, show_date, show_money, show_time, state_cell
+from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
+from checkout.office.views.staff_actions import StaffActionView, newest_change
 from checkout.services import disputes, plans
 
 SHOWS = (

@@ -16,21 +16,11 @@ from checkout.errors import OutcomeUnknown, RefundError
 from checkout.models import Checkout, Refund
 from checkout.office import search
 from checkout.office.forms import ConfirmForm, RefundForm
-from checkout.office.views.base import (
-    CURRENCY,
-    Cell,
-    Column,
-    Filter,
-    StaffActionView,
-    StaffListView,
-    money_cell,
-    newest_change,
-    show_money,
-    show_time,
-    time_cell,
-)
+from checkout.office.views.cells import Cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import find as find_checkout
 from checkout.office.views.checkouts import payer_cell
+from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
+from checkout.office.views.staff_actions import StaffActionView, newest_change
 from checkout.services import refund_effects, refunds
 
 COLOURS = {Refund.PENDING: "request", Refund.SUCCEEDED: "success", Refund.FAILED: "fail"}

@@ -18,24 +18,12 @@ from checkout.errors import CheckoutError, OutcomeUnknown
 from checkout.models import Customer, CustomerPayment
 from checkout.office import search, selectors, stories
 from checkout.office.forms import ConfirmForm, CustomerPaymentForm
-from checkout.office.views.base import (
-    CURRENCY,
-    Cell,
-    Column,
-    Filter,
-    StaffActionView,
-    StaffListView,
-    StaffMixin,
-    StaffPageView,
-    debt_cell,
-    money_cell,
-    newest_change,
-    show_money,
-    show_time,
-    time_cell,
-)
+from checkout.office.views.base import StaffMixin, StaffPageView
+from checkout.office.views.cells import Cell, debt_cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.instalments import tell
+from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
 from checkout.office.views.plans import customer_cell
+from checkout.office.views.staff_actions import StaffActionView, newest_change
 from checkout.services import requests
 
 

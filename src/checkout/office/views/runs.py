@@ -15,17 +15,8 @@ from checkout import advice
 from checkout.models import PaymentRun, PaymentRunItem
 from checkout.office import selectors
 from checkout.office.pages import Sort
-from checkout.office.views.base import (
-    Cell,
-    Column,
-    Filter,
-    StaffListView,
-    date_cell,
-    money_cell,
-    show_time,
-    state_cell,
-    time_cell,
-)
+from checkout.office.views.cells import Cell, date_cell, money_cell, show_time, state_cell, time_cell
+from checkout.office.views.lists import Column, Filter, StaffListView
 from checkout.office.views.plans import customer_cell
 
 Outcome = PaymentRunItem.Outcome

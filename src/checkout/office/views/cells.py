@@ -1,0 +1,76 @@
+"""How values are shown to staff: amounts, times and states, as text and as a square of a list."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from checkout import advice, money
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in one square of a list. `state` makes it a coloured word; `plain` is what the CSV holds."""
+
+    text: Any
+    url: str = ""
+    state: str | None = None
+    small: Any = ""
+    plain: Any = None
+    #: A day in two lines is hard to read.
+    is_day: bool = False
+
+
+def show_money(amount: Decimal | None, currency: str) -> str:
+    """The amount as the reader writes it; a dash for none."""
+    if amount is None:
+        return "–"  # noqa: RUF001 - a dash on purpose
+    return _money(amount, currency, get_language() or "en-gb")
+
+
+@functools.lru_cache(maxsize=4096)
+def _money(amount: Decimal, currency: str, language: str) -> str:
+    """Lists repeat their amounts, and reading a locale's pattern takes a while."""
+    return money.format_money(amount, currency, language)
+
+
+def show_time(moment: Any) -> str:
+    if moment is None:
+        return "–"  # noqa: RUF001
+    return date_format(timezone.localtime(moment), _("j M Y, H:i"))
+
+
+def show_date(day: Any) -> str:
+    return date_format(day, _("j M Y")) if day else "–"  # noqa: RUF001
+
+
+def money_cell(amount: Decimal | None, currency: str, **more: Any) -> Cell:
+    if amount is None:
+        return Cell(show_money(None, currency), plain="", **more)
+    return Cell(show_money(amount, currency), plain=money.tidy(amount, currency), **more)
+
+
+def time_cell(moment: Any) -> Cell:
+    # Spreadsheets know this form, and no zone: it is the site's, as on the page.
+    return Cell(show_time(moment), plain=f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}" if moment else "")
+
+
+def date_cell(day: Any) -> Cell:
+    return Cell(show_date(day), plain=day.isoformat() if day else "", is_day=True)
+
+
+def state_cell(state: str, name: Any = "") -> Cell:
+    """A state of ours, by its slug in a CSV; or anything that has a `name` and borrows the colour of a state."""
+    return Cell(name or advice.STATE_NAMES[state], state=state, plain=name or state)
+
+
+def debt_cell(state: str) -> Cell:
+    """The state of what is owed."""
+    return Cell(advice.DEBT_NAMES[state], state=state, plain=state)

@@ -1,0 +1,250 @@
+"""How a list is read: its columns, search, filters, orders and pages, and the CSV of it."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.dateparse import parse_date
+from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
+from django.views.generic import TemplateView
+
+from checkout import clock
+from checkout.office import pages
+from checkout.office.views.base import StaffMixin
+from checkout.office.views.cells import Cell
+
+logger = logging.getLogger("checkout.staff")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    label: Any
+    cell: Callable[[Any], Cell | Any]
+    number: bool = False
+    #: The row's own name: a heading of the row for people who listen to the page.
+    header: bool = False
+    #: Left out on the page, which shows it otherwise.
+    only_csv: bool = False
+
+
+#: On the page the currency is a sign at each amount.
+CURRENCY = Column(gettext_lazy("Currency"), lambda row: row.currency, only_csv=True)
+
+
+class Row(list[Cell]):
+    """The cells of one row, and its HTML: put together here, because a template takes five times as long over it."""
+
+    def __init__(self, columns: Sequence[Column], cells: list[Cell]) -> None:
+        super().__init__(cells)
+        self.columns = columns
+
+    @property
+    def html(self) -> SafeString:
+        squares = []
+        for column, cell in zip(self.columns, self, strict=True):
+            kind, role = ("th", 'role="rowheader" scope="row"') if column.header else ("td", 'role="cell"')
+            number = ' class="office-number"' if column.number else ""
+            label = conditional_escape(column.label)
+            squares.append(f'<{kind} {role} data-label="{label}"{number}>{_inside(cell)}</{kind}>')
+        return SafeString(f'<tr role="row">{"".join(squares)}</tr>')
+
+
+def _inside(cell: Cell) -> str:
+    text = "" if cell.text is None else conditional_escape(cell.text)
+    if cell.url:
+        text = f'<a href="{conditional_escape(cell.url)}">{text}</a>'
+    elif cell.state is not None:
+        text = f'<span class="office-state office-{conditional_escape(cell.state)}">{text}</span>'
+    elif cell.is_day:
+        text = f'<span class="office-whole">{text}</span>'
+    return f'{text}<span class="office-small">{conditional_escape(cell.small)}</span>' if cell.small else str(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A choice (or a day) above a list that narrows it. `apply(rows, value)` gets one of the choices only."""
+
+    name: str
+    label: Any
+    apply: Callable[[QuerySet[Any], Any], QuerySet[Any]]
+    choices: Sequence[tuple[str, Any]] = field(default_factory=list)
+    is_date: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    url: str
+    text: Any
+    current: bool
+
+
+#: The two orders of nearly every list.
+BY_AGE = (
+    pages.Sort("new", gettext_lazy("Newest first"), "pk", descending=True),
+    pages.Sort("old", gettext_lazy("Oldest first"), "pk"),
+)
+
+
+class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
+    """A list: search, filters, orders, pages by key, and a CSV of all that the filters leave."""
+
+    template_name = "checkout/staff/list.html"
+    columns: Sequence[Column] = ()
+    sorts: Sequence[pages.Sort] = BY_AGE
+    filters: Sequence[Filter] = ()
+    find: Callable[[QuerySet[Any], str], QuerySet[Any]] | None = None
+    search_hint: Any = ""
+    intro: Any = ""
+    empty: Any = gettext_lazy("Nothing here.")
+    csv_name = "list"
+    #: A CSV ends here; a spreadsheet could not open more.
+    csv_limit = 1_000_000
+
+    def get_rows(self) -> QuerySet[Any]:
+        """What is listed. Each list has its own rows."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it lists.")
+
+    def get_tabs(self) -> list[Tab]:
+        return []
+
+    def get_actions(self) -> list[dict[str, str]]:
+        return []
+
+    def prepare(self, rows: list[Any]) -> None:
+        """Fetch what the cells need of these rows, in a fixed number of queries."""
+
+    # -- what was asked for
+
+    def narrowed(self) -> QuerySet[Any]:
+        rows = self.get_rows()
+        text = self.request.GET.get("q", "").replace("\x00", "").strip()[:200]
+        finder = type(self).find
+        if text and finder is not None:
+            rows = finder(rows, text)
+        for each in self.filters:
+            value = self.request.GET.get(each.name, "")
+            if each.is_date:
+                day = _day(value)
+                rows = each.apply(rows, day) if day else rows
+            elif value and value in dict(each.choices):
+                rows = each.apply(rows, value)
+        return rows
+
+    def sort(self) -> pages.Sort:
+        wanted = self.request.GET.get("sort", "")
+        return next((sort for sort in self.sorts if sort.name == wanted), self.sorts[0])
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        if request.GET.get("format") == "csv":
+            return self.csv()
+        return super().get(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        rows, sort = self.narrowed(), self.sort()
+        page = pages.page(rows, sort, self.request.GET.get("at", ""))
+        self.prepare(page.rows)
+        chosen: dict[str, Any] = {
+            name: value for name, value in self.request.GET.items() if value and name in self._parameters()
+        }
+        return super().get_context_data(**kwargs) | {
+            "intro": self.intro,
+            "empty": self.empty,
+            "tabs": self.get_tabs(),
+            "actions": self.get_actions(),
+            "labels": [{"text": column.label, "number": column.number} for column in self._shown()],
+            "rows": [self._row(row) for row in page.rows],
+            "count": pages.count_text(rows),
+            "searchable": type(self).find is not None,
+            "search_hint": self.search_hint,
+            "q": chosen.get("q", ""),
+            "fields": [_filter_field(each, chosen.get(each.name, "")) for each in self.filters],
+            "sorts": [{"name": each.name, "label": each.label, "chosen": each == sort} for each in self.sorts],
+            "folded_open": bool(chosen.keys() - {"q", "show"}),
+            "narrowed": bool(chosen.keys() - {"sort", "show"}),
+            "show": self.request.GET.get("show", ""),
+            "before_url": self._url(chosen, at=page.before) if page.before else "",
+            "after_url": self._url(chosen, at=page.after) if page.after else "",
+            "csv_url": self._url(chosen, format="csv"),
+            "clear_url": self._url({"show": chosen["show"]} if "show" in chosen else {}),
+        }
+
+    def _parameters(self) -> set[str]:
+        return {"q", "sort", "show", *(each.name for each in self.filters)}
+
+    def _url(self, chosen: dict[str, Any], **more: str) -> str:
+        query = urlencode(chosen | more)
+        return f"{self.request.path}?{query}" if query else self.request.path
+
+    def _shown(self) -> list[Column]:
+        return [column for column in self.columns if not column.only_csv]
+
+    def _row(self, row: Any) -> Row:
+        columns, cells = self._shown(), []
+        for column in columns:
+            value = column.cell(row)
+            cells.append(value if isinstance(value, Cell) else Cell(value))
+        return Row(columns, cells)
+
+    def csv(self) -> StreamingHttpResponse:
+        """Everything that the filters leave, in the order of the page, streamed."""
+        response = StreamingHttpResponse(self._csv_lines(), content_type="text/csv; charset=utf-8")
+        name = f"{self.csv_name}-{clock.today():%Y-%m-%d}.csv"
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        logger.info("user %s exported %s", self.request.user.pk, self.csv_name)
+        return response
+
+    def _csv_lines(self) -> Iterator[str]:
+        writer = csv.writer(_Echo())
+        columns = self.columns
+        # The mark tells spreadsheets that this is UTF-8.
+        yield "\ufeff" + writer.writerow([str(column.label) for column in columns])
+        rows, sort, cursor, written = self.narrowed(), self.sort(), "", 0
+        while written < self.csv_limit:
+            page = pages.page(rows, sort, cursor, size=1000)
+            self.prepare(page.rows)
+            for row in page.rows:
+                yield writer.writerow([_plain(column.cell(row)) for column in columns])
+            written += len(page.rows)
+            cursor = page.after
+            if not cursor:
+                return
+
+
+class _Echo:
+    def write(self, line: str) -> str:
+        return line
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Cell):
+        value = value.text if value.plain is None else value.plain
+    text = "" if value is None else str(value)
+    # A cell that begins like a formula would be run by a spreadsheet.
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _day(value: str) -> Any:
+    try:
+        return parse_date(value)
+    except ValueError:
+        return None
+
+
+def _filter_field(each: Filter, chosen: str) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "label": each.label,
+        "is_date": each.is_date,
+        "value": chosen if not each.is_date or _day(chosen) else "",
+        "choices": [{"value": value, "text": text, "chosen": value == chosen} for value, text in each.choices],
+    }
