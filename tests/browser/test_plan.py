@@ -154,7 +154,7 @@ def expect_declined(visitor: Payer) -> None:
 
 
 def expect_to_confirm(visitor: Payer) -> None:
-    expect(visitor.page.get_by_text("Your bank wants you to confirm this payment yourself")).to_be_visible()
+    expect(visitor.page.get_by_text("Your bank requires you to confirm this payment yourself")).to_be_visible()
     visitor.button.click()
     visitor.at_the_bank("Complete authentication")
     visitor.page.wait_for_url("**/checkout/plans/**")

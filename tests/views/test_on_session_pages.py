@@ -91,7 +91,7 @@ def test_the_button_leads_to_the_page_and_the_same_intent(
     assert response.headers["Location"] == reverse("checkout.pay", args=[asked.uuid])
     page = client.get(response.headers["Location"])
     assert "Pay £26.66 now" in text(page)
-    assert "Your bank wants you to confirm" in text(page)
+    assert "Your bank requires you to confirm" in text(page)
     assert page.context["elements_config"]["savedPaymentMethod"] == asked.payment_method_id
     assert page.headers["Cache-Control"] == "no-store, private"
     emulator.pay(page.context["client_secret"], number=asked.payment_method_id)
