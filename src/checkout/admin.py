@@ -40,6 +40,7 @@ from checkout.models import (
     SavedCard,
     ScheduledJob,
     StateChange,
+    StripeCustomer,
     StripeEvent,
 )
 from checkout.office import pages
@@ -156,6 +157,14 @@ class CustomerAdmin(LookAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [field.name for field in Customer._meta.fields if field.name != "name"]
+
+
+@admin.register(StripeCustomer)
+class StripeCustomerAdmin(LookAdmin):
+    list_display = ("pk", "customer", "stripe_customer_id", "account", "livemode", "gone")
+    list_filter = ("livemode", "gone")
+    list_select_related = ("customer",)
+    search_fields = ("=customer__email", "=stripe_customer_id")
 
 
 @admin.register(SavedCard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -133,11 +134,9 @@ class CardExpiryListView(StaffListView):
     columns = [
         Column(
             gettext_lazy("Payer"),
-            lambda row: Cell(
-                row.customer.name or row.customer.email,
-                url=reverse("checkout.customer.detail", args=[row.customer_id]),
-                small=row.customer.email if row.customer.name else "",
-                plain=str(row.customer),
+            lambda row: replace(
+                customer_cell(row.customer),
+                url=reverse("checkout.customer.detail", args=[row.customer_id]) if row.customer_id else "",
             ),
             header=True,
         ),
