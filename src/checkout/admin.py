@@ -29,13 +29,17 @@ from checkout.models import (
     CheckoutState,
     Customer,
     CustomerPayment,
+    Debt,
     Dispute,
+    LookBack,
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentPlan,
     PaymentRun,
     PaymentRunItem,
+    Posting,
+    Problem,
     Refund,
     SavedCard,
     ScheduledJob,
@@ -173,6 +177,41 @@ class SavedCardAdmin(LookAdmin):
     list_filter = ("refresh", "gone", "replaced")
     list_select_related = ("customer",)
     search_fields = ("=customer__email", "=payment_method_id")
+
+
+@admin.register(StripeCustomer)
+class StripeCustomerAdmin(LookAdmin):
+    list_display = ("pk", "customer", "stripe_customer_id", "account", "livemode", "gone")
+    list_filter = ("livemode", "gone")
+    list_select_related = ("customer",)
+    search_fields = ("=stripe_customer_id",)
+
+
+@admin.register(Debt)
+class DebtAdmin(LookAdmin):
+    list_display = ("pk", "uuid", "owed", "paid", "asked", "currency", "attempts")
+    search_fields = ("=uuid", "=object_id")
+
+
+@admin.register(Posting)
+class PostingAdmin(LookAdmin):
+    list_display = ("pk", "debt_id", "kind", "amount", "day", "cause", "user")
+    list_filter = ("kind",)
+    list_select_related = ("user",)
+    search_fields = ("=cause",)
+
+
+@admin.register(Problem)
+class ProblemAdmin(LookAdmin):
+    list_display = ("pk", "kind", "subject", "amount", "currency", "opened_at", "closed_at", "owner")
+    list_filter = ("kind",)
+    list_select_related = ("owner",)
+    search_fields = ("=subject",)
+
+
+@admin.register(LookBack)
+class LookBackAdmin(LookAdmin):
+    list_display = ("pk", "account", "livemode", "until")
 
 
 @admin.register(CustomerPayment)

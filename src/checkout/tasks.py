@@ -20,6 +20,7 @@ from checkout.services import (
     fan_out,
     inbox,
     jobs,
+    look_back,
     on_session,
     polling,
     reconcile,
@@ -117,7 +118,8 @@ def refresh_card_expiry_dates() -> int:
 def reconcile_requests() -> int:
     """Find out what became of charges whose answer was lost; how many were settled."""
     with jobs.recorded("reconcile"):
-        return reconcile.reconcile().settled
+        settled = reconcile.reconcile().settled
+        return settled + look_back.look_back().settled
 
 
 @_task(540)

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from checkout.journal import Code, Why
-from checkout.models import Customer
 from checkout.services import attempt_rows, cards, checkouts
 from example_checkout.models import SalesLedger
 from tests.browser.conftest import CHALLENGED, DECLINED, NO_MONEY, PHONE, VISA, Payer
+from tests.saved import saved_card
 
 pytestmark = pytest.mark.browser
 
@@ -256,10 +256,10 @@ def begin_with_saved_card(visitor: Payer, name: str) -> SalesLedger:
     """Stand before a page that knows a card. Only the page's side: who gets there comes with payment plans."""
     sale = visitor.has_ordered()
     customer = cards.ensure_customer(sale.checkout_email, sale.checkout_name)
-    customer.customer_id = cards.ensure_stripe_customer(customer)
-    saved = visitor.as_server(f"/v1/payment_methods/{name}/attach", customer=customer.customer_id)["id"]
-    Customer.objects.update(payment_method_id=saved, card_brand="visa", card_last4="4242")
-    about = {"total": sale.checkout_total, "customer": customer, "stripe_customer_id": customer.customer_id}
+    at_stripe = cards.ensure_stripe_customer(customer)
+    saved = visitor.as_server(f"/v1/payment_methods/{name}/attach", customer=at_stripe)["id"]
+    saved_card(customer, payment_method_id=saved, stripe_customer_id=at_stripe, brand="visa", last4="4242")
+    about = {"customer": customer, "stripe_customer_id": at_stripe}
     checkout = checkouts.ask(attempt_rows.insert(sale, "payment", None, payment_method_id=saved, **about))
     visitor.remember("checkout_pages", {str(checkout.uuid): ""})
     visitor.visit(f"/pay/{checkout.uuid}/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -23,11 +24,13 @@ from checkout.models import (
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentPlan,
+    Problem,
     Refund,
     SavedCard,
     StateChange,
     StripeEvent,
 )
+from checkout.services import problems
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS, Books
@@ -66,6 +69,10 @@ def reason(books: Books) -> dict[str, Any]:
     return {"reason": "asked by phone"}
 
 
+def a_problem(books: Books) -> Problem:
+    return problems.open_problem("paid_too_much", "a debt", amount=Decimal(5), currency="GBP", checkout=books.paid)
+
+
 def nothing(books: Books) -> dict[str, Any]:
     return {}
 
@@ -93,6 +100,8 @@ TABLE: dict[str, Staff | Public] = {
     ),
     "checkout.refund.list": Staff("checkout.view_refund"),
     "checkout.refund.look": Staff("checkout.refund", lambda b: [b.refund.uuid], nothing),
+    "checkout.problem.list": Staff("checkout.view_problem"),
+    "checkout.problem.close": Staff("checkout.change_problem", lambda b: [a_problem(b).pk], reason),
     "checkout.dispute.list": Staff("checkout.view_dispute"),
     "checkout.dispute.detail": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),
     "checkout.dispute.evidence": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),

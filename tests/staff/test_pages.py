@@ -54,7 +54,8 @@ LISTS = [
     f"{PLAN}.list?show=waiting",
     f"{PLAN}.list?show=finished", f"{PLAN}.list?show=stopped", f"{PLAN}.list?show=paused", f"{PLAN}.card.expiry.list",
     "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",
-    "checkout.customer.payment.list", "checkout.refund.list", "checkout.dispute.list", "checkout.event.list",
+    "checkout.customer.payment.list", "checkout.refund.list", "checkout.dispute.list", "checkout.problem.list",
+    "checkout.event.list",
     "checkout.dashboard", "run",
 ]  # fmt: skip
 

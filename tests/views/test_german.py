@@ -178,6 +178,7 @@ def test_every_letter_of_a_german_payer_is_german(
 ) -> None:
     plan = save_plan(ALWAYS_ASKS, email="payer@example.com")
     Customer.objects.update(language="de")
+    SavedCard.objects.update(exp_year=clock.today().year, exp_month=clock.today().month)
     SavedCard.objects.update(expiry_date=clock.today())
     line = wait_for(plan, emulator, payer)
     on_session.send_on_session_payment_emails(lambda _contact: False)

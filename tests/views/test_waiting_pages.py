@@ -18,6 +18,7 @@ from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlan, Object
 from checkout.services import charging, plans, requests, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
+from tests.saved import agreed
 from tests.services.conftest import SavePlan, make_due
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +41,8 @@ def line(plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:
 
 @pytest.fixture
 def payment(plan: ObjectPaymentPlan) -> CustomerPayment:
-    """Staff ask the same customer, whose card is saved, for an amount."""
+    """Staff ask the same customer, whose card is saved and may be charged for such amounts, for one."""
+    agreed(plan.card)
     return requests.create(email=EMAIL, name="Pat Payer", description="Exam fee", total=Decimal(25))
 
 

@@ -4,11 +4,13 @@ from checkout.errors import CheckoutError
 from checkout.models.cards import Agreement, SavedCard, StripeCustomer
 from checkout.models.checkouts import Checkout, CheckoutAdditional, StateChange
 from checkout.models.customers import Customer, CustomerPayment
+from checkout.models.debts import Debt, Posting
 from checkout.models.inbox import Notice, StripeEvent
 from checkout.models.jobs import ScheduledJob
 from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutState
 from checkout.models.managers import content_key, model_of
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.models.problems import LookBack, Problem
 from checkout.models.refunds import Dispute, Refund
 from checkout.models.runs import PaymentRun, PaymentRunItem
 
@@ -22,13 +24,17 @@ __all__ = [
     "CheckoutState",
     "Customer",
     "CustomerPayment",
+    "Debt",
     "Dispute",
+    "LookBack",
     "Notice",
     "ObjectPaymentPlan",
     "ObjectPaymentPlanInstalment",
     "PaymentPlan",
     "PaymentRun",
     "PaymentRunItem",
+    "Posting",
+    "Problem",
     "Refund",
     "SavedCard",
     "ScheduledJob",

@@ -48,6 +48,12 @@ class Checkout(models.Model):
     payment_plan = models.ForeignKey(
         "checkout.PaymentPlan", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
+    debt = models.ForeignKey(
+        "checkout.Debt", on_delete=models.PROTECT, null=True, blank=True, related_name="checkouts", db_index=False
+    )
+    number = models.PositiveIntegerField(
+        null=True, blank=True, help_text=_("Which attempt at its debt this is; its uuid is made from both.")
+    )
     description = models.TextField(blank=True)
     payer = models.CharField(
         max_length=400, blank=True, help_text=_("Name and e-mail address at that time, for lists and searching.")
@@ -98,6 +104,9 @@ class Checkout(models.Model):
                 fields=["content_type", "object_id"],
                 condition=Q(state__in=sorted(states.OPEN), action__in=sorted(actions.ONE_AT_A_TIME)),
                 name="checkout_one_open_attempt",
+            ),
+            models.UniqueConstraint(
+                fields=["debt", "number"], condition=Q(debt__isnull=False), name="checkout_attempt_number"
             ),
             fields.unique_unless_blank("payment_intent_id", name="checkout_payment_intent_unique"),
             fields.unique_unless_blank("setup_intent_id", name="checkout_setup_intent_unique"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Final
 
 from django.db import models
@@ -85,6 +86,9 @@ class CheckoutSettingsManager(models.Manager["CheckoutSettings"]):
 class CheckoutSettings(models.Model):
     """What staff, not developers, decide. One row."""
 
+    site = models.UUIDField(
+        default=uuid.uuid4, editable=False, help_text=_("By which our intents are known among others at Stripe.")
+    )
     default_payment_plan = models.ForeignKey(
         "checkout.PaymentPlan",
         on_delete=models.PROTECT,

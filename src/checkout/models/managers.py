@@ -214,6 +214,8 @@ class InstalmentQuerySet(models.QuerySet["ObjectPaymentPlanInstalment"]):
         whose payer has agreed to a card that is good. Whoever takes one asks this again under its lock."""
         return self.filter(
             Q(state=states.PENDING),
+            # A line has its debt from the first attempt on, if it was not made with one.
+            Q(debt=None) | Q(debt__paid__lt=models.F("debt__owed")),
             due__lte=day,
             object_payment_plan__deleted=False,
             object_payment_plan__paused=False,

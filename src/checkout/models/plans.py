@@ -308,6 +308,9 @@ class ObjectPaymentPlanInstalment(models.Model):
         related_name="replaced_by",
         help_text=_("The line that was paid, refunded, and is owed again by this one. Adds nothing to the total."),
     )
+    debt = models.OneToOneField(
+        "checkout.Debt", on_delete=models.PROTECT, null=True, blank=True, related_name="instalment"
+    )
     checkouts = GenericRelation("checkout.Checkout", related_query_name="instalment")
 
     objects = ObjectPaymentPlanInstalmentManager()

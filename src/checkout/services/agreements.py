@@ -32,7 +32,7 @@ from checkout.models import (
     content_key,
 )
 from checkout.schedule import Line
-from checkout.services import attempt_rows, cards
+from checkout.services import attempt_rows, cards, debts
 
 #: A site replaces the wording by a template of this name, and counts CHECKOUT_AGREEMENT_VERSION up when it does.
 TEMPLATE = "checkout/agreement.txt"
@@ -236,9 +236,10 @@ def _begin(
                 total=total,
                 currency=currency,
             )
-            ObjectPaymentPlanInstalment.objects.create(
+            line = ObjectPaymentPlanInstalment.objects.create(
                 object_payment_plan=plan, count=1, deposit=True, amount=deposit.amount, due=deposit.due
             )
+            debts.open_lines([line])
     except IntegrityError as error:
         raise PlanError(
             _("There is a payment plan for this already. Another can be agreed once that one is stopped.")
@@ -344,7 +345,9 @@ def create_instalments(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalm
     ]
     try:
         with transaction.atomic():
-            return ObjectPaymentPlanInstalment.objects.bulk_create(rows)
+            made = ObjectPaymentPlanInstalment.objects.bulk_create(rows)
+            debts.open_lines(made)
+            return made
     except IntegrityError as error:
         raise PlanError(_("The instalments of this plan were made already.")) from error
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext as _
 
-from checkout import money, states
+from checkout import actions, money, states
 from checkout.conf import conf, is_live_key
 from checkout.contract import Actor, ContentObject, actor
-from checkout.errors import OtherAccount
+from checkout.errors import AlreadyPaid, OtherAccount
 from checkout.journal import Code, Why
-from checkout.models import Checkout, ObjectPaymentPlanInstalment, content_key, model_of
-from checkout.services import moves
+from checkout.models import Checkout, CheckoutSettings, Debt, ObjectPaymentPlanInstalment, content_key, model_of
+from checkout.services import debts, moves
 
 #: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
 KEY_TRUSTED_FOR = timedelta(hours=20)
@@ -36,7 +37,23 @@ def off_session(checkout: Checkout) -> bool:
 
 def metadata(checkout: Checkout) -> dict[str, str]:
     """How Stripe's objects point back at us. No personal data: metadata is shown to everyone with Stripe access."""
-    return {"checkout": str(checkout.uuid), "checkout_pk": str(checkout.pk)}
+    about = {"checkout": str(checkout.uuid), "site": site()}
+    if checkout.debt is not None:
+        about |= {"debt": str(checkout.debt.uuid), "attempt": str(checkout.number)}
+    model = checkout.content_type.model_class()
+    return about | ({"for": f"{model._meta.label_lower}:{checkout.object_id}"} if model is not None else {})
+
+
+@cache
+def site() -> str:
+    """The mark that everything of ours at Stripe bears: other sites may use the same account. It comes from the
+    database, so a copy of it that was restored still knows its own."""
+    return str(CheckoutSettings.objects.settings.site)
+
+
+def is_line_debt(debt: Debt) -> bool:
+    """True for the debt of a line of a plan. No query."""
+    return debt.content_type_id == ContentType.objects.get_for_model(ObjectPaymentPlanInstalment).pk
 
 
 def check_account(checkout: Checkout, stripe_id: str) -> None:
@@ -84,7 +101,9 @@ def insert(content_object: ContentObject, slug: str, user: Actor, **fields: Any)
 
 
 def insert_many(rows: list[Checkout], user: Actor) -> list[Checkout]:
-    """Write new attempts, and the lines that tell who began them. The caller holds the transaction."""
+    """Reserve what new attempts will ask for, write them, and the lines that tell who began them. The caller holds the
+    transaction. Raises IntegrityError when somebody else was faster."""
+    debts.reserve([row for row in rows if row.debt_id is not None])
     Checkout.objects.bulk_create(rows)
     for checkout in rows:
         why = Why(Code(f"{checkout.action_id}_begun"))
@@ -93,7 +112,13 @@ def insert_many(rows: list[Checkout], user: Actor) -> list[Checkout]:
 
 
 def build(content_object: ContentObject, slug: str, user: Actor, **fields: Any) -> Checkout:
-    """A new attempt, not written yet: everything about the content object that must not change under it is copied."""
+    """A new attempt, not written yet: everything about the content object that must not change under it is copied. One
+    that takes money takes what is left of its debt."""
+    if slug in actions.TAKES_MONEY:
+        debt = debts.of(content_object, content_object.checkout_total, currency_of(content_object))
+        if debt.left <= 0:
+            raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
+        fields |= {"debt": debt, "total": debt.left}
     return Checkout(
         action_id=slug,
         **content_key(content_object),

@@ -35,7 +35,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import refund_effects, staff_notices
+from checkout.services import debts, refund_effects, staff_notices
 
 logger = logging.getLogger("checkout.disputes")
 
@@ -89,15 +89,31 @@ def _keep(dispute_id: str, values: dict[str, Any]) -> Dispute:
     checkout = _checkout(values["payment_intent_id"])
     about = {"checkout": checkout, "read_at": clock.now(), "is_open": values["status"] not in Dispute.CLOSED}
     with transaction.atomic(durable=True):
-        dispute, _made = Dispute.objects.select_for_update().update_or_create(
-            dispute_id=dispute_id, defaults=values | about
-        )
+        before = Dispute.objects.select_for_update().filter(dispute_id=dispute_id).first()
+        if before is not None and before.status in Dispute.CLOSED and about["is_open"]:
+            # A closed dispute is never opened again: this was read before somebody else read the end.
+            return before
+        dispute, _made = Dispute.objects.update_or_create(dispute_id=dispute_id, defaults=values | about)
+        _post(dispute)
         plan = _plan_of(checkout)
         if plan is not None and conf.CHECKOUT_PAUSE_DISPUTED_PLANS:
             _pause_or_resume(plan, dispute)
         _tell(dispute, plan)
     logger.info("%s", dispute, extra={"dispute": dispute.dispute_id, "checkout": dispute.checkout_id})
     return dispute
+
+
+def _post(dispute: Dispute) -> None:
+    """A dispute takes the money back at once, and a dispute that is won brings it again; an inquiry moves nothing."""
+    debt = dispute.checkout.debt if dispute.checkout is not None else None
+    if debt is None or dispute.kind != Dispute.Kind.DISPUTE or dispute.amount is None:
+        return
+    about: dict[str, Any] = {"dispute": dispute, "checkout": dispute.checkout, "day": dispute.opened_at.date()}
+    taken, won = f"disputed:{dispute.dispute_id}", f"dispute_won:{dispute.dispute_id}"
+    if dispute.status != "prevented" and not debts.is_posted(taken):
+        debts.post(debt, debts.Kind.DISPUTED, -dispute.amount, cause=taken, **about)
+    if dispute.status == "won" and not debts.is_posted(won):
+        debts.post(debt, debts.Kind.DISPUTE_WON, dispute.amount, cause=won, **about | {"day": clock.today()})
 
 
 def _plan_of(checkout: Checkout | None) -> ObjectPaymentPlan | None:

@@ -36,13 +36,15 @@ from checkout.models import (
     Checkout,
     CheckoutAction,
     CheckoutState,
+    LookBack,
     ObjectPaymentPlan,
     PaymentRun,
     PaymentRunItem,
+    Problem,
     ScheduledJob,
     StripeEvent,
 )
-from checkout.services import inbox, plans, reconcile, settling, staff_notices, stale
+from checkout.services import debts, inbox, plans, reconcile, settling, staff_notices, stale
 
 logger = logging.getLogger("checkout.doctor")
 
@@ -394,6 +396,26 @@ def _attempts() -> Iterator[Finding]:
         yield Finding("attempts", Level.WARNING, message, do)
 
 
+def _books() -> Iterator[Finding]:
+    """Do the counters of debts equal the sums behind them, and has Stripe's side been compared?"""
+    waiting = Problem.objects.filter(closed_at=None).order_by("pk").first()
+    if waiting is not None:
+        message = _("There are open problems, the oldest for %(age)s: %(problem)s")
+        message %= {"age": _age(clock.now() - waiting.opened_at), "problem": waiting}
+        yield Finding("books", Level.WARNING, message, _("See the page Problems of the office."))
+    wrong = debts.wrong_counters()[:1]
+    for debt in wrong:
+        message = _("The counters of debt %(debt)s are not the sums of its postings.") % {"debt": debt.uuid}
+        yield Finding("books", Level.ERROR, message, _("Somebody has changed rows by SQL. Tell a developer."))
+    looked = LookBack.objects.order_by("-until").first()
+    if looked is not None and looked.until < clock.now() - timedelta(days=2):
+        message = _("Since %(since)s nothing was compared with Stripe's list of payments.")
+        message %= {"since": _moment(looked.until)}
+        yield Finding(
+            "books", Level.WARNING, message, _("Run `process_payments` or `reconcile` and read what they log.")
+        )
+
+
 def _run() -> Iterator[Finding]:
     run = PaymentRun.objects.first()
     if run is None:
@@ -483,6 +505,7 @@ CHECKS: Final[dict[str, Check]] = {
     gettext_noop("settings"): _settings,
     gettext_noop("events"): _events,
     gettext_noop("attempts"): _attempts,
+    gettext_noop("books"): _books,
     gettext_noop("run"): _run,
     gettext_noop("mail"): _mail,
     gettext_noop("broker"): _broker,

@@ -14,7 +14,7 @@ from checkout import clock, money, states
 from checkout.errors import CheckoutError, RefundError
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
-from checkout.services import plans
+from checkout.services import debts, plans
 
 logger = logging.getLogger("checkout.refunds")
 
@@ -58,6 +58,10 @@ def give_back(row: Refund) -> None:
         due=due.replace(day=1) if due.replace(day=1) > last["due"] else due + datetime.timedelta(days=1),
         replaces=line,
     )
+    debts.open_lines([new])
+    if row.checkout.debt is not None:
+        # It is owed by the new line, and no longer by the old one.
+        debts.post(row.checkout.debt, debts.Kind.MOVED, -row.amount, refund=row, cause=f"owed_again:{row.uuid}")
     _record_plan(plan, row, Why(Code.LINE_OWED_AGAIN, line=line.count, new=new.count))
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True)
     row.plan_effect_done = True
@@ -78,9 +82,17 @@ def take_back(row: Refund) -> list[str]:
     if not touched:
         deleted, _kinds = ObjectPaymentPlanInstalment.objects.filter(untouched, pk=added.pk).delete()
         if deleted:
+            _owed_by_the_old_line(row, added)
             _record_plan(added.object_payment_plan, row, Why(Code.LINE_TAKEN_OFF, line=added.count))
             return [_("The line that was added to the plan was taken off again.")]
     return [_("The line that was added to the plan may be charged although the payer has no refund: look at it now.")]
+
+
+def _owed_by_the_old_line(row: Refund, added: ObjectPaymentPlanInstalment) -> None:
+    if added.debt is not None:
+        debts.post(added.debt, debts.Kind.WRITTEN_OFF, -row.amount, refund=row, cause=f"taken_off:{row.uuid}")
+    if row.checkout.debt is not None:
+        debts.post(row.checkout.debt, debts.Kind.MOVED, row.amount, refund=row, cause=f"owed_as_before:{row.uuid}")
 
 
 def stop_plan(row: Refund) -> None:

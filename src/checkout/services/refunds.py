@@ -34,7 +34,7 @@ from checkout.gateway import RefundAnswer, assert_no_transaction, gateway
 from checkout.ids import uuid_or_none
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, Refund
-from checkout.services import fulfillment, hooks, moves, refund_effects, staff_notices
+from checkout.services import debts, fulfillment, hooks, moves, refund_effects, staff_notices
 from checkout.services.attempt_rows import KEY_TRUSTED_FOR, check_account
 
 logger = logging.getLogger("checkout.refunds")
@@ -246,6 +246,11 @@ def _move(row: Refund, to: str, why: Why, **fields: Any) -> bool:
 def _succeed(row: Refund) -> None:
     if not _move(row, Refund.SUCCEEDED, Why(Code.REFUNDED)):
         return
+    if row.checkout.debt is not None:
+        debts.post(
+            row.checkout.debt, debts.Kind.GIVEN_BACK, -row.amount, cause=f"refund:{row.uuid}", refund=row,
+            checkout=row.checkout, user=row.requested_by, note=row.note,
+        )  # fmt: skip
     _tell_host(row)
     transaction.on_commit(partial(signals.checkout_refunded.send_robust, sender=Refund, refund=row))
     logger.info("refund %s succeeded", row.pk, extra={"refund": row.pk, "checkout": row.checkout_id})
@@ -264,6 +269,11 @@ def _fail(row: Refund, why: Why, failure: str) -> bool:
     if not _move(row, Refund.FAILED, why, failure=failure):
         return False
     _release(row)
+    if before == Refund.SUCCEEDED and row.checkout.debt is not None:
+        debts.post(
+            row.checkout.debt, debts.Kind.GIVE_BACK_FAILED, row.amount, cause=f"refund_failed:{row.uuid}", refund=row,
+            checkout=row.checkout,
+        )  # fmt: skip
     undone = refund_effects.take_back(row)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None)
     row.plan_effect_done = True

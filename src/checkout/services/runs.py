@@ -26,7 +26,7 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
 )
-from checkout.services import attempt_rows, cards, charging, moves, reconcile, settling
+from checkout.services import attempt_rows, cards, charging, debts, look_back, moves, reconcile, settling
 from checkout.services.pace import site_pace
 
 logger = logging.getLogger("checkout.runs")
@@ -71,6 +71,7 @@ def due_instalments(
         "object_payment_plan__customer",
         "object_payment_plan__payment_plan",
         "object_payment_plan__agreement__saved_card__customer",
+        "debt",
     )
 
 
@@ -90,12 +91,15 @@ def process_payments(
     it is passed, and needs a single currency. A bad row is counted, logged and skipped. Safe to run at the
     same time as another run, and again after it was killed: what was claimed is found by `reconcile`.
 
-    Raises MoneyError when `max_total` is given and more than one currency is due.
+    Raises MoneyError when `max_total` is given and more than one currency is due, GatewayError when Stripe cannot be
+    asked what it has taken already.
     """
     rows = due_instalments(payment_plan, currency)
     if max_total is not None:
         _check_one_currency(rows, currency)
     reconcile.reconcile()
+    # What was taken and is not known here would be taken again: a restored database has lost its last hours.
+    look_back.look_back()
     run = PaymentRun.objects.create(user=actor(user))
     Run(run, rows, user, limit, max_total, progress).work(workers or conf.CHECKOUT_WORKERS)
     return run
@@ -176,6 +180,7 @@ class Run:
         # The hosts' rows are read in one query per model, not one per instalment.
         prefetch_related_objects(page, "object_payment_plan__content_object")
         ready = self._ready(page)
+        debts.open_lines(ready)
         try:
             return self._claim(ready)
         except Exception as problem:

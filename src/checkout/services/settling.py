@@ -16,8 +16,8 @@ from checkout.contract import Actor
 from checkout.errors import IntentMismatch, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
 from checkout.journal import Code, Why, in_english
-from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import agreements, attempt_rows, cards, hooks, moves, staff_notices
+from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Problem
+from checkout.services import agreements, attempt_rows, cards, debts, hooks, moves, problems, staff_notices
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -61,7 +61,7 @@ def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor 
 
     A run settles so what came back at the same time. When it raises, settle them one by one.
     """
-    with transaction.atomic(durable=True), moves.journal():
+    with transaction.atomic(durable=True), debts.ledger(), moves.journal():
         # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
         rows = Checkout.objects.select_for_update(of=("self",)).select_related("customer").filter(pk__in=intents)
         checkouts = list(rows.order_by("pk"))
@@ -201,8 +201,16 @@ def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str
     )
     if not won:
         return False
+    debts.came(checkout, user, was_open=before in states.OPEN)
     content_object = checkout.content_object
     if content_object is None:
+        problems.open_problem(
+            Problem.Kind.NO_ROW,
+            str(checkout.uuid),
+            amount=checkout.total,
+            currency=checkout.currency,
+            checkout=checkout,
+        )
         logger.error(
             "checkout %s was paid, but the row it paid for is gone",
             checkout.pk,
@@ -254,6 +262,7 @@ def fail(
         )
         if not won:
             return False
+        debts.release(checkout)
         content_object = checkout.content_object
         if content_object is not None and not superseded:
             hooks.run(content_object.checkout_fail)

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from checkout.management.base import positive
-from checkout.services import jobs, reconcile
+from checkout.services import jobs, look_back, reconcile
 
 
 class Command(BaseCommand):
@@ -22,6 +22,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with jobs.recorded("reconcile"):
             counts = reconcile.reconcile(options["limit"])
+            looked = look_back.look_back()
+        self.stdout.write(
+            f"compared with Stripe {looked.compared}, settled {looked.settled}, adopted {looked.adopted}, "
+            f"problems {looked.problems}, errors {looked.errors}"
+        )
         self.stdout.write(f"settled {counts.settled}, waiting {counts.waiting}, errors {counts.errors}")
-        if counts.waiting or counts.errors:
+        if counts.waiting or counts.errors or looked.errors:
             raise CommandError("Not everything is known yet; the log says why (logger checkout.reconcile).")

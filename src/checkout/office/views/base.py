@@ -22,6 +22,7 @@ from checkout.conf import conf
 MENU: tuple[tuple[str, Any, str], ...] = (
     ("checkout.dashboard", gettext_lazy("Overview"), "checkout.view_dashboard"),
     ("checkout.list.audit", gettext_lazy("To look at"), "checkout.view_checkout"),
+    ("checkout.problem.list", gettext_lazy("Problems"), "checkout.view_problem"),
     ("checkout.list", gettext_lazy("Checkouts"), "checkout.view_checkout"),
     ("checkout.object.payment.plan.list", gettext_lazy("Plans"), "checkout.view_objectpaymentplan"),
     ("checkout.payment.run.list", gettext_lazy("Runs"), "checkout.view_paymentrun"),

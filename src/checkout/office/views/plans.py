@@ -134,10 +134,7 @@ class CardExpiryListView(StaffListView):
     columns = [
         Column(
             gettext_lazy("Payer"),
-            lambda row: replace(
-                customer_cell(row.customer),
-                url=reverse("checkout.customer.detail", args=[row.customer_id]) if row.customer_id else "",
-            ),
+            lambda row: customer_cell(row.customer),
             header=True,
         ),
         Column(gettext_lazy("Card"), lambda row: row.agreement.saved_card.description),

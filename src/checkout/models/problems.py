@@ -1,0 +1,74 @@
+"""What needs a person, and until when Stripe's truth has been compared with ours."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from checkout import clock
+from checkout.models import fields
+
+
+class Problem(models.Model):
+    """Something that no code of ours may decide. One row while it is open, however often it is found."""
+
+    class Kind(models.TextChoices):
+        UNKNOWN_PAYMENT = "unknown_payment", _("Stripe took money for something that is not known here")
+        PAID_TOO_MUCH = "paid_too_much", _("More was paid than was owed")
+        NO_ROW = "no_row", _("Paid, and what it was for is gone")
+
+    kind = models.CharField(max_length=30, choices=Kind.choices)
+    subject = models.CharField(max_length=120, help_text=_("What it is about: a debt's uuid, or Stripe's id."))
+    amount = fields.amount(null=True, blank=True)
+    currency = fields.currency()
+    checkout = models.ForeignKey(
+        "checkout.Checkout", on_delete=models.PROTECT, null=True, blank=True, related_name="problems"
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    note = models.CharField(max_length=255, blank=True)
+    opened_at = models.DateTimeField(default=clock.now)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name = _("problem")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"], condition=models.Q(closed_at=None), name="checkout_problem_one_open"
+            ),
+            fields.known_currency(name="checkout_problem_currency"),
+        ]
+        indexes = [models.Index(fields=["-id"], condition=models.Q(closed_at=None), name="checkout_problem_open")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.subject}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("checkout.problem.list")
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None
+
+
+class LookBack(models.Model):
+    """Until when Stripe's list of intents has been compared with our attempts, for one account and mode.
+
+    A database that was restored from a backup has an older `until`, so the lost hours are looked at by themselves.
+    """
+
+    account = models.CharField(max_length=64, blank=True)
+    livemode = models.BooleanField(default=False)
+    until = models.DateTimeField()
+
+    class Meta:
+        ordering = ["pk"]
+        verbose_name = _("look back")
+        constraints = [models.UniqueConstraint(fields=["account", "livemode"], name="checkout_look_back_one")]
+
+    def __str__(self) -> str:
+        return f"{self.account or 'account'}: {self.until:%Y-%m-%d %H:%M}"

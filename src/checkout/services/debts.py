@@ -1,0 +1,300 @@
+"""What is owed: opened, reserved by attempts, moved by postings. Counters and postings change in one commit."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Coalesce
+
+from checkout import clock
+from checkout.contract import Actor, ContentObject, actor
+from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key, fields
+from checkout.services import problems
+
+Kind = Posting.Kind
+ZERO = Decimal(0)
+
+
+# -- opening -----------------------------------------------------------------------------------------------
+
+
+def of(content_object: ContentObject, total: Decimal, currency: str) -> Debt:
+    """The debt of a row that costs `total` now, opened when it is first asked for.
+
+    What is owed follows the row's price. A row that was paid in full and is to be paid again (a membership, renewed)
+    owes `total` once more.
+    """
+    if isinstance(content_object, ObjectPaymentPlanInstalment):
+        return of_line(content_object)
+    debt = Debt.objects.filter(**content_key(content_object)).first()
+    if debt is None:
+        try:
+            with transaction.atomic():
+                debt = Debt.objects.create(**content_key(content_object), currency=currency, owed=total)
+                first = f"owed:{debt.uuid}:1"
+                Posting.objects.create(debt=debt, kind=Kind.OWED, amount=total, day=clock.today(), cause=first)
+                return debt
+        except IntegrityError:
+            debt = Debt.objects.get(**content_key(content_object))
+    if _owed_now(debt, total) != debt.owed or currency != debt.currency:
+        _follow_the_price(debt, total, currency)
+    return debt
+
+
+def _owed_now(debt: Debt, total: Decimal) -> Decimal:
+    return debt.paid + total if debt.owed and debt.paid >= debt.owed else max(total, debt.paid)
+
+
+def _follow_the_price(debt: Debt, total: Decimal, currency: str) -> None:
+    """Not while an attempt is open: what it asks for was agreed on its page."""
+    with transaction.atomic():
+        held = Debt.objects.select_for_update(no_key=True).get(pk=debt.pk)
+        change = _owed_now(held, total) - held.owed
+        if not held.asked and change:
+            post(held, Kind.OWED, change, cause=f"owed:{held.uuid}:{held.postings.count() + 1}")
+        if not held.asked and held.currency != currency:
+            Debt.objects.filter(pk=debt.pk).update(currency=currency)
+    debt.refresh_from_db()
+
+
+def of_line(line: ObjectPaymentPlanInstalment) -> Debt:
+    """The debt of a line of a plan. Lines get theirs when they are made; this opens what is missing."""
+    if line.debt is not None:
+        return line.debt
+    open_lines([line])
+    line.refresh_from_db(fields=["debt"])
+    assert line.debt is not None  # noqa: S101 - it was just opened
+    return line.debt
+
+
+def open_lines(lines: Sequence[ObjectPaymentPlanInstalment]) -> None:
+    """Open the debts of lines that have none: three statements, however many.
+
+    A line that is paid by its state alone (moved over from an older system) has its payment posted, too.
+    """
+    missing = [line for line in lines if line.debt_id is None]
+    if not missing:
+        return
+    with transaction.atomic():
+        debts = Debt.objects.bulk_create(
+            Debt(
+                **content_key(line),
+                currency=line.object_payment_plan.currency,
+                owed=line.amount,
+                paid=line.amount if line.state_id == "success" else ZERO,
+            )
+            for line in missing
+        )
+        postings = []
+        for line, debt in zip(missing, debts, strict=True):
+            line.debt = debt
+            known: dict[str, Any] = {"debt": debt, "amount": line.amount, "day": line.due}
+            postings.append(Posting(kind=Kind.OWED, cause=f"owed:{debt.uuid}:1", **known))
+            if line.state_id == "success":
+                postings.append(Posting(kind=Kind.OTHER_MEANS, cause=f"moved:{debt.uuid}", **known))
+        Posting.objects.bulk_create(postings)
+        ObjectPaymentPlanInstalment.objects.bulk_update(missing, ["debt"])
+
+
+# -- reserving ---------------------------------------------------------------------------------------------
+
+
+class NothingLeft(IntegrityError):
+    """Of one of these debts less is left than was to be asked for; nothing was reserved. A promise of the books was
+    about to be broken, as when the database refuses a row."""
+
+
+def reserve(attempts: Sequence[Checkout]) -> None:
+    """Reserve what each attempt is about to ask for, and number it: its uuid is made from the debt's and its number.
+
+    The caller holds the transaction, and the attempts are not written yet. Raises NothingLeft when another attempt, or
+    a payment, was faster: the UPDATE holds only for counters that nobody has moved since they were read.
+    """
+    in_hand = {attempt.debt.pk: attempt.debt for attempt in attempts if attempt.debt is not None}
+    if _reserve(attempts, in_hand):
+        return
+    if len(attempts) > 1:
+        raise NothingLeft
+    # The row in hand was old.
+    held = {debt.pk: debt for debt in _lock(in_hand)}
+    if not _reserve(attempts, held):
+        raise NothingLeft
+
+
+def _reserve(attempts: Sequence[Checkout], debts: Mapping[int, Debt]) -> bool:
+    unmoved = Q()
+    for debt in debts.values():
+        unmoved |= Q(pk=debt.pk, owed=debt.owed, paid=debt.paid, asked=debt.asked, attempts=debt.attempts)
+    asked: dict[int, Decimal] = {}
+    for attempt in attempts:
+        debt = debts[attempt.debt_id or 0]
+        if attempt.total is None or attempt.total > debt.left - debt.asked:
+            return False
+        asked[debt.pk] = attempt.total
+        attempt.number = debt.attempts + 1
+        attempt.uuid = debt.attempt_uuid(attempt.number)
+    for debt in debts.values():
+        debt.asked, debt.attempts = debt.asked + asked[debt.pk], debt.attempts + 1
+    if not debts or _write(debts.values(), "asked", "attempts", only_if=unmoved) == len(debts):
+        return True
+    for debt in debts.values():
+        debt.asked, debt.attempts = debt.asked - asked[debt.pk], debt.attempts - 1
+    return False
+
+
+def release(checkout: Checkout) -> None:
+    """The attempt is over and took nothing: what it had reserved is free again. In the transaction that ends it."""
+    if checkout.debt_id is not None and checkout.total is not None:
+        _now_or_later(_Movement(checkout.debt_id, release=checkout.total))
+
+
+# -- moving ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Movement:
+    """A posting to be made, or an amount to be freed, on one debt."""
+
+    debt_id: int
+    posting: Posting | None = None
+    release: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class _Book:
+    movements: list[_Movement] = field(default_factory=list)
+
+
+_open: ContextVar[_Book | None] = ContextVar("checkout_ledger", default=None)
+
+
+@contextmanager
+def ledger() -> Iterator[None]:
+    """Make the postings of a whole batch in three statements, at the end of the transaction that the caller holds."""
+    book = _Book()
+    token = _open.set(book)
+    try:
+        yield
+        _write_down(book.movements)
+    finally:
+        _open.reset(token)
+
+
+def post(
+    debt: Debt,
+    kind: str,
+    amount: Decimal,
+    *,
+    cause: str,
+    day: datetime.date | None = None,
+    user: Actor = None,
+    note: str = "",
+    release: Decimal = ZERO,
+    **about: Any,
+) -> None:
+    """Move a debt: `amount` is signed, in whole currency units. The caller holds the transaction.
+
+    `about` names what it came of: `checkout`, `refund` or `dispute`. The same `cause` again raises IntegrityError: who
+    may hear news twice asks `is_posted` first, under the lock of the row that the news is about.
+    """
+    posting = Posting(
+        debt=debt, kind=kind, amount=amount, cause=cause, day=day or clock.today(), user=actor(user), note=note[:255],
+        **about,
+    )  # fmt: skip
+    _now_or_later(_Movement(debt.pk, posting, release))
+
+
+def is_posted(cause: str) -> bool:
+    return Posting.objects.filter(cause=cause).exists()
+
+
+def came(checkout: Checkout, user: Actor = None, *, was_open: bool = True) -> None:
+    """The attempt's money came, by card or by other means. In the settling transaction. An attempt that had ended
+    before (`was_open` is False) has nothing reserved any more."""
+    if checkout.debt_id is None or checkout.total is None:
+        return
+    kind = Kind.OTHER_MEANS if checkout.is_manual else Kind.TAKEN
+    posting = Posting(
+        debt_id=checkout.debt_id,
+        kind=kind,
+        amount=checkout.total,
+        cause=f"taken:{checkout.uuid}",
+        day=clock.today(),
+        checkout=checkout,
+        user=actor(user),
+    )
+    _now_or_later(_Movement(checkout.debt_id, posting, checkout.total if was_open else ZERO))
+
+
+def _now_or_later(movement: _Movement) -> None:
+    book = _open.get()
+    if book is None:
+        _write_down([movement])
+    else:
+        book.movements.append(movement)
+
+
+def _write_down(movements: Sequence[_Movement]) -> None:
+    if not movements:
+        return
+    held = {debt.pk: debt for debt in _lock(movement.debt_id for movement in movements)}
+    before = {debt.pk: debt.left for debt in held.values()}
+    for movement in movements:
+        debt = held[movement.debt_id]
+        debt.asked -= movement.release
+        if movement.posting is not None and movement.posting.kind in Posting.OWES:
+            debt.owed += movement.posting.amount
+        elif movement.posting is not None:
+            debt.paid += movement.posting.amount
+    Posting.objects.bulk_create([movement.posting for movement in movements if movement.posting is not None])
+    _write(held.values(), "owed", "paid", "asked")
+    for debt in held.values():
+        if debt.left < 0 or before[debt.pk] < 0:
+            problems.check_debt(debt)
+    for movement in movements:
+        if movement.posting is not None and Posting._meta.get_field("debt").is_cached(movement.posting):
+            in_hand = movement.posting.debt
+            in_hand.owed, in_hand.paid, in_hand.asked = (
+                getattr(held[movement.debt_id], name) for name in ("owed", "paid", "asked")
+            )
+
+
+def wrong_counters() -> QuerySet[Debt]:
+    """Debts whose counters are not what their postings add up to. For the doctor: it reads every posting."""
+    sums = {
+        "sum_owed": Coalesce(Sum("postings__amount", filter=Q(postings__kind__in=Posting.OWES)), Value(ZERO)),
+        "sum_paid": Coalesce(Sum("postings__amount", filter=~Q(postings__kind__in=Posting.OWES)), Value(ZERO)),
+    }
+    rows = Debt.objects.annotate(**sums)
+    # SQLite adds in binary.
+    least = Decimal("0.0005")
+    off = [Q(**{f"{a}__gt": F(b) + least}) for name in ("owed", "paid") for a, b in ((name, f"sum_{name}"),)]
+    off += [Q(**{f"{name}__lt": F(f"sum_{name}") - least}) for name in ("owed", "paid")]
+    return rows.filter(off[0] | off[1] | off[2] | off[3]).order_by("pk")
+
+
+def _lock(pks: Iterable[int | None]) -> list[Debt]:
+    """In the order of their keys, so that two batches never wait for each other in a circle."""
+    return list(Debt.objects.select_for_update(no_key=True).filter(pk__in=set(pks)).order_by("pk"))
+
+
+def _write(debts: Iterable[Debt], *names: str, only_if: Q | None = None) -> int:
+    """The new counters of debts that are locked, in one statement. The sums are made here and not in the database:
+    SQLite would make them in binary."""
+    rows = list(debts)
+    changes: dict[str, Any] = {
+        name: Case(
+            *(When(pk=row.pk, then=Value(getattr(row, name))) for row in rows),
+            output_field=fields.amount(),
+        )
+        for name in names
+    }
+    return Debt.objects.filter(only_if or Q(), pk__in=[row.pk for row in rows]).update(**changes)

@@ -1,0 +1,164 @@
+"""Stripe's truth, looked at from Stripe's side: every intent that bears our mark is an attempt here, or a problem.
+
+Sweeps ask Stripe about our rows; a row that was lost with a restored database asks nothing. So the intents that Stripe
+has made since the last look are listed and matched, before anything more is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Min, Q
+from django.db.models.functions import Greatest
+
+from checkout import actions, clock, money, states
+from checkout.conf import conf, is_live_key
+from checkout.errors import CheckoutError
+from checkout.gateway import PaymentIntent, gateway
+from checkout.ids import uuid_or_none
+from checkout.models import Checkout, Debt, LookBack, Problem, StripeCustomer
+from checkout.services import attempt_rows, fulfillment, problems
+
+logger = logging.getLogger("checkout.look_back")
+
+#: The first look goes no further back than this.
+FARTHEST: Final = timedelta(days=30)
+#: An intent may be listed a moment after it was made, and Stripe's clock may differ from ours.
+MARGIN: Final = attempt_rows.CLOCK_SKEW
+#: As many as Stripe lists in one call.
+PAGE: Final = 100
+
+
+@dataclass(slots=True)
+class Looked:
+    """What one look found. `errors` could not be dealt with, so the next look begins where this one did."""
+
+    compared: int = 0
+    settled: int = 0
+    adopted: int = 0
+    problems: int = 0
+    errors: int = 0
+
+
+def look_back() -> Looked:
+    """Match what Stripe has made since the last look: one list call for each hundred intents, and nothing per row that
+    is known and settled. Safe to run at any time, and in two places at once.
+
+    Raises GatewayError when Stripe cannot be asked.
+    """
+    looked = Looked()
+    account, livemode = gateway().account_id(), is_live_key(conf.STRIPE_SECRET_KEY)
+    began = clock.now()
+    cursor = LookBack.objects.filter(account=account, livemode=livemode).first()
+    since = cursor.until if cursor is not None else _first(began)
+    if since is None:
+        # Nothing was ever asked for: from now on there may be.
+        _remember(account, livemode, began)
+        return looked
+    intents = gateway().list_payment_intents(since=since - MARGIN)
+    while page := list(islice(intents, PAGE)):
+        _compare([intent for intent in page if intent.metadata.get("site") == attempt_rows.site()], looked)
+    if not looked.errors:
+        _remember(account, livemode, began)
+    return looked
+
+
+def _first(now: datetime) -> datetime | None:
+    first: datetime | None = Checkout.objects.aggregate(first=Min("created_at"))["first"]
+    return max(first, now - FARTHEST) if first is not None else None
+
+
+def _remember(account: str, livemode: bool, until: datetime) -> None:
+    """Forward only: of two looks at once the one that began later tells until when."""
+    row, new = LookBack.objects.get_or_create(account=account, livemode=livemode, defaults={"until": until})
+    if not new:
+        LookBack.objects.filter(pk=row.pk, until__lt=until).update(until=until)
+
+
+def _compare(intents: Sequence[PaymentIntent], looked: Looked) -> None:
+    looked.compared += len(intents)
+    uuids = {intent.id: uuid_or_none(intent.metadata.get("checkout", "")) for intent in intents}
+    rows = Checkout.objects.filter(
+        Q(payment_intent_id__in=uuids) | Q(uuid__in=[uuid for uuid in uuids.values() if uuid is not None])
+    )
+    by_uuid = {row.uuid: row for row in rows}
+    by_intent = {row.payment_intent_id: row for row in rows if row.payment_intent_id}
+    for intent in intents:
+        uuid = uuids[intent.id]
+        known = by_intent.get(intent.id) or (by_uuid.get(uuid) if uuid is not None else None)
+        try:
+            if known is None:
+                _unknown(intent, looked)
+            elif intent.succeeded and not known.succeeded:
+                looked.settled += fulfillment.fulfill_payment_intent(intent.id).succeeded
+        except CheckoutError as problem:
+            logger.warning("intent %s could not be matched: %s", intent.id, problem)
+            looked.errors += 1
+        except Exception:
+            # The host's row has a say in settling, so anything may come out.
+            logger.exception("intent %s could not be matched", intent.id)
+            looked.errors += 1
+
+
+def _unknown(intent: PaymentIntent, looked: Looked) -> None:
+    """An intent of ours without a row. What took no money, and can take none any more, is nobody's business."""
+    if not intent.succeeded:
+        if not intent.canceled and _adopt(intent) is not None:
+            looked.adopted += 1
+        return
+    adopted = _adopt(intent)
+    if adopted is not None:
+        fulfillment.bring(adopted, intent)
+        looked.adopted += 1
+        return
+    amount = money.from_minor(intent.amount_received_minor, intent.currency)
+    problems.open_problem(Problem.Kind.UNKNOWN_PAYMENT, intent.id, amount=amount, currency=intent.currency)
+    looked.problems += 1
+
+
+def _adopt(intent: PaymentIntent) -> Checkout | None:
+    """The attempt that made this intent, written anew by what its metadata say; None when its debt is not known."""
+    uuid, debt_uuid = (uuid_or_none(intent.metadata.get(name, "")) for name in ("checkout", "debt"))
+    number = intent.metadata.get("attempt", "")
+    debt = Debt.objects.filter(uuid=debt_uuid).first() if debt_uuid is not None else None
+    if debt is None or not number.isdecimal() or uuid != debt.attempt_uuid(int(number)):
+        return None
+    if intent.currency != debt.currency:
+        return None
+    at_stripe = StripeCustomer.objects.filter(stripe_customer_id=intent.customer_id).select_related("customer").first()
+    charged = attempt_rows.is_line_debt(debt) and bool(intent.customer_id)
+    lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
+    with transaction.atomic():
+        # Numbers are given once: the next attempt takes the next one.
+        Debt.objects.filter(pk=debt.pk).update(attempts=Greatest(F("attempts"), int(number)))
+        try:
+            return Checkout.objects.create(
+                uuid=uuid,
+                debt=debt,
+                number=int(number),
+                action_id=actions.CHARGE if charged else actions.PAYMENT,
+                # Ended, until what Stripe says is settled: nothing is reserved for it, and nobody is kept from paying.
+                state_id=states.FAIL,
+                superseded=True,
+                content_type_id=debt.content_type_id,
+                object_id=debt.object_id,
+                total=money.from_minor(intent.amount_minor, intent.currency),
+                currency=intent.currency,
+                customer=at_stripe.customer if at_stripe is not None else None,
+                stripe_customer_id=intent.customer_id,
+                payment_method_id=intent.payment_method_id,
+                payment_intent_id=intent.id,
+                on_session=not charged,
+                livemode=intent.livemode,
+                created_at=intent.created_at,
+                claimed_at=intent.created_at,
+                lease_until=lease,
+            )
+        except IntegrityError:
+            return Checkout.objects.filter(uuid=uuid).first()

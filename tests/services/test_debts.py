@@ -1,0 +1,198 @@
+"""What is owed and what came: the counters follow the postings, and nobody asks for what is not left."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+
+from checkout import errors, states
+from checkout.gateway import gateway
+from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, Problem
+from checkout.services import attempt_rows, debts, disputes, fulfillment, problems, refunds, runs
+from stripe_emulator import Emulator
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, enter_card, make_due
+
+pytestmark = pytest.mark.django_db
+
+
+def debt_of(row: Any) -> Debt:
+    return Debt.objects.get(content_type=ContentType.objects.get_for_model(row), object_id=str(row.pk))
+
+
+def kinds(debt: Debt) -> list[tuple[str, Decimal]]:
+    return list(debt.postings.values_list("kind", "amount"))
+
+
+def test_a_payment_is_one_posting_and_frees_what_was_reserved(emulator: Emulator, membership: Membership) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    debt = debt_of(membership)
+    assert (debt.owed, debt.paid, debt.asked, debt.attempts) == (100, 0, 100, 1)
+    enter_card(emulator, checkout, "4242424242424242")
+    for _ in range(2):
+        fulfillment.fulfill(checkout)
+    debt.refresh_from_db()
+    assert (debt.owed, debt.paid, debt.asked) == (100, 100, 0)
+    assert kinds(debt) == [("owed", 100), ("taken", 100)]
+    assert not debts.wrong_counters()
+
+
+def test_an_attempt_that_ends_frees_what_it_had_reserved(emulator: Emulator, membership: Membership) -> None:
+    first = Checkout.objects.create_checkout("payment", membership, None)
+    Membership.objects.update(total=Decimal(40))
+    membership.refresh_from_db()
+    second = Checkout.objects.create_checkout("payment", membership, None)
+    first.refresh_from_db()
+    assert (first.state_id, second.total) == (states.FAIL, 40)
+    assert (debt_of(membership).owed, debt_of(membership).asked) == (40, 40)
+
+
+def test_the_uuid_of_an_attempt_is_made_from_its_debt_and_number(emulator: Emulator, membership: Membership) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    assert checkout.uuid == debt_of(membership).attempt_uuid(1)
+    metadata = gateway().retrieve_payment_intent(checkout.payment_intent_id).metadata
+    assert metadata == {
+        "site": attempt_rows.site(),
+        "debt": str(debt_of(membership).uuid),
+        "attempt": "1",
+        "checkout": str(checkout.uuid),
+        "for": f"host.membership:{membership.pk}",
+    }
+
+
+def test_what_another_attempt_has_reserved_is_not_asked_for_again(emulator: Emulator, membership: Membership) -> None:
+    """The counters decide, whatever the row in hand says."""
+    Checkout.objects.create_checkout("payment", membership, None)
+    old = debt_of(membership)
+    old.asked = Decimal(0)
+    rival = Checkout(debt=old, total=Decimal(1), action_id="payment")
+    with pytest.raises(debts.NothingLeft):
+        debts.reserve([rival])
+
+
+def test_money_given_back_is_not_paid_any_more(emulator: Emulator, membership: Membership) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    enter_card(emulator, checkout, "4242424242424242")
+    refunds.refund(fulfillment.fulfill(checkout), Decimal(30))
+    assert debt_of(membership).paid == 70
+    assert not debts.wrong_counters()
+
+
+def test_a_refund_that_fails_later_is_paid_again(emulator: Emulator, membership: Membership) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    enter_card(emulator, checkout, "4000000000005126")
+    row = refunds.refund(fulfillment.fulfill(checkout), Decimal(30))
+    emulator.clock.advance(days=4)
+    refunds.refund_updated_at_stripe(row.refund_id)
+    assert debt_of(membership).paid == 100
+    assert [kind for kind, _ in kinds(debt_of(membership))] == ["owed", "taken", "given_back", "give_back_failed"]
+
+
+@pytest.mark.parametrize(("end", "paid"), [("won", 100), ("lost", 0)])
+def test_a_dispute_takes_the_money_back_until_it_is_won(
+    emulator: Emulator, membership: Membership, end: str, paid: int
+) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    enter_card(emulator, checkout, "4242424242424242")
+    fulfillment.fulfill(checkout)
+    number = emulator.bank.dispute(checkout.payment_intent_id)["id"]
+    for _ in range(2):
+        disputes.dispute_updated_at_stripe(number)
+    assert debt_of(membership).paid == 0
+    emulator.bank.decide_dispute(number, end)
+    for _ in range(2):
+        disputes.dispute_updated_at_stripe(number)
+    assert debt_of(membership).paid == paid
+
+
+def test_old_news_never_opens_a_closed_dispute(emulator: Emulator, membership: Membership, monkeypatch: Any) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    enter_card(emulator, checkout, "4242424242424242")
+    fulfillment.fulfill(checkout)
+    number = emulator.bank.dispute(checkout.payment_intent_id)["id"]
+    keep = disputes._keep
+
+    def meanwhile(dispute_id: str, values: dict[str, Any]) -> Any:
+        monkeypatch.setattr(disputes, "_keep", keep)
+        emulator.bank.decide_dispute(number, "won")
+        disputes.dispute_updated_at_stripe(number)
+        return keep(dispute_id, values)
+
+    monkeypatch.setattr(disputes, "_keep", meanwhile)
+    assert disputes.dispute_updated_at_stripe(number).status == "won"
+
+
+def test_a_run_takes_what_is_left_of_a_line(emulator: Emulator, save_plan: SavePlan) -> None:
+    (line,) = make_due(save_plan())
+    debt = debt_of(line)
+    debts.post(debt, debts.Kind.OTHER_MEANS, Decimal("6.66"), cause="cash at the door")
+    runs.process_payments(workers=1)
+    assert Checkout.objects.for_content_object(line).get().total == Decimal("20.00")
+    assert debt_of(line).left == 0
+
+
+def test_a_line_whose_debt_is_paid_is_not_taken(emulator: Emulator, save_plan: SavePlan) -> None:
+    (line,) = make_due(save_plan())
+    taken = emulator.ledger.taken_minor()
+    debts.post(debt_of(line), debts.Kind.OTHER_MEANS, line.amount, cause="cash at the door")
+    runs.process_payments(workers=1)
+    assert emulator.ledger.taken_minor() == taken
+    assert not ObjectPaymentPlanInstalment.objects.may_be_taken(line.due).exists()
+
+
+def test_what_is_paid_too_much_is_a_problem_until_it_is_given_back(emulator: Emulator, membership: Membership) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    enter_card(emulator, checkout, "4242424242424242")
+    checkout = fulfillment.fulfill(checkout)
+    debts.post(debt_of(membership), debts.Kind.OTHER_MEANS, Decimal(100), cause="the same, by bank transfer")
+    problem = Problem.objects.get()
+    assert (problem.kind, problem.amount, problem.is_open) == (Problem.Kind.PAID_TOO_MUCH, 100, True)
+    refunds.refund(checkout, Decimal(100))
+    problem.refresh_from_db()
+    assert not problem.is_open
+
+
+def test_a_problem_is_opened_once_while_it_lasts(db: None) -> None:
+    about: dict[str, Any] = {"amount": Decimal(5), "currency": "GBP"}
+    first = problems.open_problem(Problem.Kind.NO_ROW, "x", **about)
+    assert problems.open_problem(Problem.Kind.NO_ROW, "x", **about) == first
+    assert problems.close(Problem.Kind.NO_ROW, "x") == 1
+    assert problems.open_problem(Problem.Kind.NO_ROW, "x", **about) != first
+
+
+def test_money_for_a_row_that_is_gone_is_a_problem(emulator: Emulator, membership: Membership) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    enter_card(emulator, checkout, "4242424242424242")
+    Membership.objects.all().delete()
+    assert fulfillment.fulfill(checkout).succeeded
+    assert Problem.objects.get().kind == Problem.Kind.NO_ROW
+
+
+def test_a_posting_is_never_changed(emulator: Emulator, membership: Membership) -> None:
+    Checkout.objects.create_checkout("payment", membership, None)
+    with pytest.raises(ValidationError):
+        Posting.objects.update(amount=1)
+    with pytest.raises(ValidationError):
+        Posting.objects.all().delete()
+
+
+def test_what_was_paid_is_not_begun_again(emulator: Emulator, save_plan: SavePlan) -> None:
+    (line,) = make_due(save_plan())
+    debts.post(debt_of(line), debts.Kind.OTHER_MEANS, line.amount, cause="cash at the door")
+    with pytest.raises(errors.AlreadyPaid):
+        Checkout.objects.charge(line)
+
+
+def test_a_row_that_is_to_be_paid_again_owes_its_price_once_more(emulator: Emulator, membership: Membership) -> None:
+    for _ in range(2):
+        Membership.objects.update(can_charge=True)
+        membership.refresh_from_db()
+        checkout = Checkout.objects.create_checkout("payment", membership, None)
+        enter_card(emulator, checkout, "4242424242424242")
+        assert fulfillment.fulfill(checkout).succeeded
+    assert (debt_of(membership).owed, debt_of(membership).paid) == (200, 200)
+    assert not Problem.objects.exists()
