@@ -212,7 +212,7 @@ class College:
             contact_name="Rosa Linden",
             email="rosa@example.com",
         )
-        invoices.ask(self.order("Rosa Linden", "bookkeeping"), address)
+        invoices.request_invoice(self.order("Rosa Linden", "bookkeeping"), address)
         asked = requests.create(
             email="kenji@example.com",
             name="Kenji Mori",

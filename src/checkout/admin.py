@@ -179,14 +179,6 @@ class SavedCardAdmin(LookAdmin):
     search_fields = ("=customer__email", "=payment_method_id")
 
 
-@admin.register(StripeCustomer)
-class StripeCustomerAdmin(LookAdmin):
-    list_display = ("pk", "customer", "stripe_customer_id", "account", "livemode", "gone")
-    list_filter = ("livemode", "gone")
-    list_select_related = ("customer",)
-    search_fields = ("=stripe_customer_id",)
-
-
 @admin.register(Debt)
 class DebtAdmin(LookAdmin):
     list_display = ("pk", "uuid", "owed", "paid", "asked", "currency", "attempts")

@@ -260,7 +260,7 @@ def begin_with_saved_card(visitor: Payer, name: str) -> SalesLedger:
     saved = visitor.as_server(f"/v1/payment_methods/{name}/attach", customer=at_stripe)["id"]
     saved_card(customer, payment_method_id=saved, stripe_customer_id=at_stripe, brand="visa", last4="4242")
     about = {"customer": customer, "stripe_customer_id": at_stripe}
-    checkout = checkouts.ask(attempt_rows.insert(sale, "payment", None, payment_method_id=saved, **about))
+    checkout = checkouts.ensure_intent(attempt_rows.insert(sale, "payment", None, payment_method_id=saved, **about))
     visitor.remember("checkout_pages", {str(checkout.uuid): ""})
     visitor.visit(f"/pay/{checkout.uuid}/")
     expect(visitor.page.get_by_text("Pay with your saved card")).to_be_visible()

@@ -30,7 +30,7 @@ def assert_each_charged_once(emulator: Emulator, instalments: list[ObjectPayment
     for row in rows.select_related("object_payment_plan__customer"):
         customer = row.object_payment_plan.customer
         assert customer is not None
-        assert emulator.ledger.taken_minor(customer=customer.at_stripe.get().stripe_customer_id) == 1000
+        assert emulator.ledger.taken_minor(customer=customer.saved_cards.get().stripe_customer_id) == 1000
     successes = StateChange.objects.filter(instalment__in=rows, to_state=states.SUCCESS)
     assert successes.count() == len(instalments)
     assert Checkout.objects.success().count() == len(instalments)

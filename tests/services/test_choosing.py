@@ -284,7 +284,7 @@ def test_an_invoice_is_offered_where_the_row_allows_it(client: Client, url: str,
 def test_an_invoice_that_was_asked_for_is_not_offered_again(client: Client, url: str, membership: Membership) -> None:
     mail.install()
     address = CheckoutAdditional(contact_name="Ann Smith", email="ann@example.com")
-    invoices.ask(membership, address)
+    invoices.request_invoice(membership, address)
     # This host's row may still be paid by card.
     Membership.objects.update(can_charge=True)
     page = client.get(url).content.decode()

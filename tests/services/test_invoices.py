@@ -110,7 +110,7 @@ def test_a_mistake_is_where_the_reader_is(client: Client, membership: Membership
 
 
 def test_staff_mark_it_as_paid_once(membership: Membership, staff: Any, goes_on: None) -> None:
-    checkout = invoices.ask(membership, CheckoutAdditional(**ADDRESS))
+    checkout = invoices.request_invoice(membership, CheckoutAdditional(**ADDRESS))
     assert invoices.mark_paid(checkout, staff, "bank transfer 4711").is_manual
     with pytest.raises(errors.AlreadyPaid):
         invoices.mark_paid(checkout, staff, "again")

@@ -42,7 +42,7 @@ def make_open(count: int, *, minutes_apart: float = 0.05, age: timedelta = timed
         for number, member in enumerate(members)
     )
     for row in rows:
-        checkouts.ask(row)
+        checkouts.ensure_intent(row)
     return rows
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
+from django.db.models import F
 from django.test import Client
 from django.urls import resolve, reverse
 from post_office import mail
@@ -24,6 +25,7 @@ from checkout.models import (
     Checkout,
     Customer,
     CustomerPayment,
+    Debt,
     Dispute,
     Notice,
     ObjectPaymentPlan,
@@ -31,16 +33,18 @@ from checkout.models import (
     PaymentPlan,
     PaymentRun,
     PaymentRunItem,
+    Problem,
     Refund,
     SavedCard,
     StateChange,
     StripeEvent,
 )
-from checkout.office import figures, pages
+from checkout.office import figures, pages, selectors
 from checkout.office.views.base import MENU
+from checkout.office.views.cells import show_money
 from checkout.office.views.lists import StaffListView
 from checkout.office.views.runs import PaymentRunDetailView
-from checkout.services import inbox
+from checkout.services import inbox, refunds
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.saved import agreed, saved_card
@@ -116,6 +120,7 @@ def make_rows(number: int) -> None:
             opened_at=clock.now(),
         )  # fmt: skip
         StripeEvent.objects.create(event_id=str(uuid.uuid4()), event_type="x", livemode=False, created_at=clock.now())
+        Problem.objects.create(kind="paid_too_much", subject=str(uuid.uuid4()), amount=1, checkout=checkout)
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -192,6 +197,7 @@ def test_one_thing_is_shown_with_as_many_queries_however_much_happened(
 @pytest.mark.parametrize("state", [states.PENDING, states.SUCCESS])
 def test_a_plan_of_which_nothing_or_everything_is_paid_is_shown(office: Client, books: Books, state: str) -> None:
     ObjectPaymentPlanInstalment.objects.update(state=state)
+    Debt.objects.update(paid=F("owed") if state == states.SUCCESS else 0)
     paid = "£100.00" if state == states.SUCCESS else "£0.00"
     show = "finished" if state == states.SUCCESS else "live"
     assert f">{paid}<" in office.get(reverse(f"{PLAN}.list"), {"show": show}).content.decode()
@@ -369,6 +375,22 @@ def test_the_same_is_said_of_a_card_wherever_it_is_listed(
         reverse("checkout.customer.detail", args=[customer.pk]),
     ):
         assert f">{words}</span>" in office.get(url, {"q": "ann"}).content.decode(), url
+
+
+def test_what_was_given_back_is_not_called_paid(office: Client, books: Books, save_plan: Any) -> None:
+    plan = save_plan(email="di@example.com")
+    line = plan.payments.get(count=1)
+    before = office.get(plan.get_absolute_url()).context["paid"]
+    refunds.refund(Checkout.objects.for_content_object(line).success().get(), line.amount)
+    after = office.get(plan.get_absolute_url()).context["paid"]
+    assert (before, after) == (show_money(line.amount, "GBP"), show_money(Decimal(0), "GBP"))
+    listed = selectors.progress([plan.pk])[plan.pk]
+    assert (listed.paid_lines, listed.paid) == (1, 0)
+
+
+def test_what_a_bank_took_back_is_not_called_paid(office: Client, books: Books) -> None:
+    """The deposit is disputed."""
+    assert office.get(books.plan.get_absolute_url()).context["paid"] == show_money(Decimal(0), "GBP")
 
 
 def an_event_that_was_given_up(object_id: str) -> StripeEvent:

@@ -3,7 +3,7 @@
 Private: names here change without notice.
 """
 
-from checkout.gateway.refunds import ChargeEvidence, DisputeAnswer, FraudWarning, RefundAnswer
+from checkout.gateway.money_back import ChargeEvidence, DisputeAnswer, FraudWarning, RefundAnswer
 from checkout.gateway.stripe import (
     API_VERSION,
     INSTALMENT_USAGE,

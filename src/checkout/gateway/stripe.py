@@ -23,7 +23,7 @@ from checkout.errors import (
     NotFoundAtStripe,
 )
 from checkout.gateway import translate
-from checkout.gateway.refunds import RefundVerbs
+from checkout.gateway.money_back import RefundVerbs
 from checkout.gateway.sending import until_answered
 from checkout.gateway.values import Decline, PaymentIntent, PaymentMethod, Probe, SetupIntent, WebhookEndpoint
 

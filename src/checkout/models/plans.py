@@ -354,6 +354,14 @@ class ObjectPaymentPlanInstalment(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("checkout.object.payment.plan.instalment", args=[self.pk])
 
+    @property
+    def net_paid(self) -> Decimal:
+        """What came for this line, less what was given back or taken back: the sum of its postings."""
+        if self.debt is not None:
+            return self.debt.paid
+        # Moved over from an older system, and not asked for since.
+        return self.amount if self.state_id == states.SUCCESS else Decimal(0)
+
     # -- the content-object contract ---------------------------------------------------------------
 
     @property

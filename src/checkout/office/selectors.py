@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Exists, Min, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.db.models import Case, Count, Exists, Min, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Coalesce
 from post_office.models import Email
 
 from checkout import clock, states
@@ -92,7 +93,8 @@ def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
         .annotate(
             lines=Count("pk"),
             paid_lines=Count("pk", filter=paid),
-            paid=Sum("amount", filter=paid),
+            # Net of what was given back, as `net_paid` of a line.
+            paid=Sum(Coalesce("debt__paid", Case(When(paid, then="amount"), default=Value(Decimal(0))))),
             next_due=Min("due", filter=~paid),
         )
     )

@@ -71,7 +71,7 @@ def create_checkout(
             return _open_or_insert(content_object, slug, payer, total=content_object.checkout_total)
         case _:
             raise CannotPay(_("This cannot be started here. Staff charge a card or settle by hand on the staff pages."))
-    return ask(checkout)
+    return ensure_intent(checkout)
 
 
 def check_allowed(content_object: ContentObject, slug: str) -> None:
@@ -90,7 +90,7 @@ def check_allowed(content_object: ContentObject, slug: str) -> None:
         raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
 
 
-def ask(checkout: Checkout) -> Checkout:
+def ensure_intent(checkout: Checkout) -> Checkout:
     """Make sure that the attempt has its intent at Stripe, and that we know its id."""
     if checkout.intent_id or not checkout.is_open:
         return checkout
@@ -105,7 +105,7 @@ def ask(checkout: Checkout) -> Checkout:
     if not asked_before and not _claim(checkout):
         # Somebody was faster: asked, or closed it before anybody asked.
         checkout.refresh_from_db()
-        return ask(checkout)
+        return ensure_intent(checkout)
     try:
         intent = _request_intent(checkout)
     except OutcomeUnknown:
@@ -199,7 +199,7 @@ def page(checkout: Checkout) -> Page:
     if not checkout.is_open or attempt_rows.off_session(checkout):
         # A charge that is being asked for while the payer looks on must not get a second request from this page.
         return Page(checkout, "", finished=True)
-    if not ask(checkout).intent_id:
+    if not ensure_intent(checkout).intent_id:
         # It was closed at this moment.
         return Page(checkout, "", finished=True)
     intent = read_intent(checkout)
@@ -283,7 +283,7 @@ def _learn_intent(checkout: Checkout) -> bool:
     """
     if checkout.claimed_at is None or checkout.claimed_at < clock.now() - attempt_rows.KEY_TRUSTED_FOR:
         return False
-    ask(checkout)
+    ensure_intent(checkout)
     return bool(checkout.intent_id)
 
 

@@ -24,7 +24,7 @@ from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import GatewayError, PlanError
 from checkout.gateway import ChargeEvidence, gateway
-from checkout.gateway.refunds import fraud_warning
+from checkout.gateway.money_back import fraud_warning
 from checkout.journal import Code, Why
 from checkout.models import (
     Agreement,

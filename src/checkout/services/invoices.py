@@ -46,7 +46,7 @@ def asked_before(content_object: ContentObject) -> Checkout | None:
     )
 
 
-def ask(content_object: ContentObject, address: CheckoutAdditional, user: Actor = None) -> Checkout:
+def request_invoice(content_object: ContentObject, address: CheckoutAdditional, user: Actor = None) -> Checkout:
     """Keep the address, tell the host's row (`checkout_success`), mail staff and the payer: one commit, or none of it.
 
     Asked twice, it is one invoice. Raises CannotPay when this may not be paid so.

@@ -58,9 +58,9 @@ def create_checkout_pay_on_session(
         if existing.is_payment or not (another_card or _card_is_gone(existing)):
             if another_card:
                 _without_saved_card(existing)
-            return checkouts.ask(checkouts.take_over(existing, payer))
+            return checkouts.ensure_intent(checkouts.take_over(existing, payer))
         checkouts.close_open_attempts(instalment, payer)
-    return checkouts.ask(_begin(instalment, payer, another_card=another_card))
+    return checkouts.ensure_intent(_begin(instalment, payer, another_card=another_card))
 
 
 def check_payable(instalment: ObjectPaymentPlanInstalment) -> None:

@@ -71,7 +71,7 @@ class InvoiceView(SignedLinkMixin, FormView):  # type: ignore[type-arg]
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if invoices.asked_before(self.content_object) is not None:
             return self._thanks()
-        # Before anybody fills in the form; `invoices.ask` asks again.
+        # Before anybody fills in the form; `invoices.request_invoice` asks again.
         checkouts.check_allowed(self.content_object, actions.INVOICE)
         return super().get(request, *args, **kwargs)
 
@@ -93,7 +93,7 @@ class InvoiceView(SignedLinkMixin, FormView):  # type: ignore[type-arg]
 
     def form_valid(self, form: InvoiceForm) -> HttpResponse:
         user = self.request.user if self.request.user.is_authenticated else None
-        checkout = invoices.ask(self.content_object, form.save(commit=False), user)
+        checkout = invoices.request_invoice(self.content_object, form.save(commit=False), user)
         return redirect(str(self.content_object.checkout_success_url(checkout.pk)))
 
     def form_invalid(self, form: InvoiceForm) -> HttpResponse:

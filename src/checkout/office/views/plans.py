@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -172,8 +171,8 @@ class PlanDetailView(StaffPageView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         plan = find(self.kwargs["uuid"])
-        lines = list(plan.payments)
-        paid = sum((line.amount for line in lines if line.state_id == states.SUCCESS), start=Decimal(0))
+        lines = list(plan.payments.select_related("debt"))
+        paid = sum((line.net_paid for line in lines), start=Decimal(0))
         self.heading = _("Plan %(number)d") % {"number": plan.pk}
         return super().get_context_data(**kwargs) | {
             "plan": plan,
