@@ -6,11 +6,12 @@ Our rows hold `Decimal` and an ISO code; the gateway speaks integer minor units.
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Final
 
 from babel import Locale, UnknownLocaleError
-from babel.numbers import parse_pattern
+from babel.numbers import NumberFormatError, parse_decimal, parse_pattern
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
@@ -209,3 +210,27 @@ def format_money(amount: Decimal, currency: str, locale: str = "en_GB") -> str:
     decimals = max(digits(code), -int(tidy(amount, code).as_tuple().exponent))
     pattern.frac_prec = (decimals, decimals)
     return str(pattern.apply(amount, parsed, currency=code, currency_digits=False))
+
+
+#: What an amount may be typed with: digits, and the separators of any language.
+_TYPED: Final = re.compile(r"[0-9.,'\u2019\u00a0\u202f ]+")
+
+
+def parse_amount(text: str, language: str) -> Decimal:
+    """An amount that somebody typed, as the readers of `language` write it.
+
+    >>> parse_amount("1.000,50", "de"), parse_amount("1,000.50", "en-gb")
+    (Decimal('1000.50'), Decimal('1000.50'))
+
+    Raises MoneyError for what is no amount, or could be read in two ways: a thousands separator that stands elsewhere.
+    """
+    typed = text.strip()
+    if _TYPED.fullmatch(typed):
+        try:
+            return parse_decimal(typed, locale=language.replace("-", "_"), strict=True)
+        except (NumberFormatError, UnknownLocaleError):
+            pass
+    example = number_format(Decimal("1234.50"), 2, use_l10n=True, force_grouping=True)
+    raise MoneyError(
+        _("“%(typed)s” is not an amount. Write it like this: %(example)s") % {"typed": typed[:40], "example": example}
+    )

@@ -18,8 +18,8 @@ from post_office.models import Email, EmailTemplate
 
 from checkout import clock, errors, mail, states, tasks
 from checkout.gateway import gateway
-from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, SavedCard, StripeCustomer
-from checkout.services import card_expiry, cards, fulfillment, runs
+from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, PaymentPlan, SavedCard, StripeCustomer
+from checkout.services import card_expiry, cards, checkouts, fulfillment, runs, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -401,3 +401,110 @@ def test_the_language_of_the_payers_visit_is_kept(emulator: Emulator, membership
         assert cards.ensure_customer("new@example.com", "Neu").language == "de"
     with translation.override("fr"):
         assert cards.ensure_customer("new@example.com", "Neu").language == "de"
+
+
+# -- whose card -------------------------------------------------------------------------------------------
+
+
+def agree(emulator: Emulator, payment_plan: PaymentPlan, number: str, **about: Any) -> ObjectPaymentPlan:
+    row = Membership.objects.create(**about)
+    checkout = Checkout.objects.create_checkout("payment_plan", row, None, payment_plan=payment_plan)
+    enter_card(emulator, checkout, number)
+    fulfillment.fulfill(checkout)
+    return ObjectPaymentPlan.objects.for_content_object(row)
+
+
+def charged_to(plan: ObjectPaymentPlan) -> str:
+    make_due(plan)
+    runs.process_payments(workers=1)
+    attempt = Checkout.objects.for_content_object(plan.payments.get(count=2)).success().get()
+    card = gateway().retrieve_payment_method(attempt.payment_method_id).card
+    return card.last4 if card is not None else ""
+
+
+def test_each_plan_is_charged_to_the_card_that_was_agreed_for_it(emulator: Emulator, payment_plan: PaymentPlan) -> None:
+    """Whoever types a payer's address touches nobody's card, and one payer may have two plans and two cards."""
+    hers = agree(emulator, payment_plan, "4242424242424242", email="vera@example.com")
+    mallorys = agree(emulator, payment_plan, "5555555555554444", email="VERA@example.com ", name="Mallory")
+    assert hers.customer == mallorys.customer
+    assert not SavedCard.objects.exclude(detached_at=None).exists()
+    assert (charged_to(hers), charged_to(mallorys)) == ("4242", "4444")
+
+
+def test_a_page_offers_the_card_of_its_own_plan_only(emulator: Emulator, payment_plan: PaymentPlan) -> None:
+    mallorys = agree(emulator, payment_plan, "4000002760003184", email="vera@example.com")
+    hers = agree(emulator, payment_plan, "4242424242424242", email="vera@example.com")
+    page = checkouts.page(Checkout.objects.create_checkout_pay_on_session(mallorys.payments.get(count=1)))
+    assert page.payment_method_id != hers.card.payment_method_id
+
+
+def test_news_of_an_older_card_does_not_replace_a_newer_one(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
+    older = Checkout.objects.create_checkout("card_refresh", plan)
+    enter_card(emulator, older, "4000056655665556")
+    with time_machine.travel(clock.now() + datetime.timedelta(minutes=5)):
+        emulator.clock.advance(minutes=5)
+        # Another visit of the payer's, which does not find the first: its tab was closed.
+        Checkout.objects.filter(pk=older.pk).update(state=states.FAIL)
+        newer = Checkout.objects.create_checkout("card_refresh", plan)
+        enter_card(emulator, newer, "5555555555554444")
+        fulfillment.fulfill(newer)
+        fulfillment.fulfill(older)
+    assert the_card(plan).last4 == "4444"
+    assert gateway().retrieve_payment_method(the_card(plan).payment_method_id).customer_id
+
+
+def test_an_old_agreement_takes_no_deposit_of_another_plan(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, staff: Any
+) -> None:
+    checkout = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    enter_card(emulator, checkout, "4242424242424242")
+    fulfillment.fulfill(checkout)
+    ObjectPaymentPlan.objects.for_content_object(membership).delete_plan(staff)
+    taken = emulator.ledger.taken_minor()
+    made_by_staff = ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(900))
+    fulfillment.fulfill_setup_intent(checkout.setup_intent_id)
+    stale.tidy()
+    assert made_by_staff.card is None
+    assert emulator.ledger.taken_minor() == taken
+    with pytest.raises(errors.NoSavedCard):
+        made_by_staff.charge_deposit(staff)
+
+
+def test_no_deposit_is_taken_before_its_day(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hook(self: Membership, checkout: Checkout) -> None:
+        if checkout.is_payment_plan:
+            later = clock.today() + datetime.timedelta(days=30)
+            ObjectPaymentPlan.objects.create_object_payment_plan(self, payment_plan, checkout.total, deposit_due=later)
+
+    monkeypatch.setattr(Membership, "checkout_success", hook)
+    checkout = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    enter_card(emulator, checkout, "4242424242424242")
+    fulfillment.fulfill(checkout)
+    stale.tidy()
+    assert ObjectPaymentPlan.objects.for_content_object(membership).card is not None
+    assert emulator.ledger.taken_minor() == 0
+
+
+def test_a_deposit_paid_late_brings_one_instalment_a_month(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
+) -> None:
+    with time_machine.travel(datetime.datetime(2026, 1, 10, 9, tzinfo=datetime.UTC)):
+        plan = agree(emulator, payment_plan, "4000008260003178")
+    with time_machine.travel(datetime.datetime(2026, 4, 20, 9, tzinfo=datetime.UTC)):
+        page = Checkout.objects.create_checkout_pay_on_session(plan.payments.get(count=1), another_card=True)
+        enter_card(emulator, page, "4242424242424242")
+        fulfillment.fulfill(page)
+        runs.process_payments(workers=1)
+        assert emulator.ledger.taken_minor() == 2000
+    assert [str(line.due) for line in plan.payments if not line.deposit] == ["2026-05-01", "2026-06-01", "2026-07-01"]
+
+
+def test_an_address_is_compared_without_case_in_every_alphabet(emulator: Emulator) -> None:
+    assert cards.ensure_customer("MÜLLER@example.com", "A") == cards.ensure_customer(" müller@EXAMPLE.com", "B")
+
+
+def test_an_address_that_is_too_long_is_refused_with_a_sentence(db: None) -> None:
+    with pytest.raises(errors.CannotPay, match="too long"):
+        cards.ensure_customer("a" * 250 + "@example.com", "A")

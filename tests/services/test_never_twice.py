@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
-from checkout import errors, states
-from checkout.gateway import gateway
+from checkout import clock, errors, states
+from checkout.gateway import Gateway, PaymentIntent, gateway
 from checkout.journal import Code, Why
-from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import cards, charging, checkouts, fulfillment, plans
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.services import cards, charging, checkouts, fulfillment, plans, reconcile, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.saved import agreed
@@ -178,7 +181,7 @@ def test_an_attempt_that_is_asked_for_while_it_is_being_closed(
 ) -> None:
     """Staff read it before Stripe was asked, and close it when the payer has the page."""
     with monkeypatch.context() as patched:
-        patched.setattr(checkouts, "ask", lambda checkout: checkout)
+        patched.setattr(checkouts, "ensure_intent", lambda checkout: checkout)
         Checkout.objects.create_checkout("payment", membership, None)
     read_by_staff = Checkout.objects.get()
     shown = checkouts.page(Checkout.objects.get())
@@ -191,7 +194,7 @@ def test_an_attempt_that_was_closed_is_not_asked_for_any_more(
     emulator: Emulator, membership: Membership, monkeypatch: Any
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(checkouts, "ask", lambda checkout: checkout)
+        patched.setattr(checkouts, "ensure_intent", lambda checkout: checkout)
         Checkout.objects.create_checkout("payment", membership, None)
     read_by_the_page = Checkout.objects.get()
     checkouts.close(Checkout.objects.get(), why=Why(Code.CANCELLED_BY_STAFF), superseded=True)
@@ -243,3 +246,45 @@ def test_the_customer_that_is_charged_is_the_one_of_the_attempt(emulator: Emulat
     intent = gateway().retrieve_payment_intent(checkout.payment_intent_id)
     assert intent.customer_id == checkout.stripe_customer_id
     assert intent.customer_id != made_anew
+
+
+def test_a_claimant_that_lost_its_lease_frees_nothing(emulator: Emulator, save_plan: SavePlan) -> None:
+    """It got 429, slept past its lease, and wakes up when somebody else has asked with the same key."""
+    (line,) = make_due(save_plan())
+    held = charging.claim(line, if_due=True)
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        emulator.weather.add(faults.LostAfter(), path=r"POST /v1/payment_intents$")
+        emulator.weather.add(faults.LostBefore(), path=r"GET /v1/payment_intents", times=None)
+        reconcile.reconcile()
+        taken = emulator.ledger.taken_minor()
+        charging.settle(held, errors.TooManyRequests("429 before the process was suspended"))
+        emulator.weather.clear()
+        runs.process_payments(workers=1)
+    assert emulator.ledger.taken_minor() == taken == 2000 + 2666
+
+
+def test_an_answer_that_is_still_processing_keeps_its_intent(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: Any
+) -> None:
+    (line,) = make_due(save_plan())
+    charge = Gateway.charge_off_session
+
+    def processing(self: Gateway, **asked: Any) -> PaymentIntent:
+        return replace(charge(self, **asked), status="processing", amount_received_minor=0)
+
+    monkeypatch.setattr(Gateway, "charge_off_session", processing)
+    runs.process_payments(workers=1)
+    attempt = Checkout.objects.for_content_object(line).get()
+    assert (attempt.state_id, attempt.payment_intent_id[:3]) == (states.REQUEST, "pi_")
+
+
+def test_a_page_that_staff_cancel_leaves_its_line_owed(
+    emulator: Emulator, save_plan: SavePlan, membership: Membership, staff: Any
+) -> None:
+    (line,) = make_due(save_plan())
+    page = Checkout.objects.create_checkout_pay_on_session(line)
+    checkouts.close(page, why=Why(Code.CANCELLED_BY_STAFF), user=staff)
+    line.refresh_from_db()
+    membership.refresh_from_db()
+    assert (line.state_id, membership.failures) == (states.PENDING, 0)
+    assert list(ObjectPaymentPlanInstalment.objects.due) == [line]

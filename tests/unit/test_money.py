@@ -121,3 +121,34 @@ def test_no_digit_is_hidden_from_the_reader(case: tuple[int, str], locale: str) 
     amount = money.from_minor(minor, currency)
     shown = "".join(char for char in money.format_money(amount, currency, locale) if char.isdigit())
     assert shown == str(amount).replace(".", "")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "meant"),
+    [
+        ("de", "6,95", "6.95"),
+        ("de", "1.000", "1000"),
+        ("de", "1.000,00", "1000.00"),
+        ("en-gb", "17,000", "17000"),
+        ("en-gb", "1,000.00", "1000.00"),
+        ("fr", "1\u202f000,5", "1000.5"),
+    ],
+)
+def test_an_amount_is_read_as_its_reader_writes_it(language: str, text: str, meant: str) -> None:
+    assert money.parse_amount(text, language) == Decimal(meant)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("de", "6.95"),
+        ("en-gb", "6,95"),
+        ("en-gb", "1_000"),
+        ("en-gb", "\u0661\u0662"),
+        ("en-gb", "1e3"),
+        ("en-gb", "-"),
+    ],
+)
+def test_an_amount_that_can_be_read_in_two_ways_is_refused(language: str, text: str) -> None:
+    with pytest.raises(MoneyError, match="Write it like this"):
+        money.parse_amount(text, language)

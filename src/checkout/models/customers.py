@@ -72,6 +72,11 @@ class Customer(models.Model):
         return self.saved_cards.good().first()
 
     @property
+    def card_for_other_amounts(self) -> SavedCard | None:
+        """The newest good card whose owner agreed to amounts outside a plan."""
+        return self.saved_cards.good().filter(agreements__other_amounts=True).first()
+
+    @property
     def has_card(self) -> bool:
         return self.newest_card is not None
 

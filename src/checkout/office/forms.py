@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils.text import capfirst
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from checkout import clock, money, schedule
 from checkout.conf import conf
@@ -80,8 +80,20 @@ class KeyedForm(_Described):
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
 
 
+class AmountField(forms.DecimalField):
+    """An amount as its reader writes it: 1.000 is a thousand in German and nothing in English."""
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and value.strip():
+            try:
+                value = money.parse_amount(value, get_language() or "en-gb")
+            except MoneyError as problem:
+                raise forms.ValidationError(str(problem)) from problem
+        return super().to_python(value)
+
+
 def amount_field(label: Any) -> forms.DecimalField:
-    return forms.DecimalField(
+    return AmountField(
         label=label,
         max_digits=12,
         decimal_places=3,
@@ -114,7 +126,7 @@ class RefundForm(KeyedForm):
     def __init__(self, *args: Any, left: Decimal, currency: str, of_plan: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.left, self.currency = left, currency
-        shown = money.format_money(left, currency)
+        shown = money.format_money(left, currency, get_language() or "en-gb")
         self.fields["amount"].help_text = _("In %(currency)s; at most %(left)s.") % {
             "currency": currency,
             "left": shown,
@@ -130,7 +142,8 @@ class RefundForm(KeyedForm):
             raise forms.ValidationError(str(problem)) from problem
         if amount > self.left:
             raise forms.ValidationError(
-                _("At most %(left)s can be refunded.") % {"left": money.format_money(self.left, self.currency)}
+                _("At most %(left)s can be refunded.")
+                % {"left": money.format_money(self.left, self.currency, get_language() or "en-gb")}
             )
         return amount
 
@@ -180,8 +193,8 @@ class CustomerPaymentForm(KeyedForm):
         cleaned: dict[str, Any] = super().clean() or {}
         if cleaned.get("how") == self.CARD and cleaned.get("email"):
             customer = Customer.objects.with_email(cleaned["email"])
-            if customer is None or not customer.has_card:
-                self.add_error("how", _("There is no saved card for this address. Send a link instead."))
+            if customer is None or customer.card_for_other_amounts is None:
+                self.add_error("how", _("Nobody with this address has agreed to such a charge. Send a link instead."))
         return cleaned
 
 

@@ -173,6 +173,7 @@ def ask(request: ChargeRequest) -> PaymentIntent | GatewayError:
 
 def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout:
     """Bring the answer into the rows. No answer settles nothing: the attempt stays in `request`, under its lease.
+    Whoever has lost the lease meanwhile frees nothing: somebody else has asked since, and may know better.
 
     Raises OtherAccount when Stripe never knew the customer; the debt may be claimed again then.
     """
@@ -195,6 +196,7 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
                 why=Why(Code.STRIPE_REFUSED_CHARGE),
                 failure=Why.said(_refusal(answer), otherwise=Code.STRIPE_REFUSED_CHARGE),
                 error_code=answer.code,
+                only_if=_held(checkout),
             )
         case NothingHappened():
             release(checkout, why=Why(Code.STRIPE_NEVER_TOOK))
@@ -203,10 +205,15 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
     return checkout
 
 
+def _held(checkout: Checkout) -> Q:
+    """True of the row while the lease under which this caller asked is the one that counts."""
+    return Q(lease_until=checkout.lease_until)
+
+
 def release(checkout: Checkout, *, why: Why) -> bool:
     """Stripe proves that it never acted: the debt may be claimed again, and the host is told nothing."""
     with transaction.atomic():
-        closed = settling.fail(checkout, why=why, superseded=True)
+        closed = settling.fail(checkout, why=why, superseded=True, only_if=_held(checkout))
         content_object = checkout.content_object
         if closed and isinstance(content_object, ObjectPaymentPlanInstalment):
             moves.move(content_object, to=states.PENDING, only_from={states.REQUEST}, why=why)
@@ -232,8 +239,7 @@ def card_for(content_object: ContentObject) -> SavedCard:
             )
         return card
     customer = Customer.objects.with_email(content_object.checkout_email)
-    covered = SavedCard.objects.good().filter(customer=customer, agreements__other_amounts=True)
-    card = covered.select_related("customer").first() if customer is not None else None
+    card = customer.card_for_other_amounts if customer is not None else None
     if card is None:
         raise NoSavedCard(
             _("%(payer)s has agreed to no charge outside a payment plan. Send a link to pay instead.")

@@ -69,7 +69,10 @@ def _renew_lease(checkout: Checkout) -> bool:
     """True if this caller may ask: of several reconcilers one wins."""
     lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
     rows = Checkout.objects.filter(Q(state=states.REQUEST), pk=checkout.pk, lease_until=checkout.lease_until)
-    return bool(rows.update(lease_until=lease))
+    if not rows.update(lease_until=lease):
+        return False
+    checkout.lease_until = lease
+    return True
 
 
 def resolve(checkout: Checkout) -> Checkout:

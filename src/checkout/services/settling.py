@@ -97,10 +97,14 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
                 user=user,
                 why=Why(Code.STRIPE_CANCELED),
                 failure=Why(Code.PAYMENT_CANCELLED),
-                superseded=checkout.superseded or owed_anyway(checkout),
+                superseded=checkout.superseded,
                 request_id=intent.request_id,
             )
     elif intent.processing:
+        if not checkout.payment_intent_id:
+            # Polling looks for it by its id.
+            Checkout.objects.filter(pk=checkout.pk, payment_intent_id="").update(payment_intent_id=intent.id)
+            checkout.payment_intent_id = intent.id
         if checkout.state_id in (states.PENDING, states.PAY_ON_SESSION):
             lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
             why = Why(Code.STRIPE_PROCESSING)
@@ -243,8 +247,10 @@ def fail(
     """Move to `fail` and tell the host, unless a newer attempt takes its place. False if somebody else was faster.
 
     `failure` is what the attempt says from now on; by default what it says already, and otherwise `why`.
+    A page at a line of a plan may end in any way: the line is owed as before, and its host is told nothing.
     `only_if` and other `fields` as `moves.move`.
     """
+    superseded = superseded or owed_anyway(checkout)
     if failure is None and not checkout.failure_text:
         failure = why
     before = checkout.state_id

@@ -13,7 +13,7 @@ from checkout.conf import conf
 from checkout.errors import AttemptInProgress, KeyRefused
 from checkout.journal import Code, Why
 from checkout.models import Checkout
-from checkout.services import checkouts, plans, settling
+from checkout.services import checkouts, plans
 
 logger = logging.getLogger("checkout.stale")
 
@@ -60,8 +60,7 @@ def _close(pk: int, tidied: Tidied) -> None:
     if checkout is None:
         return
     try:
-        quietly = settling.owed_anyway(checkout)
-        closed = checkouts.close(checkout, why=Why(Code.PAGE_LEFT), superseded=quietly)
+        closed = checkouts.close(checkout, why=Why(Code.PAGE_LEFT))
     except KeyRefused:
         raise
     except AttemptInProgress:

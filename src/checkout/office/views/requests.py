@@ -177,9 +177,15 @@ class CustomerPaymentDetailView(StaffPageView):
         def to(do: str) -> str:
             return reverse(f"checkout.customer.payment.{do}", args=[payment.uuid])
 
+        covered = payment.customer.card_for_other_amounts is not None
         return self.offer(
             ("send_mail", to("send"), _("Send the link again"), unpaid),
-            ("charge", to("charge"), _("Charge the saved card"), unpaid and payment.customer.has_card),
+            (
+                "charge",
+                to("charge"),
+                _("Charge the saved card"),
+                unpaid and covered,
+            ),
             ("settle_by_hand", to("paid"), _("Mark as paid"), unpaid),
         )
 
