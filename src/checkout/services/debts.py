@@ -76,14 +76,25 @@ def of_line(line: ObjectPaymentPlanInstalment) -> Debt:
 
 
 def open_lines(lines: Sequence[ObjectPaymentPlanInstalment]) -> None:
-    """Open the debts of lines that have none: three statements, however many.
+    """Open the debts of lines that have none: a few statements, however many lines, and each debt once however many
+    runs do so at the same time.
 
     A line that is paid by its state alone (moved over from an older system) has its payment posted, too.
     """
-    missing = [line for line in lines if line.debt_id is None]
-    if not missing:
+    without = {line.pk: line for line in lines if line.debt_id is None}
+    if not without:
         return
     with transaction.atomic():
+        table = ObjectPaymentPlanInstalment.objects.select_for_update(no_key=True)
+        held = table.filter(pk__in=without).order_by("pk").values_list("pk", "debt")
+        found = dict(held)
+        missing = [without[pk] for pk, debt_pk in found.items() if debt_pk is None]
+        opened = Debt.objects.in_bulk([pk for pk in found.values() if pk is not None])
+        for pk, debt_pk in found.items():
+            if debt_pk is not None:
+                without[pk].debt = opened[debt_pk]
+        if not missing:
+            return
         debts = Debt.objects.bulk_create(
             Debt(
                 **content_key(line),
