@@ -26,7 +26,7 @@ check: ## Lint (Python, templates, JavaScript), types, migrations, deployment ch
 
 soak: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STEPS=60)
 	@sh scripts/setup.sh dev
-	@CHAOS_EXAMPLES=$${EXAMPLES:-500} CHAOS_STEPS=$${STEPS:-60} .venv/bin/python -m pytest tests/chaos -q
+	@CHAOS_EXAMPLES=$${EXAMPLES:-500} CHAOS_STEPS=$${STEPS:-60} .venv/bin/python -m pytest tests/chaos -q -o faulthandler_timeout=0
 
 bench: ## Run the benchmarks, or one of them (BENCH=charging BENCH_ARGS="--count 600")
 	@sh scripts/setup.sh dev

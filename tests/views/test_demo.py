@@ -42,28 +42,33 @@ class Demo:
     folder: Path
     port: int
     emulator_port: int
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> subprocess.Popen[str]:
+    @property
+    def said(self) -> Path:
+        """A file: a pipe that nobody reads would stop the demo once it is full."""
+        return self.folder / "said.txt"
+
+    def start(self) -> subprocess.Popen[bytes]:
         ours = {"PORT": str(self.port), "EMULATOR_PORT": str(self.emulator_port), "CHECKOUT_DEMO_DIR": str(self.folder)}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("STRIPE_", "DJANGO_"))}
-        return subprocess.Popen(
-            [sys.executable, "manage.py", "demo"],
-            cwd=ROOT, env={**kept, **ours}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        with self.said.open("wb") as said:
+            return subprocess.Popen(
+                [sys.executable, "manage.py", "demo"],
+                cwd=ROOT, env={**kept, **ours}, stdout=said, stderr=subprocess.STDOUT,
+            )  # fmt: skip
 
     def serve(self) -> None:
         self.process = self.start()
         deadline = time.monotonic() + SECONDS_TO_START
+        answer = "nothing"
         while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                if self.get("/").startswith("<!doctype html>"):
+            with contextlib.suppress(OSError):
+                answer = self.get("/")
+                if answer.startswith("<!doctype html>"):
                     return
-            except OSError:
-                time.sleep(0.2)
-        self.process.kill()
-        raise AssertionError(f"The demo did not start:\n{self.process.communicate()[0]}")
+            time.sleep(0.2)
+        raise AssertionError(f"The demo did not start. It answered {answer[:500]} and said:\n{self.said.read_text()}")
 
     def get(self, path: str) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -82,8 +87,7 @@ class Demo:
         """Exit status and everything it printed."""
         assert self.process is not None
         self.process.send_signal(number)
-        said, _ = self.process.communicate(timeout=60)
-        return self.process.returncode, said
+        return self.process.wait(timeout=60), self.said.read_text()
 
 
 @pytest.fixture
