@@ -81,7 +81,8 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 
-EMAIL_BACKEND = "post_office.EmailBackend"
+# Not post_office's own, which would run the text of every mail of Django's as a template. checkout queues by itself.
+EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 DEFAULT_FROM_EMAIL = "Green Lane College <office@green-lane.example>"
 POST_OFFICE = {
     "BACKENDS": {"default": "django.core.mail.backends.filebased.EmailBackend"},

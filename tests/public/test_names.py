@@ -24,6 +24,7 @@ SIGNATURES = {
     "checkout.errors:InsideTransaction": None,
     "checkout.links:invoice_form": "(row)",
     "checkout.logins:user_has_active_account": "(contact)",
+    "checkout.mail:queue_text": "(recipient, subject, text, html='', *, sender='')",
     "checkout.models:Checkout.failed": None,
     "checkout.models:Checkout.invoice_data": None,
     "checkout.models:Checkout.is_invoice": None,

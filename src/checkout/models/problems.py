@@ -18,6 +18,7 @@ class Problem(models.Model):
         UNKNOWN_PAYMENT = "unknown_payment", _("Stripe took money for something that is not known here")
         PAID_TOO_MUCH = "paid_too_much", _("More was paid than was owed")
         NO_ROW = "no_row", _("Paid, and what it was for is gone")
+        LETTER = "letter", _("A mail could not be written")
 
     kind = models.CharField(max_length=30, choices=Kind.choices)
     subject = models.CharField(max_length=120, help_text=_("What it is about: a debt's uuid, or Stripe's id."))

@@ -10,10 +10,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import translation
 from django.utils.translation import gettext as _
-from post_office import mail as post_office_mail
 from post_office.models import Email
 
-from checkout import links, states
+from checkout import links, mail, states
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
 from checkout.journal import Code, Why
@@ -100,14 +99,7 @@ def send_again(notice: Notice, user: Actor) -> None:
             instalment=notice.instalment,
             customer=notice.customer,
         )
-        post_office_mail.send(
-            notice.recipient,
-            sent.from_email,
-            subject=sent.subject,
-            message=sent.message,
-            html_message=sent.html_message,
-            priority="medium",
-        )
+        mail.queue_text(notice.recipient, sent.subject, sent.message, sent.html_message or "", sender=sent.from_email)
         if notice.instalment is not None:
             _note(notice.instalment, user, Why(Code.MAIL_SENT_AGAIN))
     logger.info("notice %s sent again by user %s", notice.pk, user.pk if user is not None else None)

@@ -20,7 +20,7 @@ from checkout.contract import Actor
 from checkout.errors import CheckoutError, GatewayError, KeyRefused, NotFoundAtStripe
 from checkout.gateway import PaymentMethod, gateway
 from checkout.models import Customer, Notice, ObjectPaymentPlan, SavedCard
-from checkout.services import cards, notices, payers
+from checkout.services import cards, notices, payers, unsent
 from checkout.services.pace import Pace
 
 logger = logging.getLogger("checkout.cards")
@@ -101,19 +101,25 @@ def _tell_payers(done: CardsRead) -> None:
     soon = clock.today() + relativedelta(months=1)
     rows = SavedCard.objects.in_use().good().filter(expiry_date__lte=soon).select_related("customer")
     for card in list(rows.order_by("expiry_date", "pk")):
+        cause = _expiry_cause(card)
         try:
             with transaction.atomic():
                 done.flagged += SavedCard.objects.filter(pk=card.pk, refresh=False).update(refresh=True)
-                done.mailed += _send_expiry_mail(card)
-        except Exception:
+                done.mailed += _send_expiry_mail(card, cause)
+            unsent.gone(cause)
+        except Exception as problem:
             # Names and descriptions come from the host's rows, so anything may come out of them.
             logger.exception("no mail about saved card %s", card.pk, extra={"card": card.pk})
+            unsent.report(cause, problem)
             done.errors += 1
 
 
-def _send_expiry_mail(card: SavedCard) -> bool:
+def _expiry_cause(card: SavedCard) -> str:
     printed = card.fingerprint or card.payment_method_id
-    cause = f"card_expiry:{card.customer_id}:{printed}:{card.expiry_date:%Y-%m}"
+    return f"card_expiry:{card.customer_id}:{printed}:{card.expiry_date:%Y-%m}"
+
+
+def _send_expiry_mail(card: SavedCard, cause: str) -> bool:
     if Notice.objects.filter(cause=cause).exists():
         return False
     return _send(card, cause, Customer.MAIL_TEMPLATE_CARD_EXPIRY)

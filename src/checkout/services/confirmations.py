@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from checkout import mail, money, states
 from checkout.conf import conf
 from checkout.models import ObjectPaymentPlan
-from checkout.services import notices
+from checkout.services import notices, unsent
 
 logger = logging.getLogger("checkout.confirmations")
 
@@ -24,12 +24,18 @@ def confirm_plan(plan: ObjectPaymentPlan) -> bool:
     try:
         with transaction.atomic():
             return _send(plan)
-    except mail.MailNotReady as problem:
-        logger.error("plan %s was not confirmed by mail: %s", plan.pk, problem, extra={"plan": plan.pk})
-    except Exception:
+    except Exception as problem:
         # Staff word the template, and the host's row is in it, so anything may come out of them.
-        logger.exception("plan %s was not confirmed by mail", plan.pk, extra={"plan": plan.pk})
+        if isinstance(problem, mail.MailNotReady):
+            logger.error("plan %s was not confirmed by mail: %s", plan.pk, problem, extra={"plan": plan.pk})
+        else:
+            logger.exception("plan %s was not confirmed by mail", plan.pk, extra={"plan": plan.pk})
+        unsent.report(_cause(plan), problem)
     return False
+
+
+def _cause(plan: ObjectPaymentPlan) -> str:
+    return f"plan_agreed:{plan.pk}"
 
 
 def _send(plan: ObjectPaymentPlan) -> bool:
@@ -54,7 +60,7 @@ def _send(plan: ObjectPaymentPlan) -> bool:
             "organisation": conf.STRIPE_CAPTION,
         }
     return notices.send_once(
-        f"plan_agreed:{plan.pk}",
+        _cause(plan),
         mail.PLAN_AGREED,
         plan.checkout_email,
         context,

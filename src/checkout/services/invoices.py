@@ -16,8 +16,9 @@ from checkout.conf import conf
 from checkout.contract import Actor, ContentObject
 from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
+from checkout.mail import MailNotReady
 from checkout.models import Checkout, CheckoutAdditional, model_of
-from checkout.services import attempt_rows, checkouts, notices, settling, staff_notices
+from checkout.services import attempt_rows, checkouts, notices, settling, staff_notices, unsent
 
 TEMPLATE = "invoice_requested"
 
@@ -106,21 +107,21 @@ def _tell_payer(checkout: Checkout, address: CheckoutAdditional) -> None:
     if not recipient:
         return
     language = notices.language_of(checkout.content_object, None, on_page=get_language())
-    notices.send_once(
-        f"invoice-payer-{checkout.pk}",
-        TEMPLATE,
-        recipient,
-        {
-            "name": address.contact_name,
-            "description": ", ".join(checkout.description_lines),
-            "amount": _amount(checkout, language),
-            "address": ", ".join(_lines(address)),
-            "contact": conf.CHECKOUT_CONTACT_TEXT,
-            "organisation": conf.STRIPE_CAPTION,
-        },
-        language=language,
-        checkout=checkout,
-    )
+    context = {
+        "name": address.contact_name,
+        "description": ", ".join(checkout.description_lines),
+        "amount": _amount(checkout, language),
+        "address": ", ".join(_lines(address)),
+        "contact": conf.CHECKOUT_CONTACT_TEXT,
+        "organisation": conf.STRIPE_CAPTION,
+    }
+    cause = f"invoice-payer-{checkout.pk}"
+    try:
+        with transaction.atomic():
+            notices.send_once(cause, TEMPLATE, recipient, context, language=language, checkout=checkout)
+    except MailNotReady as problem:
+        # The office has the invoice to send; a missing template must not send the payer away.
+        unsent.report(cause, problem, checkout=checkout)
 
 
 def mark_paid(checkout: Checkout, user: Actor, reason: str) -> Checkout:

@@ -24,7 +24,7 @@ from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutE
 from checkout.gateway import assert_no_transaction
 from checkout.logins import CanLoginAndPay
 from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import agreements, attempt_rows, cards, checkouts, notices, payers, settling
+from checkout.services import agreements, attempt_rows, cards, checkouts, notices, payers, settling, unsent
 
 logger = logging.getLogger("checkout.on_session")
 
@@ -194,11 +194,14 @@ def send_on_session_payment_emails(can_login_and_pay: CanLoginAndPay | None = No
     waiting = list(waiting_for_mail().values_list("pk", flat=True))
     for start in range(0, len(waiting), CHUNK):
         for instalment in _read(waiting[start : start + CHUNK]):
+            letter = f"{instalment.cause_stem}{2 if instalment.told else 1}"
             try:
                 sent.mailed += _mail(instalment, function)
-            except Exception:
+                unsent.gone(letter)
+            except Exception as problem:
                 # The function and the row are the host's, so anything may come out of them.
                 logger.exception("no mail about instalment %s", instalment.pk, extra={"instalment": instalment.pk})
+                unsent.report(letter, problem)
                 sent.errors += 1
     return sent
 

@@ -17,7 +17,7 @@ from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, CannotPay
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, Notice, StateChange
-from checkout.services import cards, charging, checkouts, moves, notices
+from checkout.services import cards, charging, checkouts, moves, notices, unsent
 
 logger = logging.getLogger("checkout.requests")
 
@@ -121,8 +121,9 @@ def wants_payer(payment: CustomerPayment, checkout: Checkout) -> None:
     try:
         with transaction.atomic():
             send_link(payment)
-    except Exception:
+    except Exception as problem:
         logger.exception("no link for request %s", payment.pk, extra={"checkout": checkout.pk})
+        unsent.report(f"customer-payment-{payment.pk}-0", problem, checkout=checkout)
 
 
 # -- what the payer does ---------------------------------------------------------------------------------

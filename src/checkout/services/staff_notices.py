@@ -15,11 +15,11 @@ from django.utils import formats, translation
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
-from post_office import mail
 
-from checkout import actions, advice, clock, money
+from checkout import actions, advice, clock, mail, money
 from checkout.conf import conf
 from checkout.models import Checkout, Notice
+from checkout.services import unsent
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -41,36 +41,51 @@ def in_office_language() -> Iterator[None]:
 
 
 def tell_staff(cause: str, subject: str, lines: Sequence[str], *, checkout: Checkout | None = None) -> bool:
-    """Queue one mail to every staff address. False when there is none, when this cause has had its mail, or when it
-    cannot be written: what is told is in the books either way, and no mail may keep it out of them.
+    """Queue one mail to each staff address. False when there is none, when this cause has had its mails, or when none
+    can be written: what is told is in the books either way, and no mail may keep it out of them.
     """
     recipients = list(conf.CHECKOUT_NOTIFY_EMAILS)
     if not recipients:
         return False
+    refused: dict[str, Exception] = {}
     try:
         with transaction.atomic():
-            Notice.objects.create(cause=cause, template="staff", recipient=recipients[0], checkout=checkout)
-            _queue(recipients, subject, lines)
+            # Who it went to is in the mails; this row is about the cause.
+            recipient = str(recipients[0])[:254]
+            Notice.objects.create(cause=cause, template="staff", recipient=recipient, checkout=checkout)
+            refused = _queue(recipients, subject, lines)
+            if len(refused) == len(recipients):
+                raise _NobodyTold
+        told = True
     except IntegrityError:
         if not Notice.objects.filter(cause=cause).exists():
             logger.exception("staff could not be told: %s", cause)
         return False
+    except _NobodyTold:
+        told = False
     except Exception:
-        # An address that is none, or whatever a site's mail backend raises.
         logger.exception("staff could not be told: %s", cause)
         return False
-    return True
+    for address, problem in refused.items():
+        unsent.report(f"staff: {address}", problem, checkout=checkout)
+    return told
 
 
-def _queue(recipients: list[str], subject: str, lines: Sequence[str]) -> None:
-    mail.send(
-        recipients,
-        settings.DEFAULT_FROM_EMAIL,
-        # A line break would be a header of its own.
-        subject=" ".join(subject.split())[:200],
-        message="\n".join(lines) + "\n",
-        priority="medium",
-    )
+class _NobodyTold(Exception):
+    """Undoes the row that says that staff were told."""
+
+
+def _queue(recipients: Sequence[str], subject: str, lines: Sequence[str]) -> dict[str, Exception]:
+    """A mail to each, so that one address that is none silences nobody else. Those that were refused, and why."""
+    refused: dict[str, Exception] = {}
+    for recipient in recipients:
+        try:
+            with transaction.atomic():
+                mail.queue_text(recipient, subject, "\n".join(map(str, lines)) + "\n")
+        except Exception as problem:  # noqa: BLE001 - the caller opens a problem for each
+            # An address that is none, or whatever a site's mail backend raises.
+            refused[str(recipient)] = problem
+    return refused
 
 
 def link(name: str, *args: Any) -> str:
@@ -93,8 +108,11 @@ def notify(checkout: Checkout, request: HttpRequest | None = None) -> int:
             if request
             else link("checkout.detail", checkout.uuid)
         )
-        _queue(recipients, _line(checkout), _lines(checkout, url))
-    return len(recipients)
+        refused = _queue(recipients, _line(checkout), _lines(checkout, url))
+        for address, problem in refused.items():
+            unsent.report(f"staff: {address}", problem, checkout=checkout)
+        return len(recipients) - len(refused)
+    return 0
 
 
 @in_office_language()
@@ -136,6 +154,16 @@ def _lines(checkout: Checkout, url: str) -> list[str]:
     ]
 
 
+def _digest_line(checkout: Checkout) -> str:
+    url = link("checkout.detail", checkout.uuid)
+    try:
+        return f"{_line(checkout)} ({url})"
+    except Exception:
+        # The row is the host's; one that cannot be shown must not silence the day.
+        logger.exception("checkout %s cannot be told in words", checkout.pk, extra={"checkout": checkout.pk})
+        return url
+
+
 @in_office_language()
 def digest(day: datetime.date | None = None) -> int:
     """Queue the digest of one day (default: yesterday, which is complete), once, on a site that wants one
@@ -151,7 +179,7 @@ def digest(day: datetime.date | None = None) -> int:
     found = list(rows[: MOST_LINES + 1])
     if not found:
         return 0
-    lines = [f"{_line(checkout)} ({link('checkout.detail', checkout.uuid)})" for checkout in found[:MOST_LINES]]
+    lines = [_digest_line(checkout) for checkout in found[:MOST_LINES]]
     if len(found) > MOST_LINES:
         lines.append(_("… and more: %(link)s") % {"link": link("checkout.list")})
     paid = sum(checkout.succeeded for checkout in found)

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from checkout.errors import CheckoutError
 from checkout.management.base import positive
 from checkout.services import audit, jobs
+from checkout.spreadsheets import harmless
 
 COLUMNS = ("checkout", "begun", "action", "intent", "status", "amount", "problem", "repaired")
 
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         if options["csv"]:
             writer = csv.writer(self.stdout, lineterminator="\n")
             writer.writerow(COLUMNS)
-            writer.writerows(_cells(finding) for finding in audited.findings)
+            writer.writerows([harmless(cell) for cell in _cells(finding)] for finding in audited.findings)
         else:
             self._table(audited)
         if audited.wrong:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from checkout.models import ObjectPaymentPlan
 from checkout.services import card_expiry
+from checkout.spreadsheets import harmless
 
 COLUMNS = ("plan", "customer", "email", "card", "expires", "refresh", "last instalment", "runs out before it")
 
@@ -28,7 +29,7 @@ class Command(BaseCommand):
             writer = csv.writer(self.stdout, lineterminator="\n")
             writer.writerow(COLUMNS)
             for row in self._rows():
-                writer.writerow([_harmless(cell) for cell in row])
+                writer.writerow([harmless(cell) for cell in row])
             return
         count = early = 0
         for pk, customer, _email, card, expires, refresh, last, before in self._rows():
@@ -58,8 +59,3 @@ class Command(BaseCommand):
                 str(plan.last_due or ""),
                 "yes" if expires and plan.last_due and expires < plan.last_due else "",
             )
-
-
-def _harmless(cell: str) -> str:
-    """Names are typed by payers: a spreadsheet must not take one for a formula."""
-    return f"'{cell}" if cell[:1] in "=+-@\t\r" and cell else cell

@@ -22,6 +22,7 @@ from checkout import clock
 from checkout.office import pages
 from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import Cell
+from checkout.spreadsheets import harmless
 
 logger = logging.getLogger("checkout.staff")
 
@@ -228,9 +229,7 @@ class _Echo:
 def _plain(value: Any) -> str:
     if isinstance(value, Cell):
         value = value.text if value.plain is None else value.plain
-    text = "" if value is None else str(value)
-    # A cell that begins like a formula would be run by a spreadsheet.
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return harmless("" if value is None else str(value))
 
 
 def _day(value: str) -> Any:

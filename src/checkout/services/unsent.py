@@ -1,0 +1,44 @@
+"""A letter that cannot go is a problem for a person: somebody waits for words that never come."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import DatabaseError, IntegrityError, transaction
+
+from checkout import clock
+from checkout.conf import conf
+from checkout.models import Checkout, Problem
+
+logger = logging.getLogger("checkout.staff")
+
+
+def report(subject: str, reason: Exception, *, checkout: Checkout | None = None) -> None:
+    """Open the problem, once while it lasts. `subject` says which letter, or to whom; never raises, because whatever
+    the letter was about has happened.
+
+    Staff see it on the page Problems and are sent no mail about it: the mail may be what does not work.
+    """
+    # Without the words: an address may be in them.
+    logger.error("a letter cannot go (%s); see the page Problems", type(reason).__name__)
+    note = f"{type(reason).__name__}: {reason}"[:255]
+    try:
+        with transaction.atomic():
+            Problem.objects.create(
+                kind=Problem.Kind.LETTER,
+                subject=subject[:120],
+                currency=conf.CHECKOUT_CURRENCY,
+                note=note,
+                checkout=checkout,
+            )
+    except IntegrityError:
+        pass  # it is open already
+    except DatabaseError:
+        logger.exception("the problem cannot be written down")
+
+
+def gone(subject: str) -> None:
+    """The letter went after all."""
+    Problem.objects.filter(kind=Problem.Kind.LETTER, subject=subject[:120], closed_at=None).update(
+        closed_at=clock.now()
+    )
