@@ -48,6 +48,7 @@ ROWS = (
     Row("4000002500003155", challenged=True),
     Row("4000002760003184", challenged=True, later=AUTH),
     Row("4000003800000446", challenged=True),
+    Row("4000002760009009", challenged=True, later=AUTH),
     Row("4000008260003178", "insufficient_funds", challenged=True, later="insufficient_funds"),
     Row("4000000000003220", challenged=True, later=AUTH),
     Row("4000008400001629", "generic_decline", challenged=True, saves=False),

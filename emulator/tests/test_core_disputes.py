@@ -158,3 +158,46 @@ def test_a_fraud_warning_can_be_acted_on_until_the_money_is_back(shop: Bench) ->
     assert warnings.retrieve(warning.id).actionable is False
     event = shop.v1.events.list({"type": "radar.early_fraud_warning.updated"}).data[0]
     assert event.data.previous_attributes.to_dict() == {"actionable": True}
+
+
+def test_a_dispute_that_was_won_leaves_a_charge_that_can_be_refunded(shop: Bench) -> None:
+    paid = pay(shop, DISPUTE)
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        shop.v1.refunds.create({"payment_intent": paid.id})
+    assert caught.value.code == "charge_disputed"
+    shop.emulator.bank.decide_dispute(the_dispute(shop).id, "won")
+    assert the_dispute(shop).is_charge_refundable is True
+    assert shop.v1.refunds.create({"payment_intent": paid.id}).status == "succeeded"
+    assert shop.emulator.ledger.net_minor() == 0
+
+
+@pytest.mark.parametrize(("refunded", "withdrawn"), [(2000, 0), (500, 1500)])
+def test_an_inquiry_that_becomes_a_chargeback_takes_only_what_was_not_given_back(
+    shop: Bench, refunded: int, withdrawn: int
+) -> None:
+    pay(shop, INQUIRY)
+    dispute = the_dispute(shop)
+    shop.v1.refunds.create({"charge": dispute.charge.id, "amount": refunded})
+    shop.emulator.bank.decide_dispute(dispute.id, "needs_response")
+    assert shop.emulator.ledger.disputed_minor() == withdrawn
+    assert ("charge.dispute.funds_withdrawn" in shop.events()) == bool(withdrawn)
+    shop.emulator.bank.decide_dispute(dispute.id, "won")
+    assert shop.emulator.ledger.disputed_minor() == 0
+    assert ("charge.dispute.funds_reinstated" in shop.events()) == bool(withdrawn)
+
+
+def test_a_dispute_is_found_by_its_charge(shop: Bench) -> None:
+    charge = pay(shop, DISPUTE).latest_charge
+    dispute = the_dispute(shop)
+    assert shop.v1.charges.retrieve(charge, {"expand": ["dispute"]}).dispute.id == dispute.id
+    assert "dispute" not in shop.v1.charges.retrieve(charge)
+
+    def ask(method: str, path: str = "", body: bytes = b"") -> Any:
+        headers = {"Authorization": "Bearer sk_test_x"}
+        return shop.emulator.handle(method, f"/v1/charges/{charge}/dispute{path}", headers, body).json()
+
+    assert ask("GET")["id"] == dispute.id
+    assert ask("POST", body=b"metadata[case]=7")["metadata"] == {"case": "7"}
+    assert ask("POST", "/close")["status"] == "lost"
+    charge = pay(shop, "pm_card_visa").latest_charge
+    assert ask("GET")["error"]["message"] == f"No dispute for charge: {charge}"

@@ -17,6 +17,8 @@ class Table:
         self.indexed = indexed
         self._number = 0
         self._numbers: dict[str, int] = {}
+        # Where unlisted rows stood: a list can still be asked for from there on.
+        self._former: dict[str, int] = {}
         self._ids: dict[int, str] = {}
         self._order: list[int] = []
         self._index: dict[str, dict[Any, list[int]]] = {name: {} for name in indexed}
@@ -69,7 +71,7 @@ class Table:
 
     def unlist(self, row: JSON) -> None:
         """Leave it readable by id, but out of every list (a deleted customer)."""
-        number = self._numbers.pop(row["id"])
+        number = self._former[row["id"]] = self._numbers.pop(row["id"])
         del self._ids[number]
         del self._order[bisect_left(self._order, number)]
         for name in self.indexed:
@@ -84,6 +86,7 @@ class Table:
         row = self.rows[object_id]
         if object_id in self._numbers:
             self.unlist(row)
+        self._former.pop(object_id, None)
         del self.rows[object_id]
 
     def drop_before(self, created: float) -> None:
@@ -108,6 +111,13 @@ class Table:
     def listed(self, object_id: str) -> bool:
         return object_id in self._numbers
 
+    def placed(self, object_id: str) -> bool:
+        """Whether a list can be asked for from that row on: it is listed, or was until it was deleted."""
+        return object_id in self._numbers or object_id in self._former
+
+    def _place(self, object_id: str) -> int:
+        return self._numbers.get(object_id) or self._former[object_id]
+
     def _numbers_for(self, filters: dict[str, Any]) -> tuple[list[int], dict[str, Any]]:
         """The shortest index that serves `filters`, and the filters that it leaves to be checked."""
         best, used = self._order, None
@@ -128,7 +138,7 @@ class Table:
     ) -> Iterator[JSON]:
         """Rows that match, newest first; with `before`, oldest first, beginning next to that row.
 
-        `after` and `before` are ids of listed rows (Stripe's starting_after and ending_before).
+        `after` and `before` are ids of rows that are or were listed (Stripe's starting_after and ending_before).
         """
         numbers, rest = self._numbers_for(filters)
         low, high = 0, len(numbers)
@@ -138,9 +148,9 @@ class Table:
             low = bisect_left(numbers, least, key=made) if least is not None else 0
             high = bisect_right(numbers, most, key=made) if most is not None else high
         if after is not None:
-            high = min(high, bisect_left(numbers, self._numbers[after]))
+            high = min(high, bisect_left(numbers, self._place(after)))
         if before is not None:
-            low = max(low, bisect_right(numbers, self._numbers[before]))
+            low = max(low, bisect_right(numbers, self._place(before)))
         places = range(low, high) if before is not None else range(high - 1, low - 1, -1)
         for place in places:
             row = self.rows[self._ids[numbers[place]]]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from stripe_emulator import Emulator
 from stripe_emulator.core import faults
+from stripe_emulator.core.errors import ApiError
 
 from . import bank_levers
 from .refusals import RefusedError, number
@@ -232,7 +233,10 @@ class Levers:
             events = [name.strip() for name in events.split(",") if name.strip()]
         if not isinstance(events, list) or not all(isinstance(name, str) for name in events):
             raise RefusedError("events should be a list of event types.")
-        self.emulator.webhooks.add(url, secret, events)
+        try:
+            self.emulator.webhooks.add(url, secret, events)
+        except ApiError as error:
+            raise RefusedError(str(error)) from None
 
     def resend(self, data: JSON) -> None:
         event_id = str(data.get("event", ""))

@@ -15,6 +15,7 @@ from stripe_emulator.wire.specs import CREATED_PAGE, ID, METADATA
 
 from . import balance
 
+_PAYOUT_STATUSES = ("canceled", "failed", "in_transit", "paid", "pending")
 COUNTRY, CURRENCY = "GB", "gbp"
 
 
@@ -74,6 +75,12 @@ def transaction(world: World, call: Call) -> JSON:
 )
 def transactions(world: World, call: Call) -> JSON:
     filters = {name: call.params.get(name) for name in ("currency", "source", "type")}
+    if "payout" in call.params:
+        of_payout = world.find("payout", call.params["payout"], "payout")
+        if not of_payout["automatic"]:
+            raise invalid(
+                "Balance transaction history can only be filtered on automatic transfers, not manual.", "payout"
+            )
     found = page(world, call, "balance_transaction", "/v1/balance_transactions", filters)
     for row in found["data"]:
         balance.refresh(world, row)
@@ -104,7 +111,8 @@ def pay_out(world: World, call: Call) -> JSON:
     if params["amount"] > available:
         raise invalid(
             "You have insufficient funds in your Stripe account. One likely reason you have insufficient funds is that "
-            "your funds are automatically being paid out; try enabling manual payouts.",
+            "your funds are automatically being paid out; try enabling manual payouts by going to "
+            "https://dashboard.stripe.com/account/payouts.",
             "amount",
             "balance_insufficient",
         )
@@ -152,10 +160,17 @@ def payout(world: World, call: Call) -> JSON:
 @route(
     "GET",
     "/v1/payouts",
-    {**CREATED_PAGE, "arrival_date": TimeRange(), "destination": ID, "status": Text(20)},
+    {**CREATED_PAGE, "arrival_date": TimeRange(), "destination": ID, "status": Choice(*_PAYOUT_STATUSES)},
 )
 def payouts(world: World, call: Call) -> JSON:
-    return page(world, call, "payout", "/v1/payouts", {"status": call.params.get("status")})
+    least, most = call.params.get("arrival_date", (None, None))
+
+    def arrives_then(row: JSON) -> bool:
+        at = row["arrival_date"]
+        return (least is None or at >= least) and (most is None or at <= most)
+
+    filters = {name: call.params.get(name) for name in ("destination", "status")}
+    return page(world, call, "payout", "/v1/payouts", filters, arrives_then)
 
 
 @route("GET", "/v1/mandates/*")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-OffSession = Literal["ok", "ok_if_set_up", "refuse"]
+OffSession = Literal["ok", "ok_if_set_up", "refuse", "bank_refuses"]
+"""`refuse`: Stripe stops it before any bank is asked; `bank_refuses`: the bank does, and there is a failed charge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,9 @@ CARDS: tuple[Card, ...] = (
     Card("4000000000003097", ("pm_card_threeDSecureOptionalProcessingError",),
          ("tok_threeDSecureOptionalProcessingError",), lookup_fails="if_asked"),
     Card("4000000032200000", (), (), frictionless=True),
+    # The emulator's own: off session the bank itself asks for the payer, so that there is a failed charge
+    Card("4000002760009009", ("pm_card_emulator_bankRequiresAuthentication",), (), country="DE",
+         challenge=True, off_session="bank_refuses"),
     # Declined at once
     _declining("4000000000000002", "generic_decline", "pm_card_visa_chargeDeclined", "pm_card_chargeDeclined",
                tokens=("tok_visa_chargeDeclined", "tok_chargeDeclined")),

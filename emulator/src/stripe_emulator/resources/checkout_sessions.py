@@ -22,9 +22,9 @@ from stripe_emulator.wire.params import (
     merged_metadata,
 )
 from stripe_emulator.wire.routing import Call, route
-from stripe_emulator.wire.specs import CREATED_PAGE, ID, METADATA, METHOD_DATA, PAGE, PAYMENT_OPTIONS
+from stripe_emulator.wire.specs import CONNECT, CREATED_PAGE, ID, METADATA, METHOD_DATA, PAGE, PAYMENT_OPTIONS
 
-from . import customers
+from . import customers, saving, setup_intents
 from .intents import METHOD_SELECTION, method_selection
 
 _URL = "/v1/checkout/sessions"
@@ -77,7 +77,6 @@ _ANY = [
     "permissions",
     "phone_number_collection",
     "saved_payment_method_options",
-    "setup_intent_data",
     "shipping_address_collection",
     "subscription_data",
     "tax_id_collection",
@@ -109,6 +108,7 @@ _PARAMS: dict[str, Kind] = {
     "payment_method_options": PAYMENT_OPTIONS,
     "redirect_on_completion": Choice("always", "if_required", "never"),
     "return_url": Text(),
+    "setup_intent_data": Hash({"description": Text(1000), "metadata": METADATA, "on_behalf_of": CONNECT}),
     "submit_type": Choice("auto", "book", "donate", "pay", "subscribe"),
     "success_url": Text(),
     "ui_mode": Choice("elements", "embedded_page", "form", "hosted_page"),
@@ -172,10 +172,22 @@ def create(world: World, call: Call) -> JSON:
     if currency is None and "currency" in params:
         currency = money.check_currency(params["currency"])
     row = _new(world, params, mode, ui_mode, currency, sum(item["amount_total"] for item in items))
+    if mode == "setup":
+        row["setup_intent"] = _setup_intent(world, params)["id"]
     world.add(row)
     world.hidden[row["id"]] = {"line_items": items}
     world.later(row["expires_at"] - world.now(), "expire_session", session=row["id"])
     return row
+
+
+def _setup_intent(world: World, params: JSON) -> JSON:
+    """What a session in setup mode saves the card with; there from the start."""
+    data = params.get("setup_intent_data") or {}
+    asked = {name: data[name] for name in ("description", "metadata") if name in data}
+    intent = setup_intents.new(world, asked, params.get("customer"))
+    world.add(intent)
+    world.emit("setup_intent.created", intent)
+    return intent
 
 
 def _line_item(world: World, line: JSON) -> JSON:
@@ -278,6 +290,9 @@ def expire(world: World, call: Call) -> JSON:
 
 
 def _expire(world: World, session: JSON) -> None:
+    intent = world.tables["setup_intent"].get(session["setup_intent"] or "")
+    if intent is not None and intent["status"] in saving.CANCELABLE:
+        saving.cancel(world, intent, "abandoned")
     world.change(session, status="expired", url=None)
     world.emit("checkout.session.expired", session)
 

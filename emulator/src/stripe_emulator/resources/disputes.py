@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stripe_emulator.core.errors import refused
+from stripe_emulator.core.errors import ApiError, refused
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import DAY, World
 from stripe_emulator.wire.listing import page
@@ -95,9 +95,14 @@ def open_dispute(world: World, charge: JSON, reason: str, *, inquiry: bool = Fal
 
 
 def _withdraw(world: World, dispute: JSON, *, announce: bool = True) -> None:
+    """Take back what the payer has not been given back: of a refunded payment no further funds are withdrawn."""
+    charge = world.get("charge", dispute["charge"])
+    amount = min(dispute["amount"], charge["amount_captured"] - charge["amount_refunded"])
+    if not amount:
+        return
     fee = FEE.get(dispute["currency"], 0)
     moved = balance.post(
-        world, "adjustment", -dispute["amount"], dispute["currency"], dispute["id"], category="dispute", fee=fee,
+        world, "adjustment", -amount, dispute["currency"], dispute["id"], category="dispute", fee=fee,
         description=f"Chargeback withdrawal for {dispute['charge']}", at_once=True,
     )  # fmt: skip
     world.change(dispute, balance_transactions=[*dispute["balance_transactions"], dict(moved)])
@@ -172,10 +177,13 @@ def _escalate(world: World, dispute: JSON) -> None:
 
 
 def _close(world: World, dispute: JSON, status: str) -> None:
-    previous = world.change(dispute, status=status)
-    if status == "won":
+    # The money of a dispute that was won is ours again, so it can be given back.
+    refundable = status == "won" or (status == "warning_closed" and dispute["is_charge_refundable"])
+    previous = world.change(dispute, status=status, is_charge_refundable=refundable)
+    withdrawn = -sum(movement["amount"] for movement in dispute["balance_transactions"])
+    if status == "won" and withdrawn:
         moved = balance.post(
-            world, "adjustment", dispute["amount"], dispute["currency"], dispute["id"], category="dispute_reversal",
+            world, "adjustment", withdrawn, dispute["currency"], dispute["id"], category="dispute_reversal",
             description=f"Chargeback reversal for {dispute['charge']}", at_once=True,
         )  # fmt: skip
         world.change(dispute, balance_transactions=[*dispute["balance_transactions"], dict(moved)])
@@ -206,19 +214,20 @@ _EVIDENCE: dict[str, Kind] = {
 }
 
 
-@route(
-    "POST",
-    "/v1/disputes/*",
-    {
-        "evidence": Hash(_EVIDENCE),
-        "intended_submission_method": Choice("manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes"),
-        "metadata": METADATA,
-        "submit": Boolean(),
-    },
-)
+_UPDATE: dict[str, Kind] = {
+    "evidence": Hash(_EVIDENCE),
+    "intended_submission_method": Choice("manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes"),
+    "metadata": METADATA,
+    "submit": Boolean(),
+}
+
+
+@route("POST", "/v1/disputes/*", _UPDATE)
 def update(world: World, call: Call) -> JSON:
-    dispute = world.find("dispute", call.ids[0], "id", in_path=True)
-    params = call.params
+    return _update(world, world.find("dispute", call.ids[0], "id", in_path=True), call.params)
+
+
+def _update(world: World, dispute: JSON, params: JSON) -> JSON:
     changes: JSON = {}
     if "intended_submission_method" in params:
         changes["intended_submission_method"] = params["intended_submission_method"]
@@ -250,8 +259,11 @@ def update(world: World, call: Call) -> JSON:
 
 @route("POST", "/v1/disputes/*/close")
 def close(world: World, call: Call) -> JSON:
-    """Give up: the dispute is lost."""
-    dispute = world.find("dispute", call.ids[0], "id", in_path=True)
+    return _give_up(world, world.find("dispute", call.ids[0], "id", in_path=True))
+
+
+def _give_up(world: World, dispute: JSON) -> JSON:
+    """It is lost, without waiting for the bank."""
     if dispute["status"] not in _OPEN:
         raise refused("This dispute is already closed.")
     if dispute["status"] == "warning_needs_response":
@@ -264,3 +276,32 @@ def close(world: World, call: Call) -> JSON:
 def index(world: World, call: Call) -> JSON:
     names = ("charge", "payment_intent")
     return page(world, call, "dispute", "/v1/disputes", {name: call.params.get(name) for name in names})
+
+
+# -- by the charge: older than /v1/disputes, and still there ---------------------------------------------------
+def of_charge(world: World, charge_id: str) -> JSON | None:
+    """The newest dispute of a charge, if there is one."""
+    return next(world.tables["dispute"].newest_first({"charge": charge_id}), None)
+
+
+def _of_charge(world: World, call: Call) -> JSON:
+    charge = world.find("charge", call.ids[0], "charge", in_path=True)
+    dispute = of_charge(world, charge["id"])
+    if dispute is None:
+        raise ApiError(404, f"No dispute for charge: {charge['id']}", code="resource_missing", param="charge")
+    return dispute
+
+
+@route("GET", "/v1/charges/*/dispute")
+def retrieve_of_charge(world: World, call: Call) -> JSON:
+    return _of_charge(world, call)
+
+
+@route("POST", "/v1/charges/*/dispute", _UPDATE)
+def update_of_charge(world: World, call: Call) -> JSON:
+    return _update(world, _of_charge(world, call), call.params)
+
+
+@route("POST", "/v1/charges/*/dispute/close")
+def close_of_charge(world: World, call: Call) -> JSON:
+    return _give_up(world, _of_charge(world, call))

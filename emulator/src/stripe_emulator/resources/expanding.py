@@ -10,7 +10,7 @@ from stripe_emulator.core.world import World
 from stripe_emulator.wire import legacy
 from stripe_emulator.wire.listing import everything
 
-from . import balance
+from . import balance, disputes
 
 MAX_LEVELS = 4
 
@@ -31,7 +31,7 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
     },
     "charge": {
         "application": None, "application_fee": None, "balance_transaction": "balance_transaction",
-        "customer": "customer", "failure_balance_transaction": None, "on_behalf_of": None,
+        "customer": "customer", "dispute": "dispute", "failure_balance_transaction": None, "on_behalf_of": None,
         "payment_intent": "payment_intent", "review": None, "source_transfer": None, "refunds": "refund",
     },
     "refund": {
@@ -58,6 +58,10 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
         "failure_balance_transaction": None, "original_payout": None, "reversed_by": None,
     },
 }  # fmt: skip
+
+
+# Not shown unless they are asked for.
+_HIDDEN = ("dispute", "line_items", "refunds")
 
 
 def check_paths(answers: str, paths: Iterable[str]) -> None:
@@ -108,7 +112,7 @@ def _expanded(world: World, obj: JSON, parts: list[str], path: str) -> JSON:
         target = known[f"{name}.{rest[0]}"]
         inner[rest[0]] = _target(world, obj, target, inner.get(rest[0]), rest[1:], path)
         return {**obj, name: inner}
-    if name not in known or (name not in obj and name not in ("refunds", "line_items")):
+    if name not in known or (name not in obj and name not in _HIDDEN):
         return obj
     return {**obj, name: _target(world, obj, known[name], obj.get(name), rest, path)}
 
@@ -119,6 +123,8 @@ def _target(world: World, owner: JSON, target: str | None, value: object, rest: 
         found: object = everything(rows, f"/v1/charges/{owner['id']}/refunds")
     elif target == "item":
         found = everything(world.hidden[owner["id"]]["line_items"], f"/v1/checkout/sessions/{owner['id']}/line_items")
+    elif target == "dispute" and owner["object"] == "charge":
+        found = disputes.of_charge(world, owner["id"])
     elif isinstance(value, str) and target is not None:
         found = _row(world, target, value)
     else:

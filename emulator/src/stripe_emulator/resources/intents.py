@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from stripe_emulator.core.errors import ApiError, doc_url, invalid, refused
@@ -120,7 +121,7 @@ def is_confirmed(params: JSON, only_then: Iterable[str]) -> bool:
     confirmed: bool = params.get("confirm", False)
     if not confirmed:
         for name in only_then:
-            if name in params:
+            if params.get(name, False) is not False:  # to say that the payer is there promises nothing
                 raise invalid(f"The parameter `{name}` can only be used when `confirm` is set to `true`.", name)
     return confirmed
 
@@ -161,15 +162,15 @@ def check_owner(intent_kind: str, customer: str | None, method: JSON) -> None:
 
 
 def check_return_url(intent: JSON, params: JSON, *, publishable: bool) -> None:
-    """Methods that redirect need somewhere to return to.
+    """Methods that redirect need somewhere to return to; an intent that names its types takes cards only here.
 
-    Whether Stripe asks for it with `off_session` or with `allowed_payment_method_types` is not documented; here it
-    does, so that code which runs against the emulator runs against Stripe.
+    Whether Stripe asks for it with `off_session` is not documented; here it does, so that code which runs against the
+    emulator runs against Stripe.
     """
     if params.get("return_url") or (publishable and params.get("use_stripe_sdk")):
         return
     automatic = intent["automatic_payment_methods"]
-    if automatic is not None and (not automatic["enabled"] or automatic["allow_redirects"] == "never"):
+    if automatic is None or not automatic["enabled"] or automatic["allow_redirects"] == "never":
         return
     name = "Payment Intent" if intent["object"] == "payment_intent" else "Setup Intent"
     raise invalid(
@@ -182,7 +183,7 @@ def check_return_url(intent: JSON, params: JSON, *, publishable: bool) -> None:
 
 
 # -- what the bank wants --------------------------------------------------------------------------------------
-Step = Literal["none", "frictionless", "challenge", "refuse", "breaks"]
+Step = Literal["none", "frictionless", "challenge", "refuse", "bank_refuses", "breaks"]
 
 
 def authentication(card: Card, *, set_up: bool, off_session: bool, asked: str | None) -> Step:
@@ -190,6 +191,8 @@ def authentication(card: Card, *, set_up: bool, off_session: bool, asked: str | 
     wanted = asked in ("any", "challenge")
     if card.lookup_fails == "always" or (card.lookup_fails == "if_asked" and wanted):
         return "breaks"
+    if off_session and card.off_session == "bank_refuses":
+        return "bank_refuses"
     if off_session:
         needs_payer = card.off_session == "refuse" or (card.off_session == "ok_if_set_up" and not set_up)
         return "refuse" if needs_payer else "none"
@@ -259,6 +262,16 @@ def last_error(method: JSON, message: str, code: str, kind: str = "card_error", 
         "message": message,
         "payment_method": dict(method),
     }
+
+
+@contextmanager
+def on_error(intent: JSON) -> Iterator[None]:
+    """Whatever is refused inside shows the intent as it stands, as Stripe's errors about an intent do."""
+    try:
+        yield
+    except ApiError as error:
+        error.error.setdefault(intent["object"], intent)
+        raise
 
 
 def unexpected_state(intent: JSON, message: str, param: str | None = None) -> ApiError:

@@ -10,7 +10,7 @@ from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import World
 
 from . import charges, disputes, payment_methods
-from .cards import AUTHENTICATION, THREE_DS_ERROR, Card, Decline
+from .cards import AUTHENTICATION, THREE_DS_ERROR, Card, Decline, decline_for
 from .intents import (
     authentication,
     check_owner,
@@ -120,6 +120,8 @@ def run(world: World, intent: JSON, attempt: Attempt) -> None:
         action = next_action(world, intent, params, publishable=attempt.publishable)
         world.change(intent, status="requires_action", next_action=action)
         world.emit("payment_intent.requires_action", intent)
+    elif step == "bank_refuses":
+        charge(world, intent, method, card, flow=None, decline=decline_for("authentication_required"))
     elif step == "breaks":
         charge(world, intent, method, card, flow=None, decline=THREE_DS_ERROR)
     else:

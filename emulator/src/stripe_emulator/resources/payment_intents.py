@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stripe_emulator.core import money
-from stripe_emulator.core.errors import ApiError, invalid, missing
+from stripe_emulator.core.errors import invalid, missing
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import World
 from stripe_emulator.wire.listing import page
@@ -44,6 +44,7 @@ from .intents import (
     chosen_method,
     is_confirmed,
     method_selection,
+    on_error,
     reselect,
     unexpected_state,
 )
@@ -231,12 +232,14 @@ def retrieve(world: World, call: Call) -> JSON:
 def update(world: World, call: Call) -> JSON:
     intent = _find(world, call)
     params = call.params
-    _check_updatable(intent, params)
-    _check_statement_descriptor(params)
-    changes = _plain_changes(world, intent, params)
-    method = chosen_method(world, params, publishable=call.publishable)
+    with on_error(intent):
+        _check_updatable(intent, params)
+        _check_statement_descriptor(params)
+        changes = _plain_changes(world, intent, params)
+        method = chosen_method(world, params, publishable=call.publishable)
+        if method is not None:
+            check_owner("payment_intent", changes.get("customer", intent["customer"]), method)
     if method is not None:
-        check_owner("payment_intent", changes.get("customer", intent["customer"]), method)
         changes |= {"payment_method": method["id"], "status": "requires_confirmation", "next_action": None}
     elif changes.get("amount", intent["amount"]) != intent["amount"] and intent["status"] == "requires_action":
         # What the payer was asked to authenticate is no longer what would be charged.
@@ -330,13 +333,10 @@ def _check_browser_may(intent: JSON, call: Call) -> None:
 )  # fmt: skip
 def confirm(world: World, call: Call) -> JSON:
     intent = _find(world, call)
-    try:
+    with on_error(intent):
         _check_browser_may(intent, call)
         attempt = paying.prepare(world, intent, call.params, publishable=call.publishable)
         changes = _plain_changes(world, intent, call.params)
-    except ApiError as error:
-        error.error.setdefault("payment_intent", intent)
-        raise
     world.change(intent, **changes)
     paying.run(world, intent, attempt)
     return intent

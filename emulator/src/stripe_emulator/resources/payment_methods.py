@@ -64,7 +64,8 @@ def make(
     """A new payment method for that card; `data` as in `payment_method_data`, already checked."""
     data = data or {}
     sent = data.get("card") or {}
-    cvc_given = sent.get("cvc") is not None
+    # Stripe's names and tokens stand for a card with its security code.
+    cvc_given = sent.get("cvc") is not None or "number" not in sent
     row: JSON = {
         "id": world.ids.new(prefix),
         "object": "payment_method",
@@ -219,7 +220,7 @@ def check_attachable(world: World, method: JSON, customer_id: str) -> None:
         raise refused(_USED_UP, param="payment_method")
     card = card_of(world, method)
     if method["customer"] is None and card.decline is not None and not card.saves:
-        raise card_error(card.decline)
+        raise card_error(card.decline, payment_method=dict(method))
 
 
 def card_error(decline: Decline, **details: Any) -> ApiError:
@@ -247,18 +248,16 @@ def decline_facts(decline: Decline) -> JSON:
 
 
 def pass_checks(world: World, method: JSON, card: Card) -> None:
-    """What the bank said of the security code and the address when it was asked."""
+    """What the bank said of the security code and the address when it was asked, of as much as it was given."""
     checks = dict(method["card"]["checks"])
     address = method["billing_details"]["address"]
     for check, known in (
-        ("cvc_check", True),
+        ("cvc_check", checks["cvc_check"] is not None),
         ("address_line1_check", address["line1"] is not None),
         ("address_postal_code_check", address["postal_code"] is not None),
     ):
-        if check in card.failed_checks:
-            checks[check] = "fail"
-        elif known:
-            checks[check] = "pass"
+        if known:
+            checks[check] = "fail" if check in card.failed_checks else "pass"
     method["card"] = {**method["card"], "checks": checks}
 
 
@@ -369,6 +368,7 @@ def attach(world: World, call: Call) -> JSON:
     customer = live(world, call.params["customer"])
     method = existing(world, call.ids[0], in_path=True)
     check_attachable(world, method, customer["id"])
+    pass_checks(world, method, card_of(world, method))
     attach_to(world, method, customer["id"])
     return method
 

@@ -72,8 +72,8 @@ def check_refundable(world: World, charge: JSON, amount: int) -> None:
             f"{charge['payment_intent']} instead."
         )
     if charge["disputed"]:
-        disputes = list(world.tables["dispute"].newest_first({"charge": charge["id"]}))
-        if not any(dispute["is_charge_refundable"] for dispute in disputes):
+        known = world.tables["dispute"].newest_first({"charge": charge["id"]})
+        if not all(dispute["is_charge_refundable"] for dispute in known):
             raise refused(f"Charge {charge['id']} has been charged back; cannot issue a refund.", "charge_disputed")
     if charge["refunded"]:
         raise refused(f"Charge {charge['id']} has already been refunded.", "charge_already_refunded")
@@ -85,13 +85,19 @@ def check_refundable(world: World, charge: JSON, amount: int) -> None:
         )
 
 
+def _described(what: str, charge: JSON) -> str:
+    """The text of a movement in the balance: it names the payment that it is about."""
+    return f"{what} ({charge['description']})" if charge["description"] else what
+
+
 def make(world: World, charge: JSON, amount: int, reason: str | None, metadata: dict[str, str]) -> JSON:
     """Give `amount` minor units back; with some test cards it is pending at first, or fails later."""
     method = world.get("payment_method", charge["payment_method"])
     behaviour = payment_methods.card_of(world, method).refund
     charges.settle(world, charge)
     refund_id = world.ids.new("re")
-    transaction = balance.post(world, "refund", -amount, charge["currency"], refund_id, description="REFUND")
+    text = _described("REFUND FOR CHARGE", charge)
+    transaction = balance.post(world, "refund", -amount, charge["currency"], refund_id, description=text)
     row: JSON = {
         "id": refund_id,
         "object": "refund",
@@ -165,7 +171,12 @@ def fails(world: World, about: JSON) -> None:
     """Days later the bank sends the money back: it is in our balance again, and the payer has none of it."""
     refund = world.get("refund", about["refund"])
     returned = balance.post(
-        world, "refund_failure", refund["amount"], refund["currency"], refund["id"], description="REFUND FAILURE"
+        world,
+        "refund_failure",
+        refund["amount"],
+        refund["currency"],
+        refund["id"],
+        description=_described("REFUND FAILURE", world.get("charge", refund["charge"])),
     )
     previous = world.change(
         refund,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stripe_emulator.core.errors import ApiError, missing
+from stripe_emulator.core.errors import missing
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import World
 from stripe_emulator.wire.listing import page
@@ -29,6 +29,7 @@ from .intents import (
     chosen_method,
     is_confirmed,
     method_selection,
+    on_error,
     reselect,
     unexpected_state,
 )
@@ -81,7 +82,7 @@ def create(world: World, call: Call) -> JSON:
     customer = params.get("customer")
     if customer is not None:
         customers.live(world, customer)
-    intent = _new(world, params, customer)
+    intent = new(world, params, customer)
     if confirm:
         attempt = saving.prepare(world, intent, params, publishable=False)
         world.add(intent)
@@ -98,7 +99,8 @@ def create(world: World, call: Call) -> JSON:
     return intent
 
 
-def _new(world: World, params: JSON, customer: str | None) -> JSON:
+def new(world: World, params: JSON, customer: str | None) -> JSON:
+    """The row of a new intent, not yet kept."""
     intent_id = world.ids.new("seti")
     selection = method_selection(world, params)
     row: JSON = {
@@ -168,9 +170,11 @@ def update(world: World, call: Call) -> JSON:
         sent = params["payment_method_options"].get("card") or {}
         changes["payment_method_options"] = card_options({"card": {**old, **sent}}, payment=False)
     changes |= reselect(intent, params)
-    method = chosen_method(world, params, publishable=call.publishable)
+    with on_error(intent):
+        method = chosen_method(world, params, publishable=call.publishable)
+        if method is not None:
+            check_owner("setup_intent", changes.get("customer", intent["customer"]), method)
     if method is not None:
-        check_owner("setup_intent", changes.get("customer", intent["customer"]), method)
         changes |= {"payment_method": method["id"], "status": "requires_confirmation", "next_action": None}
     if not over:
         changes["last_setup_error"] = None
@@ -194,11 +198,8 @@ def update(world: World, call: Call) -> JSON:
 )
 def confirm(world: World, call: Call) -> JSON:
     intent = _find(world, call)
-    try:
+    with on_error(intent):
         attempt = saving.prepare(world, intent, call.params, publishable=call.publishable)
-    except ApiError as error:
-        error.error.setdefault("setup_intent", intent)
-        raise
     changes = reselect(intent, call.params)
     if "payment_method_options" in call.params:
         changes["payment_method_options"] = card_options(call.params["payment_method_options"], payment=False)

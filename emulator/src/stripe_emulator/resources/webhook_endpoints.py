@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stripe_emulator.core.errors import invalid
+from stripe_emulator.core.errors import invalid, refused
 from stripe_emulator.core.event_types import EVENT_TYPES
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import API_VERSION, World
@@ -11,6 +11,7 @@ from stripe_emulator.wire.params import Boolean, Choice, Kind, List, Text, Url, 
 from stripe_emulator.wire.routing import Call, route
 from stripe_emulator.wire.specs import METADATA, PAGE
 
+MOST_ENDPOINTS = 16
 _EVENTS = List(Choice("*", *EVENT_TYPES))
 _WRITABLE: dict[str, Kind] = {
     "description": Text(unset=True),
@@ -29,7 +30,12 @@ def make_endpoint(
     description: str | None = None,
     metadata: dict[str, str] | None = None,
 ) -> JSON:
-    """A new endpoint. Unlike the row that is kept, the answer holds its secret."""
+    """A new endpoint. Unlike the row that is kept, the answer holds its secret.
+
+    Raises ApiError for the seventeenth: an account has sixteen at most.
+    """
+    if len(world.tables["webhook_endpoint"]) >= MOST_ENDPOINTS:
+        raise refused(f"You have reached the maximum of {MOST_ENDPOINTS} test webhook endpoints.")
     row: JSON = {
         "id": world.ids.new("we"),
         "object": "webhook_endpoint",

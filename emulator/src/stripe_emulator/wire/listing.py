@@ -41,7 +41,7 @@ def page(
     if after and before:
         raise invalid("Received both starting_after and ending_before parameters. Please pass in only one.")
     for name, cursor in (("starting_after", after), ("ending_before", before)):
-        if cursor is not None and not table.listed(cursor):
+        if cursor is not None and not table.placed(cursor):
             raise missing(kind.rsplit(".", 1)[-1], cursor[:200], name, in_path=False)
     wanted = {name: value for name, value in (filters or {}).items() if value is not None}
     for name, value in wanted.items():

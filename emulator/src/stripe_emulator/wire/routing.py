@@ -57,13 +57,13 @@ _KINDS = {
 def _answers(method: str, pattern: str) -> str:
     """The kind of object that a request is answered with, read off its path."""
     parts = pattern.removeprefix("/v1/").split("/")
-    nested = [part for part in parts if part in ("payment_methods", "line_items")]
+    nested = [part for part in parts if part in ("payment_methods", "line_items", "dispute")]
     name = nested[-1] if nested else parts[0]
     if name in ("checkout", "radar", "test_helpers"):
         name = f"{name}/{parts[1]}"
     kind = _KINDS.get(name, name.removesuffix("s"))
     many = method == "GET" and (parts[-1] == name.split("/")[-1] or parts[-1] == "search")
-    return f"list:{kind}" if many and kind not in ("account", "balance") else kind
+    return f"list:{kind}" if many and name not in ("account", "balance", "dispute") else kind
 
 
 @dataclass(slots=True)
