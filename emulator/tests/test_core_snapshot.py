@@ -50,6 +50,36 @@ def test_a_snapshot_survives_its_own_round_trip(shop: Bench) -> None:
     assert shop.emulator.snapshot() == before
 
 
+def test_ids_differ_by_default_and_repeat_with_a_seed() -> None:
+    def first_id(emulator: Emulator) -> str:
+        headers = {"Authorization": "Bearer sk_test_x"}
+        return str(emulator.handle("POST", "/v1/customers", headers).json()["id"])
+
+    one, other = Emulator(), Emulator()
+    known = {first_id(one), first_id(other)}
+    one.reset()
+    known.add(first_id(one))
+    assert len(known) == 3
+    repeated = Emulator(seed=one.seed)
+    assert first_id(repeated) in known
+    repeated.reset()
+    assert first_id(repeated) in known
+
+
+def test_a_seed_repeats_the_chances_too_after_a_reset(shop: Bench) -> None:
+    def told() -> list[int]:
+        webhooks = shop.emulator.webhooks
+        webhooks.add("http://127.0.0.1:1/", "whsec_x")
+        webhooks.weather.duplicate = 0.5
+        for _ in range(20):
+            shop.customer()
+        return [delivery.attempt for delivery in webhooks.due()]
+
+    before = told()
+    shop.emulator.reset()
+    assert told() == before
+
+
 def test_reset_forgets_everything_but_keeps_its_parts(shop: Bench) -> None:
     webhooks, weather = shop.emulator.webhooks, shop.emulator.weather
     customer, method = shop.saved()

@@ -216,6 +216,25 @@ def test_a_refused_webhook_comes_again_later(served: str, emulator: Emulator, in
     assert not hmac.compare_digest(inbox.got[0][1], inbox.got[1][1]), "each try is signed anew"
 
 
+def test_an_endpoint_that_does_not_answer_holds_up_nobody(served: str, emulator: Emulator, inbox: Inbox) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
+        emulator.webhooks.add(f"http://127.0.0.1:{silent.getsockname()[1]}/", "whsec_x")
+        emulator.webhooks.add(inbox.url, "whsec_x")
+        begin = time.monotonic()
+        for _ in range(60):
+            ask(served, "POST", "/v1/customers", {"name": "Ada"})
+        wait_until(lambda: len(inbox.got) == 60)
+        assert time.monotonic() - begin < 4, "it waited for the silent endpoint's five seconds"
+        silent.settimeout(0.2)
+        called: list[socket.socket] = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                called.append(silent.accept()[0])  # and not a word
+        for connection in called:
+            connection.close()
+        assert 1 <= len(called) <= 10, "more than a few calls to an endpoint that has answered none"
+
+
 def test_a_mistake_in_background_work_does_not_stop_the_post(
     served: str, emulator: Emulator, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -10,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from playwright.sync_api import Page
 
-from stripe_emulator import Emulator
+from stripe_emulator import Emulator, faults
 
 Send = Callable[..., tuple[int, dict[str, str], str]]
 
@@ -147,16 +148,26 @@ def test_webhooks_are_set_and_sent_again(send: Send, emulator: Emulator, story: 
         assert send("POST", "/emulator/webhooks", data=nonsense)[0] == 400, nonsense
 
 
-def test_a_reset_forgets_all_but_the_endpoints(send: Send, emulator: Emulator, story: dict[str, Any]) -> None:
+def test_a_reset_forgets_all_but_what_was_given_on_the_command_line(
+    send: Send, emulator: Emulator, story: dict[str, Any]
+) -> None:
+    emulator.webhooks.add("http://127.0.0.1:9/standing", "whsec_s", standing=True)
+    emulator.webhooks.weather.drop = 1
+    emulator.weather.add(faults.LostAfter())
     emulator.clock.advance(days=1)
-    tomorrow = emulator.clock.now()
     assert send("POST", "/emulator/reset", data={})[0] == 200
     assert emulator.ledger.taken_minor(currency="gbp") == 0
-    assert [row["url"] for row in emulator.webhooks.endpoints] == ["http://127.0.0.1:9/hook"]
-    assert [row["secret"] for row in json.loads(send("POST", "/emulator/webhooks", data={})[2])["endpoints"]] == [
-        "whsec_x"
-    ]
-    assert emulator.clock.now() >= tomorrow  # as the panel says
+    assert [(row["url"], row["secret"]) for row in told_endpoints(send)] == [("http://127.0.0.1:9/standing", "whsec_s")]
+    assert (emulator.webhooks.weather.drop, emulator.weather.fair) == (0, True)
+    assert emulator.clock.now() == pytest.approx(time.time(), abs=60)
+    assert json.loads(send("GET", "/emulator/requests")[2])["data"] == []
+    assert send("POST", "/emulator/reset", data={})[0] == 200
+    assert len(told_endpoints(send)) == 1
+
+
+def told_endpoints(send: Send) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(send("POST", "/emulator/webhooks", data={})[2])["endpoints"]
+    return found
 
 
 def test_a_snapshot_can_be_taken_away_and_restored(send: Send, story: dict[str, Any]) -> None:

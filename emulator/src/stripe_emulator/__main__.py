@@ -31,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"signing secret of the --webhook in the same place (default {DEFAULT_WEBHOOK_SECRET})",
     )
     parser.add_argument("--latency-ms", metavar="N", type=_natural, default=0, help="answer each API request N ms late")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same ids (default %(default)s)")
+    parser.add_argument("--seed", type=int, help="same seed, same ids (default: other ids each time)")
     parser.add_argument(
         "--rate-limit",
         metavar="N",
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     known = {endpoint["url"] for endpoint in emulator.webhooks.endpoints}
     for url, secret in zip_longest(args.webhook, args.secret, fillvalue=DEFAULT_WEBHOOK_SECRET):
         if url not in known:
-            emulator.webhooks.add(url, secret)
+            emulator.webhooks.add(url, secret, standing=True)
     try:
         listener = server.bind(args.host, args.port)
     except (server.NotLoopbackError, server.PortBusyError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import threading
 import time
 from collections import deque
@@ -36,11 +37,15 @@ RECORDED_REQUESTS = 10_000
 
 
 class Emulator:
-    """A stand-in for Stripe with its own clock, ledger and weather. The same for the same seed; safe with threads."""
+    """A stand-in for Stripe with its own clock, ledger and weather. Safe with threads.
+
+    The same `seed` gives the same ids and the same chances. Without one they differ each time, as Stripe's do: a
+    database that outlives the emulator never meets other objects under ids that it knows.
+    """
 
     def __init__(
         self,
-        seed: int = 0,
+        seed: int | None = None,
         clock: Clock | None = None,
         secret_key: str = "sk_test_emulator",  # noqa: S107 - any test key is accepted; this one is for display
         publishable_key: str = "pk_test_emulator",
@@ -48,7 +53,8 @@ class Emulator:
         public_url: str = "http://127.0.0.1:12111",
         request_log_path: str | Path | None = None,
     ) -> None:
-        self.seed = seed
+        self._given_seed = seed
+        self.seed = self._new_seed()
         self.clock = clock or Clock()
         self.secret_key = secret_key
         self.publishable_key = publishable_key
@@ -61,14 +67,18 @@ class Emulator:
         self._public_url = public_url
         self.ledger = Ledger(self)
         self.bank = Bank(self)
-        self.weather = Weather(seed)
-        self.webhooks = Webhooks(self, seed)
+        self.weather = Weather(self.seed)
+        self.webhooks = Webhooks(self, self.seed)
         self.keys = Keys()
         self.requests: deque[RecordedRequest] = deque(maxlen=RECORDED_REQUESTS)
         self.busy: set[str] = set()
         """Ids of the objects that slow requests work on."""
         self._second, self._in_second = 0, 0
         self.world = self._new_world()
+
+    def _new_seed(self) -> int:
+        # Not the time: a test may have frozen it.
+        return secrets.randbits(48) if self._given_seed is None else self._given_seed
 
     def _new_world(self) -> World:
         world = World(self.clock, self.seed)
@@ -87,11 +97,20 @@ class Emulator:
         self._public_url = self.world.public_url = url
 
     def reset(self) -> None:
-        """Forget everything, faults and endpoints too; the clock goes on."""
+        """Forget everything: objects, keys, faults, how far the clock was moved, the requests that were recorded.
+
+        Webhook endpoints go too, but for the standing ones, which belong to the set-up. A seed that was given begins
+        anew; without one the next ids are other ones than before.
+        """
         with self.lock:
+            standing = self.webhooks.standing()
+            self.seed = self._new_seed()
+            self.clock.reset()
             self.world = self._new_world()
-            self.weather.reset()
-            self.webhooks.reset()
+            self.weather.reset(self.seed)
+            self.webhooks.reset(self.seed)
+            for endpoint in standing:
+                self.webhooks.add(endpoint["url"], endpoint["secret"], endpoint["enabled_events"], standing=True)
             self.keys = Keys()
             self.requests.clear()
             self.busy.clear()

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def stripe_emulator() -> Emulator:
-    """An empty `Emulator`: the stand-in for Stripe of this one test."""
+def stripe_emulator(request: pytest.FixtureRequest) -> Emulator:
+    """An empty `Emulator`: the stand-in for Stripe of this one test. Its ids are the same in every run of the test."""
+    from zlib import crc32
+
     from stripe_emulator import Emulator
 
-    return Emulator()
+    return Emulator(seed=crc32(request.node.nodeid.encode()))
 
 
 @pytest.fixture

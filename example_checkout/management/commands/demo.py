@@ -151,9 +151,6 @@ def suggestion(port: int) -> int:
 def emulator(port: int, emulator_port: int) -> Iterator[None]:
     """Runs the emulator as a child, from the moment it answers until we leave."""
     command = [sys.executable, "-m", "stripe_emulator", "--port", str(emulator_port), "--state", str(EMULATOR_STATE)]
-    if not EMULATOR_STATE.exists():
-        # With the state gone but our database kept, the same seed would hand out ids that we know already.
-        command += ["--seed", str(int(time.time()))]
     with contextlib.suppress(NoReverseMatch):
         webhook = f"http://{HOST}:{port}{reverse('checkout.webhook')}"
         command += ["--webhook", webhook, "--secret", settings.CHECKOUT_WEBHOOK_SECRET]

@@ -17,6 +17,7 @@ class Clock:
         self._fixed = (time.time() if start is None else start) if frozen else None
         if start is not None and not frozen:
             self.offset = start - time.time()
+        self._first_offset = self.offset
 
     @property
     def frozen(self) -> bool:
@@ -33,6 +34,10 @@ class Clock:
             raise ValueError("A clock can only be moved forward.")
         self.offset += step
         return self.now()
+
+    def reset(self) -> None:
+        """Back to where it began: only for an emulator that forgets everything else too."""
+        self.offset = self._first_offset
 
     def to_json(self) -> dict[str, float | None]:
         return {"offset": self.offset, "fixed": self._fixed}

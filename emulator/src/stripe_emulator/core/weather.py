@@ -68,8 +68,8 @@ class Weather:
         """Fair weather from now on."""
         self.rules.clear()
 
-    def reset(self) -> None:
-        self.__init__(self.seed)  # type: ignore[misc]
+    def reset(self, seed: int) -> None:
+        self.__init__(seed)  # type: ignore[misc]
 
     def strike(self, method: str, path: str) -> Fault | None:
         """The fault that this request meets."""

@@ -151,12 +151,8 @@ class Levers:
             self.emulator.tick()
 
     def reset(self) -> None:
-        """Forget everything but the webhook endpoints, which belong to the set-up rather than to the story."""
-        with self.emulator.lock:
-            kept = self.endpoints()
-            self.emulator.reset()
-            for endpoint in kept:
-                self.emulator.webhooks.add(endpoint["url"], endpoint["secret"], endpoint["enabled_events"])
+        """Forget everything but the endpoints that were given on the command line."""
+        self.emulator.reset()
 
     def add_fault(self, data: JSON) -> None:
         name = data.get("fault")

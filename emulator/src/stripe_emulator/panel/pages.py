@@ -363,7 +363,11 @@ class Panel:
             tag("h2", "Snapshot"),
             tag("p", link("/snapshot", "Download everything the emulator holds"), " as one JSON file, for --state."),
             tag("h2", "Reset"),
-            tag("p", "Forget all objects, events and faults. Webhook endpoints stay, and the clock goes on."),
+            tag(
+                "p",
+                "Forget everything: objects, events, faults, endpoints and how far the clock was moved. What was given "
+                "on the command line stays.",
+            ),
             form("/panel/reset", "Reset the emulator", class_="danger"),
         )
 

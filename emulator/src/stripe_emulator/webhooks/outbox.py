@@ -6,10 +6,11 @@ Nothing here opens a connection: a server, or `deliver` in a test, sends what `d
 from __future__ import annotations
 
 import hashlib
+import heapq
 import hmac
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -74,13 +75,44 @@ class Waiting:
     """Whether the event's `pending_webhooks` counts it (a duplicate is not counted twice)."""
 
 
+class Lane:
+    """What one endpoint still has to be told, so that one that is slow or dead costs the others nothing."""
+
+    __slots__ = ("_later", "_ready", "out")
+
+    def __init__(self) -> None:
+        self._later: list[tuple[float, float, Waiting]] = []
+        self._ready: list[tuple[float, float, Waiting]] = []
+        self.out = 0
+        """How many were handed out and have not been answered yet."""
+
+    def add(self, waiting: Waiting) -> None:
+        heapq.heappush(self._later, (waiting.due, waiting.number, waiting))
+
+    def take(self, now: float, room: int | None) -> list[Waiting]:
+        """What is due, in the order of its numbers, and no more than there is `room` for (None: all)."""
+        while self._later and self._later[0][0] <= now:
+            due, number, waiting = heapq.heappop(self._later)
+            heapq.heappush(self._ready, (number, due, waiting))
+        count = len(self._ready) if room is None else min(room, len(self._ready))
+        return [heapq.heappop(self._ready)[2] for _ in range(count)]
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return (waiting for _, _, waiting in (*self._ready, *self._later))
+
+    def next_due(self) -> float | None:
+        if self._ready:
+            return min(due for _, due, _ in self._ready)
+        return self._later[0][0] if self._later else None
+
+
 class Webhooks:
     """The endpoints and what they still have to be told."""
 
     def __init__(self, emulator: Emulator, seed: int) -> None:
         self._emulator = emulator
         self._random = random.Random(f"webhooks/{seed}")  # noqa: S311 - chance must be the same again
-        self._waiting: list[Waiting] = []
+        self._lanes: dict[str, Lane] = {}
         self._sent: dict[tuple[str, str, int], Waiting] = {}
         self._count = 0
         self.weather = WebhookWeather()
@@ -92,9 +124,10 @@ class Webhooks:
         self.log: deque[JSON] = deque(maxlen=500)
         """The newest attempts: at, url, event_id, type, attempt, status, again_at."""
 
-    def reset(self) -> None:
+    def reset(self, seed: int) -> None:
         """Forget what has to be sent, and fair weather again."""
-        self._waiting, self._sent, self._count = [], {}, 0
+        self._random = random.Random(f"webhooks/{seed}")  # noqa: S311 - chance must be the same again
+        self._lanes, self._sent, self._count = {}, {}, 0
         self.weather = WebhookWeather()
         self.log.clear()
 
@@ -104,10 +137,25 @@ class Webhooks:
         with self._emulator.lock:
             return [dict(row) for row in self._emulator.world.tables["webhook_endpoint"].values()]
 
-    def add(self, url: str, secret: str | None = None, events: Iterable[str] = ("*",)) -> JSON:
-        """Make an endpoint; the answer holds its secret, as the API's does."""
+    def add(
+        self, url: str, secret: str | None = None, events: Iterable[str] = ("*",), *, standing: bool = False
+    ) -> JSON:
+        """Make an endpoint; the answer holds its secret, as the API's does. A `standing` one outlives a reset.
+
+        Raises ApiError for more than sixteen.
+        """
         with self._emulator.lock:
-            return make_endpoint(self._emulator.world, url, list(events), secret=secret)
+            row = make_endpoint(self._emulator.world, url, list(events), secret=secret)
+            if standing:
+                self._emulator.world.hide(row["id"])["standing"] = True
+            return row
+
+    def standing(self) -> list[JSON]:
+        """The endpoints that outlive a reset, with the secret that signs for them."""
+        hidden = self._emulator.world.hidden
+        return [
+            {**row, "secret": self.secrets(row["id"])[0]} for row in self.endpoints if hidden[row["id"]].get("standing")
+        ]
 
     def secrets(self, endpoint_id: str) -> list[str]:
         """The secrets that deliveries are signed with now: the newest, and a rolled one that is still valid."""
@@ -149,19 +197,25 @@ class Webhooks:
         # Half a place behind the next one: it is overtaken by whatever is due together with it.
         number = self._count + (1.5 if self._chance(self.weather.swap) else 0.0)
         due = self._emulator.world.now() + self.weather.delay
-        self._waiting.append(Waiting(due, number, event["id"], endpoint["id"]))
+        self._add(Waiting(due, number, event["id"], endpoint["id"]))
         if self._chance(self.weather.duplicate):
-            self._waiting.append(Waiting(due, number + 0.1, event["id"], endpoint["id"], counted=False))
+            self._add(Waiting(due, number + 0.1, event["id"], endpoint["id"], counted=False))
+
+    def _add(self, waiting: Waiting) -> None:
+        self._lanes.setdefault(waiting.endpoint, Lane()).add(waiting)
 
     # -- sending -------------------------------------------------------------------------------------
-    def due(self) -> list[Delivery]:
-        """What has to be sent now, in order. Each is handed out once: say by `record` how it went."""
+    def due(self, at_once: int | None = None) -> list[Delivery]:
+        """What has to be sent now, in order. Each is handed out once: say by `record` how it went.
+
+        With `at_once` no endpoint gets more than so many before it has answered.
+        """
         with self._emulator.lock:
             now = self._emulator.world.now()
-            ready = sorted((w for w in self._waiting if w.due <= now), key=lambda w: w.number)
-            if not ready:
-                return []
-            self._waiting = [w for w in self._waiting if w.due > now]
+            ready: list[Waiting] = []
+            for lane in self._lanes.values():
+                ready += lane.take(now, None if at_once is None else max(0, at_once - lane.out))
+            ready.sort(key=lambda waiting: waiting.number)
             return [made for waiting in ready if (made := self._made(waiting)) is not None]
 
     def _made(self, waiting: Waiting) -> Delivery | None:
@@ -182,6 +236,7 @@ class Webhooks:
         key = (waiting.event, waiting.endpoint, waiting.attempt)
         if waiting.counted or key not in self._sent:
             self._sent[key] = waiting
+        self._lanes[endpoint["id"]].out += 1
         return Delivery(endpoint["url"], body, headers, event["id"], waiting.attempt, event["type"], endpoint["id"])
 
     def record(self, delivery: Delivery, status: int | None) -> None:
@@ -189,12 +244,15 @@ class Webhooks:
         with self._emulator.lock:
             world = self._emulator.world
             waiting = self._sent.pop((delivery.event_id, delivery.endpoint, delivery.attempt), None)
+            lane = self._lanes.get(delivery.endpoint)
+            if lane is not None:
+                lane.out = max(0, lane.out - 1)
             taken = status is not None and 200 <= status < 300
             again_at = None
             if waiting is not None and not taken and delivery.attempt <= len(self.retry_after):
                 self._count += 1
                 again_at = world.now() + self.retry_after[delivery.attempt - 1]
-                self._waiting.append(
+                self._add(
                     Waiting(
                         again_at, self._count, waiting.event, waiting.endpoint, waiting.attempt + 1, waiting.counted
                     )
@@ -230,17 +288,19 @@ class Webhooks:
     def next_due(self) -> float | None:
         """The time (on the clock) of the next delivery, or None."""
         with self._emulator.lock:
-            return min((waiting.due for waiting in self._waiting), default=None)
+            return min((at for lane in self._lanes.values() if (at := lane.next_due()) is not None), default=None)
 
     # -- snapshots -----------------------------------------------------------------------------------
     def to_json(self) -> JSON:
-        waiting = [*self._waiting, *self._sent.values()]
+        waiting = [*(waiting for lane in self._lanes.values() for waiting in lane), *self._sent.values()]
         names = ("due", "number", "event", "endpoint", "attempt", "counted")
         return {"count": self._count, "waiting": [{n: getattr(w, n) for n in names} for w in waiting]}
 
     def load(self, saved: JSON) -> None:
         waiting = [Waiting(**waiting) for waiting in saved["waiting"]]
-        self._count, self._waiting, self._sent = saved["count"], waiting, {}
+        self._count, self._lanes, self._sent = saved["count"], {}, {}
+        for one in waiting:
+            self._add(one)
 
 
 def _wants(endpoint: JSON, kind: str) -> bool:

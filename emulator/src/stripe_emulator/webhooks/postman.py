@@ -12,6 +12,8 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from stripe_emulator.resources.webhook_endpoints import MOST_ENDPOINTS
+
 from .outbox import Delivery
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ logger = logging.getLogger("stripe_emulator")
 
 TICK_SECONDS: Final = 0.5
 DELIVERY_TIMEOUT_SECONDS: Final = 5.0
+AT_ONCE: Final = 4
+"""Deliveries to one endpoint that may be under way together."""
 
 
 class Postman:
@@ -29,7 +33,7 @@ class Postman:
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
         self._nudge = asyncio.Event()
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="stripe-webhook")
+        self._pool = ThreadPoolExecutor(max_workers=AT_ONCE * MOST_ENDPOINTS, thread_name_prefix="stripe-webhook")
         self._underway: set[asyncio.Future[None]] = set()
 
     def nudge(self) -> None:
@@ -47,12 +51,15 @@ class Postman:
             if loop.time() >= next_tick:
                 next_tick = loop.time() + TICK_SECONDS
                 self._tick()
-            for delivery in self.emulator.webhooks.due():
-                task = asyncio.ensure_future(self._carry(delivery))
-                self._underway.add(task)
-                task.add_done_callback(self._underway.discard)
+            self._set_out()
             # A burst of requests is one walk through the queue, not one each.
             await asyncio.sleep(0.02)
+
+    def _set_out(self) -> None:
+        for delivery in self.emulator.webhooks.due(AT_ONCE):
+            task = asyncio.ensure_future(self._carry(delivery))
+            self._underway.add(task)
+            task.add_done_callback(self._underway.discard)
 
     def _tick(self) -> None:
         try:
@@ -65,7 +72,7 @@ class Postman:
         loop = asyncio.get_running_loop()
         status = await loop.run_in_executor(self._pool, post, delivery)
         self.emulator.webhooks.record(delivery, status)
-        self.nudge()
+        self._set_out()
 
     async def close(self) -> None:
         for task in list(self._underway):
