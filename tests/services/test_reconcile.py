@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from checkout import clock, states
+from checkout.errors import OutcomeUnknown
 from checkout.gateway import gateway
 from checkout.models import (
+    Agreement,
     Checkout,
     Customer,
     ObjectPaymentPlan,
@@ -22,10 +25,10 @@ from checkout.models import (
     SavedCard,
     ScheduledJob,
 )
-from checkout.services import reconcile, runs, settling
+from checkout.services import charging, fulfillment, reconcile, requests, runs, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, make_due
+from tests.services.conftest import SavePlan, enter_card, make_due
 
 pytestmark = pytest.mark.django_db
 
@@ -103,6 +106,127 @@ def test_a_refused_retry_of_the_same_request_proves_nothing(
 
 def due_minor(due: ObjectPaymentPlanInstalment) -> int:
     return int(due.amount * 100)
+
+
+# -- looking before asking again -------------------------------------------------------------------------
+
+
+def replace_card(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
+    """The payer gives another card for the plan."""
+    checkout = Checkout.objects.create_checkout("card_refresh", plan, None)
+    enter_card(emulator, checkout, "4000056655665556")
+    assert fulfillment.fulfill(checkout).succeeded
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda _, plan: ObjectPaymentPlan.objects.filter(pk=plan.pk).update(paused=True), id="paused"),
+        pytest.param(lambda _, plan: ObjectPaymentPlan.objects.filter(pk=plan.pk).update(deleted=True), id="stopped"),
+        pytest.param(replace_card, id="another card"),
+        pytest.param(lambda _, plan: SavedCard.objects.update(gone=True), id="card gone"),
+        pytest.param(lambda _, plan: plan.content_object.delete(), id="row gone"),
+    ],
+)
+def test_a_charge_that_was_never_asked_for_is_not_begun_once_the_plan_no_longer_allows_it(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment, membership: Membership, change: Any
+) -> None:
+    held = charging.claim(due)  # and then the process was killed
+    change(emulator, due.object_payment_plan)
+    with later(minutes=11):
+        assert reconcile.reconcile() == reconcile.Reconciled(settled=1)
+    held.refresh_from_db()
+    assert (settled(due), held.state_id, held.superseded) == (states.PENDING, states.FAIL, True)
+    assert (taken(emulator), Membership.objects.filter(failures__gt=0).exists()) == (0, False)
+
+
+@pytest.mark.parametrize("change", ["paused", "another card"])
+def test_what_was_taken_is_settled_whatever_the_plan_allows_by_now(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment, change: str
+) -> None:
+    lose(emulator, faults.LostAfter())
+    if change == "paused":
+        ObjectPaymentPlan.objects.update(paused=True)
+    else:
+        replace_card(emulator, due.object_payment_plan)
+    with later(minutes=11):
+        assert reconcile.reconcile().settled == 1
+    assert (settled(due), taken(emulator)) == (states.SUCCESS, due_minor(due))
+
+
+def test_a_released_line_is_taken_from_the_card_that_the_payer_gave_since(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment
+) -> None:
+    lose(emulator, faults.LostBefore())
+    replace_card(emulator, due.object_payment_plan)
+    with later(minutes=11):
+        reconcile.reconcile()
+        runs.process_payments(workers=1)
+    paid = Checkout.objects.for_content_object(due).success().get()
+    assert gateway().retrieve_payment_method(paid.payment_method_id).card.last4 == "5556"
+    assert (settled(due), taken(emulator)) == (states.SUCCESS, due_minor(due))
+
+
+def test_a_killed_claim_is_asked_for_once_while_the_plan_allows_it(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment
+) -> None:
+    charging.claim(due)
+    with later(minutes=11):
+        assert reconcile.reconcile().settled == 1
+    assert (settled(due), taken(emulator)) == (states.SUCCESS, due_minor(due))
+
+
+def test_a_clock_that_was_ahead_at_the_claim_charges_nothing_twice(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment
+) -> None:
+    """By our row the key is still trusted; Stripe has forgotten it."""
+    checkout = lose(emulator, faults.LostAfter())
+    now = clock.now()
+    Checkout.objects.filter(pk=checkout.pk).update(claimed_at=now + timedelta(hours=4, minutes=30), lease_until=now)
+    with later(hours=24.2):
+        assert reconcile.reconcile().settled == 1
+    assert (settled(due), taken(emulator)) == (states.SUCCESS, due_minor(due))
+
+
+def test_whoever_slept_past_its_lease_does_not_ask_any_more(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment
+) -> None:
+    """Somebody has looked meanwhile, found nothing, and may have freed the debt: another attempt may take it."""
+    held = charging.claim(due)
+    asked = charging.request_for(held)
+    with later(minutes=11):
+        ObjectPaymentPlan.objects.update(paused=True)
+        reconcile.reconcile()
+        answer = charging.ask(asked)
+    assert isinstance(answer, OutcomeUnknown)
+    assert taken(emulator) == 0
+
+
+def test_a_call_that_might_outlast_its_lease_is_not_made(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment, settings: Any
+) -> None:
+    """It could arrive after somebody has looked and found nothing."""
+    settings.CHECKOUT_STRIPE_TIMEOUT = (5, 20)
+    asked = charging.request_for(charging.claim(due))
+    with later(minutes=9, hours=1 / 90):  # 9 min 40 s
+        assert isinstance(charging.ask(asked), OutcomeUnknown)
+    with later(minutes=9):
+        assert charging.ask(asked).succeeded
+    assert taken(emulator) == due_minor(due)
+
+
+def test_staff_charging_a_request_for_money_is_begun_only_while_an_agreement_covers_it(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment
+) -> None:
+    card = due.object_payment_plan.card
+    Agreement.objects.create(kind=Agreement.Kind.PAPER, saved_card=card, other_amounts=True, text="any amount")
+    asked_for = requests.create(email=card.customer.email, name="A Member", description="Fee", total=Decimal(5))
+    held = charging.claim(asked_for)
+    SavedCard.objects.update(gone=True)
+    with later(minutes=11):
+        assert reconcile.reconcile().settled == 1
+    held.refresh_from_db()
+    assert (held.state_id, held.superseded, taken(emulator)) == (states.FAIL, True, 0)
 
 
 # -- the branches ----------------------------------------------------------------------------------------
@@ -285,7 +409,7 @@ def test_the_command_counts_and_its_exit_code_tells(
     emulator: Emulator, due: ObjectPaymentPlanInstalment, capsys: Any
 ) -> None:
     lose(emulator, faults.LostAfter())
-    emulator.weather.add(faults.LostBefore(), times=2)
+    emulator.weather.add(faults.LostBefore())
     with later(minutes=11), pytest.raises(CommandError, match="Not everything is known yet"):
         call_command("reconcile")
     assert capsys.readouterr().out.splitlines()[-1] == "settled 0, waiting 1, errors 0"

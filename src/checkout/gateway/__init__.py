@@ -4,6 +4,7 @@ Private: names here change without notice.
 """
 
 from checkout.gateway.money_back import ChargeEvidence, DisputeAnswer, FraudWarning, RefundAnswer
+from checkout.gateway.sending import longest_call
 from checkout.gateway.stripe import (
     API_VERSION,
     INSTALMENT_USAGE,
@@ -31,4 +32,5 @@ __all__ = [
     "SetupIntent",
     "assert_no_transaction",
     "gateway",
+    "longest_call",
 ]

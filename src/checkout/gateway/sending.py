@@ -5,12 +5,22 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 from checkout.conf import conf
 from checkout.errors import GatewayRefused, NothingHappened, OutcomeUnknown
 
 Answer = TypeVar("Answer")
+
+#: Seconds between two tries.
+PAUSE = (0.5, 1.0)
+
+
+def longest_call() -> timedelta:
+    """How long one request may take, with all its tries."""
+    tries = conf.CHECKOUT_STRIPE_MAX_RETRIES + 1
+    return timedelta(seconds=tries * (sum(conf.CHECKOUT_STRIPE_TIMEOUT) + PAUSE[1]))
 
 
 def until_answered(send: Callable[[], Answer]) -> Answer:
@@ -29,7 +39,7 @@ def until_answered(send: Callable[[], Answer]) -> Answer:
             lost = True
             if not further_tries:
                 raise
-            time.sleep(random.uniform(0.5, 1.0))  # noqa: S311 - only so that many processes do not come at once
+            time.sleep(random.uniform(*PAUSE))  # noqa: S311 - only so that many processes do not come at once
         except GatewayRefused:
             raise
         except NothingHappened as problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -26,7 +26,14 @@ from checkout.errors import (
     OtherAccount,
     OutcomeUnknown,
 )
-from checkout.gateway import INSTALMENT_USAGE, UNSCHEDULED_USAGE, PaymentIntent, assert_no_transaction, gateway
+from checkout.gateway import (
+    INSTALMENT_USAGE,
+    UNSCHEDULED_USAGE,
+    PaymentIntent,
+    assert_no_transaction,
+    gateway,
+    longest_call,
+)
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, SavedCard
 from checkout.services import agreements, attempt_rows, cards, checkouts, moves, settling
@@ -50,6 +57,8 @@ class ChargeRequest:
     metadata: dict[str, str]
     idempotency_key: str
     usage: str
+    #: When the lease runs out under which it may be asked.
+    until: datetime
 
 
 def charge(content_object: ContentObject, user: Actor = None, *, if_due: bool = False) -> Checkout:
@@ -128,14 +137,19 @@ def build_claimed(content_object: ContentObject, card: SavedCard, user: Actor) -
         payment_method_id=card.payment_method_id,
         on_session=False,
         claimed_at=now,
-        lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
+        lease_until=now + lease(),
     )
+
+
+def lease() -> timedelta:
+    """For how long a charge is left to whoever asks: CHECKOUT_LEASE_MINUTES, and longer than any call may take."""
+    return max(timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES), 2 * longest_call())
 
 
 def request_for(checkout: Checkout) -> ChargeRequest:
     """What Stripe is asked for a claimed attempt."""
-    if checkout.total is None:
-        raise CannotPay(f"Checkout {checkout.pk} has no total to charge.")
+    if checkout.total is None or checkout.lease_until is None:
+        raise CannotPay(f"Checkout {checkout.pk} is no claim: it has no total to charge, or no lease.")
     return ChargeRequest(
         checkout_pk=checkout.pk,
         amount_minor=money.to_minor(checkout.total, checkout.currency),
@@ -147,11 +161,36 @@ def request_for(checkout: Checkout) -> ChargeRequest:
         # The same key for every retry of this attempt: after a time-out the card may already be charged.
         idempotency_key=str(checkout.uuid),
         usage=INSTALMENT_USAGE if attempt_rows.is_plan_line(checkout) else UNSCHEDULED_USAGE,
+        until=checkout.lease_until,
+    )
+
+
+def may_be_asked_now(checkout: Checkout) -> bool:
+    """Whether what was claimed a while ago, and has never reached Stripe, may be asked for as it stands: the plan goes
+    on, no bank disputes a payment of it, and the card is the one that its payer's agreement names by now."""
+    row = checkout.content_object
+    if row is None:
+        return False
+    if isinstance(row, ObjectPaymentPlanInstalment):
+        plan = row.object_payment_plan
+        if plan.deleted or plan.paused or plan.content_object is None:
+            return False
+    try:
+        card = card_for(row)
+    except NoSavedCard:
+        return False
+    return (card.payment_method_id, card.stripe_customer_id) == (
+        checkout.payment_method_id,
+        checkout.stripe_customer_id,
     )
 
 
 def ask(request: ChargeRequest) -> PaymentIntent | GatewayError:
     """One call to Stripe, no database. An error is part of the answer: what it means is for `settle` to say."""
+    if clock.now() + longest_call() > request.until:
+        # The process was suspended. Whoever looks once the lease is over, and finds nothing, may free the debt, so by
+        # then no request may be on its way.
+        return OutcomeUnknown("The lease was running out, so Stripe was not asked. `reconcile` sees to it.")
     try:
         return gateway().charge_off_session(
             amount_minor=request.amount_minor,

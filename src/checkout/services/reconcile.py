@@ -10,7 +10,6 @@ from datetime import timedelta
 from django.db.models import Q, QuerySet
 
 from checkout import clock, states
-from checkout.conf import conf
 from checkout.errors import GatewayRefused, KeyRefused, NotFoundAtStripe, OutcomeUnknown, TooManyRequests
 from checkout.gateway import PaymentIntent, gateway
 from checkout.journal import Code, Why
@@ -67,7 +66,7 @@ def reconcile(limit: int | None = None) -> Reconciled:
 
 def _renew_lease(checkout: Checkout) -> bool:
     """True if this caller may ask: of several reconcilers one wins."""
-    lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
+    lease = clock.now() + charging.lease()
     rows = Checkout.objects.filter(Q(state=states.REQUEST), pk=checkout.pk, lease_until=checkout.lease_until)
     if not rows.update(lease_until=lease):
         return False
@@ -78,18 +77,21 @@ def _renew_lease(checkout: Checkout) -> bool:
 def resolve(checkout: Checkout) -> Checkout:
     """Find out what Stripe did with one request, and settle it.
 
-    The intent is known: read it. The key is still trusted: send the same again, which replays the first answer if there
-    was one. Older than that the key may have lapsed and would charge again, so the customer's intents are searched for
-    our metadata; proven absent means that the debt may be claimed anew.
+    Looked at first: the intent itself when its id is known, else the customer's intents, which bear our metadata. When
+    there is none, the same request is sent again while its key is trusted and what was claimed may still be charged so.
+    If not, the debt is free, and the next run claims it anew, with the card and the rules of its own day.
     """
     if checkout.payment_intent_id:
         return _settle_or_cancel(checkout, gateway().retrieve_payment_intent(checkout.payment_intent_id))
     attempt_rows.check_mode(checkout)
-    if checkout.claimed_at is not None and checkout.claimed_at > clock.now() - attempt_rows.KEY_TRUSTED_FOR:
-        return _ask_again(checkout)
     found = find_intent(checkout)
     if found is not None:
         return _settle_or_cancel(checkout, found)
+    # A key older than that may have lapsed. One that is trusted keeps a request that is still on its way from charging
+    # a second time.
+    trusted = checkout.claimed_at is not None and checkout.claimed_at > clock.now() - attempt_rows.KEY_TRUSTED_FOR
+    if trusted and charging.may_be_asked_now(checkout):
+        return _ask_again(checkout)
     charging.release(checkout, why=Why(Code.STRIPE_UNKNOWN))
     return checkout
 
@@ -134,7 +136,7 @@ def find_intent(checkout: Checkout) -> PaymentIntent | None:
         since = asked_at - attempt_rows.CLOCK_SKEW
         until = since + 2 * attempt_rows.CLOCK_SKEW + attempt_rows.KEY_TRUSTED_FOR
         found = _ours(checkout, client.list_payment_intents(since=since, until=until))
-    if found is None and not client.knew_customer(customer_id):
+    if found is None and customer_id and not client.knew_customer(customer_id):
         attempt_rows.check_account(checkout, customer_id)
     return found
 
