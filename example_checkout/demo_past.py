@@ -245,7 +245,7 @@ class College:
 def move_back(checkouts: Iterable[Checkout], moment: datetime.datetime) -> None:
     """Say of these attempts, and of all that was written down with them, that they were made at that moment."""
     rows = Checkout.objects.filter(pk__in=[checkout.pk for checkout in checkouts])
-    rows.update(created_at=moment)
+    rows.update(created_at=moment, seen_at=moment)
     rows.exclude(settled_at=None).update(settled_at=moment + datetime.timedelta(seconds=20))
     lines = [row.object_id for row in rows if row.is_charge]
     StateChange.objects.filter(checkout__in=rows).update(at=moment)

@@ -159,7 +159,7 @@ def _event_in_another_version(settings: Any) -> None:
 
 def _attempt_left_open(settings: Any) -> None:
     begin(Membership.objects.create(email="left@example.com"))
-    Checkout.objects.filter(state="pending").update(created_at=clock.now() - LONG_AGO)
+    Checkout.objects.filter(state="pending").update(seen_at=clock.now() - LONG_AGO)
 
 
 def _charge_unknown(settings: Any, emulator: Emulator, well: SavePlan) -> None:

@@ -53,7 +53,7 @@ def test_no_flow_logs_anything_secret_or_personal(
     emulator.fail(call=1, fault=faults.LostAfter())
     with pytest.raises(Exception, match="no answer"):
         begin(Membership.objects.create(email="lost@example.com"))
-    Checkout.objects.filter(state="pending").update(created_at="2026-01-01T00:00:00Z")
+    Checkout.objects.filter(state="pending").update(seen_at="2026-01-01T00:00:00Z")
 
     # By plan: taken, refused, wanted, unknown; a new card; a card that was replaced; a customer that was deleted.
     for number in ("4242424242424242", "4000008260003178", "4000002760003184"):

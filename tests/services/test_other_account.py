@@ -52,7 +52,7 @@ def test_an_open_attempt_is_kept_until_the_right_key_is_back(
     pay(emulator, checkout)
     real_money()
     other_account()
-    Checkout.objects.update(created_at=clock.now() - timedelta(hours=2))
+    Checkout.objects.update(seen_at=clock.now() - timedelta(hours=2))
     checkout.refresh_from_db()
     with pytest.raises(errors.OtherAccount, match="another Stripe account"):
         checkouts.close(checkout, why=Why(Code.CANCELLED_BY_STAFF))

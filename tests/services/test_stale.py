@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.management import call_command
 
 from checkout import clock, states
 from checkout.gateway import gateway
+from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import fulfillment, plans, stale
+from checkout.services import checkouts, fulfillment, plans, settling, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -21,7 +23,12 @@ pytestmark = pytest.mark.django_db
 
 
 def age(minutes: int = 61) -> None:
-    Checkout.objects.update(created_at=clock.now() - timedelta(minutes=minutes))
+    then = clock.now() - timedelta(minutes=minutes)
+    Checkout.objects.update(created_at=then, seen_at=then)
+
+
+def later(minutes: int) -> Any:
+    return time_machine.travel(clock.now() + timedelta(minutes=minutes))
 
 
 def test_an_abandoned_payment_is_cancelled_at_stripe_and_then_fails(emulator: Emulator, membership: Membership) -> None:
@@ -71,13 +78,65 @@ def test_the_payer_who_pays_while_it_is_being_closed_wins_or_loses_whole(
     assert fulfillment.fulfill(checkout).failed
 
 
+def test_a_page_that_its_payer_came_back_to_is_left_open(emulator: Emulator, membership: Membership) -> None:
+    """An hour counts from when the payer was last seen, not from when the attempt was begun."""
+    checkout = begin(membership)
+    with later(59):
+        assert begin(membership).pk == checkout.pk
+    with later(61):
+        assert stale.tidy() == stale.Tidied()
+        assert pay(emulator, checkout)["status"] == "succeeded"
+        assert fulfillment.fulfill(checkout).succeeded
+
+
+def test_a_page_that_was_reloaded_is_left_open(emulator: Emulator, membership: Membership) -> None:
+    checkout = begin(membership)
+    with later(59):
+        assert not checkouts.page(checkout).finished
+    with later(61):
+        assert stale.tidy() == stale.Tidied()
+    with later(120):
+        assert stale.tidy().closed == 1
+
+
+def test_a_payer_who_was_just_declined_is_still_there(emulator: Emulator, membership: Membership) -> None:
+    checkout = begin(membership)
+    with later(59):
+        pay(emulator, checkout, "4000000000009995")
+        fulfillment.fulfill(checkout)
+    with later(61):
+        assert stale.tidy() == stale.Tidied()
+
+
+def test_a_page_whose_attempt_was_given_up_meanwhile_shows_no_form(
+    emulator: Emulator, membership: Membership, monkeypatch: Any
+) -> None:
+    """A second tab has begun another attempt while this one waited for Stripe: only one of them may take money."""
+    emulator.fail(call=1, fault=faults.LostAfter())
+    with pytest.raises(Exception, match="no answer"):
+        begin(membership)
+    slow = Checkout.objects.get()
+    read = checkouts.read_intent
+
+    def given_up_meanwhile(checkout: Checkout) -> Any:
+        intent = read(checkout)
+        settling.fail(Checkout.objects.get(pk=slow.pk), why=Why(Code.STRIPE_NEVER_ANSWERED), superseded=True)
+        begin(membership)
+        return intent
+
+    monkeypatch.setattr(checkouts, "read_intent", given_up_meanwhile)
+    shown = checkouts.page(slow)
+    assert (shown.finished, shown.client_secret) == (True, "")
+
+
 def test_a_request_that_never_reached_stripe_is_closed_without_asking(
     emulator: Emulator, membership: Membership
 ) -> None:
     emulator.fail(call=1, fault=faults.LostBefore())
     with pytest.raises(Exception, match="no answer"):
         begin(membership)
-    Checkout.objects.update(created_at=clock.now() - timedelta(days=2), claimed_at=clock.now() - timedelta(days=2))
+    age(60 * 24 * 2)
+    Checkout.objects.update(claimed_at=clock.now() - timedelta(days=2))
     before = len(emulator.requests)
     assert stale.tidy().closed == 1
     assert len(emulator.requests) == before

@@ -71,6 +71,9 @@ class Checkout(models.Model):
     on_session = models.BooleanField(default=True, help_text=_("The payer is on the page, or is awaited there."))
     livemode = models.BooleanField(default=False, help_text=_("Begun with a live key of Stripe: real money."))
     created_at = models.DateTimeField(default=clock.now, editable=False)
+    seen_at = models.DateTimeField(
+        default=clock.now, editable=False, help_text=_("When its payer was last seen on its page.")
+    )
     claimed_at = models.DateTimeField(null=True, blank=True, help_text=_("When Stripe was first asked."))
     lease_until = models.DateTimeField(
         null=True, blank=True, help_text=_("Until then an unanswered request is left to whoever asked.")
@@ -146,6 +149,7 @@ class Checkout(models.Model):
             models.Index(
                 fields=["created_at"], condition=Q(state__in=sorted(states.OPEN)), name="checkout_open_by_age"
             ),
+            models.Index(fields=["seen_at", "id"], condition=Q(state=states.PENDING), name="checkout_page_left"),
         ]
 
     def __str__(self) -> str:

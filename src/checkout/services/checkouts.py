@@ -194,7 +194,8 @@ def page(checkout: Checkout) -> Page:
     """Read the attempt's intent before its form is shown.
 
     Elements refuses to start on an intent that has succeeded, is processing or was canceled
-    (https://docs.stripe.com/changelog/clover), so those lead to the result. One call to Stripe, which changes nothing.
+    (https://docs.stripe.com/changelog/clover), so those lead to the result. One call to Stripe, which changes nothing
+    there.
     """
     if not checkout.is_open or attempt_rows.off_session(checkout):
         # A charge that is being asked for while the payer looks on must not get a second request from this page.
@@ -203,8 +204,18 @@ def page(checkout: Checkout) -> Page:
         # It was closed at this moment.
         return Page(checkout, "", finished=True)
     intent = read_intent(checkout)
-    finished = intent.succeeded or intent.processing or intent.canceled
+    # Asked of the database, and last: while Stripe was asked, somebody may have given this attempt up for another one.
+    finished = intent.succeeded or intent.processing or intent.canceled or not _seen(checkout)
     return Page(checkout, "" if finished else intent.client_secret, finished, _saved_card(checkout))
+
+
+def _seen(checkout: Checkout) -> bool:
+    """Write down that its payer is here, so that the page is not closed under them. False once it is closed."""
+    now = clock.now()
+    if not Checkout.objects.open().filter(pk=checkout.pk).update(seen_at=now):
+        return False
+    checkout.seen_at = now
+    return True
 
 
 def _saved_card(checkout: Checkout) -> str:
@@ -340,13 +351,15 @@ def _expired_unasked(checkout: Checkout) -> bool:
 def take_over(checkout: Checkout, user: Actor) -> Checkout:
     """The host has let this user pay, so the open attempt becomes theirs: two tabs share one intent."""
     who = actor(user)
+    changes: dict[str, Any] = {"seen_at": clock.now()}
     if who is not None and checkout.user_id != who.pk:
-        Checkout.objects.filter(pk=checkout.pk).update(user=who)
-        checkout.user = who
+        changes["user"] = who
     if checkout.superseded:
         # It was to be closed, and that did not come about.
-        Checkout.objects.open().filter(pk=checkout.pk).update(superseded=False)
-        checkout.superseded = False
+        changes["superseded"] = False
+    if Checkout.objects.open().filter(pk=checkout.pk).update(**changes):
+        for name, value in changes.items():
+            setattr(checkout, name, value)
     return checkout
 
 

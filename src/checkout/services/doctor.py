@@ -365,7 +365,7 @@ def _attempts() -> Iterator[Finding]:
         message = _("Checkout %(number)s was asked for %(age)s ago, and what became of it is unknown.")
         message %= {"number": asked.pk, "age": age}
         yield Finding("attempts", Level.ERROR, message, _("Run `reconcile` and read what it logs."))
-    left = stale.stale_attempts().filter(created_at__lt=now - timedelta(minutes=conf.CHECKOUT_STALE_MINUTES) - LONG)
+    left = stale.stale_attempts().filter(seen_at__lt=now - timedelta(minutes=conf.CHECKOUT_STALE_MINUTES) - LONG)
     oldest = left.first()
     if oldest is not None:
         message = _("Checkout %(number)s was begun %(age)s ago and is still open.")

@@ -306,6 +306,8 @@ def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
 def _remember_decline(checkout: Checkout, decline: Decline) -> None:
     """The payer may try again on the page, so the attempt stays open; staff see why it has not been paid."""
     known = {"error_code": decline.code, "decline_code": decline.decline_code} | _failure(Why(note=decline.message))
+    # Whoever was just declined is on the page.
+    known["seen_at"] = clock.now()
     Checkout.objects.filter(pk=checkout.pk).update(**known)
     for name, value in known.items():
         setattr(checkout, name, value)

@@ -31,16 +31,14 @@ class Tidied:
 
 
 def stale_attempts() -> QuerySet[Checkout]:
-    """Attempts whose page was left CHECKOUT_STALE_MINUTES ago, the oldest first.
+    """Attempts whose payer was last seen CHECKOUT_STALE_MINUTES ago, the one left first before the others.
 
     Only `pending`: what waits for its payer (pay_on_session) waits as long as the link in the mail lives, what was
     asked (request) is reconciled, and an invoice is settled by staff.
     """
     before = clock.now() - timedelta(minutes=conf.CHECKOUT_STALE_MINUTES)
     on_the_page = Q(action__in=[*actions.TAKES_MONEY, *actions.SAVES_CARD])
-    return Checkout.objects.filter(Q(state=states.PENDING), on_the_page, created_at__lt=before).order_by(
-        "created_at", "pk"
-    )
+    return Checkout.objects.filter(Q(state=states.PENDING), on_the_page, seen_at__lt=before).order_by("seen_at", "pk")
 
 
 def tidy(limit: int | None = None) -> Tidied:
