@@ -46,9 +46,9 @@ def _task(seconds: int, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]
 
 @_task(540)
 def payment_intent_fulfillment() -> int:
-    """Settle every open payment attempt; the number that changed."""
+    """Settle every open payment attempt, and end those that nobody finished; the number that changed."""
     with jobs.recorded("payment_intent_fulfillment"):
-        return polling.fulfill_payment_intents().changed
+        return polling.fulfill_payment_intents().changed + stale.end_payments().changed
 
 
 @_task(540)
@@ -60,28 +60,22 @@ def payment_intent_on_session_fulfillment() -> int:
 
 @_task(540)
 def setup_intent_fulfillment() -> int:
-    """Settle every open attempt at saving a card; the number that changed."""
+    """Settle every open attempt at saving a card, end those that nobody finished, and take deposits that were left; the
+    number that changed."""
     with jobs.recorded("setup_intent_fulfillment"):
-        return polling.fulfill_setup_intents().changed
+        return polling.fulfill_setup_intents().changed + stale.end_setups().changed
 
 
 @_task(540)
 def stripe_intent_fulfillment() -> int:
-    """Settle every open attempt of any kind; the number that changed."""
+    """Settle every open attempt of any kind, and end what nobody finished; the number that changed."""
     with jobs.recorded(
         "stripe_intent_fulfillment",
         "payment_intent_fulfillment",
         "payment_intent_on_session_fulfillment",
         "setup_intent_fulfillment",
     ):
-        return polling.fulfill_open_intents().changed
-
-
-@_task(540)
-def close_stale_checkouts() -> int:
-    """End attempts that nobody finished, and take deposits that were left; how many attempts ended."""
-    with jobs.recorded("close_stale_checkouts"):
-        return stale.tidy().closed
+        return polling.fulfill_open_intents().changed + stale.tidy().changed
 
 
 @_task(540)

@@ -21,7 +21,7 @@ TAKE_DAILY_WITHIN: Final = timedelta(hours=6)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One scheduled job. Its Celery task is `checkout.tasks.<name>`.
+    """One scheduled job: the command of that name, and the Celery task `checkout.tasks.<name>`.
 
     `every` is an interval of 1 to 59 whole minutes, or the time of day for a daily job (in the time zone of cron or of
     `CELERY_TIMEZONE`). `silent_for` is how long ago the last success may be before the doctor reports the job; None
@@ -35,8 +35,6 @@ class Job:
     every: timedelta | time
     silent_for: timedelta | None
     what_is_lost: str = ""
-    #: The management command that does this job together with others; empty: the command of the same name.
-    part_of: str = ""
     for_plans: bool = False
     for_webhooks: bool = False
     for_digest: bool = False
@@ -48,11 +46,6 @@ class Job:
     @property
     def task(self) -> str:
         return f"checkout.tasks.{self.name}"
-
-    @property
-    def command(self) -> str:
-        """The management command that does it."""
-        return self.part_of or self.name
 
     @property
     def cron(self) -> str:
@@ -77,7 +70,12 @@ def _every(minutes: int) -> timedelta:
 
 
 JOBS: Final = (
-    Job("payment_intent_fulfillment", _every(16), HOUR, _("payments whose payer closed the page are not found")),
+    Job(
+        "payment_intent_fulfillment",
+        _every(16),
+        HOUR,
+        _("payments whose payer closed the page are not found"),
+    ),
     Job("setup_intent_fulfillment", _every(14), HOUR, _("saved cards are not found"), for_plans=True),
     Job(
         # More often than the other payments: this payer has come because of a letter, and waits for the result.
@@ -86,13 +84,6 @@ JOBS: Final = (
         HOUR,
         _("instalments that payers confirmed are not found"),
         for_plans=True,
-    ),
-    Job(
-        "close_stale_checkouts",
-        _every(30),
-        2 * HOUR,
-        _("abandoned attempts stay open"),
-        part_of="stripe_intent_fulfillment",
     ),
     Job("process_events", _every(5), HOUR / 2, _("webhook events that failed are not tried again"), for_webhooks=True),
     # Whoever sends the queue (cron runs post_office's own command), the doctor sees letters that have waited too long.

@@ -32,7 +32,7 @@ def crontab() -> list[tuple[str, str]]:
 
 
 def test_the_crontab_is_the_timetable_and_the_doctor() -> None:
-    assert sorted(crontab()) == sorted([*((job.cron, job.command) for job in JOBS), ("0 * * * *", "checkout_doctor")])
+    assert sorted(crontab()) == sorted([*((job.cron, job.name) for job in JOBS), ("0 * * * *", "checkout_doctor")])
 
 
 def frequencies(text: str) -> Iterator[tuple[str, str]]:
@@ -67,7 +67,7 @@ def test_pay_on_session_says_how_often_its_jobs_run() -> None:
     assert {(name, JOBS_BY_NAME[name].how_often) for name in names} <= told
 
 
-@pytest.mark.parametrize("name", sorted({job.command for job in JOBS} - {"send_queued_mail"}))
+@pytest.mark.parametrize("name", sorted({job.name for job in JOBS} - {"send_queued_mail"}))
 def test_no_help_text_says_how_often(name: str) -> None:
     assert not FREQUENCY.findall(load_command_class("checkout", name).help)
 

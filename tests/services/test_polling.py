@@ -218,6 +218,5 @@ def test_all_three_in_one_command_and_its_success_is_written_down(
         "payment_intent_fulfillment",
         "payment_intent_on_session_fulfillment",
         "setup_intent_fulfillment",
-        "close_stale_checkouts",
     }
     assert Checkout.objects.stripe_intent_fulfillment() == 0

@@ -9,11 +9,12 @@ import pytest
 import time_machine
 from django.core.management import call_command
 
-from checkout import clock, states
+from checkout import clock, states, tasks
+from checkout.errors import AttemptInProgress
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import checkouts, fulfillment, plans, settling, stale
+from checkout.services import cards, charging, checkouts, fulfillment, plans, reconcile, settling, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -183,6 +184,132 @@ def test_a_page_left_by_the_payer_of_an_instalment_changes_nothing_about_the_ins
     instalment.refresh_from_db()
     membership.refresh_from_db()
     assert (instalment.state_id, membership.failures) == (states.PENDING, 0)
+
+
+# -- actions of two steps, killed after the first -----------------------------------------------------------
+
+
+@pytest.fixture
+def half_stopped(emulator: Emulator, save_plan: SavePlan, staff: Any, monkeypatch: Any) -> Checkout:
+    """The open page at a line of a plan whose stopping was killed before it ended what was open."""
+    plan = save_plan()
+    [line] = make_due(plan)
+    page: Checkout = Checkout.objects.create_checkout_pay_on_session(line)
+
+    def killed(*args: Any, **kwargs: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(charging, "close_attempts", killed)
+        with pytest.raises(SystemExit):
+            plans.stop(plan, staff)
+    assert ObjectPaymentPlan.objects.get().deleted
+    return page
+
+
+def test_the_sweep_finishes_stopping_a_plan(emulator: Emulator, half_stopped: Checkout) -> None:
+    secret = gateway().retrieve_payment_intent(half_stopped.payment_intent_id).client_secret
+    assert stale.tidy().closed == 1, "although its payer was there a moment ago"
+    assert "error" in emulator.pay(secret, number="4242424242424242")
+    half_stopped.refresh_from_db()
+    assert half_stopped.failed
+    assert emulator.ledger.taken_minor() == 2000
+
+
+def test_stopping_again_finishes_it_too(emulator: Emulator, half_stopped: Checkout, staff: Any) -> None:
+    plan = ObjectPaymentPlan.objects.get()
+    assert plans.is_half_stopped(plan)
+    plans.stop(plan, staff)
+    half_stopped.refresh_from_db()
+    assert half_stopped.failed
+    assert not plans.is_half_stopped(plan)
+
+
+def test_what_the_payer_of_a_stopped_plan_paid_meanwhile_is_settled(emulator: Emulator, half_stopped: Checkout) -> None:
+    enter_card(emulator, half_stopped, "4242424242424242")
+    assert stale.tidy().paid == 1
+    half_stopped.refresh_from_db()
+    assert half_stopped.succeeded
+
+
+def test_a_charge_without_an_answer_is_left_to_reconcile(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    [line] = make_due(plan)
+    charging.claim(line)
+    ObjectPaymentPlan.objects.update(deleted=True)
+    assert stale.tidy() == stale.Tidied(left=1)
+    with later(11):
+        reconcile.reconcile()
+        assert stale.tidy() == stale.Tidied()
+    assert emulator.ledger.taken_minor() == 2000
+
+
+def test_a_stop_that_is_refused_after_another_plan_began_stays(
+    emulator: Emulator, save_plan: SavePlan, membership: Membership, payment_plan: Any, monkeypatch: Any, staff: Any
+) -> None:
+    plan = save_plan()
+    [line] = make_due(plan)
+    charging.claim(line)
+    close = charging.close_attempts
+
+    def meanwhile(instalment: Any, **options: Any) -> None:
+        if not ObjectPaymentPlan.objects.filter(deleted=False).exists():
+            ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, membership.total)
+        close(instalment, **options)
+
+    monkeypatch.setattr(charging, "close_attempts", meanwhile)
+    with pytest.raises(AttemptInProgress):
+        plans.stop(plan, staff)
+    plan.refresh_from_db()
+    assert plan.deleted, "two plans cannot be live for one row"
+
+
+def test_the_sweep_detaches_what_was_replaced(emulator: Emulator, save_plan: SavePlan, monkeypatch: Any) -> None:
+    plan = save_plan()
+    old = plan.card
+    refresh = Checkout.objects.create_checkout("card_refresh", plan, None)
+    enter_card(emulator, refresh, "5555555555554444")
+    with monkeypatch.context() as patched:
+        patched.setattr(cards, "detach_replaced", lambda customer: 0)  # killed, or Stripe did not answer
+        fulfillment.fulfill(refresh)
+    assert stale.tidy().detached == 1
+    assert gateway().retrieve_payment_method(old.payment_method_id).customer_id == ""
+    assert stale.tidy() == stale.Tidied()
+
+
+# -- each job ends what is left of its own kind ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("door", ["command", "task"])
+def test_a_site_with_the_old_timetable_alone_leaves_nothing_open(
+    emulator: Emulator, membership: Membership, payment_plan: Any, door: str
+) -> None:
+    payment = begin(membership)
+    row = Membership.objects.create()
+    setup = Checkout.objects.create_checkout("payment_plan", row, None, payment_plan=payment_plan)
+    age()
+
+    def run(name: str) -> None:
+        if door == "command":
+            call_command(name)
+        else:
+            getattr(tasks, name)()
+
+    run("payment_intent_fulfillment")
+    assert states_of(payment, setup) == [states.FAIL, states.PENDING]
+    run("setup_intent_fulfillment")
+    assert states_of(payment, setup) == [states.FAIL, states.FAIL]
+    assert gateway().retrieve_payment_intent(payment.payment_intent_id).canceled
+    assert gateway().retrieve_setup_intent(setup.setup_intent_id).canceled
+
+
+def states_of(*checkouts: Checkout) -> list[str]:
+    return [Checkout.objects.get(pk=checkout.pk).state_id or "" for checkout in checkouts]
+
+
+def test_the_old_timetable_takes_a_deposit_that_was_left(emulator: Emulator, died: ObjectPaymentPlan) -> None:
+    call_command("setup_intent_fulfillment")
+    assert emulator.ledger.taken_minor() == 2000
 
 
 # -- deposits --------------------------------------------------------------------------------------------

@@ -393,6 +393,20 @@ def test_what_a_bank_took_back_is_not_called_paid(office: Client, books: Books) 
     assert office.get(books.plan.get_absolute_url()).context["paid"] == show_money(Decimal(0), "GBP")
 
 
+def test_stopping_that_was_cut_short_can_be_finished_on_the_plans_page(office: Client, books: Books) -> None:
+    page = Checkout.objects.create_checkout_pay_on_session(books.failed_line)
+    ObjectPaymentPlan.objects.filter(pk=books.plan.pk).update(deleted=True)
+    url = reverse(f"{PLAN}.delete", args=[books.plan.uuid])
+    assert "Finish stopping this plan" in office.get(books.plan.get_absolute_url()).content.decode()
+    answer = office.post(url, {"seen": seen(office, url), "reason": "moved abroad"}, follow=True)
+    assert "The plan was stopped." in answer.content.decode()
+    page.refresh_from_db()
+    assert page.failed
+    assert "stopping this plan" not in office.get(books.plan.get_absolute_url()).content.decode()
+    again = office.post(url, {"seen": seen(office, url), "reason": "again"}, follow=True)
+    assert "Already done: this plan was stopped." in again.content.decode()
+
+
 def an_event_that_was_given_up(object_id: str) -> StripeEvent:
     return StripeEvent.objects.create(
         event_id="evt_3", event_type="charge.dispute.updated", object_id=object_id, livemode=False,

@@ -43,7 +43,7 @@ def test_the_beat_runs_every_job_when_the_timetable_says() -> None:
 
 
 def test_every_job_has_a_command() -> None:
-    assert {job.command for job in JOBS} <= set(get_commands())
+    assert {job.name for job in JOBS} <= set(get_commands())
 
 
 def test_a_job_that_misses_one_turn_is_not_yet_reported() -> None:

@@ -36,7 +36,7 @@ HOST = "127.0.0.1"
 MAILS_EVERY_SECONDS = 3
 EMULATOR_STATE = settings.VAR_DIR / "emulator.json"
 #: What a real site runs by cron or Celery (docs/operations.md), but for its digest; `mails_going_out` sends the queue.
-JOBS = tuple(dict.fromkeys(job.command for job in timetable.JOBS if job.silent_for and not job.for_digest))
+JOBS = tuple(dict.fromkeys(job.name for job in timetable.JOBS if job.silent_for and not job.for_digest))
 JOBS_EVERY_SECONDS = 15 * 60
 EMULATOR_STARTS_WITHIN_SECONDS = 30
 

@@ -15,6 +15,7 @@ from checkout import clock
 from checkout.errors import CheckoutError
 from checkout.services import jobs
 from checkout.services.polling import Swept
+from checkout.services.stale import Tidied
 
 _AGE = re.compile(r"(\d+)(m|h|d)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -69,6 +70,14 @@ class SweepCommand(BaseCommand):
                 f"Stripe could not be asked, so nothing is known to have changed: {problem}"
             ) from problem
         self.done(swept)
+
+    def tell(self, tidied: Tidied) -> Swept:
+        """Print what was ended because nobody finished it, and count it with the rest."""
+        self.stdout.write(
+            f"stale: closed {tidied.closed}, paid after all {tidied.paid}, left {tidied.left}; "
+            f"deposits taken {tidied.deposits}, replaced cards taken off {tidied.detached}"
+        )
+        return Swept(0, tidied.changed, tidied.errors)
 
     def done(self, swept: Swept) -> None:
         """Print the counts. Raises CommandError when they hold an error."""

@@ -160,7 +160,7 @@ def _jobs() -> Iterator[Finding]:
     for state in job_states():
         job, last = state.job, state.succeeded_at
         do = _("Is cron or Celery's beat running? Run `%(job)s` by hand and read docs/operations.md.")
-        do %= {"job": job.command}
+        do %= {"job": job.name}
         failed = _("The last time it failed: %(error)s") % {"error": state.error} if state.error else ""
         if last is None:
             level, message = Level.ERROR, _("%(job)s HAS NEVER SUCCEEDED, so %(lost)s.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import logging
+from collections.abc import Iterator
 from typing import Any
 
-from django.db import transaction
+from django.contrib.contenttypes.models import ContentType
+from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
@@ -69,7 +71,8 @@ def waiting_deposits() -> QuerySet[ObjectPaymentPlanInstalment]:
 def stop(plan: ObjectPaymentPlan, user: Actor = None) -> ObjectPaymentPlan:
     """Stop a plan: nothing more is taken. Attempts that are open are cancelled at Stripe first.
 
-    Raises AttemptInProgress while a charge is unanswered: whether it is taken is not known yet.
+    Raises AttemptInProgress while a charge is unanswered: whether it is taken is not known yet. Where the process dies
+    in the middle, `stale.end_payments` finishes; stopping again does so at once.
     """
     # First nothing new may begin, then what has begun is ended: a run that claims in between is refused by the flag.
     ours = ObjectPaymentPlan.objects.filter(pk=plan.pk, deleted=False).update(
@@ -81,10 +84,41 @@ def stop(plan: ObjectPaymentPlan, user: Actor = None) -> ObjectPaymentPlan:
     except CheckoutError:
         # Whoever stopped it before us did so for good.
         if ours:
-            ObjectPaymentPlan.objects.filter(pk=plan.pk).update(deleted=False, deleted_at=None, deleted_by=None)
+            _go_on(plan)
         raise
     plan.refresh_from_db()
     return plan
+
+
+def _go_on(plan: ObjectPaymentPlan) -> None:
+    try:
+        with transaction.atomic():
+            ObjectPaymentPlan.objects.filter(pk=plan.pk).update(deleted=False, deleted_at=None, deleted_by=None)
+    except IntegrityError:
+        # Another plan was agreed for the same row in between, and one is live at a time: this one stays stopped.
+        logger.warning("plan %s stays stopped, for another has begun", plan.pk, extra={"plan": plan.pk})
+
+
+def is_half_stopped(plan: ObjectPaymentPlan) -> bool:
+    """True while attempts at a stopped plan are open: whoever stopped it was killed before they were ended."""
+    keys = [str(pk) for pk in plan.instalments.values_list("pk", flat=True)] if plan.deleted else []
+    return _at_lines().filter(object_id__in=keys).exists()
+
+
+def open_at_stopped_plans() -> Iterator[Checkout]:
+    """Open attempts at lines of plans that were stopped. Two statements for every thousand open ones."""
+    attempts = _at_lines().values_list("pk", "object_id").order_by("pk")
+    stopped = ObjectPaymentPlanInstalment.objects.filter(object_payment_plan__deleted=True)
+    last = 0
+    while page := list(attempts.filter(pk__gt=last)[:1000]):
+        last = page[-1][0]
+        lines = {str(pk) for pk in stopped.filter(pk__in=[key for _pk, key in page]).values_list("pk", flat=True)}
+        yield from Checkout.objects.select_related("customer").filter(pk__in=[pk for pk, key in page if key in lines])
+
+
+def _at_lines() -> QuerySet[Checkout]:
+    lines = ContentType.objects.get_for_model(ObjectPaymentPlanInstalment)
+    return Checkout.objects.open().taking_money().filter(content_type=lines)
 
 
 def new_version(payment_plan: PaymentPlan, **changes: Any) -> PaymentPlan:

@@ -1,10 +1,12 @@
-"""Attempts that nobody finished, and deposits that were never asked for because the process died in between."""
+"""What nobody finished: pages that were left, and actions of two steps whose process died after the first."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from datetime import timedelta
+from itertools import islice
 
 from django.db.models import Q, QuerySet
 
@@ -13,7 +15,7 @@ from checkout.conf import conf
 from checkout.errors import AttemptInProgress, KeyRefused
 from checkout.journal import Code, Why
 from checkout.models import Checkout
-from checkout.services import checkouts, plans
+from checkout.services import cards, checkouts, plans
 
 logger = logging.getLogger("checkout.stale")
 
@@ -21,13 +23,22 @@ logger = logging.getLogger("checkout.stale")
 @dataclass(slots=True)
 class Tidied:
     """`closed` were cancelled at Stripe and failed, `paid` turned out to have succeeded, `left` are still being
-    processed, `deposits` were taken late."""
+    processed, `deposits` were taken late, `detached` are cards that were replaced earlier."""
 
     closed: int = 0
     paid: int = 0
     left: int = 0
     deposits: int = 0
+    detached: int = 0
     errors: int = 0
+
+    def __add__(self, other: Tidied) -> Tidied:
+        return Tidied(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def changed(self) -> int:
+        """How many attempts ended."""
+        return self.closed + self.paid
 
 
 def stale_attempts() -> QuerySet[Checkout]:
@@ -42,29 +53,51 @@ def stale_attempts() -> QuerySet[Checkout]:
 
 
 def tidy(limit: int | None = None) -> Tidied:
-    """Close stale attempts (at Stripe first), then take waiting deposits. Safe to run at any time, and twice at once.
+    """`end_payments` and `end_setups`."""
+    return end_payments(limit) + end_setups(limit)
+
+
+def end_payments(limit: int | None = None) -> Tidied:
+    """Close payments whose page was left, and what is open for plans that were stopped (at Stripe first). Safe to run
+    at any time, and twice at once.
 
     One bad row is counted and logged. Raises KeyRefused, for nothing can be closed then.
     """
-    tidied = Tidied()
-    for pk in list(stale_attempts().values_list("pk", flat=True)[:limit]):
-        _close(pk, tidied)
-    _take_deposits(tidied, limit)
+    tidied = _close_left(actions.TAKES_MONEY, limit)
+    for checkout in list(islice(plans.open_at_stopped_plans(), limit)):
+        _close(checkout, Why(Code.PLAN_STOPPED), tidied, superseded=True)
     return tidied
 
 
-def _close(pk: int, tidied: Tidied) -> None:
-    checkout = stale_attempts().select_related("customer").filter(pk=pk).first()
-    if checkout is None:
-        return
+def end_setups(limit: int | None = None) -> Tidied:
+    """Close attempts at saving a card whose page was left, take deposits whose card was saved when the process died,
+    and take off cards that were replaced. As `end_payments` otherwise."""
+    tidied = _close_left(actions.SAVES_CARD, limit)
+    _take_deposits(tidied, limit)
+    tidied.detached = cards.detach_replaced(limit=limit)
+    return tidied
+
+
+def _close_left(slugs: Sequence[str], limit: int | None) -> Tidied:
+    tidied = Tidied()
+    left = stale_attempts().filter(Q(action__in=slugs))
+    for pk in list(left.values_list("pk", flat=True)[:limit]):
+        # Its payer may have come back by now.
+        checkout = left.select_related("customer").filter(pk=pk).first()
+        if checkout is not None:
+            _close(checkout, Why(Code.PAGE_LEFT), tidied)
+    return tidied
+
+
+def _close(checkout: Checkout, why: Why, tidied: Tidied, *, superseded: bool = False) -> None:
     try:
-        closed = checkouts.close(checkout, why=Why(Code.PAGE_LEFT))
+        closed = checkouts.close(checkout, why=why, superseded=superseded)
     except KeyRefused:
         raise
     except AttemptInProgress:
         tidied.left += 1
     except Exception:
-        logger.exception("stale checkout %s could not be closed", pk, extra={"checkout": pk})
+        logger.exception("checkout %s could not be closed", checkout.pk, extra={"checkout": checkout.pk})
         tidied.errors += 1
     else:
         tidied.paid += closed.succeeded

@@ -1,11 +1,15 @@
-"""Ask Stripe about open payment attempts."""
+"""Ask Stripe about open payment attempts, and end those that nobody finished."""
 
 from checkout.management.base import SweepCommand
-from checkout.services import polling
+from checkout.services import polling, stale
 
 
 class Command(SweepCommand):
-    help = "Ask Stripe about every open payment attempt and settle the answers. Safe to run at any time, again."
+    help = (
+        "Ask Stripe about every open payment attempt and settle the answers; then cancel payments that nobody finished "
+        "within CHECKOUT_STALE_MINUTES. Safe to run at any time, again."
+    )
 
     def sweep(self) -> polling.Swept:
-        return polling.fulfill_payment_intents(since=self.since, progress=self.progress)
+        swept = polling.fulfill_payment_intents(since=self.since, progress=self.progress)
+        return swept + self.tell(stale.end_payments())

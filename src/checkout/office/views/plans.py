@@ -226,7 +226,12 @@ class PlanDetailView(StaffPageView):
         resume, stop = (reverse(f"checkout.object.payment.plan.{do}", args=[plan.uuid]) for do in ("resume", "delete"))
         return self.offer(
             ("charge", resume, _("Resume charging"), plan.paused and not plan.deleted),
-            ("delete_objectpaymentplan", stop, _("Stop this plan"), not plan.deleted),
+            (
+                "delete_objectpaymentplan",
+                stop,
+                _("Finish stopping this plan") if plan.deleted else _("Stop this plan"),
+                not plan.deleted or plans.is_half_stopped(plan),
+            ),
         )
 
 
@@ -260,7 +265,8 @@ class PlanStopView(_PlanActionView):
     danger = True
 
     def get_refusal(self) -> str:
-        return _("Already done: this plan was stopped.") if self.object.deleted else ""
+        plan = self.object
+        return _("Already done: this plan was stopped.") if plan.deleted and not plans.is_half_stopped(plan) else ""
 
     def perform(self, form: Any) -> str:
         plans.stop(self.object, self.request.user)
