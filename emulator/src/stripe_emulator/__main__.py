@@ -1,7 +1,6 @@
 """`python -m stripe_emulator`: the emulator as a server on this machine."""
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -39,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=0,
         help="answer 429 beyond N requests a second (default: no limit)",
     )
-    parser.add_argument("--state", metavar="FILE", type=Path, help="load from and, on stopping, save to this file")
+    parser.add_argument("--state", metavar="FILE", type=Path, help="keep the state in this file, and beside it")
     parser.add_argument(
         "--request-log", metavar="FILE", type=Path, help="append every API request to this file, one JSON a line"
     )
@@ -64,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
     try:
         from stripe_emulator import Emulator, server
+        from stripe_emulator.journal import Journal
     except ImportError as error:
         return _complain(f"{error}. The server needs the extra: pip install 'stripe-emulator[server]'")
 
@@ -72,27 +72,30 @@ def main(argv: list[str] | None = None) -> int:
         emulator.rate_limit = args.rate_limit
     if args.request_log is not None:
         emulator.request_log_path = args.request_log
-    if args.state is not None and args.state.exists():
-        try:
-            emulator.restore(json.loads(args.state.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return _complain(f"The state in {args.state} cannot be read ({error}). Move the file away to start afresh.")
-    known = {endpoint["url"] for endpoint in emulator.webhooks.endpoints}
-    for url, secret in zip_longest(args.webhook, args.secret, fillvalue=DEFAULT_WEBHOOK_SECRET):
-        if url not in known:
-            emulator.webhooks.add(url, secret, standing=True)
     try:
         listener = server.bind(args.host, args.port)
     except (server.NotLoopbackError, server.PortBusyError) as error:
         return _complain(str(error))
 
     with listener:
+        journal = None
+        if args.state is not None:
+            try:
+                journal = Journal(emulator, args.state)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                return _complain(
+                    f"The state in {args.state} cannot be read ({error}). Move the file away to start afresh."
+                )
+        known = {endpoint["url"] for endpoint in emulator.webhooks.endpoints}
+        for url, secret in zip_longest(args.webhook, args.secret, fillvalue=DEFAULT_WEBHOOK_SECRET):
+            if url not in known:
+                emulator.webhooks.add(url, secret, standing=True)
         base = server.base_url(listener)
         server.announce(emulator, listener)
         print(_banner(emulator.secret_key, emulator.publishable_key, base, args.webhook), flush=True)
         server.run(server.create_app(emulator, latency_ms=args.latency_ms), listener)
-    if args.state is not None:
-        save(args.state, json.dumps(emulator.snapshot()))
+        if journal is not None:
+            journal.close()
     return 0
 
 
@@ -112,13 +115,6 @@ def _banner(secret_key: str, publishable_key: str, base: str, webhooks: list[str
 def writable(path: Path) -> bool:
     """Whether a file can be made or changed there: better asked at the start than found out on stopping."""
     return not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK)
-
-
-def save(path: Path, text: str) -> None:
-    """Write the file whole or not at all: a half-written state would lose the former one too."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text)
-    draft.replace(path)
 
 
 def _complain(sentence: str) -> int:

@@ -9,12 +9,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .api import JOBS
 from .bank import Bank
 from .core import faults
+from .core.changes import Changes
 from .core.clock import Clock
 from .core.errors import rate_limited, status_error
 from .core.tables import JSON
@@ -63,7 +65,10 @@ class Emulator:
         """Requests per second of real time; more are answered with 429. None: no limit."""
         self.sleep: Callable[[float], None] = time.sleep
         """How `Slow` waits; a server may put its own here."""
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[object] = threading.RLock()
+        """Held by whoever reads or writes the state; re-entrant."""
+        self.changes: Changes | None = None
+        """What changed, while a journal is kept."""
         self._public_url = public_url
         self.ledger = Ledger(self)
         self.bank = Bank(self)
@@ -84,6 +89,7 @@ class Emulator:
         world = World(self.clock, self.seed)
         world.public_url = self._public_url
         world.jobs = JOBS
+        world.changes = self.changes
         world.on_event = self.webhooks.on_event
         return world
 
@@ -114,6 +120,8 @@ class Emulator:
             self.keys = Keys()
             self.requests.clear()
             self.busy.clear()
+            if self.changes is not None:
+                self.changes.whole = True
 
     # -- requests ------------------------------------------------------------------------------------
     def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
@@ -198,6 +206,8 @@ class Emulator:
             self.webhooks.load(copy["webhooks"])
             self.clock.load(copy["world"]["clock"])
             self.world, self.keys = world, keys
+            if self.changes is not None:
+                self.changes.whole = True
 
     def transport(self) -> stripe.HTTPClient:
         """For `stripe.StripeClient(key, http_client=emulator.transport())`: the real SDK without a socket."""

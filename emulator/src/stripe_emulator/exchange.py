@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -15,7 +15,6 @@ from .core.errors import (
     ApiError,
     invalid,
     lock_timeout,
-    no_such_url,
     secret_key_required,
     status_error,
 )
@@ -23,7 +22,7 @@ from .core.keys import is_publishable, sent_key
 from .core.world import API_VERSION, compact
 from .resources.expanding import check_paths, expand
 from .resources.intents import trimmed
-from .wire import idempotency
+from .wire import elsewhere, idempotency
 from .wire.forms import Tree, decode
 from .wire.requests_log import record
 from .wire.routing import Call, Route
@@ -134,6 +133,11 @@ class Exchange:
     def _read(self) -> tuple[Route, Call]:
         if len(self.body) > LONGEST_BODY:
             raise ApiError(413, "Request entity too large.")
+        found = resolve(self.method, self.path.strip("/").split("/"))
+        if found is None:
+            # Before the body is read, which may be of another form than any that is known here.
+            is_publishable(sent_key(self.headers) or _text(decode(self.query).get("key")))
+            raise elsewhere.unknown(self.method, self.path)
         tree = self._parameters()
         key = sent_key(self.headers) or _text(tree.pop("key", None))
         self._publishable = is_publishable(key)
@@ -151,9 +155,6 @@ class Exchange:
                 "Application access may have been revoked. (The emulator has one account and no connected ones.)",
                 code="account_invalid",
             )
-        found = resolve(self.method, self.path.strip("/").split("/"))
-        if found is None:
-            raise no_such_url(self.method, self.path[:200])
         route, ids = found
         if self._publishable and not route.publishable:
             raise secret_key_required()
@@ -203,6 +204,8 @@ class Exchange:
             status, body, kept = error.status, self._error_body(error), fault.kept is not False
         if self._entry is not None and kept:
             self._entry.status, self._entry.body = status, body
+            if self._key is not None and self.emulator.changes is not None:
+                self.emulator.changes.keys[self._key] = asdict(self._entry)
         self._let_go()
         return self._response(status, body, headers)
 

@@ -1,7 +1,7 @@
 """The emulator over HTTP: Stripe's API under /v1, Stripe.js for the browser, the panel at /.
 
-Everything under /v1 is plain ASGI straight into `Emulator.handle`, because tests and benchmarks send thousands of such
-requests; the few other pages are a small Starlette app (`panel/`).
+Everything under /v1 (and /v2, which is refused) is plain ASGI straight into `Emulator.handle`, because tests and
+benchmarks send thousands of such requests; the few other pages are a small Starlette app (`panel/`).
 """
 
 import asyncio
@@ -59,6 +59,7 @@ CONTENT_TYPES: Final = {
     ".js": b"text/javascript; charset=utf-8",
     ".css": b"text/css; charset=utf-8",
 }
+API_PATHS: Final = ("/v1/", "/v2/")
 STRIPE_JS_PATHS: Final = ("/stripe.js", "/endive/stripe.js", "/v3/", "/v3")
 
 
@@ -149,7 +150,7 @@ class EmulatorApp:
             await self._lifespan(receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
-        elif scope["path"].startswith("/v1/"):
+        elif scope["path"].startswith(API_PATHS):
             await self._api(scope, receive, send)
         elif (file := self.files.get(scope["path"])) is not None:
             await self._file(file, scope, send)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from .changes import Changes
 from .clock import Clock
 from .errors import missing
 from .ids import Ids
@@ -70,6 +71,7 @@ class World:
         self.tables = {name: Table(*indexed) for name, indexed in TABLES.items()}
         # What no answer shows, by object id: a card's number, whether a method was used up, a queue of declines.
         self.hidden: dict[str, JSON] = {}
+        self.changes: Changes | None = None
         self.cause: JSON | None = None
         self.on_event: Callable[[JSON], int] = lambda event: 0
         self.jobs: dict[str, Callable[[World, JSON], None]] = {}
@@ -90,14 +92,19 @@ class World:
     def later(self, seconds: float, job: str, **about: Any) -> None:
         """Have the job of that name done when so many seconds have passed on the clock."""
         self._job_count += 1
-        heapq.heappush(self._due, (self.now() + seconds, self._job_count, job, about))
+        entry = (self.now() + seconds, self._job_count, job, about)
+        heapq.heappush(self._due, entry)
+        if self.changes is not None:
+            self.changes.due[self._job_count] = list(entry)
 
     def run_due(self) -> int:
         """Do the background work whose time has come; how much that was."""
         done = 0
         now = self.clock.now()
         while self._due and self._due[0][0] <= now:
-            at, _, job, about = heapq.heappop(self._due)
+            at, number, job, about = heapq.heappop(self._due)
+            if self.changes is not None:
+                self.changes.done.append(number)
             cause, self.cause, self._at = self.cause, None, at
             try:
                 self.jobs[job](self, about)
@@ -120,7 +127,25 @@ class World:
 
     # -- objects -------------------------------------------------------------------------------------
     def add(self, row: JSON) -> JSON:
+        self._touch(row["object"], row["id"])
         return self.tables[row["object"]].add(row)
+
+    def remove(self, kind: str, object_id: str) -> None:
+        self.tables[kind].remove(object_id)
+        self._touch(kind, object_id)
+        if self.hidden.pop(object_id, None) is not None and self.changes is not None:
+            self.changes.hidden[object_id] = None
+
+    def bury(self, row: JSON, kept: JSON) -> None:
+        """Take an object out of every list; by its id, `kept` is all that can still be read."""
+        table = self.tables[row["object"]]
+        table.unlist(row)
+        table.rows[row["id"]] = kept
+        self._touch(row["object"], row["id"])
+
+    def _touch(self, kind: str, object_id: str) -> None:
+        if self.changes is not None:
+            self.changes.rows[kind, object_id] = None
 
     def get(self, kind: str, object_id: str) -> JSON:
         """An object that is known to be there."""
@@ -134,6 +159,9 @@ class World:
         return row
 
     def hide(self, object_id: str) -> JSON:
+        """What no answer shows of that object, to be read or written."""
+        if self.changes is not None:
+            self.changes.hidden[object_id] = None
         return self.hidden.setdefault(object_id, {})
 
     def change(self, row: JSON, **changes: Any) -> JSON:
@@ -145,6 +173,7 @@ class World:
             if old == value:
                 continue
             row[name] = value
+            self._touch(row["object"], row["id"])
             if name in table.indexed:
                 table.reindex(row, name, old)
             before[name] = changed(old, value)
@@ -167,7 +196,7 @@ class World:
             "request": self.cause or {"id": None, "idempotency_key": None},
             "type": kind,
         }
-        self.tables["event"].add(event)
+        self.add(event)
         event["pending_webhooks"] = self.on_event(event)
         return event
 

@@ -103,7 +103,7 @@ def make_token(world: World, call: Call) -> JSON:
         "use_stripe_sdk": params.get("use_stripe_sdk", True),
     }
     world.add(row)
-    world.hidden[row["id"]] = {"payment_method": method["id"]}
+    world.hide(row["id"])["payment_method"] = method["id"]
     return row
 
 

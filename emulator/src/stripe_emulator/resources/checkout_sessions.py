@@ -175,7 +175,7 @@ def create(world: World, call: Call) -> JSON:
     if mode == "setup":
         row["setup_intent"] = _setup_intent(world, params)["id"]
     world.add(row)
-    world.hidden[row["id"]] = {"line_items": items}
+    world.hide(row["id"])["line_items"] = items
     world.later(row["expires_at"] - world.now(), "expire_session", session=row["id"])
     return row
 

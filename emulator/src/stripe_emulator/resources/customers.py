@@ -197,11 +197,9 @@ def delete(world: World, call: Call) -> JSON:
     for method in list(world.tables["payment_method"].newest_first({"customer": row["id"]})):
         payment_methods.detach_from(world, method)
     world.emit("customer.deleted", row)
-    table = world.tables["customer"]
-    table.unlist(row)
     # Final, and the rest is forgotten: only this is left to be retrieved.
     kept = {"id": row["id"], "object": "customer", "deleted": True}
-    table.rows[row["id"]] = kept
+    world.bury(row, kept)
     return kept
 
 

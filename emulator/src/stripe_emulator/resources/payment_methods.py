@@ -82,7 +82,7 @@ def make(
     if cvc_given:
         row["card"]["checks"]["cvc_check"] = "unchecked"
     world.add(row)
-    world.hidden[row["id"]] = {"number": card.number}
+    world.hide(row["id"])["number"] = card.number
     return row
 
 
@@ -258,7 +258,7 @@ def pass_checks(world: World, method: JSON, card: Card) -> None:
     ):
         if known:
             checks[check] = "fail" if check in card.failed_checks else "pass"
-    method["card"] = {**method["card"], "checks": checks}
+    world.change(method, card={**method["card"], "checks": checks})
 
 
 def attach_to(world: World, method: JSON, customer_id: str) -> None:

@@ -59,7 +59,7 @@ def advance(world: World, call: Call) -> JSON:
 def delete(world: World, call: Call) -> JSON:
     clock = _find(world, call)
     world.emit("test_helpers.test_clock.deleted", clock)
-    world.tables[_KIND].remove(clock["id"])
+    world.remove(_KIND, clock["id"])
     return {"id": clock["id"], "object": _KIND, "deleted": True}
 
 

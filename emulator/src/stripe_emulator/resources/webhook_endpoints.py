@@ -51,7 +51,7 @@ def make_endpoint(
     }
     world.add(row)
     secret = secret or world.ids.new("whsec", 32)
-    world.hidden[row["id"]] = {"secrets": [{"secret": secret, "until": None}]}
+    world.hide(row["id"])["secrets"] = [{"secret": secret, "until": None}]
     return {**row, "secret": secret}
 
 
@@ -99,8 +99,7 @@ def update(world: World, call: Call) -> JSON:
 @route("DELETE", "/v1/webhook_endpoints/*")
 def delete(world: World, call: Call) -> JSON:
     endpoint = _find(world, call)
-    world.tables["webhook_endpoint"].remove(endpoint["id"])
-    world.hidden.pop(endpoint["id"], None)
+    world.remove("webhook_endpoint", endpoint["id"])
     return {"id": endpoint["id"], "object": "webhook_endpoint", "deleted": True}
 
 

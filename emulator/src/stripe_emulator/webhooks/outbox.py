@@ -74,6 +74,10 @@ class Waiting:
     counted: bool = field(default=True)
     """Whether the event's `pending_webhooks` counts it (a duplicate is not counted twice)."""
 
+    def to_json(self) -> JSON:
+        names = ("due", "number", "event", "endpoint", "attempt", "counted")
+        return {name: getattr(self, name) for name in names}
+
 
 class Lane:
     """What one endpoint still has to be told, so that one that is slow or dead costs the others nothing."""
@@ -167,7 +171,7 @@ class Webhooks:
         """Give the endpoint a new secret; the old one signs too for so many hours."""
         world = self._emulator.world
         with self._emulator.lock:
-            kept = world.hidden[endpoint_id]["secrets"]
+            kept = world.hide(endpoint_id)["secrets"]
             for old in kept:
                 old["until"] = old["until"] or world.now() + hours * _HOUR
             kept.insert(0, {"secret": secret, "until": None})
@@ -182,7 +186,7 @@ class Webhooks:
             self._line_up(event, endpoint)
         if endpoints and self._chance(self.weather.double_event):
             twin = {**event, "id": self._emulator.world.ids.new("evt"), "pending_webhooks": len(endpoints)}
-            self._emulator.world.tables["event"].add(twin)
+            self._emulator.world.add(twin)
             for endpoint in endpoints:
                 self._line_up(twin, endpoint)
         return len(endpoints)
@@ -203,6 +207,13 @@ class Webhooks:
 
     def _add(self, waiting: Waiting) -> None:
         self._lanes.setdefault(waiting.endpoint, Lane()).add(waiting)
+        if self._emulator.changes is not None:
+            self._emulator.changes.waiting.append(waiting.to_json())
+
+    def _forget(self, waiting: Waiting) -> None:
+        """It need not be sent any more."""
+        if self._emulator.changes is not None:
+            self._emulator.changes.told.append(waiting.number)
 
     # -- sending -------------------------------------------------------------------------------------
     def due(self, at_once: int | None = None) -> list[Delivery]:
@@ -223,6 +234,7 @@ class Webhooks:
         endpoint = world.tables["webhook_endpoint"].get(waiting.endpoint)
         event = world.tables["event"].get(waiting.event)
         if endpoint is None or event is None or endpoint["status"] != "enabled":
+            self._forget(waiting)
             return None
         body = compact(shown(event)).encode()
         timestamp = world.timestamp() - (600 if self._chance(self.weather.old_signature) else 0)
@@ -236,6 +248,8 @@ class Webhooks:
         key = (waiting.event, waiting.endpoint, waiting.attempt)
         if waiting.counted or key not in self._sent:
             self._sent[key] = waiting
+        else:
+            self._forget(waiting)
         self._lanes[endpoint["id"]].out += 1
         return Delivery(endpoint["url"], body, headers, event["id"], waiting.attempt, event["type"], endpoint["id"])
 
@@ -247,6 +261,8 @@ class Webhooks:
             lane = self._lanes.get(delivery.endpoint)
             if lane is not None:
                 lane.out = max(0, lane.out - 1)
+            if waiting is not None:
+                self._forget(waiting)
             taken = status is not None and 200 <= status < 300
             again_at = None
             if waiting is not None and not taken and delivery.attempt <= len(self.retry_after):
@@ -260,6 +276,8 @@ class Webhooks:
             event = world.tables["event"].get(delivery.event_id)
             if taken and waiting is not None and waiting.counted and event is not None:
                 event["pending_webhooks"] = max(0, event["pending_webhooks"] - 1)
+                if self._emulator.changes is not None:
+                    self._emulator.changes.pending[event["id"]] = event["pending_webhooks"]
             self.log.append(
                 {
                     "at": world.now(),
@@ -293,14 +311,13 @@ class Webhooks:
     # -- snapshots -----------------------------------------------------------------------------------
     def to_json(self) -> JSON:
         waiting = [*(waiting for lane in self._lanes.values() for waiting in lane), *self._sent.values()]
-        names = ("due", "number", "event", "endpoint", "attempt", "counted")
-        return {"count": self._count, "waiting": [{n: getattr(w, n) for n in names} for w in waiting]}
+        return {"count": self._count, "waiting": [one.to_json() for one in waiting]}
 
     def load(self, saved: JSON) -> None:
         waiting = [Waiting(**waiting) for waiting in saved["waiting"]]
         self._count, self._lanes, self._sent = saved["count"], {}, {}
         for one in waiting:
-            self._add(one)
+            self._lanes.setdefault(one.endpoint, Lane()).add(one)
 
 
 def _wants(endpoint: JSON, kind: str) -> bool:
