@@ -201,6 +201,8 @@ def dispute_state(dispute: Dispute) -> tuple[str, str]:
 
 def advise(checkout: Checkout) -> Advice:
     """Why this attempt stands where it does, and what to do next. Both empty for a success."""
+    if checkout.succeeded and checkout.unapplied:
+        return _unapplied(checkout)
     if checkout.succeeded:
         return _BY_STATE[states.SUCCESS]
     if checkout.error_code == "not_written_down":
@@ -222,6 +224,14 @@ def advise(checkout: Checkout) -> Advice:
         why = checkout.failure_text or _("It failed, and no reason was given.")
         return Advice(why, _("Try again, or ask the payer to pay by the link.") if _is_owed(checkout) else _START_AGAIN)
     return _BY_STATE[states.PENDING]
+
+
+def _unapplied(checkout: Checkout) -> Advice:
+    problem = next((found for found in checkout.problems.all() if found.kind in found.UNAPPLIED), None)
+    if problem is None or not problem.is_open:
+        return Advice(_("It was paid, not applied, and given back."), "")
+    why = f"{problem.get_kind_display()}. {problem.detail}".strip()
+    return Advice(why, _("Apply it after all, or give the money back: see Problems."))
 
 
 def _is_owed(checkout: Checkout) -> bool:

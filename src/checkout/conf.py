@@ -46,6 +46,8 @@ class Conf:
     CHECKOUT_CONTACT_TEXT = Setting("")
     CHECKOUT_CURRENCY = Setting("GBP")
     CHECKOUT_DETACH_OLD_CARDS = Setting(True)
+    # Off: staff decide what becomes of money that the site refused.
+    CHECKOUT_GIVE_BACK_REFUSED = Setting(False)
     CHECKOUT_LEASE_MINUTES = Setting(10)
     CHECKOUT_LINK_DAYS = Setting(14)
     CHECKOUT_NOTIFY = Setting("immediate")

@@ -52,8 +52,15 @@ class OtherAccount(CheckoutError):
     """Stripe does not know what it once gave us: our key is of another account or mode. Nothing is concluded."""
 
 
+class NotWanted(CheckoutError):
+    """For hosts: raise it in `checkout_success`, with the reason, to refuse what was paid ("The course is full.").
+
+    The money is in the books all the same; a problem is opened for staff, who give it back or apply it after all.
+    """
+
+
 class HookFailed(CheckoutError):
-    """The host's hook raised while settling, so nothing was settled. The next sweep tries again."""
+    """A hook of the host's raised. Money that came is in the books; the hook is tried again."""
 
 
 class NotWrittenDown(CheckoutError):

@@ -72,6 +72,7 @@ class Code(TextChoices):
     # Why an attempt failed or waits, where Stripe has no words for it.
     CARD_DECLINED = "card_declined", _("The card was declined.")
     CONFIRMATION_WANTED = "confirmation_wanted", _("The bank requires the payer to confirm the payment.")
+    NOT_WANTED = "not_wanted", _("The site refused it.")
     PAYMENT_CANCELLED = "payment_cancelled", _("The payment was cancelled.")
     SAVING_CANCELLED = "saving_cancelled", _("Saving the card was cancelled.")
 

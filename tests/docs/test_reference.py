@@ -77,6 +77,7 @@ def test_the_contract() -> None:
     required = {name for name in vars(contract.ContentObject) if name.startswith("checkout_")} | {"get_absolute_url"}
     assert set(first_cells("The content object", "required")) == required
     asked_for = source(r'getattr\([^()]*?(?:\([^()]*\))?[^()]*?, "(checkout_\w+)"')
+    asked_for |= source(r'hooks\.has\([^()]*, "(checkout_\w+)"')
     assert set(first_cells("The content object", "optional")) == asked_for - required
 
 

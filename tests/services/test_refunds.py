@@ -289,22 +289,6 @@ def test_the_hosts_hook_and_the_signal_hear_of_it_once(
     assert heard == [row.pk] == told
 
 
-def test_a_broken_hook_settles_nothing_and_the_next_sweep_makes_it_good(
-    emulator: Emulator, membership: Membership, monkeypatch: Any
-) -> None:
-    def broken(self: Any, row: Any) -> None:
-        raise RuntimeError("no")
-
-    checkout = paid(emulator, membership)
-    monkeypatch.setattr(Membership, "checkout_refunded", broken, raising=False)
-    with pytest.raises(errors.HookFailed):
-        refunds.refund(checkout, Decimal(10))
-    monkeypatch.delattr(Membership, "checkout_refunded")
-    assert Refund.objects.get().pending
-    assert refunds.resolve(Refund.objects.get()).succeeded
-    assert books_agree(emulator, checkout)
-
-
 # -- what it does to the plan ----------------------------------------------------------------------------
 
 

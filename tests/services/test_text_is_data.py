@@ -177,7 +177,7 @@ def test_a_template_that_cannot_be_rendered_is_a_problem_and_the_invoice_is_take
     assert to_the_office()
     problem = Problem.objects.get()
     assert problem.kind == Problem.Kind.LETTER
-    assert "invoice_requested" in problem.note
+    assert "invoice_requested" in problem.detail
 
 
 def test_a_plan_that_cannot_be_confirmed_by_mail_is_a_problem(

@@ -73,6 +73,11 @@ def a_problem(books: Books) -> Problem:
     return problems.open_problem("paid_too_much", "12", amount=Decimal(5), currency="GBP", checkout=books.paid)
 
 
+def refused(books: Books) -> Problem:
+    Checkout.objects.filter(pk=books.paid.pk).update(unapplied=True)
+    return problems.open_about(books.paid, "not_wanted", "The course is full.")
+
+
 def nothing(books: Books) -> dict[str, Any]:
     return {}
 
@@ -101,6 +106,9 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.refund.list": Staff("checkout.view_refund"),
     "checkout.refund.look": Staff("checkout.refund", lambda b: [b.refund.uuid], nothing),
     "checkout.problem.list": Staff("checkout.view_problem"),
+    "checkout.problem.detail": Staff("checkout.view_problem", lambda b: [a_problem(b).pk]),
+    "checkout.problem.apply": Staff("checkout.change_problem", lambda b: [refused(b).pk], nothing),
+    "checkout.problem.take": Staff("checkout.change_problem", lambda b: [a_problem(b).pk], nothing),
     "checkout.problem.close": Staff("checkout.change_problem", lambda b: [a_problem(b).pk], reason),
     "checkout.dispute.list": Staff("checkout.view_dispute"),
     "checkout.dispute.detail": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),

@@ -84,6 +84,9 @@ class Checkout(models.Model):
     failure = models.TextField(blank=True, help_text=_("Why it failed or waits, as Stripe said it or staff wrote it."))
     failure_code = models.CharField(max_length=40, blank=True, help_text=_("Why it failed or waits: a code of ours."))
     superseded = models.BooleanField(default=False, help_text=_("A newer attempt took its place."))
+    unapplied = models.BooleanField(
+        default=False, help_text=_("Paid, and what it is for was not told of it: see its problem.")
+    )
     refunded = fields.amount(
         default=0, help_text=_("Reserved for refunds that were asked for, and not failed; never more than the total.")
     )

@@ -30,6 +30,9 @@ class Debt(models.Model):
     currency = fields.currency()
     owed = fields.amount(default=0)
     paid = fields.amount(default=0, help_text=_("Net of what was given back and of what banks took back."))
+    earlier = fields.amount(
+        default=0, help_text=_("What had come when it was last to be paid anew (a membership, renewed).")
+    )
     asked = fields.amount(default=0, help_text=_("Reserved by attempts that are open."))
     attempts = models.PositiveIntegerField(default=0, help_text=_("How many attempts took a number."))
     created_at = models.DateTimeField(default=clock.now, editable=False)

@@ -19,9 +19,19 @@ class Problem(models.Model):
         PAID_TOO_MUCH = "paid_too_much", _("More was paid than was owed")
         NO_ROW = "no_row", _("Paid, and what it was for is gone")
         LETTER = "letter", _("A mail could not be written")
+        NOT_PAYABLE = "not_payable", _("Paid, although it was paid already or is not to be paid any more")
+        PRICE_CHANGED = "price_changed", _("Paid, and it costs something else now")
+        NOT_WANTED = "not_wanted", _("Paid, and refused by the site")
+        HOOK_FAILED = "hook_failed", _("Paid, and the site could not take it in")
+        REFUND_HOOK_FAILED = "refund_hook_failed", _("Given back, and the site could not take it in")
+        NOT_WRITTEN_DOWN = "not_written_down", _("Paid at Stripe, and it cannot be written down here")
+
+    #: The row that was paid for was not told of it: staff give the money back, or tell it after all.
+    UNAPPLIED = frozenset({Kind.NO_ROW, Kind.NOT_PAYABLE, Kind.PRICE_CHANGED, Kind.NOT_WANTED, Kind.HOOK_FAILED})
 
     kind = models.CharField(max_length=30, choices=Kind.choices)
     subject = models.CharField(max_length=120, help_text=_("What it is about: a debt's uuid, or Stripe's id."))
+    detail = models.TextField(blank=True, help_text=_("What the site, the database or Stripe said."))
     amount = fields.amount(null=True, blank=True)
     currency = fields.currency()
     checkout = models.ForeignKey(
@@ -49,7 +59,7 @@ class Problem(models.Model):
         return f"{self.get_kind_display()}: {self.subject}"
 
     def get_absolute_url(self) -> str:
-        return reverse("checkout.problem.list")
+        return reverse("checkout.problem.detail", args=[self.pk])
 
     @property
     def is_open(self) -> bool:

@@ -128,6 +128,13 @@ def store_card(checkout: Checkout, intent: SetupIntent | PaymentIntent) -> Saved
     return card
 
 
+def let_go(checkout: Checkout, intent: SetupIntent) -> None:
+    """The card was saved for something that is not wanted: the sweep of replaced cards takes it off."""
+    card = store_card(checkout, intent)
+    if card is not None:
+        SavedCard.objects.filter(pk=card.pk).update(replaced=True)
+
+
 def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
     """From now on `plan` is charged by `agreement`, unless its present card was set up later: news may come late.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -44,25 +44,43 @@ def of(content_object: ContentObject, total: Decimal, currency: str) -> Debt:
                 return debt
         except IntegrityError:
             debt = Debt.objects.get(**content_key(content_object))
-    if _owed_now(debt, total) != debt.owed or currency != debt.currency:
+    if _is_over(debt) or debt.earlier + total != debt.owed or currency != debt.currency:
         _follow_the_price(debt, total, currency)
     return debt
 
 
-def _owed_now(debt: Debt, total: Decimal) -> Decimal:
-    return debt.paid + total if debt.owed and debt.paid >= debt.owed else max(total, debt.paid)
+def _is_over(debt: Debt) -> bool:
+    """All of it came: whoever asks to pay now pays for something new."""
+    return debt.owed > debt.earlier and debt.paid >= debt.owed
 
 
 def _follow_the_price(debt: Debt, total: Decimal, currency: str) -> None:
     """Not while an attempt is open: what it asks for was agreed on its page."""
     with transaction.atomic():
         held = Debt.objects.select_for_update(no_key=True).get(pk=debt.pk)
-        change = _owed_now(held, total) - held.owed
-        if not held.asked and change:
-            post(held, Kind.OWED, change, cause=f"owed:{held.uuid}:{held.postings.count() + 1}")
-        if not held.asked and held.currency != currency:
-            Debt.objects.filter(pk=debt.pk).update(currency=currency)
+        if not held.asked:
+            earlier = held.paid if _is_over(held) else held.earlier
+            if (earlier, currency) != (held.earlier, held.currency):
+                Debt.objects.filter(pk=debt.pk).update(earlier=earlier, currency=currency)
+            _owe(held, earlier + total - held.owed)
     debt.refresh_from_db()
+
+
+def _owe(debt: Debt, change: Decimal) -> None:
+    if change:
+        post(debt, Kind.OWED, change, cause=f"owed:{debt.uuid}:{debt.postings.count() + 1}")
+
+
+def missing_at(checkout: Checkout, total: Decimal) -> Decimal:
+    """How much of a row that costs `total` now is still missing once this attempt's money is in; what is owed follows
+    that price. In the settling transaction, before the postings of its ledger are written."""
+    debt = checkout.debt
+    if debt is None or checkout.total is None:
+        return ZERO
+    if debt.earlier + total != debt.owed:
+        [held] = _lock([debt.pk])
+        _owe(held, held.earlier + total - held.owed)
+    return max(debt.earlier + total - debt.paid - checkout.total, ZERO)
 
 
 def of_line(line: ObjectPaymentPlanInstalment) -> Debt:
@@ -164,7 +182,7 @@ def _reserve(attempts: Sequence[Checkout], debts: Mapping[int, Debt]) -> bool:
 def release(checkout: Checkout) -> None:
     """The attempt is over and took nothing: what it had reserved is free again. In the transaction that ends it."""
     if checkout.debt_id is not None and checkout.total is not None:
-        _now_or_later(_Movement(checkout.debt_id, release=checkout.total))
+        _now_or_later(_Movement(checkout.debt_id, release=checkout.total, debt=checkout.debt))
 
 
 # -- moving ------------------------------------------------------------------------------------------------
@@ -177,6 +195,8 @@ class _Movement:
     debt_id: int
     posting: Posting | None = None
     release: Decimal = ZERO
+    #: As it was read, if it was.
+    debt: Debt | None = None
 
 
 @dataclass(slots=True)
@@ -220,7 +240,7 @@ def post(
         debt=debt, kind=kind, amount=amount, cause=cause, day=day or clock.today(), user=actor(user), note=note[:255],
         **about,
     )  # fmt: skip
-    _now_or_later(_Movement(debt.pk, posting, release))
+    _now_or_later(_Movement(debt.pk, posting, release, debt))
 
 
 def is_posted(cause: str) -> bool:
@@ -242,7 +262,7 @@ def came(checkout: Checkout, user: Actor = None, *, was_open: bool = True) -> No
         checkout=checkout,
         user=actor(user),
     )
-    _now_or_later(_Movement(checkout.debt_id, posting, checkout.total if was_open else ZERO))
+    _now_or_later(_Movement(checkout.debt_id, posting, checkout.total if was_open else ZERO, checkout.debt))
 
 
 def _now_or_later(movement: _Movement) -> None:
@@ -256,26 +276,46 @@ def _now_or_later(movement: _Movement) -> None:
 def _write_down(movements: Sequence[_Movement]) -> None:
     if not movements:
         return
-    held = {debt.pk: debt for debt in _lock(movement.debt_id for movement in movements)}
-    before = {debt.pk: debt.left for debt in held.values()}
-    for movement in movements:
-        debt = held[movement.debt_id]
-        debt.asked -= movement.release
-        if movement.posting is not None and movement.posting.kind in Posting.OWES:
-            debt.owed += movement.posting.amount
-        elif movement.posting is not None:
-            debt.paid += movement.posting.amount
-    Posting.objects.bulk_create([movement.posting for movement in movements if movement.posting is not None])
-    _write(held.values(), "owed", "paid", "asked")
-    for debt in held.values():
-        if debt.left < 0 or before[debt.pk] < 0:
-            problems.check_debt(debt)
-    for movement in movements:
-        if movement.posting is not None and Posting._meta.get_field("debt").is_cached(movement.posting):
-            in_hand = movement.posting.debt
-            in_hand.owed, in_hand.paid, in_hand.asked = (
-                getattr(held[movement.debt_id], name) for name in ("owed", "paid", "asked")
-            )
+    postings = [movement.posting for movement in movements if movement.posting is not None]
+    Posting.objects.bulk_create(postings)
+    pks = {movement.debt_id for movement in movements}
+    in_hand = {movement.debt_id: movement.debt for movement in movements if movement.debt is not None}
+    if in_hand.keys() != pks or not _move(in_hand.values(), movements, only_if_unmoved=True):
+        # A row in hand was old, or there was none.
+        held = {debt.pk: debt for debt in _lock(pks)}
+        _move(held.values(), movements)
+        for pk, debt in in_hand.items():
+            debt.owed, debt.paid, debt.asked = held[pk].owed, held[pk].paid, held[pk].asked
+        in_hand = held
+    for debt in in_hand.values():
+        moved = [posting for posting in postings if posting.debt_id == debt.pk]
+        was_left = debt.left + sum((_change(posting)[1] - _change(posting)[0] for posting in moved), ZERO)
+        if debt.left < 0 or was_left < 0:
+            attempts = [posting.checkout for posting in reversed(moved) if posting.checkout_id]
+            problems.check_debt(debt, attempts[0] if attempts else None)
+
+
+def _change(posting: Posting) -> tuple[Decimal, Decimal]:
+    """By how much a posting moves what is owed, and what is paid."""
+    return (posting.amount, ZERO) if posting.kind in Posting.OWES else (ZERO, posting.amount)
+
+
+def _move(debts: Collection[Debt], movements: Sequence[_Movement], *, only_if_unmoved: bool = False) -> bool:
+    """Move the counters of `debts`, in the rows and in the database, in one statement. False when one of them had been
+    moved since it was read: nothing is changed then."""
+    before = {debt.pk: (debt.owed, debt.paid, debt.asked) for debt in debts}
+    unmoved = Q()
+    for debt in debts:
+        unmoved |= Q(pk=debt.pk, owed=debt.owed, paid=debt.paid, asked=debt.asked)
+        for movement in movements:
+            if movement.debt_id == debt.pk:
+                owed, paid = _change(movement.posting) if movement.posting is not None else (ZERO, ZERO)
+                debt.owed, debt.paid, debt.asked = debt.owed + owed, debt.paid + paid, debt.asked - movement.release
+    if _write(debts, "owed", "paid", "asked", only_if=unmoved if only_if_unmoved else None) == len(debts):
+        return True
+    for debt in debts:
+        debt.owed, debt.paid, debt.asked = before[debt.pk]
+    return False
 
 
 def wrong_counters() -> QuerySet[Debt]:

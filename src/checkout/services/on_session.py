@@ -193,6 +193,7 @@ def send_on_session_payment_emails(can_login_and_pay: CanLoginAndPay | None = No
     # The list is fixed first: rows that fail would otherwise be found again for ever.
     waiting = list(waiting_for_mail().values_list("pk", flat=True))
     for start in range(0, len(waiting), CHUNK):
+        instalment: Any  # with what the query adds to it
         for instalment in _read(waiting[start : start + CHUNK]):
             letter = f"{instalment.cause_stem}{2 if instalment.told else 1}"
             try:

@@ -14,7 +14,7 @@ from checkout.errors import GatewayRefused, KeyRefused, NotFoundAtStripe, Outcom
 from checkout.gateway import PaymentIntent, gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout
-from checkout.services import attempt_rows, charging, settling, tallies
+from checkout.services import applying, attempt_rows, charging, settling, tallies
 
 logger = logging.getLogger("checkout.reconcile")
 
@@ -37,7 +37,8 @@ def overdue() -> QuerySet[Checkout]:
 
 
 def reconcile(limit: int | None = None) -> Reconciled:
-    """Settle every attempt whose answer was lost, as far as Stripe can be asked. Safe to run at any time, again."""
+    """Settle every attempt whose answer was lost, as far as Stripe can be asked, and tell the rows whose hooks raised.
+    Safe to run at any time, again."""
     counts = Reconciled()
     for checkout in overdue()[:limit]:
         if not _renew_lease(checkout):
@@ -61,6 +62,9 @@ def reconcile(limit: int | None = None) -> Reconciled:
         else:
             counts.settled += 1
     tallies.follow_up()
+    applied = applying.apply_all(limit)
+    counts.settled += applied.applied
+    counts.errors += applied.errors
     return counts
 
 

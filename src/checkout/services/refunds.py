@@ -15,14 +15,15 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from checkout import clock, money, signals, states
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import (
+    CheckoutError,
     GatewayError,
     GatewayRefused,
     IntentMismatch,
@@ -33,8 +34,8 @@ from checkout.errors import (
 from checkout.gateway import RefundAnswer, assert_no_transaction, gateway
 from checkout.ids import uuid_or_none
 from checkout.journal import Code, Why
-from checkout.models import Checkout, ObjectPaymentPlanInstalment, Refund
-from checkout.services import debts, fulfillment, hooks, moves, refund_effects, staff_notices
+from checkout.models import Checkout, ObjectPaymentPlanInstalment, Problem, Refund
+from checkout.services import debts, fulfillment, hooks, moves, problems, refund_effects, staff_notices
 from checkout.services.attempt_rows import KEY_TRUSTED_FOR, check_account
 
 logger = logging.getLogger("checkout.refunds")
@@ -274,6 +275,7 @@ def _fail(row: Refund, why: Why, failure: str) -> bool:
             row.checkout.debt, debts.Kind.GIVE_BACK_FAILED, row.amount, cause=f"refund_failed:{row.uuid}", refund=row,
             checkout=row.checkout,
         )  # fmt: skip
+        problems.reopen_about(row.checkout)
     undone = refund_effects.take_back(row)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None)
     row.plan_effect_done = True
@@ -297,13 +299,47 @@ def _fail(row: Refund, why: Why, failure: str) -> bool:
 
 
 def _tell_host(row: Refund) -> None:
-    """The host's `checkout_refunded(refund)`, if there is one: on what was paid for, or on what its plan is for."""
+    """The host's `checkout_refunded(refund)`, if there is one: on what was paid for, or on what its plan is for. The
+    money went back, whatever the hook makes of it; one that raises is a problem, and is tried again."""
+    checkout = row.checkout
+    if checkout.unapplied:
+        # The row was never told of the money, so it is not told that it went back, either.
+        back = checkout.refunds.filter(state=Refund.SUCCEEDED).aggregate(sum=Sum("amount"))["sum"]
+        if back == checkout.total:
+            problems.close_about(checkout)
+        return
+    try:
+        with transaction.atomic(), moves.journal(), debts.ledger():
+            _run_hook(row)
+    except (CheckoutError, DatabaseError) as problem:
+        problems.open_problem(
+            Problem.Kind.REFUND_HOOK_FAILED, str(row.uuid), amount=row.amount, currency=row.currency,
+            checkout=checkout, detail=str(problem),
+        )  # fmt: skip
+
+
+def _run_hook(row: Refund) -> None:
     target = row.checkout.content_object
     if isinstance(target, ObjectPaymentPlanInstalment):
         target = target.object_payment_plan.content_object
-    hook = getattr(target, "checkout_refunded", None)
-    if hook is not None:
-        hooks.run(hook, row)
+    if hooks.has(target, "checkout_refunded"):
+        hooks.run(target, "checkout_refunded", row)
+
+
+def _tell_again(limit: int | None) -> int:
+    """Run the hooks that raised once more. How many raised again."""
+    errors = 0
+    waiting = Problem.objects.filter(kind=Problem.Kind.REFUND_HOOK_FAILED, closed_at=None).order_by("pk")
+    for problem in waiting[:limit]:
+        try:
+            with transaction.atomic(durable=True), moves.journal(), debts.ledger():
+                # Closed before the hook runs: of two sweeps at once one finds nothing to close.
+                if problems.close(problem.kind, problem.subject):
+                    _run_hook(Refund.objects.get(uuid=problem.subject))
+        except (CheckoutError, DatabaseError) as error:
+            logger.warning("the refund of %s is still not taken in: %s", problem.subject, error)
+            errors += 1
+    return errors
 
 
 # -- news from Stripe ------------------------------------------------------------------------------------
@@ -402,8 +438,12 @@ def unfinished() -> QuerySet[Refund]:
 
 
 def resolve_all(limit: int | None = None) -> Resolved:
-    """Settle what can be settled. Safe to run at any time, again."""
+    """Give back what sites refused, where they want that, and settle what can be settled. Safe to run at any time,
+    again."""
     counts = Resolved()
+    counts.errors += _tell_again(limit)
+    if conf.CHECKOUT_GIVE_BACK_REFUSED:
+        counts.errors += give_back_refused(limit)
     for row in unfinished()[:limit]:
         lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
         if not Refund.objects.filter(pk=row.pk, lease_until=row.lease_until).update(lease_until=lease):
@@ -420,6 +460,24 @@ def resolve_all(limit: int | None = None) -> Resolved:
         else:
             counts.settled += 1
     return counts
+
+
+def give_back_refused(limit: int | None = None) -> int:
+    """Refund what sites refused (`NotWanted`), once each: one that fails is left to staff. How many could not be."""
+    tried = Refund.objects.filter(checkout=OuterRef("checkout"))
+    refused = Problem.objects.filter(~Exists(tried), kind=Problem.Kind.NOT_WANTED, closed_at=None)
+    errors = 0
+    for problem in refused.select_related("checkout").order_by("pk")[:limit]:
+        checkout = problem.checkout
+        if checkout is None or checkout.total is None:
+            continue
+        try:
+            # One key: of two that do this at once Stripe gives the money back for one.
+            refund(checkout, checkout.total, note=problem.detail, key=uuid.uuid5(checkout.uuid, "refused"))
+        except Exception:
+            logger.exception("checkout %s was refused and is not given back", checkout.pk)
+            errors += 1
+    return errors
 
 
 def resolve(row: Refund) -> Refund:

@@ -13,11 +13,11 @@ from django.db.models import Q, prefetch_related_objects
 from checkout import clock, money, signals, states
 from checkout.conf import conf
 from checkout.contract import Actor
-from checkout.errors import IntentMismatch, NotWrittenDown
+from checkout.errors import IntentMismatch, NotWanted, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
 from checkout.journal import Code, Why, in_english
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Problem
-from checkout.services import agreements, attempt_rows, cards, debts, hooks, moves, problems, staff_notices
+from checkout.services import agreements, applying, attempt_rows, cards, debts, hooks, moves, problems, staff_notices
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -29,7 +29,8 @@ def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Actor = 
     """Bring what was read into the rows: state, hook and queued mail in one commit, or none of them.
 
     When Stripe took the money and that cannot be written down, the attempt says why, for staff and the doctor; every
-    sweep tries again. Raises HookFailed, IntentMismatch or NotWrittenDown then.
+    sweep tries again. Raises IntentMismatch or NotWrittenDown then, and HookFailed when the hook of a row that was not
+    paid, but declined or agreed to, raised.
     """
     try:
         settled = settle_many({checkout_pk: intent}, user)
@@ -51,7 +52,10 @@ def _note_trouble(checkout_pk: int, problem: Exception) -> None:
     logger.error("checkout %s is paid and not settled: %s", checkout_pk, problem, extra={"checkout": checkout_pk})
     rows = Checkout.objects.filter(pk=checkout_pk).exclude(Q(state=states.SUCCESS))
     try:
-        rows.update(error_code=NOT_WRITTEN_DOWN, decline_code="", **_failure(Why(note=str(problem))))
+        with transaction.atomic():
+            if rows.update(error_code=NOT_WRITTEN_DOWN, decline_code="", **_failure(Why(note=str(problem)))):
+                checkout = Checkout.objects.get(pk=checkout_pk)
+                problems.open_about(checkout, Problem.Kind.NOT_WRITTEN_DOWN, str(problem))
     except DatabaseError:
         logger.exception("checkout %s cannot say so", checkout_pk, extra={"checkout": checkout_pk})
 
@@ -63,7 +67,9 @@ def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor 
     """
     with transaction.atomic(durable=True), debts.ledger(), moves.journal():
         # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
-        rows = Checkout.objects.select_for_update(of=("self",)).select_related("customer").filter(pk__in=intents)
+        rows = (
+            Checkout.objects.select_for_update(of=("self",)).select_related("customer", "debt").filter(pk__in=intents)
+        )
         checkouts = list(rows.order_by("pk"))
         if len(checkouts) > 1:
             prefetch_related_objects(checkouts, "content_object")
@@ -144,17 +150,15 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
     if intent.succeeded:
         if checkout.state_id == states.SUCCESS:
             return
-        cards.store_card(checkout, intent)
-        if isinstance(plan := checkout.content_object, ObjectPaymentPlan):
-            cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
-        succeed(
-            checkout,
-            user=user,
-            why=Why(Code.STRIPE_CARD_SAVED),
-            request_id=intent.request_id,
-            setup_intent_id=intent.id,
-            payment_method_id=intent.payment_method_id,
-        )
+        try:
+            with transaction.atomic(), moves.journal():
+                _keep_card(checkout, intent, user)
+        except NotWanted as refusal:
+            # No money came, so there is nothing to keep: the plan does not begin, and no agreement uses the card.
+            checkout.refresh_from_db()
+            cards.let_go(checkout, intent)
+            why = Why(Code.NOT_WANTED)
+            fail(checkout, user=user, why=why, failure=Why.said(str(refusal), otherwise=Code.NOT_WANTED))
     elif intent.canceled:
         if checkout.is_open:
             fail(
@@ -166,6 +170,20 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
             )
     elif intent.decline is not None and checkout.is_open:
         _remember_decline(checkout, intent.decline)
+
+
+def _keep_card(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
+    cards.store_card(checkout, intent)
+    if isinstance(plan := checkout.content_object, ObjectPaymentPlan):
+        cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
+    succeed(
+        checkout,
+        user=user,
+        why=Why(Code.STRIPE_CARD_SAVED),
+        request_id=intent.request_id,
+        setup_intent_id=intent.id,
+        payment_method_id=intent.payment_method_id,
+    )
 
 
 def _adopt_card(checkout: Checkout, intent: PaymentIntent) -> None:
@@ -187,8 +205,9 @@ def owed_anyway(checkout: Checkout) -> bool:
 
 
 def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str = "", **fields: Any) -> bool:
-    """Move to `success` and run the host's hook, in the caller's transaction. False if it was a success already."""
-    before = checkout.state_id
+    """Move to `success`, post what came, and only then tell the row that was paid for; in the caller's transaction.
+    False if it was a success already."""
+    before, was_in_trouble = checkout.state_id, checkout.error_code == NOT_WRITTEN_DOWN
     won = moves.move(
         checkout,
         to=states.SUCCESS,
@@ -206,30 +225,13 @@ def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str
     if not won:
         return False
     debts.came(checkout, user, was_open=before in states.OPEN)
-    content_object = checkout.content_object
-    if content_object is None:
-        problems.open_problem(
-            Problem.Kind.NO_ROW,
-            str(checkout.uuid),
-            amount=checkout.total,
-            currency=checkout.currency,
-            checkout=checkout,
-        )
-        logger.error(
-            "checkout %s was paid, but the row it paid for is gone",
-            checkout.pk,
-            extra={"checkout": checkout.pk},
-        )
-    else:
-        token = agreements.hook_of.set(checkout)
-        try:
-            hooks.run(content_object.checkout_success, checkout)
-        finally:
-            agreements.hook_of.reset(token)
-    if checkout.saves_card and checkout.is_payment_plan:
-        agreements.ensure_plan(checkout)
-    staff_notices.settled(checkout)
-    signals.send_after_commit(signals.checkout_succeeded, checkout)
+    if was_in_trouble:
+        problems.close(Problem.Kind.NOT_WRITTEN_DOWN, str(checkout.uuid))
+    if applying.tell(checkout):
+        if checkout.is_payment_plan:
+            agreements.ensure_plan(checkout)
+        staff_notices.settled(checkout)
+        signals.send_after_commit(signals.checkout_succeeded, checkout)
     _log(checkout, before, why, request_id)
     return True
 
@@ -271,7 +273,7 @@ def fail(
         debts.release(checkout)
         content_object = checkout.content_object
         if content_object is not None and not superseded:
-            hooks.run(content_object.checkout_fail)
+            hooks.run(content_object, "checkout_fail")
         staff_notices.settled(checkout)
         signals.send_after_commit(signals.checkout_failed, checkout)
     _log(checkout, before, why, request_id)
@@ -296,9 +298,8 @@ def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
     )
     if not won:
         return
-    hook = getattr(checkout.content_object, "checkout_pay_on_session", None)
-    if hook is not None:
-        hooks.run(hook, checkout)
+    if hooks.has(checkout.content_object, "checkout_pay_on_session"):
+        hooks.run(checkout.content_object, "checkout_pay_on_session", checkout)
     signals.send_after_commit(signals.pay_on_session_required, checkout)
     _log(checkout, before, Why(note=decline.code), intent.request_id)
 

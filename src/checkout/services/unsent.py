@@ -21,14 +21,14 @@ def report(subject: str, reason: Exception, *, checkout: Checkout | None = None)
     """
     # Without the words: an address may be in them.
     logger.error("a letter cannot go (%s); see the page Problems", type(reason).__name__)
-    note = f"{type(reason).__name__}: {reason}"[:255]
+    detail = f"{type(reason).__name__}: {reason}"
     try:
         with transaction.atomic():
             Problem.objects.create(
                 kind=Problem.Kind.LETTER,
                 subject=subject[:120],
                 currency=conf.CHECKOUT_CURRENCY,
-                note=note,
+                detail=detail,
                 checkout=checkout,
             )
     except IntegrityError:

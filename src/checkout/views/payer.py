@@ -52,7 +52,7 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
         checkout = self.object = self._look(checkout)
         if is_asked_by_script(request):
             return waiting_answer(self.is_processing, state=checkout.state_id)
-        if checkout.succeeded:
+        if checkout.succeeded and not checkout.unapplied:
             return plans.after_card_saved(checkout) or self._go_on(checkout)
         return self.render_to_response(self.get_context_data(checkout=checkout))
 
@@ -82,6 +82,8 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
 
     def _again_url(self, checkout: Checkout) -> str:
         """The page on which this browser was paying, while it is of use; else what the host says."""
+        if checkout.succeeded:
+            return ""
         page = remembered_page(self.request, checkout) if checkout.is_open else ""
         content_object = checkout.content_object
         if page or content_object is None:
@@ -112,7 +114,10 @@ def thanks(checkout: Checkout) -> str:
 
 
 def describe(checkout: Checkout, *, trouble: bool = False) -> tuple[str, str, str]:
-    """Where an attempt stands that has not succeeded: one word for the template, a heading and a sentence."""
+    """Where an attempt stands that has not succeeded, or is not applied: one word for the template, a heading and a
+    sentence."""
+    if checkout.succeeded:
+        return _unapplied(checkout)
     if trouble and checkout.is_open:
         return (
             "checking",
@@ -133,6 +138,24 @@ def describe(checkout: Checkout, *, trouble: bool = False) -> tuple[str, str, st
         )
     heading = _("Your card was not saved") if checkout.saves_card else _("Not paid")
     return ("failed" if checkout.failed else "unpaid"), heading, " ".join([_reason(checkout), _what_now(checkout)])
+
+
+def _unapplied(checkout: Checkout) -> tuple[str, str, str]:
+    """Paid, and the site could not take it in: its office decides."""
+    if checkout.refunded == checkout.total:
+        return (
+            "failed",
+            _("Your payment is given back"),
+            _("We could not accept it. The money is on its way back to your card; there is nothing more to do."),
+        )
+    return (
+        "checking",
+        _("We have your payment"),
+        _(
+            "It was paid, but it could not be assigned automatically. Our office has it on its list and will sort it "
+            "out; please do not pay again."
+        ),
+    )
 
 
 def _reason(checkout: Checkout) -> str:

@@ -1,0 +1,118 @@
+"""Telling a row that it was paid. The money is in the books before: no row that refuses, raises or is gone hides it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DatabaseError, transaction
+
+from checkout import actions, signals, states
+from checkout.contract import Actor
+from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, HookFailed, NotWanted
+from checkout.models import Checkout, Problem
+from checkout.services import agreements, debts, hooks, moves, problems, staff_notices
+
+logger = logging.getLogger("checkout.fulfillment")
+
+Kind = Problem.Kind
+
+
+def tell(checkout: Checkout) -> bool:
+    """Run the `checkout_success` of what was paid for, in the transaction that settles. False when it was not told, or
+    refused: the attempt then says so, and a problem is open for staff."""
+    row = checkout.content_object
+    if row is None:
+        _set_aside(checkout, Kind.NO_ROW)
+        return False
+    if row._meta.app_label == "checkout" or checkout.action_id not in actions.BY_CARD:
+        # Rows of our own refuse nothing. Where no money came, what refuses or raises undoes everything.
+        _run(checkout)
+        return True
+    if not row.checkout_can_charge:
+        _set_aside(checkout, Kind.NOT_PAYABLE)
+        return False
+    if debts.missing_at(checkout, row.checkout_total):
+        _set_aside(checkout, Kind.PRICE_CHANGED)
+        return False
+    try:
+        # What the hook did before it raised is undone, and nothing else.
+        with transaction.atomic(), moves.journal(), debts.ledger():
+            _run(checkout)
+            if transaction.get_rollback():
+                raise HookFailed(f"{type(row).__name__}.checkout_success hid an error of the database.")
+    except NotWanted as refusal:
+        _set_aside(checkout, Kind.NOT_WANTED, str(refusal))
+        return False
+    except (CheckoutError, DatabaseError) as error:
+        _set_aside(checkout, Kind.HOOK_FAILED, str(error))
+        return False
+    if checkout.debt is not None and checkout.total != checkout.debt.owed:
+        # This was the rest of a price that had changed: what came before it is applied with it.
+        for former in Checkout.objects.filter(
+            unapplied=True, problems__kind=Kind.PRICE_CHANGED, problems__closed_at=None, debt=checkout.debt_id
+        ):
+            Checkout.objects.filter(pk=former.pk).update(unapplied=False)
+            problems.close_about(former)
+    return True
+
+
+def _run(checkout: Checkout) -> None:
+    token = agreements.hook_of.set(checkout)
+    try:
+        hooks.run(checkout.content_object, "checkout_success", checkout)
+    finally:
+        agreements.hook_of.reset(token)
+
+
+def _set_aside(checkout: Checkout, kind: Problem.Kind, detail: str = "") -> None:
+    Checkout.objects.filter(pk=checkout.pk).update(unapplied=True)
+    checkout.unapplied = True
+    problems.open_about(checkout, kind, detail)
+
+
+def apply(checkout: Checkout, user: Actor = None) -> None:
+    """Tell the row after all that it was paid: staff press a button, or its hook is well again.
+
+    Raises AlreadyPaid when it was told meanwhile, CannotPay when it is gone, NotWanted or HookFailed when it refuses.
+    """
+    with transaction.atomic(durable=True), moves.journal(), debts.ledger():
+        # Of two who press at once one waits here, and finds that it is done.
+        held = Checkout.objects.select_for_update(of=("self",)).get(pk=checkout.pk)
+        waiting = Checkout.objects.filter(pk=held.pk, unapplied=True, state_id=states.SUCCESS)
+        if not waiting.update(unapplied=False):
+            raise AlreadyPaid("This was applied already, so nothing was done.")
+        held.unapplied = False
+        if held.content_object is None:
+            raise CannotPay("What this was paid for is gone. Give the money back.")
+        _run(held)
+        problems.close_about(held, user)
+        staff_notices.settled(held)
+        signals.send_after_commit(signals.checkout_succeeded, held)
+
+
+@dataclass(slots=True)
+class Applied:
+    """Counts of one sweep. `errors` are rows that still refuse."""
+
+    applied: int = 0
+    errors: int = 0
+
+
+def apply_all(limit: int | None = None) -> Applied:
+    """Try again what a hook could not take in. Safe to run at any time, again."""
+    counts = Applied()
+    waiting = Problem.objects.filter(kind=Kind.HOOK_FAILED, closed_at=None).select_related("checkout").order_by("pk")
+    for problem in waiting[:limit]:
+        checkout: Any = problem.checkout
+        try:
+            apply(checkout)
+        except AlreadyPaid:
+            problems.close_about(checkout)
+        except (CheckoutError, DatabaseError) as error:
+            logger.warning("checkout %s is still refused: %s", checkout.pk, error, extra={"checkout": checkout.pk})
+            counts.errors += 1
+        else:
+            counts.applied += 1
+    return counts
