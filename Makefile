@@ -1,9 +1,9 @@
 # Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak bench messages docs lock clean
+.PHONY: help setup demo test check soak fuzz bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
-export PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
+export REQUESTS SEED PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -27,6 +27,10 @@ check: ## Lint (Python, templates, JavaScript), types, migrations, deployment ch
 soak: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STEPS=60)
 	@sh scripts/setup.sh dev
 	@CHAOS_EXAMPLES=$${EXAMPLES:-500} CHAOS_STEPS=$${STEPS:-60} .venv/bin/python -m pytest tests/chaos -q -o faulthandler_timeout=0
+
+fuzz: ## Send odd requests to every address, on SQLite and PostgreSQL (REQUESTS=20000 SEED=12)
+	@sh scripts/setup.sh dev
+	@sh scripts/fuzz.sh
 
 bench: ## Run the benchmarks, or one of them (BENCH=charging BENCH_ARGS="--count 600")
 	@sh scripts/setup.sh dev

@@ -13,7 +13,7 @@ class BuyForm(forms.Form):
     """Who buys. Somebody who is logged in is known already."""
 
     name = forms.CharField(max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"}))
-    email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    email = forms.EmailField(label="E-mail", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"}))
     quantity = forms.IntegerField(label="Places", min_value=1, max_value=20, initial=1)
 
     def __init__(self, *args: Any, contact: Contact | None = None, **kwargs: Any) -> None:

@@ -1,5 +1,6 @@
-"""What the tests of pages share with the tests of services."""
+"""What the tests of pages share with the tests of services and of the office."""
 
 from tests.services.conftest import payment_plan, save_plan
+from tests.staff.conftest import boss
 
-__all__ = ["payment_plan", "save_plan"]
+__all__ = ["boss", "payment_plan", "save_plan"]

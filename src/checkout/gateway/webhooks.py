@@ -11,6 +11,7 @@ from typing import Any, Final
 import stripe
 
 from checkout.errors import EventRefused
+from checkout.ids import storable
 
 #: Seconds that a signature is good for (https://docs.stripe.com/webhooks#replay-attacks); the retries are signed anew.
 TOLERANCE: Final = 300
@@ -60,16 +61,17 @@ def read_event(body: bytes, signature: str, secrets: Sequence[str]) -> Event:
     if not any(_signed(body, signature, secret) for secret in secrets):
         raise EventRefused("The signature is missing, wrong or too old.")
     try:
-        data = json.loads(body)
+        # NaN and Infinity are no JSON, and no database's either.
+        data = json.loads(body, parse_constant=lambda name: None)
         about = data["data"]["object"]
         if data["object"] != "event" or not isinstance(about, dict):
             raise EventRefused("This is signed, but it is not an event. Send snapshot events here, not thin ones.")
         return Event(
             id=_text(data["id"]),
             type=_text(data["type"])[:100],
-            object_id=str(about.get("id") or "")[:255],
+            object_id=storable(str(about.get("id") or ""))[:255],
             livemode=bool(data.get("livemode")),
-            api_version=str(data.get("api_version") or "")[:50],
+            api_version=storable(str(data.get("api_version") or ""))[:50],
             created_at=datetime.datetime.fromtimestamp(data["created"], tz=datetime.UTC),
             account=str(data.get("account") or ""),
             payload=_stored(data["data"]),
@@ -92,7 +94,7 @@ def _signed(body: bytes, signature: str, secret: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > 255:
+    if not isinstance(value, str) or not value or len(value) > 255 or storable(value) != value:
         raise ValueError
     return value
 
@@ -101,11 +103,10 @@ def _stored(value: Any) -> Any:
     """`value` without what must not be stored."""
     match value:
         case dict():
-            return {name: _stored(inner) for name, inner in value.items() if name not in NOT_STORED}
+            return {storable(name): _stored(inner) for name, inner in value.items() if name not in NOT_STORED}
         case list():
             return [_stored(inner) for inner in value]
         case str():
-            # PostgreSQL's JSON has no room for this character.
-            return value.replace("\x00", "")
+            return storable(value)
         case _:
             return value

@@ -71,6 +71,8 @@ class DueForm(ReasonForm):
         due = self.cleaned_data["due"]
         if due < clock.today():
             raise forms.ValidationError(_("Choose today or a later day."))
+        if due.year > clock.today().year + 30:
+            raise forms.ValidationError(_("Choose a day within the next thirty years."))
         return due
 
 
@@ -154,7 +156,7 @@ class CustomerPaymentForm(KeyedForm):
     CARD, LINK = "card", "link"
 
     email = forms.EmailField(
-        label=gettext_lazy("E-mail address"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
+        label=gettext_lazy("E-mail address"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "off"})
     )
     name = forms.CharField(label=gettext_lazy("Name"), max_length=200, required=False)
     description = forms.CharField(

@@ -63,7 +63,10 @@ class Worked:
 
 
 def receive(event: Event) -> StripeEvent | None:
-    """Store an event, once. The row if there is work to do; None for a double, and for what changes nothing here."""
+    """Store an event, once. The row if there is work to do; None for a double, and for what changes nothing here.
+
+    Raises DatabaseError when it cannot be stored: Stripe must then hear so, and send it again.
+    """
     useless = event.account or event.type not in HANDLERS
     row = StripeEvent(
         event_id=event.id,
@@ -81,6 +84,8 @@ def receive(event: Event) -> StripeEvent | None:
         with transaction.atomic():
             row.save(force_insert=True)
     except IntegrityError:
+        if not StripeEvent.objects.filter(event_id=event.id).exists():
+            raise
         return None
     return None if useless else row
 

@@ -18,6 +18,7 @@ from checkout import actions, declines, links, money, states
 from checkout.conf import conf
 from checkout.contract import ContentObject
 from checkout.errors import PlanError
+from checkout.ids import ip_address_or_none, storable
 from checkout.models import Checkout, CheckoutSettings, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.schedule import Line
 from checkout.services import agreements, attempt_rows, checkouts, invoices, plans
@@ -112,8 +113,8 @@ class PaymentChoiceMixin(PayerViewMixin):
             payment_plan,
             content_object,
             text=text,
-            ip_address=self.request.META.get("REMOTE_ADDR") or None,
-            user_agent=self.request.headers.get("User-Agent", ""),
+            ip_address=ip_address_or_none(self.request.META.get("REMOTE_ADDR", "")),
+            user_agent=storable(self.request.headers.get("User-Agent", "")),
         )
         checkout = Checkout.objects.create_checkout(
             actions.PAYMENT_PLAN, content_object, self.request.user, payment_plan=payment_plan, agreement=terms

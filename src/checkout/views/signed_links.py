@@ -12,6 +12,7 @@ from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 
 from checkout import links
+from checkout.ids import ip_address_or_none
 from checkout.views.access import PayerViewMixin, problem_page
 
 #: So many links that we never made may be tried from one address within this many seconds.
@@ -89,10 +90,10 @@ class _Guesses:
 
 def _network(address: str) -> str:
     """One home has a whole /64 of IPv6 addresses, so they count as one."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    known = ip_address_or_none(address)
+    if known is None:
         return "unknown"
+    parsed = ipaddress.ip_address(known)
     if parsed.version == 4:
         return str(parsed)
     return ipaddress.ip_network((parsed, 64), strict=False).network_address.exploded.replace(":", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -72,7 +72,11 @@ def webhook(request: HttpRequest) -> HttpResponse:
             "webhook refused: %s has live mode %s, our key has not", event.id, event.livemode, extra={"event": event.id}
         )
         return _refused("This event is of the other mode (live or test) than this site's key.", 400)
-    row = inbox.receive(event)
+    try:
+        row = inbox.receive(event)
+    except (DatabaseError, ValueError):
+        logger.exception("event %s could not be stored", event.id, extra={"event": event.id})
+        return _refused("This could not be stored. Send it again.", 503)
     response = _ThenWork(content_type="text/plain")
     response["Content-Length"] = "0"
     if row is not None:
@@ -83,7 +87,8 @@ def webhook(request: HttpRequest) -> HttpResponse:
 def _body(request: HttpRequest) -> bytes | None:
     """The raw body; None when it is too large. Never more than the limit is read, whatever the header says."""
     declared = request.META.get("CONTENT_LENGTH") or "0"
-    if not str(declared).isdecimal() or int(declared) > LARGEST_BODY:
+    # More digits than the limit has are not read as a number: Python refuses thousands of them.
+    if not str(declared).isdecimal() or len(str(declared)) > 10 or int(declared) > LARGEST_BODY:
         return None
     try:
         body: bytes = request.read(LARGEST_BODY + 1)

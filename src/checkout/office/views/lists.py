@@ -233,10 +233,12 @@ def _plain(value: Any) -> str:
 
 
 def _day(value: str) -> Any:
+    """A day that a database and a clock can reckon with, or None: nothing here is older or that far away."""
     try:
-        return parse_date(value)
+        day = parse_date(value)
     except ValueError:
         return None
+    return day if day is not None and 1970 <= day.year < 3000 else None
 
 
 def _filter_field(each: Filter, chosen: str) -> dict[str, Any]:
