@@ -285,6 +285,8 @@ def test_pages_of_a_plan(visitor: Payer, payer: Any, settings: Any) -> None:
         visitor.visit(address)
         visitor.expect_heading(heading)
         if address == card_page:
+            look_at(visitor)
+            visitor.page.get_by_role("button", name="Enter the new card").click()
             expect(visitor.page.get_by_role("button", name="Save card")).to_be_visible()
         look_at(visitor)
         assert small_targets(visitor) == []

@@ -55,6 +55,8 @@ def test_no_request_fails_changes_by_looking_or_is_echoed(
     for name, user in (("payer", payer), ("other", other_payer), ("staff", staff), ("boss", boss), ("boss2", boss)):
         clients[name] = Client(raise_request_exception=False)
         clients[name].force_login(user)
+    books.plan.user = payer
+    books.plan.save()
     # The browser in which it was ordered, and in which the attempts were begun.
     session = clients["payer"].session
     session["example_orders"] = [SalesLedger.objects.get().pk]

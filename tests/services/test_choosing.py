@@ -29,7 +29,7 @@ from checkout.services import agreements, fulfillment, invoices, plans
 from checkout.testing import check_checkout
 from checkout.views import PaymentChoiceMixin
 from example_checkout.urls import urlpatterns as shop_urls
-from stripe_emulator import Emulator
+from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import enter_card
 
@@ -211,6 +211,23 @@ def test_a_declined_deposit_says_why_and_takes_another_card(client: Client, url:
     assert client.get(f"/checkout/{checkout.uuid}/deposit/").status_code == 302
     assert client.post(f"/checkout/{checkout.uuid}/deposit/").status_code == 302
     assert Checkout.objects.filter(action="payment").count() == 1
+
+
+def test_looking_at_the_deposit_page_takes_nothing_and_the_button_does(
+    client: Client, url: str, emulator: Emulator
+) -> None:
+    checkout = save_card(client, url, emulator, "4242424242424242")
+    emulator.weather.add(faults.Status(429), path=r"POST /v1/payment_intents$", times=9)
+    client.get(f"/checkout/{checkout.uuid}/return/")
+    address = f"/checkout/{checkout.uuid}/deposit/"
+    page = client.get(address)
+    assert b"Take the deposit now" in page.content
+    for method in ("get", "head", "options"):
+        getattr(client, method)(address)
+    assert emulator.ledger.taken_minor() == 0
+    emulator.weather.clear()
+    assert client.post(address).status_code == 302
+    assert emulator.ledger.taken_minor() == 2000
 
 
 def test_the_deposit_page_is_the_payers_alone(client: Client, url: str, emulator: Emulator, staff: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.generic import TemplateView
 
 from checkout import actions
@@ -21,37 +21,68 @@ class ObjectPaymentPlanSetupIntentCardRefreshMixin(LoginRequiredMixin, CheckoutM
     """A card form for the outstanding plan of the payer who is logged in; put it before a TemplateView.
 
     With `<uuid:uuid>` in the address it is that plan; without, the payer's only one. Several: the payer chooses. None:
-    a page says so. `self.object` is the card_refresh `Checkout` that was begun; a site's own `get_success_url` may name
-    it by `self.object.uuid`, and has to lead through `checkout.return`, which settles it.
+    a page says so. Looking changes nothing, here or at Stripe: the first page has a button (`start_template_name`),
+    which makes the SetupIntent, closes the one of an earlier visit, and leads back here to the form.
 
-    Looking at the page makes a SetupIntent, which costs nothing, and closes the one of an earlier visit.
+    `self.object` is the card_refresh `Checkout`; a site's own `get_success_url` may name it by `self.object.uuid`, and
+    has to lead through `checkout.return`, which settles it.
     """
 
     none_template_name = "checkout/card_refresh_none.html"
     choose_template_name = "checkout/card_refresh_choose.html"
+    start_template_name = "checkout/card_refresh_start.html"
     object_payment_plan: ObjectPaymentPlan
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        plans = payers.outstanding_plans_of(request.user)
-        wanted = self.kwargs.get("uuid")
-        if wanted is not None:
-            plans = [plan for plan in plans if str(plan.uuid) == str(wanted)]
-            if not plans:
-                raise Http404
+        plans = self._plans()
         if len(plans) != 1:
             return self._no_single_plan(plans)
         self.object_payment_plan = plans[0]
-        self.object = self.get_object()
-        self.page = checkouts.page(self.object)
-        remember_checkout(request, self.object, request.path)
-        return self.render_to_response(self.get_context_data(object=self.object))  # type: ignore[attr-defined]
+        begun = self._begun()
+        if begun is None:
+            return render(request, self.start_template_name, self._shared())
+        self.object = begun
+        self.page = checkouts.page(begun)
+        if self.page.finished:
+            return redirect("checkout.return", uuid=begun.uuid)
+        remember_checkout(request, begun, request.path)
+        return self.render_to_response(self.get_context_data(object=begun))  # type: ignore[attr-defined]
 
-    def get_object(self, queryset: Any = None) -> Checkout:
-        """Begin the attempt at saving a card."""
-        begun: Checkout = Checkout.objects.create_checkout(
-            actions.CARD_REFRESH, self.object_payment_plan, self.request.user
-        )
-        return begun
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The button: begin, and show the form."""
+        plans = self._plans()
+        if len(plans) != 1:
+            return self._no_single_plan(plans)
+        begun = Checkout.objects.create_checkout(actions.CARD_REFRESH, plans[0], request.user)
+        remember_checkout(request, begun, request.path)
+        return redirect(request.path)
+
+    def _plans(self) -> list[ObjectPaymentPlan]:
+        """Those that the address may be about. Raises Http404 for one that is not this payer's."""
+        plans = payers.outstanding_plans_of(self.request.user)
+        wanted = self.kwargs.get("uuid")
+        if wanted is None:
+            return plans
+        plans = [plan for plan in plans if str(plan.uuid) == str(wanted)]
+        if not plans:
+            raise Http404
+        return plans
+
+    def _begun(self) -> Checkout | None:
+        """The attempt that this payer's button has begun, while it is open."""
+        attempts = Checkout.objects.for_content_object(self.object_payment_plan).open()
+        rows = attempts.filter(action=actions.CARD_REFRESH, superseded=False, user=self.request.user.pk)
+        return rows.select_related("customer", "payment_plan").order_by("-pk").first()
+
+    def _shared(self) -> dict[str, Any]:
+        card = self.object_payment_plan.card
+        return {
+            "base_template": conf.CHECKOUT_BASE_TEMPLATE,
+            "object_payment_plan": self.object_payment_plan,
+            "old_card": card.description if card is not None else "",
+            "caption": conf.STRIPE_CAPTION,
+            "contact": conf.CHECKOUT_CONTACT_TEXT,
+        }
 
     def _no_single_plan(self, plans: list[ObjectPaymentPlan]) -> HttpResponse:
         context = {
@@ -63,11 +94,7 @@ class ObjectPaymentPlanSetupIntentCardRefreshMixin(LoginRequiredMixin, CheckoutM
         return render(self.request, template, context)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        card = self.object_payment_plan.card
-        return super().get_context_data(**kwargs) | {
-            "object_payment_plan": self.object_payment_plan,
-            "old_card": card.description if card is not None else "",
-        }
+        return super().get_context_data(**kwargs) | self._shared()
 
 
 class CardRefreshView(ObjectPaymentPlanSetupIntentCardRefreshMixin, TemplateView):  # type: ignore[misc]

@@ -184,14 +184,16 @@ class DepositView(CheckoutAccessMixin, View):
     """The card was saved, but the deposit was not taken at once: what happened, and how to go on.
 
     Reached by the payer whose attempt saved the card. While somebody else (the webhook, say) is taking the deposit the
-    page waits for the answer and then goes on by itself. POST begins the payment of the deposit with another card.
+    page waits for the answer and then goes on by itself. Looking takes nothing: one that Stripe could not be asked for
+    when the card was saved is taken by the button, or by the next sweep. POST with `another_card` begins the payment
+    of the deposit with another card.
     """
 
     template_name = "checkout/deposit.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         checkout = self.object = self.get_object()
-        deposit = self._look(checkout)
+        deposit = plans.deposit_for(checkout)
         processing = deposit is not None and deposit.state_id in WAITING
         if is_asked_by_script(request):
             return waiting_answer(processing)
@@ -218,16 +220,10 @@ class DepositView(CheckoutAccessMixin, View):
             raise Http404
         if deposit.state_id == states.SUCCESS:
             return redirect("checkout.return", uuid=checkout.uuid)
-        return self._go_on(deposit, another_card=True)
-
-    def _look(self, checkout: Checkout) -> ObjectPaymentPlanInstalment | None:
-        """The deposit line as it is now. One that Stripe could not be asked for when the card was saved is tried here:
-        this visit is a door like the others."""
-        deposit = plans.deposit_for(checkout)
-        if deposit is not None and deposit.state_id == states.PENDING:
+        if "another_card" not in request.POST and deposit.state_id == states.PENDING:
             plans.take_waiting_deposit(checkout)
-            deposit.refresh_from_db()
-        return deposit
+            return redirect(request.path)
+        return self._go_on(deposit, another_card=True)
 
     def _go_on(self, deposit: ObjectPaymentPlanInstalment, *, another_card: bool) -> HttpResponse:
         attempt = Checkout.objects.create_checkout_pay_on_session(deposit, self.request.user, another_card=another_card)
