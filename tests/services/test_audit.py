@@ -12,11 +12,11 @@ from django.core.management import CommandError, call_command
 
 from checkout import clock, states
 from checkout.journal import Why
-from checkout.models import Checkout, ScheduledJob
-from checkout.services import audit, charging, runs, settling
+from checkout.models import Checkout, ObjectPaymentPlan, ScheduledJob
+from checkout.services import audit, charging, fulfillment, runs, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, make_due
+from tests.services.conftest import SavePlan, enter_card, make_due
 from tests.services.test_one_off import begin, pay
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +52,57 @@ def test_repair_brings_it_to_the_door(wrong: Checkout, membership: Membership, c
     call_command("audit_failed_checkout")
     assert "compared 0, found 0, left 0" in capsys.readouterr().out
     assert ScheduledJob.objects.get(name="audit_failed_checkout").last_succeeded_at is not None
+
+
+@pytest.fixture
+def saved_in_vain(emulator: Emulator, membership: Membership, payment_plan: Any) -> Checkout:
+    """An attempt at saving a card that failed here although the payer gave the card: they believe that they agreed."""
+    checkout = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    enter_card(emulator, checkout, "4242424242424242")
+    settling.fail(checkout, why=Why(note="test: given up without asking Stripe"))
+    return checkout
+
+
+def test_a_card_that_was_saved_behind_a_fail_is_found(saved_in_vain: Checkout, capsys: Any) -> None:
+    with pytest.raises(CommandError, match="1 failed here and not at Stripe"):
+        call_command("audit_failed_checkout")
+    out = capsys.readouterr().out
+    assert saved_in_vain.setup_intent_id in out
+    assert "Stripe saved the card" in out
+    saved_in_vain.refresh_from_db()
+    assert saved_in_vain.failed, "it only looked"
+
+
+def test_repair_agrees_the_plan_and_takes_its_deposit(
+    emulator: Emulator, saved_in_vain: Checkout, membership: Membership
+) -> None:
+    call_command("audit_failed_checkout", "--repair")
+    assert ObjectPaymentPlan.objects.for_content_object(membership).card is not None
+    assert emulator.ledger.taken_minor() == 2000
+    call_command("audit_failed_checkout")
+
+
+def test_a_card_for_what_was_settled_otherwise_since_is_nobodys_business(
+    emulator: Emulator, saved_in_vain: Checkout, membership: Membership
+) -> None:
+    """Repairing it would agree a plan for what is paid."""
+    paid = begin(membership)
+    pay(emulator, paid)
+    fulfillment.fulfill(paid)
+    call_command("audit_failed_checkout", "--repair")
+    saved_in_vain.refresh_from_db()
+    assert saved_in_vain.failed
+    assert not ObjectPaymentPlan.objects.exists()
+
+
+def test_a_new_card_for_a_plan_is_found_and_taken(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    refresh = Checkout.objects.create_checkout("card_refresh", plan, None)
+    enter_card(emulator, refresh, "4000056655665556")
+    settling.fail(refresh, why=Why(note="test: given up without asking Stripe"))
+    assert audit.audit_failed_checkouts(repair=True).wrong == 0
+    plan.refresh_from_db()
+    assert plan.card.last4 == "5556"
 
 
 def test_csv(wrong: Checkout, capsys: Any) -> None:

@@ -1,4 +1,4 @@
-"""Comparing what we call failed with what Stripe says: no money may have been taken behind a `fail`."""
+"""Comparing what we call failed with what Stripe says: behind a `fail` no money was taken, and no card saved."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from django.db.models import Q, QuerySet
 
 from checkout import actions, clock, money, states
 from checkout.errors import CheckoutError, GatewayError, NotFoundAtStripe, OtherAccount
-from checkout.gateway import PaymentIntent
+from checkout.gateway import PaymentIntent, SetupIntent
 from checkout.models import Checkout
-from checkout.services import fulfillment, polling, reconcile
+from checkout.services import agreements, attempt_rows, fulfillment, polling, reconcile
 
 logger = logging.getLogger("checkout.audit")
 
@@ -24,7 +24,8 @@ DAYS: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A failed attempt that Stripe sees differently. `amount` is what Stripe took, as text with its currency."""
+    """A failed attempt that Stripe sees differently. `amount` is what Stripe took, as text with its currency; empty for
+    a card that it saved."""
 
     checkout: Checkout
     intent_id: str
@@ -49,9 +50,10 @@ class Audited:
 
 
 def failed_attempts(days: int = DAYS) -> QuerySet[Checkout]:
-    """Attempts by card that failed and were begun or settled in the last `days` days."""
+    """Attempts at taking money by card, or at saving a card, that failed and were begun or settled in the last `days`
+    days."""
     since = clock.now() - timedelta(days=days)
-    by_card = Q(action__in=actions.BY_CARD)
+    by_card = Q(action__in=[*actions.BY_CARD, *actions.SAVES_CARD])
     return Checkout.objects.filter(Q(state=states.FAIL), by_card).filter(
         Q(created_at__gte=since) | Q(settled_at__gte=since)
     )
@@ -78,17 +80,19 @@ def audit_failed_checkouts(days: int = DAYS, *, repair: bool = False) -> Audited
     return audited
 
 
-def _read(rows: QuerySet[Checkout]) -> Iterator[tuple[Checkout, PaymentIntent | CheckoutError | None]]:
+def _read(rows: QuerySet[Checkout]) -> Iterator[tuple[Checkout, polling.Intent | CheckoutError | None]]:
     """Each attempt with its intent; None when it never had one."""
-    for batch in polling.batches(rows.exclude(payment_intent_id="")):
+    for batch in polling.batches(rows.exclude(payment_intent_id="", setup_intent_id="")):
         for checkout, intent in polling.read_intents(batch):
             if isinstance(intent, NotFoundAtStripe) and not checkout.livemode:
                 # Only test data can be wiped; real money that is not found is in another account than our key's.
                 yield checkout, None
-            elif isinstance(intent, PaymentIntent | GatewayError):
+            else:
                 yield checkout, intent
-    # The answer that named the intent was lost. One without a customer never reached a browser, so nobody could pay it.
-    for batch in polling.batches(rows.filter(payment_intent_id="").exclude(stripe_customer_id="")):
+    # The answer that named the intent was lost. One without a customer never reached a browser, so nobody could pay it,
+    # and neither did one that saves a card.
+    taking_money = rows.filter(Q(action__in=actions.BY_CARD), payment_intent_id="")
+    for batch in polling.batches(taking_money.exclude(stripe_customer_id="")):
         for checkout in batch:
             if checkout.claimed_at is not None:
                 yield checkout, _find(checkout)
@@ -101,7 +105,11 @@ def _find(checkout: Checkout) -> PaymentIntent | CheckoutError | None:
         return problem
 
 
-def _compare(checkout: Checkout, intent: PaymentIntent | None) -> Finding | None:
+def _compare(checkout: Checkout, intent: polling.Intent | None) -> Finding | None:
+    if isinstance(intent, SetupIntent):
+        if not intent.succeeded or not _still_wanted(checkout):
+            return None
+        return Finding(checkout, intent.id, intent.status, "", "Stripe saved the card")
     if intent is None or not (intent.succeeded or intent.processing or intent.amount_received_minor):
         return None
     problem = "Stripe took the money" if intent.amount_received_minor else "Stripe is still taking the money"
@@ -109,9 +117,20 @@ def _compare(checkout: Checkout, intent: PaymentIntent | None) -> Finding | None
     return Finding(checkout, intent.id, intent.status, f"{amount} {intent.currency}", problem)
 
 
+def _still_wanted(checkout: Checkout) -> bool:
+    """Whether a card that was saved in vain is for something that is still to be paid: what was settled otherwise needs
+    none, and nothing is charged to a card that we do not know."""
+    row = checkout.content_object
+    if row is None or not attempt_rows.still_payable(row):
+        return False
+    return not (checkout.is_payment_plan and agreements.has_live_plan(row))
+
+
 def _repaired(finding: Finding) -> Finding:
     try:
-        settled = fulfillment.fulfill_payment_intent(finding.intent_id)
+        saved = finding.checkout.saves_card
+        door = fulfillment.fulfill_setup_intent if saved else fulfillment.fulfill_payment_intent
+        settled = door(finding.intent_id)
         repaired = not settled.failed
         problem = finding.problem
     except Exception as error:

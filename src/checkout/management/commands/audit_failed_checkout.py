@@ -17,8 +17,8 @@ COLUMNS = ("checkout", "begun", "action", "intent", "status", "amount", "problem
 
 class Command(BaseCommand):
     help = (
-        "Compare every failed attempt of the last days with Stripe: none of them may have taken money. Changes nothing "
-        "unless --repair is given. Safe to run at any time, again. Exits 1 when a difference is left."
+        "Compare every failed attempt of the last days with Stripe: none of them may have taken money or saved a card. "
+        "Changes nothing unless --repair is given. Safe to run at any time, again. Exits 1 when a difference is left."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
