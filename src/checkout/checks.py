@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
+from django.db.models import Model
 
-from checkout import money
+from checkout import contract, money
 from checkout.conf import DEFAULTS, conf, is_live_key, webhook_secrets
 from checkout.errors import MoneyError
 
@@ -156,6 +159,94 @@ def check_base_url(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
         text = f"CHECKOUT_BASE_URL is {conf.CHECKOUT_BASE_URL!r}, which is not an absolute URL: links in mails fail."
         return [Error(text, hint=hint, id="checkout.E012")]
     return []
+
+
+#: What our tests prove. Others leave out the partial unique constraints, which keep a debt from being taken twice.
+VENDORS: Final = ("postgresql", "sqlite")
+#: A router that picks a replica at random is asked this often.
+TIMES: Final = 20
+
+
+def _tables() -> list[type[Model]]:
+    """Our tables, and those of the site that can be paid for: money is decided by both."""
+    ours = apps.get_app_config("checkout").get_models()
+    payable = (model for model in apps.get_models() if not contract.missing_members_of(model))
+    return list(dict.fromkeys([*ours, *payable]))
+
+
+@register()
+def check_databases(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """One database that is written to and decided by, of a kind that keeps our promises."""
+    found: list[CheckMessage] = []
+    database = connections[DEFAULT_DB_ALIAS]
+    if database.vendor not in VENDORS:
+        found.append(
+            Error(
+                f"The database is {database.display_name}, which lacks constraints that keep a debt from being taken "
+                "twice.",
+                hint="Use PostgreSQL, or SQLite for a small site.",
+                id="checkout.E015",
+            )
+        )
+    level = database.settings_dict["OPTIONS"].get("isolation_level")
+    if database.vendor == "postgresql" and level is not None and getattr(level, "name", level) != "READ_COMMITTED":
+        found.append(_wrong_level(getattr(level, "name", level)))
+    elsewhere = [model for model in _tables() if router.db_for_write(model) != DEFAULT_DB_ALIAS]
+    if elsewhere:
+        found.append(
+            Error(
+                f"{_labels(elsewhere)} are not written to the database `default`, so a payment and what follows from "
+                "it are not one commit.",
+                hint="Let `db_for_write` of your routers return `default` for these tables.",
+                id="checkout.E017",
+            )
+        )
+    lagging = [
+        model
+        for model in _tables()
+        if {router.db_for_read(model) for _time in range(TIMES)} != {router.db_for_write(model)}
+    ]
+    if lagging:
+        found.append(
+            Error(
+                f"{_labels(lagging)} are read from another database than they are written to. One that lags behind "
+                "offers what is paid for to be paid again.",
+                hint="Let `db_for_read` of your routers return what `db_for_write` returns for these tables.",
+                id="checkout.E018",
+            )
+        )
+    return found
+
+
+def _labels(tables: list[type[Model]]) -> str:
+    labels = [model._meta.label for model in tables]
+    return ", ".join(labels[:3]) + (f" and {len(labels) - 3} more tables" if len(labels) > 3 else "")
+
+
+def _wrong_level(level: object) -> CheckMessage:
+    return Error(
+        f"Transactions of the database `default` are {str(level).replace('_', ' ').upper()}: they decide by what stood "
+        "there when they began, and a debt that was paid since is taken again.",
+        hint=(
+            "READ COMMITTED is PostgreSQL's default: take `isolation_level` out of DATABASES, and "
+            "`default_transaction_isolation` off the role or the database."
+        ),
+        id="checkout.E016",
+    )
+
+
+@register(Tags.database)
+def check_isolation(
+    app_configs: Sequence[Any] | None = None, databases: Collection[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """The isolation level as the server has it: a role or a database may have one of its own."""
+    database = connections[DEFAULT_DB_ALIAS]
+    if DEFAULT_DB_ALIAS not in (databases or ()) or database.vendor != "postgresql":
+        return []
+    with transaction.atomic(), database.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        [level] = cursor.fetchone()
+    return [] if level == "read committed" else [_wrong_level(level)]
 
 
 #: The smallest value of each setting that counts something.

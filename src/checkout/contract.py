@@ -81,5 +81,10 @@ def missing_members(obj: object) -> list[str]:
 
     A property that fails for this row counts as there: its own error tells more than "missing" would.
     """
+    return [name for name in missing_members_of(type(obj)) if name not in getattr(obj, "__dict__", {})]
+
+
+def missing_members_of(model: type) -> list[str]:
+    """The same of a class."""
     names = sorted(name for name in vars(ContentObject) if name.startswith("checkout_") or name == "get_absolute_url")
-    return [name for name in names if not hasattr(type(obj), name) and name not in getattr(obj, "__dict__", {})]
+    return [name for name in names if not hasattr(model, name)]

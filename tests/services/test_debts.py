@@ -180,6 +180,16 @@ def test_a_posting_is_never_changed(emulator: Emulator, membership: Membership) 
         Posting.objects.all().delete()
 
 
+def test_a_user_who_is_deleted_is_forgotten_by_postings_and_nothing_else_changes(
+    emulator: Emulator, membership: Membership, staff: Any
+) -> None:
+    Checkout.objects.manual(membership, staff)
+    posting = Posting.objects.get(user=staff)
+    staff.delete()
+    posting.refresh_from_db()
+    assert (posting.user, posting.amount) == (None, membership.total)
+
+
 def test_what_was_paid_is_not_begun_again(emulator: Emulator, save_plan: SavePlan) -> None:
     (line,) = make_due(save_plan())
     debts.post(debt_of(line), debts.Kind.OTHER_MEANS, line.amount, cause="cash at the door")

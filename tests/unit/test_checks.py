@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
-from django.core.checks import run_checks
+from django.apps import apps
+from django.core.checks import ERROR, run_checks
+from django.db import connections
 from django.test import override_settings
 
 from checkout import checks, conf
@@ -54,6 +57,62 @@ def test_a_mistake_is_named_with_what_to_do(identifier: str, changes: dict[str, 
     message = found(**changes)[identifier]
     assert message.hint
     assert "sk_live_1" not in message.msg
+
+
+class Routed:
+    """A router that sends what is asked of it somewhere else."""
+
+    def __init__(self, *, reads: str = "default", writes: str = "default", only: str = "") -> None:
+        self.reads, self.writes, self.only = reads, writes, only
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return self.reads if model._meta.label_lower.startswith(self.only) else None
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return self.writes if model._meta.label_lower.startswith(self.only) else None
+
+
+class AtRandom(Routed):
+    """As sites share reads among a primary and its replica."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return random.choice(["default", "replica"])
+
+
+@pytest.mark.parametrize(
+    ("identifier", "router", "named"),
+    [
+        ("checkout.E017", Routed(writes="other", reads="other"), "checkout."),
+        ("checkout.E017", Routed(writes="other", reads="other", only="host.membership"), "host.Membership"),
+        ("checkout.E018", Routed(reads="replica"), "checkout."),
+        ("checkout.E018", Routed(reads="replica", only="host.membership"), "host.Membership"),
+        ("checkout.E018", AtRandom(), "checkout."),
+    ],
+)
+def test_a_router_that_lets_money_be_decided_elsewhere_is_an_error(identifier: str, router: Any, named: str) -> None:
+    messages = found(DATABASE_ROUTERS=[router])
+    assert set(messages) == {identifier}
+    assert messages[identifier].level == ERROR
+    assert named in messages[identifier].msg
+
+
+def test_a_router_may_send_other_tables_anywhere() -> None:
+    assert found(DATABASE_ROUTERS=[Routed(reads="replica", writes="other", only="auth.")]) == {}
+
+
+def test_a_database_that_lacks_our_constraints_is_an_error(monkeypatch: Any) -> None:
+    monkeypatch.setattr(connections["default"], "vendor", "mysql")
+    assert found()["checkout.E015"].level == ERROR
+
+
+def test_every_table_of_ours_is_read_where_it_is_written() -> None:
+    """By its manager, and by what Django follows foreign keys with."""
+    tables = list(apps.get_app_config("checkout").get_models())
+    assert len(tables) > 20
+    with override_settings(DATABASE_ROUTERS=[Routed(reads="replica")]):
+        elsewhere = {model.__name__: model.objects.db for model in tables if model.objects.all().db != "default"}
+        followed = {model.__name__ for model in tables if model._base_manager.all().db != "default"}
+    assert (elsewhere, followed) == ({}, set())
 
 
 def test_a_setting_of_the_sites_own_is_let_be() -> None:

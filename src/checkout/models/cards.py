@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from checkout import clock
 from checkout.models import fields
+from checkout.models.primary import PrimaryManager, ReadsPrimary
 
 
 class StripeCustomer(models.Model):
@@ -26,7 +27,10 @@ class StripeCustomer(models.Model):
     gone = models.BooleanField(default=False, help_text=_("Deleted at Stripe, or unknown to the account in use."))
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
+    objects: models.Manager[StripeCustomer] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("customer at Stripe")
         verbose_name_plural = _("customers at Stripe")
@@ -58,6 +62,10 @@ class SavedCardQuerySet(models.QuerySet["SavedCard"]):
         return self.filter(gone=False, detached_at=None)
 
 
+class SavedCardManager(ReadsPrimary, models.Manager.from_queryset(SavedCardQuerySet)):  # type: ignore[misc]
+    """Reads of the primary database."""
+
+
 class SavedCard(models.Model):
     """One credential at Stripe that an agreement allows us to charge. It belongs to agreements, never to an address."""
 
@@ -83,9 +91,10 @@ class SavedCard(models.Model):
     replaced = models.BooleanField(default=False, help_text=_("A newer card has taken its place in a plan."))
     detached_at = models.DateTimeField(null=True, blank=True, help_text=_("When we took it off at Stripe."))
 
-    objects = SavedCardQuerySet.as_manager()
+    objects = SavedCardManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering = ["-set_up_at", "-pk"]
         verbose_name = _("saved card")
         constraints = [
@@ -146,6 +155,10 @@ class AgreementQuerySet(models.QuerySet["Agreement"]):
         raise ValidationError("An agreement is never deleted.")
 
 
+class AgreementManager(ReadsPrimary, models.Manager.from_queryset(AgreementQuerySet)):  # type: ignore[misc]
+    """Reads of the primary database."""
+
+
 class Agreement(models.Model):
     """What allows a card to be charged: what was agreed, by whom, and about which card. Written once and never changed.
 
@@ -189,9 +202,12 @@ class Agreement(models.Model):
         db_constraint=False,
     )
 
-    objects = AgreementQuerySet.as_manager()
+    objects = AgreementManager()
+    #: For Django itself, which may forget a user.
+    rows = PrimaryManager()
 
     class Meta:
+        base_manager_name = "rows"
         ordering = ["pk"]
         verbose_name = _("agreement")
 

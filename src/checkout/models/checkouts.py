@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from checkout import actions, clock, journal, states
 from checkout.models import fields
 from checkout.models.managers import CheckoutManager
+from checkout.models.primary import PrimaryManager
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -94,6 +95,7 @@ class Checkout(models.Model):
     objects = CheckoutManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering = ["-pk"]
         verbose_name = _("checkout")
         permissions = [
@@ -246,7 +248,10 @@ class CheckoutAdditional(models.Model):
     email = models.EmailField(blank=True)
     phone = models.CharField(max_length=50, blank=True)
 
+    objects: models.Manager[CheckoutAdditional] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("invoice address")
         verbose_name_plural = _("invoice addresses")
         constraints = [
@@ -297,7 +302,10 @@ class StateChange(models.Model):
     facts = models.JSONField(default=dict, blank=True, help_text=_("What the sentence of that code names."))
     note = models.TextField(blank=True, help_text=_("As somebody wrote it, or as Stripe said it."))
 
+    objects: models.Manager[StateChange] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("state change")
         constraints = [

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from checkout import actions, clock, states
 from checkout.models import fields
 from checkout.models.managers import CustomerManager
+from checkout.models.primary import PrimaryManager
 
 if TYPE_CHECKING:
     from checkout.models.cards import SavedCard
@@ -43,6 +44,7 @@ class Customer(models.Model):
     objects = CustomerManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("customer")
 
@@ -109,7 +111,10 @@ class CustomerPayment(models.Model):
     created_at = models.DateTimeField(default=clock.now, editable=False)
     checkouts = GenericRelation("checkout.Checkout", related_query_name="customer_payment")
 
+    objects: models.Manager[CustomerPayment] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["-pk"]
         verbose_name = _("request for money")
         verbose_name_plural = _("requests for money")

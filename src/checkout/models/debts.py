@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from checkout import clock
 from checkout.models import fields
+from checkout.models.primary import PrimaryManager, ReadsPrimary
 
 
 class Debt(models.Model):
@@ -37,7 +38,10 @@ class Debt(models.Model):
     attempts = models.PositiveIntegerField(default=0, help_text=_("How many attempts took a number."))
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
+    objects: models.Manager[Debt] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("debt")
         constraints = [
@@ -69,6 +73,10 @@ class PostingQuerySet(models.QuerySet["Posting"]):
 
     def delete(self) -> tuple[int, dict[str, int]]:
         raise ValidationError("A posting is never deleted. Post its opposite.")
+
+
+class PostingManager(ReadsPrimary, models.Manager.from_queryset(PostingQuerySet)):  # type: ignore[misc]
+    """Reads, and appends, of the primary database."""
 
 
 class Posting(models.Model):
@@ -111,9 +119,12 @@ class Posting(models.Model):
     note = models.CharField(max_length=255, blank=True)
     at = models.DateTimeField(default=clock.now, editable=False)
 
-    objects = PostingQuerySet.as_manager()
+    objects = PostingManager()
+    #: For Django itself, which may forget a user.
+    rows = PrimaryManager()
 
     class Meta:
+        base_manager_name = "rows"
         ordering = ["pk"]
         verbose_name = _("posting")
         constraints = [models.CheckConstraint(condition=~models.Q(amount=0), name="checkout_posting_amount")]

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from checkout import clock
+from checkout.models.primary import PrimaryManager
 
 
 class StripeEvent(models.Model):
@@ -35,7 +36,10 @@ class StripeEvent(models.Model):
     outcome = models.CharField(max_length=20, choices=Outcome.choices, default=Outcome.WAITING, blank=True)
     error = models.TextField(blank=True)
 
+    objects: models.Manager[StripeEvent] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("Stripe event")
         indexes = [
@@ -73,7 +77,10 @@ class Notice(models.Model):
     )
     queued_at = models.DateTimeField(default=clock.now)
 
+    objects: models.Manager[Notice] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("notice")
 

@@ -9,9 +9,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from checkout import actions, states
+from checkout.models.primary import ReadsPrimary
 
 
-class _BySlug(models.Manager[Any]):
+class _BySlug(ReadsPrimary, models.Manager[Any]):
     """`CheckoutState.objects.pending`: the row of that slug, one query."""
 
     slugs: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class CheckoutState(models.Model):
     objects = CheckoutStateManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering = ["slug"]
         verbose_name = _("checkout state")
 
@@ -69,6 +71,7 @@ class CheckoutAction(models.Model):
     objects = CheckoutActionManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering = ["slug"]
         verbose_name = _("checkout action")
 
@@ -76,7 +79,7 @@ class CheckoutAction(models.Model):
         return self.name
 
 
-class CheckoutSettingsManager(models.Manager["CheckoutSettings"]):
+class CheckoutSettingsManager(ReadsPrimary, models.Manager["CheckoutSettings"]):
     @property
     def settings(self) -> CheckoutSettings:
         """The one row, made when it is first asked for."""
@@ -101,6 +104,7 @@ class CheckoutSettings(models.Model):
     objects = CheckoutSettingsManager()
 
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("checkout settings")
         verbose_name_plural = _("checkout settings")
         constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="checkout_settings_one_row")]

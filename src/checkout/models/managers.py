@@ -17,6 +17,7 @@ from checkout import actions, clock, logins, states
 from checkout.contract import Actor, ContentObject
 from checkout.logins import CanLoginAndPay
 from checkout.models.fields import fold
+from checkout.models.primary import ReadsPrimary
 
 if TYPE_CHECKING:
     from checkout.models.checkouts import Checkout
@@ -65,7 +66,7 @@ class CheckoutQuerySet(models.QuerySet["Checkout"]):
         return self.exclude(Q(state=states.SUCCESS)).order_by("-pk")
 
 
-class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: ignore[misc]
+class CheckoutManager(ReadsPrimary, models.Manager.from_queryset(CheckoutQuerySet)):  # type: ignore[misc]
     def create_checkout(
         self, action: Any, content_object: ContentObject, user: Actor = None, **options: Any
     ) -> Checkout:
@@ -117,7 +118,7 @@ class CheckoutManager(models.Manager.from_queryset(CheckoutQuerySet)):  # type: 
         return polling.fulfill_open_intents().changed
 
 
-class CustomerManager(models.Manager["Customer"]):
+class CustomerManager(ReadsPrimary, models.Manager["Customer"]):
     def with_email(self, email: str) -> Customer | None:
         """The customer of that e-mail address, compared without case."""
         return self.filter(email_folded=fold(email)).first()
@@ -149,7 +150,7 @@ class CustomerManager(models.Manager["Customer"]):
         return customer if customer is not None and cards.read_cards_of(customer) else None
 
 
-class PaymentPlanManager(models.Manager["PaymentPlan"]):
+class PaymentPlanManager(ReadsPrimary, models.Manager["PaymentPlan"]):
     def create_payment_plan(self, slug: str, name: str, deposit: int, count: int, interval: int) -> PaymentPlan:
         """A template: `deposit` per cent now, the rest in `count` instalments, `interval` months apart.
 
@@ -162,7 +163,7 @@ class PaymentPlanManager(models.Manager["PaymentPlan"]):
         return self.filter(deleted=False)
 
 
-class ObjectPaymentPlanManager(models.Manager["ObjectPaymentPlan"]):
+class ObjectPaymentPlanManager(ReadsPrimary, models.Manager["ObjectPaymentPlan"]):
     def create_object_payment_plan(
         self, content_object: ContentObject, payment_plan: PaymentPlan, total: Decimal, **options: Any
     ) -> ObjectPaymentPlan:
@@ -224,7 +225,7 @@ class InstalmentQuerySet(models.QuerySet["ObjectPaymentPlanInstalment"]):
         )
 
 
-class ObjectPaymentPlanInstalmentManager(models.Manager.from_queryset(InstalmentQuerySet)):  # type: ignore[misc]
+class ObjectPaymentPlanInstalmentManager(ReadsPrimary, models.Manager.from_queryset(InstalmentQuerySet)):  # type: ignore[misc]
     @property
     def due(self) -> models.QuerySet[ObjectPaymentPlanInstalment]:
         """What a run would take: due today or before, untouched, no deposit, of a live plan that no bank disputes."""

@@ -60,6 +60,7 @@ class PaymentPlan(models.Model):
     objects = PaymentPlanManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering = ["name"]
         verbose_name = _("payment plan")
         constraints = [
@@ -178,6 +179,7 @@ class ObjectPaymentPlan(models.Model):
     objects = ObjectPaymentPlanManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering = ["-pk"]
         verbose_name = _("agreed payment plan")
         constraints = [
@@ -316,6 +318,7 @@ class ObjectPaymentPlanInstalment(models.Model):
     objects = ObjectPaymentPlanInstalmentManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering = ["object_payment_plan", "count"]
         verbose_name = _("instalment")
         constraints = [

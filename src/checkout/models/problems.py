@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from checkout import clock
 from checkout.models import fields
+from checkout.models.primary import PrimaryManager
 
 
 class Problem(models.Model):
@@ -44,7 +45,10 @@ class Problem(models.Model):
     opened_at = models.DateTimeField(default=clock.now)
     closed_at = models.DateTimeField(null=True, blank=True)
 
+    objects: models.Manager[Problem] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["-pk"]
         verbose_name = _("problem")
         constraints = [
@@ -76,7 +80,10 @@ class LookBack(models.Model):
     livemode = models.BooleanField(default=False)
     until = models.DateTimeField()
 
+    objects: models.Manager[LookBack] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("look back")
         constraints = [models.UniqueConstraint(fields=["account", "livemode"], name="checkout_look_back_one")]

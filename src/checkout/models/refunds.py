@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from checkout import clock, journal, states
 from checkout.models import fields
+from checkout.models.primary import PrimaryManager
 
 
 class Refund(models.Model):
@@ -71,7 +72,10 @@ class Refund(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     settled_at = models.DateTimeField(null=True, blank=True)
 
+    objects: models.Manager[Refund] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["-pk"]
         verbose_name = _("refund")
         constraints = [
@@ -142,7 +146,10 @@ class Dispute(models.Model):
     opened_at = models.DateTimeField(help_text=_("At Stripe."))
     read_at = models.DateTimeField(default=clock.now, help_text=_("When Stripe was last asked."))
 
+    objects: models.Manager[Dispute] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["-pk"]
         verbose_name = _("dispute")
         indexes = [models.Index(fields=["is_open", "-id"], name="checkout_dispute_open")]

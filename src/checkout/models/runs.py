@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from checkout import clock
+from checkout.models.primary import PrimaryManager
 
 
 class PaymentRun(models.Model):
@@ -19,7 +20,10 @@ class PaymentRun(models.Model):
     )
     note = models.TextField(blank=True, help_text=_("Why it stopped early, if it did."))
 
+    objects: models.Manager[PaymentRun] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["-pk"]
         verbose_name = _("payment run")
 
@@ -50,7 +54,10 @@ class PaymentRunItem(models.Model):
     outcome = models.CharField(max_length=20, choices=Outcome.choices, default=Outcome.CLAIMED)
     note = models.TextField(blank=True)
 
+    objects: models.Manager[PaymentRunItem] = PrimaryManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("payment run item")
         constraints = [models.UniqueConstraint(fields=["payment_run", "instalment"], name="checkout_run_item_once")]

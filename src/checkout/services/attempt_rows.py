@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from checkout import actions, money, states
@@ -89,9 +90,12 @@ def still_payable(content_object: ContentObject) -> bool:
     """Whether the row, read anew, may still be charged.
 
     Asked after an attempt was inserted, in the same transaction: from then on the constraint keeps everybody else out,
-    so what was settled before is seen here, and nothing can be settled after. The row in hand may be older than that.
+    so what was settled before is seen here, and nothing can be settled after. The row in hand may be older than that,
+    or come from a replica. The lock reads where is written, and the newest: under another isolation level than READ
+    COMMITTED the database raises rather than tell of yesterday.
     """
-    fresh: Any = model_of(content_object)._base_manager.filter(pk=content_object.pk).first()
+    rows: Any = QuerySet(model_of(content_object)).select_for_update(of=("self",), no_key=True)
+    fresh = rows.filter(pk=content_object.pk).first()
     return fresh is not None and bool(fresh.checkout_can_charge)
 
 

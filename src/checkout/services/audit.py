@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from checkout import actions, clock, money, states
@@ -121,9 +122,10 @@ def _still_wanted(checkout: Checkout) -> bool:
     """Whether a card that was saved in vain is for something that is still to be paid: what was settled otherwise needs
     none, and nothing is charged to a card that we do not know."""
     row = checkout.content_object
-    if row is None or not attempt_rows.still_payable(row):
+    if row is None:
         return False
-    return not (checkout.is_payment_plan and agreements.has_live_plan(row))
+    with transaction.atomic():
+        return attempt_rows.still_payable(row) and not (checkout.is_payment_plan and agreements.has_live_plan(row))
 
 
 def _repaired(finding: Finding) -> Finding:

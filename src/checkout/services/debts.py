@@ -43,7 +43,9 @@ def of(content_object: ContentObject, total: Decimal, currency: str) -> Debt:
                 Posting.objects.create(debt=debt, kind=Kind.OWED, amount=total, day=clock.today(), cause=first)
                 return debt
         except IntegrityError:
-            debt = Debt.objects.get(**content_key(content_object))
+            debt = Debt.objects.filter(**content_key(content_object)).first()
+            if debt is None:
+                raise
     if _is_over(debt) or debt.earlier + total != debt.owed or currency != debt.currency:
         _follow_the_price(debt, total, currency)
     return debt

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from django.core import checks as system_checks
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
@@ -191,6 +191,7 @@ def _settings() -> Iterator[Finding]:
         checks.check_webhook_secret,
         checks.check_background,
         checks.check_numbers,
+        checks.check_databases,
     ):
         for message in check():
             level = Level.ERROR if message.level >= system_checks.ERROR else Level.WARNING
@@ -480,6 +481,8 @@ def _database() -> Iterator[Finding]:
     if lost or not CheckoutAction.objects.exists():
         do = _("Run `migrate`, which puts them back.")
         yield Finding("database", Level.ERROR, _("Rows of the lookup tables are missing."), do)
+    for wrong in checks.check_isolation(databases=[DEFAULT_DB_ALIAS]):
+        yield Finding("database", Level.ERROR, f"{wrong.msg} ({wrong.id})", wrong.hint or "")
 
 
 def _broker() -> Iterator[Finding]:

@@ -223,7 +223,7 @@ def check_one_parameter(function: CanLoginAndPay) -> None:
         )
 
 
-def _read(pks: Sequence[int]) -> QuerySet[ObjectPaymentPlanInstalment]:
+def _read(pks: Sequence[int]) -> QuerySet[Any]:
     """Read again, a chunk at a time: what was paid or mailed meanwhile drops out."""
     return (
         waiting_for_mail()
