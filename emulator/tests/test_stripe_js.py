@@ -37,9 +37,10 @@ if (q.get("cs")) {
   window.stripe = Stripe(q.get("pk") || "pk_test_emulator");
   const setup = q.get("cs").startsWith("seti_");
   const theme = q.get("theme") || "stripe";
+  const own = JSON.parse(q.get("elements") || "{}");
   const options = q.get("deferred")
-    ? {mode: setup ? "setup" : "payment", amount: 1000, currency: "gbp"}
-    : {clientSecret: q.get("cs"), appearance: {theme}};
+    ? {mode: setup ? "setup" : "payment", amount: 1000, currency: "gbp", ...own}
+    : {clientSecret: q.get("cs"), appearance: {theme}, ...own};
   window.elements = stripe.elements(options);
   window.element = elements.create("payment", JSON.parse(q.get("options") || "{}"));
   for (const name of ["ready", "change", "focus", "blur", "escape", "loaderror", "loaderstart"])
@@ -306,6 +307,32 @@ def test_the_deferred_flow_submits_before_it_confirms(host: Host, payment: Any) 
     expect(host.status).to_have_text("Status: succeeded")
 
 
+def test_a_price_that_the_page_did_not_show_is_not_charged(host: Host, payment: Any, emulator: Emulator) -> None:
+    host.visit(payment(1001)["client_secret"], redirect="if_required", deferred="1")
+    host.fill("4242424242424242")
+    host.pay.click()
+    expect(host.status).to_contain_text("The provided amount (1001) does not match the expected amount (1000).")
+    assert host.result()["error"]["type"] == "invalid_request_error"
+    assert emulator.ledger.taken_minor() == 0
+    host.page.evaluate("elements.update({amount: 1001})")
+    host.pay.click()
+    expect(host.status).to_have_text("Status: succeeded")
+
+
+def test_a_token_whose_page_asked_for_it_saves_the_card(host: Host, payment: Any, api: Any) -> None:
+    customer = api("POST", "/v1/customers")["id"]
+    intent = payment(1000, customer=customer)
+    host.visit(intent["client_secret"], deferred="1", elements='{"setupFutureUsage": "off_session"}')
+    expect(host.card.get_by_text("Your card is kept")).to_be_visible()
+    host.fill("4242424242424242")
+    host.page.evaluate("elements.submit()")
+    made = "stripe.createConfirmationToken({elements, params: {return_url: 'https://shop.example/'}})"
+    token = host.page.evaluate(made)["confirmationToken"]
+    assert (token["setup_future_usage"], token["return_url"]) == ("off_session", "https://shop.example/")
+    api("POST", f"/v1/payment_intents/{intent['id']}/confirm", confirmation_token=token["id"])
+    assert len(api("GET", f"/v1/customers/{customer}/payment_methods")["data"]) == 1
+
+
 def test_a_confirmation_token_or_a_method_can_be_made_for_the_server(host: Host, payment: Any, api: Any) -> None:
     host.visit(payment(1000)["client_secret"], redirect="if_required", deferred="1")
     host.fill("4242424242424242")
@@ -317,6 +344,9 @@ def test_a_confirmation_token_or_a_method_can_be_made_for_the_server(host: Host,
         confirmation_token=token["id"], return_url="https://shop.example/back",
     )  # fmt: skip
     assert done["status"] == "succeeded"
+    again = "async () => { try { await stripe.createPaymentMethod({elements}) } catch (error) { return error.message } }"
+    assert "call elements.submit() first" in host.page.evaluate(again)
+    host.page.evaluate("elements.submit()")
     method = host.page.evaluate("stripe.createPaymentMethod({elements})")["paymentMethod"]
     assert (method["card"]["last4"], method["billing_details"]["address"]["country"]) == ("4242", "GB")
 

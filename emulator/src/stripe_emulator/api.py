@@ -22,6 +22,7 @@ from .resources import (  # noqa: F401 - importing a resource registers its rout
     searches,
     setup_intents,
     test_clocks,
+    tokens,
     webhook_endpoints,
 )
 from .wire.routing import ROUTES, resolve

@@ -1,4 +1,4 @@
-"""What a browser is given or makes: customer sessions and confirmation tokens."""
+"""Customer sessions (https://docs.stripe.com/api/customer_sessions): what a browser may know of a customer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import World
 from stripe_emulator.wire.params import AnyHash, Boolean, Choice, Hash, Kind, Text
 from stripe_emulator.wire.routing import Call, route
-from stripe_emulator.wire.specs import ID, METADATA, METHOD_DATA, SHIPPING
+from stripe_emulator.wire.specs import ID
 
-from . import customers, payment_methods
+from . import customers
 
 SESSION_SECONDS = 1_800
-TOKEN_SECONDS = 12 * 3600
 
 _SIMPLE = ("active_entitlements", "buy_button", "customer_portal", "pricing_table")
 _WITH_FEATURES = ("customer_sheet", "mobile_payment_element", "payment_element")
@@ -54,59 +53,3 @@ def session(world: World, call: Call) -> JSON:
         "expires_at": created + SESSION_SECONDS,
         "livemode": False,
     }
-
-
-@route(
-    "POST",
-    "/v1/confirmation_tokens",
-    {
-        "payment_method": ID,
-        "payment_method_data": METHOD_DATA,
-        "metadata": METADATA,
-        "return_url": Text(),
-        "setup_future_usage": Choice("off_session", "on_session"),
-        "shipping": SHIPPING,
-        "use_stripe_sdk": Boolean(),
-    },
-    publishable=True,
-)
-def make_token(world: World, call: Call) -> JSON:
-    """What `stripe.createConfirmationToken` does."""
-    params = call.params
-    if "payment_method" in params:
-        method = payment_methods.existing(world, params["payment_method"])
-    else:
-        data = params.get("payment_method_data") or {"type": "card"}
-        method = payment_methods.from_data(world, data, publishable=call.publishable)
-    created = world.timestamp()
-    row: JSON = {
-        "id": world.ids.new("ctoken"),
-        "object": "confirmation_token",
-        "created": created,
-        "expires_at": created + TOKEN_SECONDS,
-        "livemode": False,
-        "mandate_data": None,
-        "metadata": params.get("metadata") or {},
-        "payment_intent": None,
-        "payment_method_options": None,
-        "payment_method_preview": {
-            "billing_details": method["billing_details"],
-            "card": method["card"],
-            "customer": method["customer"],
-            "customer_account": None,
-            "type": "card",
-        },
-        "return_url": params.get("return_url"),
-        "setup_future_usage": params.get("setup_future_usage"),
-        "setup_intent": None,
-        "shipping": customers.full_shipping(params.get("shipping")),
-        "use_stripe_sdk": params.get("use_stripe_sdk", True),
-    }
-    world.add(row)
-    world.hide(row["id"])["payment_method"] = method["id"]
-    return row
-
-
-@route("GET", "/v1/confirmation_tokens/*")
-def token(world: World, call: Call) -> JSON:
-    return world.find("confirmation_token", call.ids[0], "confirmation_token", in_path=True)

@@ -128,12 +128,7 @@ def is_confirmed(params: JSON, only_then: Iterable[str]) -> bool:
 
 # -- which method, and whose ---------------------------------------------------------------------------------
 def chosen_method(world: World, params: JSON, *, publishable: bool) -> JSON | None:
-    """The payment method that a request names, made if it has to be; None when it names none."""
-    if "confirmation_token" in params:
-        if "payment_method" in params or "payment_method_data" in params:
-            raise invalid("You may only specify one of: confirmation_token, payment_method.", "confirmation_token")
-        token = world.find("confirmation_token", params["confirmation_token"], "confirmation_token")
-        return payment_methods.existing(world, world.hidden[token["id"]]["payment_method"])
+    """The payment method that a request names, made if it has to be; None when it names none. See `tokens.carried`."""
     if "payment_method" in params:
         return payment_methods.resolve(world, params["payment_method"])
     if "payment_method_data" in params:

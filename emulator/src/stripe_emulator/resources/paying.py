@@ -20,6 +20,7 @@ from .intents import (
     next_action,
     unexpected_state,
 )
+from .tokens import check_context
 
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action", "processing")
@@ -52,6 +53,7 @@ def prepare(world: World, intent: JSON, params: JSON, *, publishable: bool) -> A
             f"({intent['amount']}).",
             "amount_to_confirm",
         )
+    check_context(intent, params)
     method = chosen_method(world, params, publishable=publishable) or _fallback(world, intent)
     if method is None:
         raise _without_method(intent)

@@ -34,7 +34,7 @@ from stripe_emulator.wire.specs import (
     SHIPPING,
 )
 
-from . import customers, paying
+from . import customers, paying, tokens
 from .intents import (
     METHOD_SELECTION,
     NEW_METHOD_SELECTION,
@@ -137,8 +137,8 @@ def _check_credential_usage(options: JSON, future: str | None) -> None:
     ("amount", "currency"),
 )
 def create(world: World, call: Call) -> JSON:
-    params = call.params
-    confirm = is_confirmed(params, _ONLY_WITH_CONFIRM)
+    confirm = is_confirmed(call.params, _ONLY_WITH_CONFIRM)
+    params = tokens.carried(world, call)
     currency = money.check_currency(params["currency"])
     money.check_amount(params["amount"], currency)
     _check_statement_descriptor(params)
@@ -156,6 +156,7 @@ def create(world: World, call: Call) -> JSON:
         world.emit("payment_intent.created", intent)
         return intent
     attempt = paying.prepare(world, intent, params, publishable=False)
+    tokens.use(world, params, intent)
     world.add(intent)
     world.emit("payment_intent.created", intent)
     paying.run(world, intent, attempt)
@@ -327,6 +328,7 @@ def _check_browser_may(intent: JSON, call: Call) -> None:
         **_CONFIRMING,
         **METHOD_SELECTION,
         "amount_to_confirm": Integer(1),
+        "client_context": tokens.CONTEXT,
         "client_secret": SECRET,
     },
     publishable=True,
@@ -334,9 +336,11 @@ def _check_browser_may(intent: JSON, call: Call) -> None:
 def confirm(world: World, call: Call) -> JSON:
     intent = _find(world, call)
     with on_error(intent):
+        params = tokens.carried(world, call)
         _check_browser_may(intent, call)
-        attempt = paying.prepare(world, intent, call.params, publishable=call.publishable)
-        changes = _plain_changes(world, intent, call.params)
+        attempt = paying.prepare(world, intent, params, publishable=call.publishable)
+        changes = _plain_changes(world, intent, params)
+    tokens.use(world, params, intent)
     world.change(intent, **changes)
     paying.run(world, intent, attempt)
     return intent

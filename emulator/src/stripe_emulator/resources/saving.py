@@ -21,6 +21,7 @@ from .intents import (
     unexpected_state,
 )
 from .paying import Attempt
+from .tokens import check_context
 
 _FAILED_AUTHENTICATION = "The latest attempt to set up the payment method has failed because authentication failed."
 CANCELABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
@@ -38,6 +39,7 @@ def prepare(world: World, intent: JSON, params: JSON, *, publishable: bool) -> A
         )
     if status not in CANCELABLE:
         raise unexpected_state(intent, f"You cannot confirm this SetupIntent because it has a status of {status}.")
+    check_context(intent, params)
     method = chosen_method(world, params, publishable=publishable)
     if method is None and intent["payment_method"] is not None:
         method = world.get("payment_method", intent["payment_method"])

@@ -19,7 +19,7 @@ from stripe_emulator.wire.specs import (
     SETUP_OPTIONS,
 )
 
-from . import customers, saving
+from . import customers, saving, tokens
 from .intents import (
     METHOD_SELECTION,
     NEW_METHOD_SELECTION,
@@ -77,14 +77,15 @@ def _find(world: World, call: Call) -> JSON:
     },
 )
 def create(world: World, call: Call) -> JSON:
-    params = call.params
-    confirm = is_confirmed(params, _ONLY_WITH_CONFIRM)
+    confirm = is_confirmed(call.params, _ONLY_WITH_CONFIRM)
+    params = tokens.carried(world, call)
     customer = params.get("customer")
     if customer is not None:
         customers.live(world, customer)
     intent = new(world, params, customer)
     if confirm:
         attempt = saving.prepare(world, intent, params, publishable=False)
+        tokens.use(world, params, intent)
         world.add(intent)
         world.emit("setup_intent.created", intent)
         saving.run(world, intent, attempt)
@@ -189,6 +190,7 @@ def update(world: World, call: Call) -> JSON:
         **_CONFIRMING,
         "allowed_payment_method_types": METHOD_SELECTION["allowed_payment_method_types"],
         "payment_method_types": METHOD_SELECTION["payment_method_types"],
+        "client_context": tokens.CONTEXT,
         "client_secret": SECRET,
         "payment_method": ID,
         "payment_method_data": METHOD_DATA,
@@ -199,7 +201,9 @@ def update(world: World, call: Call) -> JSON:
 def confirm(world: World, call: Call) -> JSON:
     intent = _find(world, call)
     with on_error(intent):
-        attempt = saving.prepare(world, intent, call.params, publishable=call.publishable)
+        params = tokens.carried(world, call)
+        attempt = saving.prepare(world, intent, params, publishable=call.publishable)
+    tokens.use(world, params, intent)
     changes = reselect(intent, call.params)
     if "payment_method_options" in call.params:
         changes["payment_method_options"] = card_options(call.params["payment_method_options"], payment=False)

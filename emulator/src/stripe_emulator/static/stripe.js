@@ -353,6 +353,13 @@
       };
     }
 
+    /** What the payer was shown, to be compared with the intent; null when the intent itself was shown. */
+    _context() {
+      if (this._intent) return null;
+      const { mode, amount, currency, setupFutureUsage, captureMethod } = this._options;
+      return { mode, amount, currency, setup_future_usage: setupFutureUsage, capture_method: captureMethod };
+    }
+
     _saves() {
       const { mode, setupFutureUsage } = this._options;
       return Boolean(this._intent?.kind === "setup_intent" || mode === "setup" || setupFutureUsage);
@@ -540,6 +547,7 @@
         `${where} is already under way for this intent. Disable the button while it runs.`,
       );
       inFlight.add(intent.id);
+      if (elements) elements._submitted = false; // what was checked once may be changed before the next time
       return this._run(kind, intent, elements, confirmParams, redirect).finally(() => inFlight.delete(intent.id));
     }
 
@@ -569,6 +577,7 @@
       const loadError = elements?._element._loadError;
       if (loadError) return { error: loadError };
       const params = { ...confirmParams, client_secret: intent.secret, use_stripe_sdk: true };
+      if (elements) params.client_context = elements._context();
       const path = `${KINDS[kind].path}/${intent.id}/confirm`;
       const { value, error } = elements
         ? await elements._element._frame.call("confirm", { path, params })
@@ -660,7 +669,9 @@
     }
 
     async createConfirmationToken({ elements, params = {} } = {}) {
-      const { value, error } = await this._create("createConfirmationToken()", elements, "confirmation_tokens", params);
+      const where = "createConfirmationToken()";
+      const shown = { client_context: elements?._context?.(), setup_future_usage: elements?._options?.setupFutureUsage };
+      const { value, error } = await this._create(where, elements, "confirmation_tokens", { ...params, ...shown });
       return error ? { error } : { confirmationToken: value };
     }
 
@@ -669,6 +680,7 @@
       insist(elements._element?._frame, `${where}: the payment Element is not mounted.`);
       insist(elements._intent === null, `${where}: elements() must be made with a mode, not with a clientSecret.`);
       insist(elements._submitted, `${where}: call elements.submit() first.`);
+      elements._submitted = false;
       return elements._element._frame.call("create", { path, params });
     }
 

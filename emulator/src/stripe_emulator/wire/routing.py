@@ -50,6 +50,7 @@ _KINDS = {
     "customer_sessions": "customer_session",
     "line_items": "item",
     "radar/early_fraud_warnings": "radar.early_fraud_warning",
+    "test_helpers/confirmation_tokens": "confirmation_token",
     "test_helpers/test_clocks": "test_helpers.test_clock",
 }
 
