@@ -1,21 +1,26 @@
 """Stripe.js in a real browser, on a host page whose Content-Security-Policy allows nothing inline."""
 
 import http.server
+import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
+import stripe_emulator
 from stripe_emulator import Emulator, faults
+from stripe_emulator.resources import cards
 
 pytestmark = pytest.mark.browser
 
-FRAME = "iframe[title='Secure payment input frame']"
-DIALOG = "iframe[title='Card authentication']"
+FRAME = "#element iframe"
+DIALOG = "dialog iframe"
 UNABLE = "We are unable to authenticate your payment method. Please choose a different payment method and try again."
 
 HOST_PAGE = """<!doctype html>
@@ -307,6 +312,72 @@ def test_the_deferred_flow_submits_before_it_confirms(host: Host, payment: Any) 
     expect(host.status).to_have_text("Status: succeeded")
 
 
+@pytest.mark.parametrize(
+    ("locale", "labels", "slip", "declined", "button", "note"),
+    [
+        (
+            "de", ("Kartennummer", "Ablaufdatum", "Sicherheitscode", "Postleitzahl"),
+            "Die Kartennummer ist unvollständig.", "Ihre Karte ist nicht ausreichend gedeckt.", "Bestätigen",
+            "Nur Testzahlungen",
+        ),
+        (
+            "fr-FR", ("Numéro de carte", "Date d'expiration", "Code de sécurité", "Code postal"),
+            "Le numéro de carte est incomplet.", "Les fonds disponibles sur votre carte sont insuffisants.",
+            "Réussir l'authentification", "Paiements de test uniquement",
+        ),
+        (
+            "sv", ("Card number", "Expiration date", "Security code", "Postal code"),
+            "Your card number is incomplete.", "Your card has insufficient funds.", "Complete authentication",
+            "Test payments only",
+        ),
+    ],
+)  # fmt: skip
+def test_a_payer_reads_the_language_of_the_page(
+    host: Host, payment: Any, locale: str, labels: tuple[str, ...], slip: str, declined: str, button: str, note: str
+) -> None:
+    host.visit(payment()["client_secret"], redirect="if_required", elements=json.dumps({"locale": locale}))
+    expect(host.card.get_by_text(note)).to_be_visible()
+    number, expiry, code, postal = (host.card.get_by_label(label, exact=True) for label in labels)
+    host.pay.click()
+    expect(host.status).to_have_text(slip)
+    expect(host.card.get_by_text(slip)).to_be_visible()
+    number.fill("4000008260003178")
+    expiry.fill("12 / 34")
+    code.fill("123")
+    postal.fill("SW1A 1AA")
+    expect(host.card.get_by_text(slip)).to_have_count(0)
+    host.pay.click()
+    host.bank.get_by_role("button", name=button, exact=True).click()
+    expect(host.status).to_have_text(declined)
+
+
+def test_the_language_can_be_changed_while_the_payer_types(host: Host, payment: Any) -> None:
+    host.visit(payment()["client_secret"], redirect="if_required", elements='{"locale": "de"}')
+    host.card.get_by_label("Kartennummer").fill("4242")
+    host.page.evaluate("elements.update({locale: 'fr'})")
+    expect(host.card.get_by_label("Numéro de carte")).to_have_value("4242")
+    host.page.evaluate("elements.update({locale: 'en'})")
+    expect(host.card.get_by_label("Card number")).to_have_value("4242")
+
+
+def test_every_sentence_that_a_payer_may_read_is_translated(host: Host, served: str) -> None:
+    static = Path(stripe_emulator.__file__).parent / "static"
+    host.visit()
+    words = host.page.evaluate(f"import('{served}/stripe-js/words.js').then((module) => module.WORDS)")
+    assert words["de"].keys() == words["fr"].keys()
+    banks = {cards.decline_for(word).message for word in (*cards._OWN_CODE, *cards._MESSAGES, "generic_decline")}
+    live = {message for message in banks if "non test (live) card" in message}
+    assert banks - live <= words["de"].keys()
+    page = (static / "payment-element.html").read_text() + (static / "challenge.html").read_text()
+    labels = {re.sub(r"\s+|&nbsp;", " ", found).strip() for found in re.findall(r">([^<>{}]+)<", page)}
+    labels |= set(re.findall(r'(?:placeholder|aria-label)="([^"]+)"', page))
+    assert {label for label in labels if re.search("[A-Za-z]", label)} - {"1234 1234 1234 1234"} <= words["de"].keys()
+    scripts = (static / "payment-element.js").read_text() + (static / "stripe.js").read_text()
+    said = set(re.findall(r'say\("([^"]+)"', scripts)) | set(re.findall(r'\["[a-z_]+", "([^"]+[.])"', scripts))
+    assert len(said) > 10
+    assert said <= words["de"].keys()
+
+
 def test_a_price_that_the_page_did_not_show_is_not_charged(host: Host, payment: Any, emulator: Emulator) -> None:
     host.visit(payment(1001)["client_secret"], redirect="if_required", deferred="1")
     host.fill("4242424242424242")
@@ -344,7 +415,9 @@ def test_a_confirmation_token_or_a_method_can_be_made_for_the_server(host: Host,
         confirmation_token=token["id"], return_url="https://shop.example/back",
     )  # fmt: skip
     assert done["status"] == "succeeded"
-    again = "async () => { try { await stripe.createPaymentMethod({elements}) } catch (error) { return error.message } }"
+    again = (
+        "async () => { try { await stripe.createPaymentMethod({elements}) } catch (error) { return error.message } }"
+    )
     assert "call elements.submit() first" in host.page.evaluate(again)
     host.page.evaluate("elements.submit()")
     method = host.page.evaluate("stripe.createPaymentMethod({elements})")["paymentMethod"]

@@ -1,6 +1,7 @@
 /* The test bank's page inside the 3-D Secure dialog. */
 
 import { listen, post, reportHeight, send } from "/stripe-js/frame.js";
+import { translate, translatePage } from "/stripe-js/words.js";
 
 const ZERO_DECIMAL = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(" ");
 const THREE_DECIMAL = "bhd jod kwd omr tnd".split(" ");
@@ -11,15 +12,15 @@ const buttons = ["leave", "complete", "fail"].map(byId);
 let init = null;
 let busy = false;
 
-function formatAmount(minor, currency) {
+function formatAmount(minor, currency, locale) {
   const digits = ZERO_DECIMAL.includes(currency) ? 0 : THREE_DECIMAL.includes(currency) ? 3 : 2;
   const options = { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(undefined, options).format(minor / 10 ** digits);
+  return new Intl.NumberFormat(locale && locale !== "auto" ? locale : undefined, options).format(minor / 10 ** digits);
 }
 
 function show(data) {
   init = data;
-  const { intent, merchant } = data;
+  const { intent, merchant, locale } = data;
   byId("merchant").textContent = merchant;
   if (intent.object === "setup_intent") {
     byId("amount-row").hidden = true;
@@ -27,9 +28,10 @@ function show(data) {
       "Your bank would ask you here to agree that this card is kept for later payments. " +
       "This is a test: choose what should happen.";
   } else {
-    byId("amount").textContent = formatAmount(intent.amount, intent.currency);
+    byId("amount").textContent = formatAmount(intent.amount, intent.currency, locale);
   }
   byId("facts").hidden = false;
+  translatePage(locale);
   reportHeight(main);
   post({ type: "ready" });
   byId("complete").focus();
@@ -47,7 +49,7 @@ async function answer(outcome) {
   if (result.error?.type === "api_connection_error") {
     busy = false;
     for (const button of buttons) button.removeAttribute("aria-disabled");
-    byId("problem").textContent = result.error.message;
+    byId("problem").textContent = translate(result.error.message, init.locale);
     return;
   }
   post({ type: "done", result });

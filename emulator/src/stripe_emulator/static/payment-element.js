@@ -1,6 +1,7 @@
 /* The inside of the payment Element: card fields that the host page cannot see. */
 
 import { listen, post, reportHeight, send } from "/stripe-js/frame.js";
+import { translate, translatePage } from "/stripe-js/words.js";
 
 const BRANDS = [
   { name: "American Express", test: /^3[47]/, lengths: [15], groups: [4, 6, 5], cvc: 4 },
@@ -34,6 +35,9 @@ let options = {};
 let saves = false;
 let collapsed = false;
 let lastChange = "";
+let locale;
+
+const say = (sentence, names) => translate(sentence, locale, names);
 
 const digitsOf = (text) => text.replace(/\D/g, "");
 const brandOf = (digits) => BRANDS.find(({ test }) => test.test(digits)) ?? UNKNOWN;
@@ -130,7 +134,7 @@ const problems = {
 };
 
 function showProblem(name, problem) {
-  const message = problem ? problem[1] : "";
+  const message = problem ? say(problem[1]) : "";
   const node = byId(`${name}-error`);
   if (node.textContent !== message) node.textContent = message;
   if (problem) fields[name].setAttribute("aria-invalid", "true");
@@ -141,7 +145,7 @@ function showProblem(name, problem) {
 function validate() {
   if (collapsed) {
     return {
-      error: { type: "validation_error", code: "incomplete_payment_method", message: "Please choose how to pay." },
+      error: { type: "validation_error", code: "incomplete_payment_method", message: say("Please choose how to pay.") },
     };
   }
   const found = CHECKED.map((name) => [name, problems[name]()]).filter(([, problem]) => problem);
@@ -149,7 +153,7 @@ function validate() {
   if (found.length === 0) return {};
   const [name, [code, message]] = found[0];
   fields[name].focus();
-  return { error: { type: "validation_error", code, message } };
+  return { error: { type: "validation_error", code, message: say(message) } };
 }
 
 /* ---- state ---- */
@@ -165,7 +169,7 @@ function hiddenFields() {
 function refresh() {
   const brand = brandOf(digitsOf(fields.number.value));
   byId("brand").textContent = brand.name;
-  fields.cvc.placeholder = brand.cvc === 4 && brand !== UNKNOWN ? "4 digits" : "CVC";
+  fields.cvc.placeholder = say(brand.cvc === 4 && brand !== UNKNOWN ? "4 digits" : "CVC");
   const hidden = hiddenFields();
   byId("country-field").hidden = hidden.country;
   byId("postal-field").hidden = hidden.postal || !(countryCode() in POSTAL);
@@ -190,7 +194,7 @@ function onInput(event) {
     const definite = problem && problem.length === 2;
     // While typing, take away what is put right and show only what more typing cannot mend.
     const told = byId(`${name}-error`).textContent;
-    if (told && problem?.[1] !== told) showProblem(name, null);
+    if (told && (!problem || say(problem[1]) !== told)) showProblem(name, null);
     if (definite && fields[name] === input) showProblem(name, problem);
   }
   refresh();
@@ -239,7 +243,14 @@ function applyAppearance(appearance = {}) {
   }
 }
 
-function fillCountries(locale) {
+function applyLocale(wanted) {
+  locale = wanted;
+  translatePage(locale);
+  fillCountries();
+  for (const name of CHECKED) if (byId(`${name}-error`).textContent) showProblem(name, problems[name]());
+}
+
+function fillCountries() {
   let names;
   try {
     const wanted = !locale || locale === "auto" ? navigator.language : locale;
@@ -256,9 +267,11 @@ function fillCountries(locale) {
 
 function applyOptions() {
   const wanted = options.terms?.card ?? "auto";
-  const business = options.business?.name ?? "this shop";
+  const business = options.business?.name ?? say("this shop");
   byId("terms").hidden = !(wanted === "always" || (wanted === "auto" && saves));
-  byId("terms").textContent = `Your card is kept so that ${business} can charge it later, as agreed with you.`;
+  byId("terms").textContent = say("Your card is kept so that {business} can charge it later, as agreed with you.", {
+    business,
+  });
   for (const field of Object.values(fields)) field.disabled = Boolean(options.readOnly);
   if (!fields.postal.value) fields.postal.value = options.defaultValues?.billingDetails?.address?.postal_code ?? "";
 }
@@ -293,7 +306,7 @@ listen({
     ({ client, saves } = data);
     options = data.options ?? {};
     applyAppearance(data.appearance);
-    fillCountries(data.locale);
+    applyLocale(data.locale);
     applyOptions();
     main.hidden = false;
     refresh();
@@ -307,7 +320,9 @@ listen({
   },
   elements(data) {
     applyAppearance(data.appearance);
-    fillCountries(data.locale);
+    applyLocale(data.locale);
+    applyOptions();
+    refresh();
   },
   validate,
   async confirm({ path, params }) {

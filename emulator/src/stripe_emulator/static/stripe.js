@@ -28,6 +28,20 @@
     if (!condition) throw new IntegrationError(message);
   };
 
+  let words = null;
+
+  /** `sentence` in the language of `locale`. The words are loaded once they are needed; without them it is English. */
+  async function translated(sentence, locale) {
+    words ??= import(`${ORIGIN}/stripe-js/words.js`).catch(() => null);
+    return (await words)?.translate(sentence, locale) ?? sentence;
+  }
+
+  /** A result whose error, if it has one, speaks the payer's language. */
+  async function told(result, locale) {
+    if (!result?.error?.message) return result;
+    return { ...result, error: { ...result.error, message: await translated(result.error.message, locale) } };
+  }
+
   const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 
   /** {a: {b: [1]}} becomes a[b][0]=1, as Stripe reads forms. null and undefined are left out. */
@@ -97,6 +111,7 @@
       frames += 1;
       this.pending = new Map();
       this.calls = 0;
+      this.title = title;
       this.onEvent = onEvent;
       this.ready = new Promise((resolve, reject) => {
         this.markReady = resolve;
@@ -133,6 +148,11 @@
         }
         this.onEvent(type, event.data);
       }
+    }
+
+    /** Name the frame in the language of `locale`. */
+    async speak(locale) {
+      this.node.title = await translated(this.title, locale);
     }
 
     post(message) {
@@ -231,6 +251,7 @@
       });
       this._frame = frame;
       frame.ready.catch(() => this._frame === frame && this._failLoading(connectionError()));
+      frame.speak(this._elements._options.locale);
       // The frame keeps 4px around its fields for the focus ring; this lines the fields up with the host's own.
       Object.assign(frame.node.style, { margin: "-4px", width: "calc(100% + 8px)" });
       node.append(frame.node);
@@ -374,6 +395,7 @@
       this._options = { ...this._options, ...options };
       const { appearance, locale } = this._options;
       this._element?._frame?.post({ type: "elements", appearance, locale });
+      this._element?._frame?.speak(locale);
     }
 
     async fetchUpdates() {
@@ -425,7 +447,7 @@
   /* ---- 3-D Secure -------------------------------------------------------------------------------------------- */
 
   /** Show the test bank's page over the host page. Resolves with {intent} or {error}. */
-  function challenge(client, intent, merchant) {
+  function challenge(client, intent, { merchant, locale }) {
     return new Promise((resolve) => {
       const before = document.activeElement;
       const dialog = document.createElement("dialog");
@@ -448,12 +470,13 @@
         resolve(result);
       };
       const frame = new Frame("challenge.html", "Card authentication", {
-        init: () => ({ client, intent, merchant }),
+        init: () => ({ client, intent, merchant, locale }),
         onEvent: (type, data) => {
           if (type === "height") frame.node.style.height = `${Math.ceil(Number(data.height)) || 0}px`;
           else if (type === "done") settle(data.result);
         },
       });
+      frame.speak(locale).then(() => dialog.setAttribute("aria-label", frame.node.title));
       Object.assign(frame.node.style, {
         maxWidth: "440px", minHeight: "200px", borderRadius: "12px", background: "#fff",
         boxShadow: "0 20px 50px rgba(0,0,0,.3)",
@@ -489,13 +512,13 @@
   }
 
   /** Follow next_action until the intent is at rest. */
-  async function settleActions(client, kind, intent, merchant) {
+  async function settleActions(client, kind, intent, page) {
     if (intent.status !== "requires_action") return { intent };
     if (intent.next_action?.type === "redirect_to_url") {
       location.assign(intent.next_action.redirect_to_url.url);
       return new Promise(() => {});
     }
-    const { value, error } = await challenge(client, intent, merchant);
+    const { value, error } = await challenge(client, intent, page);
     if (error) return { error };
     if (CONFIRMED.includes(value.status)) return { intent: value };
     return { error: failureOf(kind, value) };
@@ -548,7 +571,15 @@
       );
       inFlight.add(intent.id);
       if (elements) elements._submitted = false; // what was checked once may be changed before the next time
-      return this._run(kind, intent, elements, confirmParams, redirect).finally(() => inFlight.delete(intent.id));
+      return this._run(kind, intent, elements, confirmParams, redirect)
+        .then((result) => told(result, this._page(elements).locale))
+        .finally(() => inFlight.delete(intent.id));
+    }
+
+    /** Whose page it is, and the language of its payer. */
+    _page(elements = null) {
+      const merchant = elements?._element?._options.business?.name ?? location.hostname;
+      return { merchant, locale: elements?._options.locale ?? this._locale };
     }
 
     _secretOf(kind, where, elements, clientSecret) {
@@ -583,8 +614,7 @@
         ? await elements._element._frame.call("confirm", { path, params })
         : await request(this._client, "POST", path, params);
       if (error) return { error };
-      const merchant = elements?._element?._options.business?.name ?? location.hostname;
-      const settled = await settleActions(this._client, kind, value, merchant);
+      const settled = await settleActions(this._client, kind, value, this._page(elements));
       if (settled.error) return settled;
       return this._finish(kind, intent, settled.intent, returnUrl, redirect);
     }
@@ -622,17 +652,19 @@
         const code = `${intent.kind}_unexpected_state`;
         return { error: { type: "invalid_request_error", code, message, [intent.kind]: value } };
       }
-      const settled = await settleActions(this._client, intent.kind, value, location.hostname);
+      const settled = await settleActions(this._client, intent.kind, value, this._page());
       return settled.error ? settled : { [KINDS[intent.kind].key]: settled.intent };
     }
 
     handleNextAction(options) {
       insist(isObject(options), "handleNextAction(): give {clientSecret}.");
-      return this._nextAction("handleNextAction()", options.clientSecret);
+      return this._nextAction("handleNextAction()", options.clientSecret).then((result) => told(result, this._locale));
     }
 
     handleCardAction(secret) {
-      return this._nextAction("handleCardAction()", secret, "payment_intent");
+      return this._nextAction("handleCardAction()", secret, "payment_intent").then((result) =>
+        told(result, this._locale),
+      );
     }
 
     /** The old calls: a saved card by id, or the payment Element in place of the card Element. */
@@ -650,29 +682,34 @@
       const { value, error } = await request(this._client, "POST", `${KINDS[kind].path}/${intent.id}/confirm`, params);
       if (error) return { error };
       if (!handleActions && value.status === "requires_action") return { [KINDS[kind].key]: value };
-      const settled = await settleActions(this._client, kind, value, location.hostname);
+      const settled = await settleActions(this._client, kind, value, this._page());
       if (settled.error) return settled;
       return this._finish(kind, intent, settled.intent, undefined, "if_required");
     }
 
     confirmCardPayment(secret, data, options) {
-      return this._confirmCard("payment_intent", "confirmCardPayment()", secret, data, options);
+      return this._confirmCard("payment_intent", "confirmCardPayment()", secret, data, options).then((result) =>
+        told(result, this._locale),
+      );
     }
 
     confirmCardSetup(secret, data, options) {
-      return this._confirmCard("setup_intent", "confirmCardSetup()", secret, data, options);
+      return this._confirmCard("setup_intent", "confirmCardSetup()", secret, data, options).then((result) =>
+        told(result, this._locale),
+      );
     }
 
     async createPaymentMethod({ elements, params = {} } = {}) {
       const { value, error } = await this._create("createPaymentMethod()", elements, "payment_methods", params);
-      return error ? { error } : { paymentMethod: value };
+      return error ? told({ error }, this._page(elements).locale) : { paymentMethod: value };
     }
 
     async createConfirmationToken({ elements, params = {} } = {}) {
       const where = "createConfirmationToken()";
-      const shown = { client_context: elements?._context?.(), setup_future_usage: elements?._options?.setupFutureUsage };
+      const use = elements?._options?.setupFutureUsage;
+      const shown = { client_context: elements?._context?.(), setup_future_usage: use };
       const { value, error } = await this._create(where, elements, "confirmation_tokens", { ...params, ...shown });
-      return error ? { error } : { confirmationToken: value };
+      return error ? told({ error }, this._page(elements).locale) : { confirmationToken: value };
     }
 
     _create(where, elements, path, params) {
