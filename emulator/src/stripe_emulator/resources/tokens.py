@@ -156,7 +156,7 @@ def check_context(intent: JSON, params: JSON) -> None:
             )
 
 
-def _plain(capture_method: str) -> str:
+def _plain(capture_method: str | None) -> str | None:
     return "automatic" if capture_method == "automatic_async" else capture_method
 
 
