@@ -16,6 +16,7 @@ from checkout import mail
 from checkout.errors import DifferencesFound
 from checkout.services import (
     audit,
+    bank_news,
     card_expiry,
     fan_out,
     inbox,
@@ -118,9 +119,10 @@ def reconcile_requests() -> int:
 
 @_task(540)
 def settle_refunds() -> int:
-    """Find out what became of refunds that are on their way; how many were settled."""
+    """Find out what became of refunds that are on their way, and what banks did; how many were settled or news."""
     with jobs.recorded("settle_refunds"):
-        return refunds.resolve_all().settled
+        settled = refunds.resolve_all().settled
+        return settled + bank_news.look().found
 
 
 @_task(540)

@@ -88,8 +88,8 @@ JOBS: Final = (
     Job("process_events", _every(5), HOUR / 2, _("webhook events that failed are not tried again"), for_webhooks=True),
     # Whoever sends the queue (cron runs post_office's own command), the doctor sees letters that have waited too long.
     Job("send_queued_mail", _every(5), None),
-    Job("reconcile", _every(30), 3 * HOUR, _("charges without an answer stay unknown"), for_plans=True),
-    Job("settle_refunds", _every(30), 3 * HOUR, _("refunds that are on their way stay so")),
+    Job("reconcile", _every(30), 3 * HOUR, _("charges without an answer stay unknown")),
+    Job("settle_refunds", _every(30), 3 * HOUR, _("refunds and disputes that no event told of are not found")),
     Job(
         "send_on_session_payment_emails",
         _every(20),

@@ -58,6 +58,11 @@ class FraudWarning:
     charge_id: str
     created_at: datetime.datetime
 
+    @property
+    def status(self) -> str:
+        """In the manner of a dispute's."""
+        return "actionable" if self.actionable else "not_actionable"
+
 
 @dataclass(frozen=True, slots=True)
 class ChargeEvidence:
@@ -132,6 +137,20 @@ class RefundVerbs:
         _require_id(payment_intent_id)
         yield from self._pages(
             "refunds.list", self._v1.refunds.list, {"payment_intent": payment_intent_id, "limit": 100}, refund
+        )
+
+    def list_all_refunds(self, *, since: datetime.datetime) -> Iterator[RefundAnswer]:
+        """Refunds of any payment, created from `since` on, newest first, a hundred per call."""
+        yield from self._pages("refunds.list_all", self._v1.refunds.list, _since(since), refund)
+
+    def list_disputes(self, *, since: datetime.datetime) -> Iterator[DisputeAnswer]:
+        """Disputes and inquiries created from `since` on, newest first, a hundred per call."""
+        yield from self._pages("disputes.list", self._v1.disputes.list, _since(since), dispute)
+
+    def list_fraud_warnings(self, *, since: datetime.datetime) -> Iterator[FraudWarning]:
+        """Early fraud warnings created from `since` on, newest first, a hundred per call."""
+        yield from self._pages(
+            "early_fraud_warnings.list", self._v1.radar.early_fraud_warnings.list, _since(since), fraud_warning
         )
 
     def retrieve_dispute(self, dispute_id: str) -> DisputeAnswer:
@@ -226,6 +245,10 @@ def _id(value: Any) -> str:
 
 def _moment(seconds: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+
+
+def _since(moment: datetime.datetime) -> dict[str, Any]:
+    return {"created": {"gte": int(moment.timestamp())}, "limit": 100}
 
 
 def _require_id(value: str) -> None:

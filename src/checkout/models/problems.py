@@ -71,11 +71,17 @@ class Problem(models.Model):
 
 
 class LookBack(models.Model):
-    """Until when Stripe's list of intents has been compared with our attempts, for one account and mode.
+    """Until when one of Stripe's lists has been compared with our rows, for one account and mode.
 
     A database that was restored from a backup has an older `until`, so the lost hours are looked at by themselves.
     """
 
+    class What(models.TextChoices):
+        PAYMENTS = "payments", _("payments")
+        MONEY_BACK = "money_back", _("refunds, disputes and warnings")
+        MONEY_BACK_AGAIN = "money_back_again", _("refunds and disputes that were known, once more")
+
+    what = models.CharField(max_length=20, choices=What.choices, default=What.PAYMENTS)
     account = models.CharField(max_length=64, blank=True)
     livemode = models.BooleanField(default=False)
     until = models.DateTimeField()
@@ -86,7 +92,7 @@ class LookBack(models.Model):
         base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("look back")
-        constraints = [models.UniqueConstraint(fields=["account", "livemode"], name="checkout_look_back_one")]
+        constraints = [models.UniqueConstraint(fields=["what", "account", "livemode"], name="checkout_look_back_one")]
 
     def __str__(self) -> str:
-        return f"{self.account or 'account'}: {self.until:%Y-%m-%d %H:%M}"
+        return f"{self.what} of {self.account or 'account'}: {self.until:%Y-%m-%d %H:%M}"

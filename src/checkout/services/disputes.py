@@ -7,7 +7,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +24,7 @@ from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import GatewayError, PlanError
 from checkout.gateway import ChargeEvidence, gateway
-from checkout.gateway.money_back import fraud_warning
+from checkout.gateway.money_back import DisputeAnswer, FraudWarning, fraud_warning
 from checkout.journal import Code, Why
 from checkout.models import (
     Agreement,
@@ -45,7 +45,12 @@ def dispute_updated_at_stripe(dispute_id: str) -> Dispute:
 
     Safe to call again, in any order: what counts is what Stripe says now.
     """
-    answer = gateway().retrieve_dispute(dispute_id)
+    read_at = clock.now()
+    return take_dispute(gateway().retrieve_dispute(dispute_id), read_at)
+
+
+def take_dispute(answer: DisputeAnswer, read_at: datetime) -> Dispute:
+    """A dispute as it was at Stripe at `read_at`. What was read later before stays."""
     values = {
         "kind": Dispute.Kind.INQUIRY if answer.inquiry else Dispute.Kind.DISPUTE,
         "status": answer.status,
@@ -58,7 +63,7 @@ def dispute_updated_at_stripe(dispute_id: str) -> Dispute:
         "payment_intent_id": answer.payment_intent_id,
         "opened_at": answer.created_at,
     }
-    return _keep(answer.id, values)
+    return _keep(answer.id, values, read_at)
 
 
 def early_fraud_warning(warning: Mapping[str, Any]) -> Dispute:
@@ -66,11 +71,15 @@ def early_fraud_warning(warning: Mapping[str, Any]) -> Dispute:
 
     `warning` is the object that the event carried: a warning is written once, so there is nothing newer to read.
     """
-    answer = fraud_warning(warning)
+    return take_warning(fraud_warning(warning), clock.now())
+
+
+def take_warning(answer: FraudWarning, read_at: datetime) -> Dispute:
+    """A warning as it was at Stripe at `read_at`."""
     checkout = _checkout(answer.payment_intent_id)
     values: dict[str, Any] = {
         "kind": Dispute.Kind.FRAUD_WARNING,
-        "status": "actionable" if answer.actionable else "not_actionable",
+        "status": answer.status,
         "reason": answer.fraud_type,
         "amount": checkout.total if checkout else None,
         "currency": checkout.currency if checkout else conf.CHECKOUT_CURRENCY,
@@ -78,20 +87,22 @@ def early_fraud_warning(warning: Mapping[str, Any]) -> Dispute:
         "payment_intent_id": answer.payment_intent_id,
         "opened_at": answer.created_at,
     }
-    return _keep(answer.id, values)
+    return _keep(answer.id, values, read_at)
 
 
 def _checkout(payment_intent_id: str) -> Checkout | None:
     return Checkout.objects.filter(payment_intent_id=payment_intent_id).first() if payment_intent_id else None
 
 
-def _keep(dispute_id: str, values: dict[str, Any]) -> Dispute:
+def _keep(dispute_id: str, values: dict[str, Any], read_at: datetime) -> Dispute:
     checkout = _checkout(values["payment_intent_id"])
-    about = {"checkout": checkout, "read_at": clock.now(), "is_open": values["status"] not in Dispute.CLOSED}
+    about = {"checkout": checkout, "read_at": read_at, "is_open": values["status"] not in Dispute.CLOSED}
     with transaction.atomic(durable=True):
         before = Dispute.objects.select_for_update().filter(dispute_id=dispute_id).first()
         if before is not None and before.status in Dispute.CLOSED and about["is_open"]:
             # A closed dispute is never opened again: this was read before somebody else read the end.
+            return before
+        if before is not None and before.read_at is not None and before.read_at > read_at:
             return before
         dispute, _made = Dispute.objects.update_or_create(dispute_id=dispute_id, defaults=values | about)
         _post(dispute)

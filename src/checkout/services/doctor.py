@@ -408,13 +408,21 @@ def _books() -> Iterator[Finding]:
     for debt in wrong:
         message = _("The counters of debt %(debt)s are not the sums of its postings.") % {"debt": debt.uuid}
         yield Finding("books", Level.ERROR, message, _("Somebody has changed rows by SQL. Tell a developer."))
-    looked = LookBack.objects.order_by("-until").first()
-    if looked is not None and looked.until < clock.now() - timedelta(days=2):
-        message = _("Since %(since)s nothing was compared with Stripe's list of payments.")
-        message %= {"since": _moment(looked.until)}
-        yield Finding(
-            "books", Level.WARNING, message, _("Run `process_payments` or `reconcile` and read what they log.")
-        )
+    for what, message, do in (
+        (
+            LookBack.What.PAYMENTS,
+            _("Since %(since)s nothing was compared with Stripe's list of payments."),
+            _("Run `process_payments` or `reconcile` and read what they log."),
+        ),
+        (
+            LookBack.What.MONEY_BACK,
+            _("Since %(since)s nothing was compared with Stripe's lists of refunds and disputes."),
+            _("Run `settle_refunds` and read what it logs."),
+        ),
+    ):
+        looked = LookBack.objects.filter(what=what).order_by("-until").first()
+        if looked is not None and looked.until < clock.now() - timedelta(days=2):
+            yield Finding("books", Level.WARNING, message % {"since": _moment(looked.until)}, do)
 
 
 def _run() -> Iterator[Finding]:

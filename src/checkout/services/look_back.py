@@ -53,32 +53,44 @@ def look_back() -> Looked:
     Raises GatewayError when Stripe cannot be asked.
     """
     looked = Looked()
-    account, livemode = gateway().account_id(), is_live_key(conf.STRIPE_SECRET_KEY)
-    began = clock.now()
-    cursor = LookBack.objects.filter(account=account, livemode=livemode).first()
-    since = cursor.until if cursor is not None else _first(began)
-    if since is None:
-        # Nothing was ever asked for: from now on there may be.
-        _remember(account, livemode, began)
-        return looked
-    intents = gateway().list_payment_intents(since=since - MARGIN)
-    while page := list(islice(intents, PAGE)):
-        _compare([intent for intent in page if intent.metadata.get("site") == attempt_rows.site()], looked)
+    cursor = Cursor(LookBack.What.PAYMENTS)
+    since = cursor.since()
+    if since is not None:
+        intents = gateway().list_payment_intents(since=since)
+        while page := list(islice(intents, PAGE)):
+            _compare([intent for intent in page if intent.metadata.get("site") == attempt_rows.site()], looked)
     if not looked.errors:
-        _remember(account, livemode, began)
+        cursor.move_on()
     return looked
 
 
-def _first(now: datetime) -> datetime | None:
-    first: datetime | None = Checkout.objects.aggregate(first=Min("created_at"))["first"]
-    return max(first, now - FARTHEST) if first is not None else None
+class Cursor:
+    """Until when one of Stripe's lists has been compared, under the key in use.
 
+    Raises GatewayError when Stripe does not say which account the key is of.
+    """
 
-def _remember(account: str, livemode: bool, until: datetime) -> None:
-    """Forward only: of two looks at once the one that began later tells until when."""
-    row, new = LookBack.objects.get_or_create(account=account, livemode=livemode, defaults={"until": until})
-    if not new:
-        LookBack.objects.filter(pk=row.pk, until__lt=until).update(until=until)
+    def __init__(self, what: LookBack.What) -> None:
+        self.of = {"what": what, "account": gateway().account_id(), "livemode": is_live_key(conf.STRIPE_SECRET_KEY)}
+        self.began = clock.now()
+
+    def until(self) -> datetime | None:
+        row = LookBack.objects.filter(**self.of).first()
+        return row.until if row is not None else None
+
+    def since(self) -> datetime | None:
+        """From when to look now; None when nothing was ever asked for, so that there is nothing to find."""
+        until = self.until()
+        if until is None:
+            first: datetime | None = Checkout.objects.aggregate(first=Min("created_at"))["first"]
+            until = max(first, self.began - FARTHEST) if first is not None else None
+        return until - MARGIN if until is not None else None
+
+    def move_on(self) -> None:
+        """Forward only: of two looks at once the one that began later tells until when."""
+        row, new = LookBack.objects.get_or_create(**self.of, defaults={"until": self.began})
+        if not new:
+            LookBack.objects.filter(pk=row.pk, until__lt=self.began).update(until=self.began)
 
 
 def _compare(intents: Sequence[PaymentIntent], looked: Looked) -> None:

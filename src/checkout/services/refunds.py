@@ -350,18 +350,19 @@ def refund_updated_at_stripe(refund_id: str) -> Refund | None:
 
     None when the payment is not one of ours. Raises OutcomeUnknown when Stripe cannot be read.
     """
-    return _import(gateway().retrieve_refund(refund_id))
+    return take_refund(gateway().retrieve_refund(refund_id))
 
 
 def import_refunds(checkout: Checkout) -> int:
     """Bring every refund that Stripe has for a payment; how many there are."""
     answers = list(gateway().list_refunds(payment_intent_id=checkout.payment_intent_id))
     for answer in answers:
-        _import(answer)
+        take_refund(answer)
     return len(answers)
 
 
-def _import(answer: RefundAnswer) -> Refund | None:
+def take_refund(answer: RefundAnswer) -> Refund | None:
+    """A refund as it was just read at Stripe. None when the payment is not one of ours."""
     row = _ours(answer)
     if row is not None:
         return settle(row, answer)

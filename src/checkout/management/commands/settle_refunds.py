@@ -1,4 +1,4 @@
-"""Find out what became of refunds that are on their way."""
+"""Find out what became of refunds that are on their way, and what banks did."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from checkout.management.base import positive
-from checkout.services import jobs, refunds
+from checkout.services import bank_news, jobs, refunds
 
 
 class Command(BaseCommand):
     help = (
-        "Ask Stripe about every refund without an answer or on its way, and finish what it does to its plan. Safe to "
-        "run at any time, and again. Exits 1 when something needs a person."
+        "Ask Stripe about every refund without an answer or on its way, finish what it does to its plan, and list "
+        "refunds, disputes and warnings of fraud that no event told of. Safe to run at any time, and again. Exits 1 "
+        "when something needs a person."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,6 +23,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with jobs.recorded("settle_refunds"):
             counts = refunds.resolve_all(options["limit"])
+            news = bank_news.look()
+        self.stdout.write(f"compared with Stripe {news.compared}, found {news.found}, errors {news.errors}")
         self.stdout.write(f"settled {counts.settled}, waiting {counts.waiting}, errors {counts.errors}")
-        if counts.errors:
-            raise CommandError("Some refunds could not be settled; the log says why (logger checkout.refunds).")
+        if counts.errors or news.errors:
+            raise CommandError(
+                "Not everything could be settled; the log says why (checkout.refunds, checkout.look_back)."
+            )

@@ -1,0 +1,139 @@
+"""Refunds, disputes and warnings that no event told of are found by listing, and nothing is asked per row."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+
+from checkout import clock, errors
+from checkout.gateway import gateway
+from checkout.models import Checkout, Debt, Dispute, LookBack, Problem, Refund
+from checkout.services import bank_news, disputes, fulfillment, problems, refunds
+from stripe_emulator import Emulator, faults
+from tests.host.models import Membership
+from tests.services.test_one_off import begin, pay
+
+pytestmark = pytest.mark.django_db
+
+DISPUTED, WARNED = "4000000000000259", "4000000000005423"
+
+
+def paid(emulator: Emulator, number: str = "4242424242424242") -> Checkout:
+    checkout = begin(Membership.objects.create())
+    pay(emulator, checkout, number)
+    return fulfillment.fulfill(checkout)
+
+
+def test_a_refund_of_the_dashboard_is_found_once(emulator: Emulator) -> None:
+    checkout = paid(emulator)
+    emulator.bank.dashboard_refund(checkout.payment_intent_id)
+    assert bank_news.look() == bank_news.News(compared=1, found=1)
+    assert [(row.amount, row.from_dashboard) for row in Refund.objects.all()] == [(100, True)]
+    assert Debt.objects.get().paid == 0
+    assert bank_news.look().found == 0
+
+
+def test_a_refund_that_fails_days_later_is_found_within_a_day(emulator: Emulator) -> None:
+    # https://docs.stripe.com/testing#refunds
+    checkout = paid(emulator, "4000000000005126")
+    row = refunds.refund(checkout, Decimal(100))
+    assert row.succeeded
+    bank_news.look()
+    emulator.clock.advance(days=8)
+    emulator.tick()
+    with time_machine.travel(clock.now() + timedelta(days=8)):
+        assert bank_news.look().found == 1
+    row.refresh_from_db()
+    assert (row.failed, Debt.objects.get().paid) == (True, 100)
+
+
+def test_a_dispute_is_found_and_so_is_its_end_months_later(emulator: Emulator) -> None:
+    checkout = paid(emulator, DISPUTED)
+    emulator.tick()
+    bank_news.look()
+    dispute = Dispute.objects.get()
+    assert (dispute.checkout, dispute.is_open, Debt.objects.get().paid) == (checkout, True, 0)
+    emulator.clock.advance(days=60)
+    emulator.bank.decide_dispute(dispute.dispute_id, "won")
+    with time_machine.travel(clock.now() + timedelta(days=60)):
+        assert bank_news.look().found == 1
+    dispute.refresh_from_db()
+    assert (dispute.status, Debt.objects.get().paid) == ("won", 100)
+
+
+def test_a_warning_of_fraud_is_found(emulator: Emulator) -> None:
+    paid(emulator, WARNED)
+    emulator.clock.advance(days=1)
+    emulator.tick()
+    bank_news.look()
+    assert [row.kind for row in Dispute.objects.all()] == [Dispute.Kind.FRAUD_WARNING]
+
+
+def test_what_was_read_earlier_never_takes_the_place_of_what_was_read_later(emulator: Emulator) -> None:
+    paid(emulator, DISPUTED)
+    emulator.tick()
+    earlier = clock.now()
+    (old,) = gateway().list_disputes(since=earlier - timedelta(days=1))
+    newest = disputes.dispute_updated_at_stripe(old.id)
+    Dispute.objects.filter(pk=newest.pk).update(status="under_review")
+    disputes.take_dispute(old, earlier)
+    newest.refresh_from_db()
+    assert newest.status == "under_review"
+
+
+def test_payments_of_other_sites_are_left_alone(emulator: Emulator) -> None:
+    mine = paid(emulator)
+    other = paid(emulator)
+    emulator.bank.dashboard_refund(other.payment_intent_id)
+    Checkout.objects.filter(pk=other.pk).update(payment_intent_id="pi_of_another_site")
+    assert bank_news.look() == bank_news.News(compared=1)
+    assert not Refund.objects.exists()
+    assert mine.succeeded
+
+
+def test_what_is_known_costs_no_call_and_a_hundred_cost_one(emulator: Emulator) -> None:
+    checkout = paid(emulator)
+    for _each in range(3):
+        refunds.refund(checkout, Decimal(1))
+    bank_news.look()
+    before = len(emulator.requests)
+    bank_news.look()
+    asked = [f"{request.method} {request.path.partition('?')[0]}" for request in list(emulator.requests)[before:]]
+    assert asked == ["GET /v1/refunds", "GET /v1/disputes", "GET /v1/radar/early_fraud_warnings"]
+
+
+def test_what_could_not_be_taken_in_is_looked_at_again(emulator: Emulator, monkeypatch: Any) -> None:
+    checkout = paid(emulator)
+    emulator.bank.dashboard_refund(checkout.payment_intent_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(refunds, "settle", lambda *args: 1 / 0)
+        with pytest.raises(CommandError):
+            call_command("settle_refunds")
+    assert not LookBack.objects.filter(what="money_back").exists()
+    call_command("settle_refunds")
+    assert Refund.objects.get().succeeded
+
+
+def test_no_answer_moves_no_cursor(emulator: Emulator) -> None:
+    paid(emulator)
+    emulator.weather.add(faults.LostBefore(), path="GET /v1/refunds", times=None)
+    with pytest.raises(errors.OutcomeUnknown):
+        bank_news.look()
+    assert not LookBack.objects.exists()
+
+
+def test_an_unknown_payment_is_no_problem_any_more_once_it_went_back(emulator: Emulator) -> None:
+    checkout = paid(emulator)
+    problems.open_problem(Problem.Kind.UNKNOWN_PAYMENT, checkout.payment_intent_id, amount=Decimal(100), currency="GBP")
+    intent = checkout.payment_intent_id
+    Checkout.objects.filter(pk=checkout.pk).update(payment_intent_id="pi_lost")
+    bank_news.look()
+    assert Problem.objects.get().is_open
+    emulator.bank.dashboard_refund(intent)
+    bank_news.look()
+    assert not Problem.objects.get().is_open
