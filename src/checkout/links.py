@@ -5,20 +5,30 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
+from django.conf import settings
 from django.core import signing
 from django.db.models import Model
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from checkout.conf import conf
 from checkout.contract import ContentObject
 from checkout.errors import CheckoutError
 from checkout.models import CheckoutAdditional, CustomerPayment, ObjectPaymentPlanInstalment, content_key
 
+#: Bytes of a link that stand for its recipient.
+RECIPIENT: Final = 6
+
 
 class BadLink(CheckoutError):
     """The token was not made by us, or was altered."""
+
+
+class RevokedLink(CheckoutError):
+    """The token was ours, and what it was made for has changed: the payer's address was corrected since."""
 
 
 class ExpiredLink(CheckoutError):
@@ -56,17 +66,42 @@ def unsign(token: str, model: type[Model]) -> str:
 
 
 def make_token(row: ObjectPaymentPlanInstalment | CustomerPayment) -> str:
-    """Opens this one debt, and says nothing else: no intent id, no e-mail address, no amount."""
-    return sign(base64.urlsafe_b64encode(row.uuid.bytes).decode().rstrip("="), type(row))
+    """Opens this one debt, and says nothing else: no intent id, no e-mail address, no amount.
+
+    It is good for the address that the debt's letters go to now: `is_current`.
+    """
+    raw = row.uuid.bytes + _recipient(row, settings.SECRET_KEY)
+    return sign(base64.urlsafe_b64encode(raw).decode().rstrip("="), type(row))
 
 
 def read_token(token: str, model: type[Model]) -> UUID:
     """The uuid of the debt, a row of `model`. Raises ExpiredLink or BadLink."""
+    return UUID(bytes=_read(token, model)[:16])
+
+
+def is_current(token: str, row: ObjectPaymentPlanInstalment | CustomerPayment) -> bool:
+    """False when the letter with this link went to an address that was corrected since. Raises as `read_token`."""
+    kept = _read(token, type(row))[16:]
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return any(constant_time_compare(kept, _recipient(row, key)) for key in keys)
+
+
+def _read(token: str, model: type[Model]) -> bytes:
     text = unsign(token, model)
     try:
-        return UUID(bytes=base64.urlsafe_b64decode(text + "=="))
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError) as problem:
         raise BadLink("The link is not one of ours.") from problem
+    if len(raw) != 16 + RECIPIENT:
+        raise BadLink("The link is not one of ours.")
+    return raw
+
+
+def _recipient(row: ObjectPaymentPlanInstalment | CustomerPayment, key: str | bytes) -> bytes:
+    """What stands for the address in a link: it tells nobody the address, and changes with it."""
+    email = str(row.checkout_email).strip().lower()
+    mac = salted_hmac("checkout.links.recipient", row.uuid.bytes + email.encode(), secret=key, algorithm="sha256")
+    return mac.digest()[:RECIPIENT]
 
 
 def payment_link(instalment: ObjectPaymentPlanInstalment) -> str:

@@ -35,6 +35,10 @@ def remember_checkout(request: HttpRequest, checkout: Checkout, page: str = "") 
     """
     pages: dict[str, str] = request.session.get(SESSION_KEY, {})
     key = str(checkout.uuid)
+    if key not in pages:
+        # From now on this session opens a payment, so nobody else may know its id: not whoever planted one in this
+        # browser before.
+        request.session.cycle_key()
     pages[key] = page or pages.pop(key, "")
     request.session[SESSION_KEY] = dict(list(pages.items())[-REMEMBERED:])
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -120,17 +121,23 @@ class PaymentLinkView(SignedLinkMixin, _BeforePaying):  # type: ignore[misc]
 
     def read_token(self, token: str) -> None:
         self.token_uuid = links.read_token(token, ObjectPaymentPlanInstalment)
+        instalment = _instalments().filter(uuid=self.token_uuid).first()
+        if instalment is not None and not links.is_current(token, instalment):
+            raise links.RevokedLink("The payer's address was corrected since.")
 
     def get_instalment(self) -> ObjectPaymentPlanInstalment:
         return find_instalment(self.token_uuid)
 
 
-def find_instalment(uuid: UUID) -> ObjectPaymentPlanInstalment:
-    rows = ObjectPaymentPlanInstalment.objects.select_related(
+def _instalments() -> QuerySet[ObjectPaymentPlanInstalment]:
+    return ObjectPaymentPlanInstalment.objects.select_related(
         "object_payment_plan__customer", "object_payment_plan__payment_plan", "object_payment_plan__user"
     )
+
+
+def find_instalment(uuid: UUID) -> ObjectPaymentPlanInstalment:
     try:
-        return rows.get(uuid=uuid)
+        return _instalments().get(uuid=uuid)
     except ObjectPaymentPlanInstalment.DoesNotExist:
         raise Http404 from None
 

@@ -28,6 +28,9 @@ class RequestPayView(SignedLinkMixin, TemplateView):  # type: ignore[misc]
 
     def read_token(self, token: str) -> None:
         self.token_uuid = links.read_token(token, CustomerPayment)
+        payment = CustomerPayment.objects.select_related("customer").filter(uuid=self.token_uuid).first()
+        if payment is not None and not links.is_current(token, payment):
+            raise links.RevokedLink("The payer's address was corrected since.")
 
     def get_payment(self) -> CustomerPayment:
         return get_object_or_404(CustomerPayment.objects.select_related("customer"), uuid=self.token_uuid)

@@ -25,8 +25,8 @@ class SignedLinkMixin(PayerViewMixin):
     request: HttpRequest
 
     def read_token(self, token: str) -> None:
-        """Keep what the link opens. Raise ExpiredLink or BadLink. Each page opens another kind of row, so there is no
-        reading that would do for all: a page that forgot it must not open."""
+        """Keep what the link opens. Raise ExpiredLink, RevokedLink or BadLink. Each page opens another kind of
+        row, so there is no reading that would do for all: a page that forgot it must not open."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its links open.")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -37,6 +37,12 @@ class SignedLinkMixin(PayerViewMixin):
                 410,
                 _("This link has expired"),
                 _("Our links work for a limited time. Please ask us for a new one; nothing was taken."),
+            )
+        except links.RevokedLink:
+            return self._refusal(
+                410,
+                _("This link is no longer valid"),
+                _("It was replaced by a newer one. Please use the link of our latest mail, or ask us for a new one."),
             )
         except links.BadLink:
             # A link that we made is never refused: behind one proxy or network a guesser would lock out every payer.

@@ -1,0 +1,131 @@
+"""Who holds a link or a session: links go dead with their reason, and no session that was planted opens a payment."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from checkout import links
+from checkout.models import Checkout, Customer, ObjectPaymentPlanInstalment
+from checkout.services import requests, runs
+from stripe_emulator import Emulator
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, make_due
+from tests.views.shop import logged_in, order, pay_page
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def waiting(save_plan: SavePlan, emulator: Emulator) -> ObjectPaymentPlanInstalment:
+    plan = save_plan(email="payer@example.com")
+    emulator.bank.decline_next(plan.card.payment_method_id, "authentication_required")
+    (line,) = make_due(plan)
+    runs.process_payments(workers=1)
+    line.refresh_from_db()
+    return line
+
+
+def by_link(line: ObjectPaymentPlanInstalment) -> str:
+    return reverse("checkout.pay.link", args=[links.make_token(line)])
+
+
+# -- sessions --------------------------------------------------------------------------------------------------
+
+
+def planted(client: Client) -> str:
+    """The id of a session that somebody else knows."""
+    session = client.session
+    session["x"] = 1
+    session.save()
+    return str(session.session_key)
+
+
+@pytest.mark.parametrize("way", ["link", "shop", "card"])
+def test_a_session_that_was_planted_opens_no_payment(way: str, waiting: Any, payer: Any) -> None:
+    client = logged_in(payer) if way == "card" else Client()
+    known = planted(client)
+    if way == "link":
+        page = client.post(by_link(waiting)).headers["Location"]
+    elif way == "card":
+        page = client.post(reverse("checkout.card.refresh")).headers["Location"]
+    else:
+        sale = order()
+        session = client.session
+        session["example_orders"] = [sale.pk]
+        session.save()
+        page = pay_page(client, sale)
+    assert client.session.session_key != known
+    assert client.get(page).status_code == 200
+    attacker = Client()
+    attacker.cookies["sessionid"] = known
+    answer = attacker.get(page)
+    assert answer.status_code != 200
+    assert b"clientSecret" not in answer.content
+
+
+def test_looking_again_keeps_the_session(waiting: ObjectPaymentPlanInstalment) -> None:
+    client = Client()
+    page = client.post(by_link(waiting)).headers["Location"]
+    key = client.session.session_key
+    client.get(page)
+    client.get(page)
+    assert client.session.session_key == key
+
+
+# -- links -----------------------------------------------------------------------------------------------------
+
+
+def test_a_link_that_went_to_a_wrong_address_is_dead_when_it_is_corrected(waiting: Any) -> None:
+    address = by_link(waiting)
+    assert Client().get(address).status_code == 200
+    Customer.objects.update(email="right@example.com")
+    for answer in (Client().get(address), Client().post(address)):
+        assert answer.status_code == 410
+        assert "26.66" not in answer.content.decode()
+    waiting.refresh_from_db()
+    line = ObjectPaymentPlanInstalment.objects.get(pk=waiting.pk)
+    assert Client().get(by_link(line)).status_code == 200
+
+
+def test_a_link_to_a_request_is_dead_when_the_address_is_corrected(db: None) -> None:
+    request = requests.create(email="cleo@example.com", name="Cleo", description="Books", total=Decimal(25))
+    address = requests.payer_path(request)
+    assert Client().get(address).status_code == 200
+    Customer.objects.update(email="CLEO@example.com")
+    assert Client().get(address).status_code == 200
+    Customer.objects.update(email="right@example.com")
+    assert Client().get(address).status_code == 410
+
+
+def test_a_link_outlives_a_new_secret_key_while_the_old_one_is_kept(waiting: Any, settings: Any) -> None:
+    address = by_link(waiting)
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "new" * 20
+    assert Client().get(address).status_code == 200
+    settings.SECRET_KEY_FALLBACKS = []
+    assert Client().get(address).status_code == 404
+
+
+def test_a_link_is_dead_when_its_plan_is_stopped_and_says_so_when_it_is_paid(waiting: Any, emulator: Emulator) -> None:
+    address = by_link(waiting)
+    client = Client()
+    page = client.get(client.post(address).headers["Location"])
+    emulator.pay(page.context["client_secret"])
+    client.get(page.context["success_url"])
+    assert b"This has been paid already" in Client().get(address).content
+    other = ObjectPaymentPlanInstalment.objects.get(count=3)
+    other.object_payment_plan.delete_plan()
+    assert Client().get(by_link(other)).status_code == 410
+    assert Client().post(by_link(other)).status_code == 410
+    assert Checkout.objects.for_content_object(other).count() == 0
+
+
+def test_a_link_of_another_kind_opens_nothing(waiting: Any) -> None:
+    row = Membership.objects.create()
+    invoice = links.invoice_form(row).rstrip("/").rpartition("/")[2]
+    assert Client().get(reverse("checkout.pay.link", args=[invoice])).status_code == 404
+    assert Client().get(reverse("checkout.request.pay", args=[links.make_token(waiting)])).status_code == 404
