@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
@@ -43,6 +44,12 @@ def in_the_sites_language() -> Iterator[None]:
     """LocaleMiddleware leaves the language of the last request active."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> None:
+    """What one test counted there is nothing to the next."""
+    cache.clear()
 
 
 @pytest.fixture

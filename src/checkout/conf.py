@@ -41,6 +41,7 @@ class Conf:
     CHECKOUT_BASE_TEMPLATE = Setting("checkout/base.html")
     CHECKOUT_BASE_URL = Setting("")
     CHECKOUT_CAN_LOGIN_AND_PAY = Setting[str | Callable[[Any], object]]("checkout.logins.user_has_active_account")
+    CHECKOUT_CAPTCHA = Setting[str | Callable[[Any, Any], object]]("")
     # Instalments that one Celery task charges: about a minute of work, so that little waits behind a worker that died.
     CHECKOUT_CHUNK = Setting(100)
     CHECKOUT_CONTACT_TEXT = Setting("")
@@ -49,7 +50,11 @@ class Conf:
     # Off: staff decide what becomes of money that the site refused.
     CHECKOUT_GIVE_BACK_REFUSED = Setting(False)
     CHECKOUT_LEASE_MINUTES = Setting(10)
+    CHECKOUT_LIMIT_MINUTES = Setting(60)
     CHECKOUT_LINK_DAYS = Setting(14)
+    CHECKOUT_MAX_ATTEMPTS = Setting(10)
+    CHECKOUT_MAX_ATTEMPTS_PER_ADDRESS = Setting(60)
+    CHECKOUT_MAX_DECLINES = Setting(10)
     CHECKOUT_NOTIFY = Setting("immediate")
     CHECKOUT_NOTIFY_EMAILS = Setting[Sequence[str]](())
     CHECKOUT_ON_SESSION_REMINDER_DAYS = Setting(3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 
 class CheckoutError(Exception):
     """Something about a payment cannot be done. The message may be shown to staff, and to a payer where
@@ -22,6 +24,19 @@ class AlreadyPaid(CannotPay):
 
 class AttemptInProgress(CannotPay):
     """Another attempt at the same debt has not been answered yet; a second one could take it twice."""
+
+
+class TooManyAttempts(CannotPay):
+    """This visitor has begun too many attempts, or too many cards were declined: it looks like card testing.
+
+    `until` is when one may try again (aware); `url` is the page on which the visitor may prove to be a person, if the
+    site has one (CHECKOUT_CAPTCHA).
+    """
+
+    def __init__(self, *, until: datetime.datetime, url: str = "") -> None:
+        super().__init__("There were too many attempts at paying. Try again later.")
+        self.until = until
+        self.url = url
 
 
 class NoSavedCard(CheckoutError):

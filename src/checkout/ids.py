@@ -45,6 +45,21 @@ def ip_address_or_none(text: str) -> str | None:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
+def network_of(address: str) -> str:
+    """What is counted as one visitor: an IPv4 address, or a /64 of IPv6, for one home has a whole one.
+
+    >>> network_of("1.2.3.4:5678"), network_of("2001:db8::1"), network_of("garbage")
+    ('1.2.3.4', '20010db8000000000000000000000000', 'unknown')
+    """
+    known = ip_address_or_none(address)
+    if known is None:
+        return "unknown"
+    parsed = ipaddress.ip_address(known)
+    if parsed.version == 4:
+        return known
+    return ipaddress.ip_network((parsed, 64), strict=False).network_address.exploded.replace(":", "")
+
+
 def storable(text: str) -> str:
     """The text without what no database takes: NUL, and halves of characters (lone surrogates).
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_from_bytes
 
+from django.core.cache import cache
 from django.core.signals import got_request_exception
 from django.db import connection, transaction
 from django.test import Client
@@ -262,6 +263,7 @@ def _headers(dice: random.Random) -> dict[str, Any]:
 @contextmanager
 def undone() -> Iterator[None]:
     """What happens within did not happen. The app's own transactions nest in it as they do in a test case's."""
+    cache.clear()
     block = transaction.atomic()
     block._from_testcase = True  # type: ignore[attr-defined]
     with block:

@@ -20,7 +20,7 @@ from checkout import clock
 from checkout.gateway.webhooks import Event
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, StripeEvent
-from checkout.services import cards, disputes, fulfillment, refunds
+from checkout.services import card_testing, cards, disputes, fulfillment, refunds
 
 logger = logging.getLogger("checkout.inbox")
 
@@ -218,6 +218,16 @@ def _setup_intent(row: StripeEvent) -> None:
     fulfillment.fulfill_setup_intent(row.object_id)
 
 
+def _payment_declined(row: StripeEvent) -> None:
+    _payment_intent(row)
+    card_testing.declined(_attempt(row, "payment_intent_id"))
+
+
+def _card_declined(row: StripeEvent) -> None:
+    _setup_intent(row)
+    card_testing.declined(_attempt(row, "setup_intent_id"))
+
+
 def _charge_refunded(row: StripeEvent) -> None:
     """For endpoints that know only this older event. It names the charge, so the payment's refunds are listed."""
     paid = Checkout.objects.filter(payment_intent_id=row.payload.get("object", {}).get("payment_intent") or "-").first()
@@ -266,13 +276,13 @@ def _customer_deleted(row: StripeEvent) -> None:
 HANDLERS: Final[Mapping[str, Handler]] = {
     "payment_intent.amount_capturable_updated": _payment_intent,
     "payment_intent.canceled": _payment_intent,
-    "payment_intent.payment_failed": _payment_intent,
+    "payment_intent.payment_failed": _payment_declined,
     "payment_intent.processing": _payment_intent,
     "payment_intent.requires_action": _payment_intent,
     "payment_intent.succeeded": _payment_intent,
     "setup_intent.canceled": _setup_intent,
     "setup_intent.requires_action": _setup_intent,
-    "setup_intent.setup_failed": _setup_intent,
+    "setup_intent.setup_failed": _card_declined,
     "setup_intent.succeeded": _setup_intent,
     "payment_method.automatically_updated": _card,
     # Somebody took the card off its customer, in Stripe's dashboard for example; it is gone for good.

@@ -10,14 +10,17 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils import formats, timezone
 from django.utils.cache import patch_cache_control
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
+from checkout import clock
 from checkout.conf import conf
-from checkout.errors import CheckoutError, GatewayError, OutcomeUnknown, TooManyRequests
+from checkout.errors import CheckoutError, GatewayError, OutcomeUnknown, TooManyAttempts, TooManyRequests
 from checkout.models import Checkout
+from checkout.views import limits
 
 logger = logging.getLogger("checkout.views")
 
@@ -31,7 +34,8 @@ REMEMBERED = 20
 def remember_checkout(request: HttpRequest, checkout: Checkout, page: str = "") -> None:
     """Let this browser session open the attempt's pages. Call it in the view that created the attempt.
 
-    Needed for payers without a login; harmless for the others.
+    Needed for payers without a login; harmless for the others. Raises TooManyAttempts for a visitor who has begun too
+    many attempts; in a view without `PayerViewMixin`, handle it as you handle CannotPay.
     """
     pages: dict[str, str] = request.session.get(SESSION_KEY, {})
     key = str(checkout.uuid)
@@ -39,6 +43,8 @@ def remember_checkout(request: HttpRequest, checkout: Checkout, page: str = "") 
         # From now on this session opens a payment, so nobody else may know its id: not whoever planted one in this
         # browser before.
         request.session.cycle_key()
+        limits.check(request, checkout.content_object)
+        limits.count(request, checkout)
     pages[key] = page or pages.pop(key, "")
     request.session[SESSION_KEY] = dict(list(pages.items())[-REMEMBERED:])
 
@@ -109,6 +115,8 @@ class PayerViewMixin:
 
 
 def _checkout_problem(request: HttpRequest, problem: CheckoutError) -> HttpResponse:
+    if isinstance(problem, TooManyAttempts):
+        return _too_many(request, problem)
     if problem.for_payer:
         return problem_page(request, 409, _("This cannot be paid now"), str(problem))
     if isinstance(problem, OutcomeUnknown | TooManyRequests):
@@ -121,6 +129,20 @@ def _checkout_problem(request: HttpRequest, problem: CheckoutError) -> HttpRespo
             retry=True,
         )
     return _our_fault(request, problem, status=503 if isinstance(problem, GatewayError) else 500)
+
+
+def _too_many(request: HttpRequest, problem: TooManyAttempts) -> HttpResponse:
+    if problem.url:
+        return redirect(problem.url)
+    page = problem_page(
+        request,
+        429,
+        _("Too many attempts"),
+        _("Nothing was taken. To protect you and us from misuse of cards, please try again after %(time)s.")
+        % {"time": formats.time_format(timezone.localtime(problem.until))},
+    )
+    page.headers["Retry-After"] = str(max(1, round((problem.until - clock.now()).total_seconds())))
+    return page
 
 
 def _our_fault(request: HttpRequest, problem: Exception, *, status: int) -> HttpResponse:

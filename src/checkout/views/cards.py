@@ -13,6 +13,7 @@ from checkout import actions
 from checkout.conf import conf
 from checkout.models import Checkout, ObjectPaymentPlan
 from checkout.services import checkouts, payers
+from checkout.views import limits
 from checkout.views.access import remember_checkout
 from checkout.views.mixins import CheckoutMixin
 
@@ -53,6 +54,7 @@ class ObjectPaymentPlanSetupIntentCardRefreshMixin(LoginRequiredMixin, CheckoutM
         plans = self._plans()
         if len(plans) != 1:
             return self._no_single_plan(plans)
+        limits.check(request, plans[0])
         begun = Checkout.objects.create_checkout(actions.CARD_REFRESH, plans[0], request.user)
         remember_checkout(request, begun, request.path)
         return redirect(request.path)

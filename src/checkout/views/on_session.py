@@ -19,7 +19,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
 from checkout.services import on_session, payers
-from checkout.views import payer
+from checkout.views import limits, payer
 from checkout.views.access import (
     PayerViewMixin,
     is_asked_by_script,
@@ -68,6 +68,7 @@ class _BeforePaying(PayerViewMixin, TemplateView):  # type: ignore[misc]
         over = settled_page(request, instalment)
         if over is not None:
             return over
+        limits.check(request, instalment)
         try:
             checkout = on_session.create_checkout_pay_on_session(
                 instalment, self.get_user(), another_card="another_card" in request.POST

@@ -22,6 +22,7 @@ from checkout.ids import ip_address_or_none, storable
 from checkout.models import Checkout, CheckoutSettings, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.schedule import Line
 from checkout.services import agreements, attempt_rows, checkouts, invoices, plans
+from checkout.views import limits
 from checkout.views.access import PayerViewMixin, is_asked_by_script, remember_checkout, waiting_answer
 from checkout.views.mixins import CheckoutAccessMixin
 
@@ -87,6 +88,7 @@ class PaymentChoiceMixin(PayerViewMixin):
             return self._agree(content_object, self._plan(content_object, request.POST.get("payment_plan", "")))
         if action != actions.PAYMENT:
             return self._choice_page(content_object, error=_("Please choose how you want to pay."), status=422)
+        limits.check(request, content_object)
         return self._go(Checkout.objects.create_checkout(action, content_object, request.user))
 
     def _plan(self, content_object: ContentObject, slug: str) -> PaymentPlan:
@@ -109,6 +111,7 @@ class PaymentChoiceMixin(PayerViewMixin):
         if self.request.POST.get("shown") != fingerprint(text):
             message = _("The dates or amounts have changed since the page was opened. Please read them again.")
             return self._agreement_page(content_object, payment_plan, error=message, status=422)
+        limits.check(self.request, content_object)
         terms = agreements.agreement_terms(
             payment_plan,
             content_object,
@@ -226,6 +229,7 @@ class DepositView(CheckoutAccessMixin, View):
         return self._go_on(deposit, another_card=True)
 
     def _go_on(self, deposit: ObjectPaymentPlanInstalment, *, another_card: bool) -> HttpResponse:
+        limits.check(self.request, deposit)
         attempt = Checkout.objects.create_checkout_pay_on_session(deposit, self.request.user, another_card=another_card)
         remember_checkout(self.request, attempt)
         return redirect("checkout.pay", uuid=attempt.uuid)

@@ -16,6 +16,7 @@ from checkout.contract import ContentObject
 from checkout.errors import AlreadyPaid
 from checkout.models import CustomerPayment
 from checkout.services import attempt_rows, checkouts, invoices, requests
+from checkout.views import limits
 from checkout.views.access import is_asked_by_script, problem_page, remember_checkout, waiting_answer
 from checkout.views.invoice_form import InvoiceForm
 from checkout.views.signed_links import SignedLinkMixin
@@ -42,8 +43,10 @@ class RequestPayView(SignedLinkMixin, TemplateView):  # type: ignore[misc]
         return self.render_to_response(self.get_context_data(payment=payment))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        payment = self.get_payment()
+        limits.check(request, payment)
         try:
-            checkout = requests.begin(self.get_payment())
+            checkout = requests.begin(payment)
         except AlreadyPaid:
             return redirect(request.path)
         remember_checkout(request, checkout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from django.core.cache import cache
@@ -12,7 +11,7 @@ from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 
 from checkout import links
-from checkout.ids import ip_address_or_none
+from checkout.ids import network_of
 from checkout.views.access import PayerViewMixin, problem_page
 
 #: So many links that we never made may be tried from one address within this many seconds.
@@ -79,7 +78,7 @@ class _Guesses:
     """
 
     def __init__(self, request: HttpRequest) -> None:
-        self.key = f"checkout.bad_links.{_network(request.META.get('REMOTE_ADDR', ''))}"
+        self.key = f"checkout.bad_links.{network_of(request.META.get('REMOTE_ADDR', ''))}"
 
     @property
     def too_many(self) -> bool:
@@ -92,14 +91,3 @@ class _Guesses:
                 cache.incr(self.key)
             except ValueError:
                 cache.add(self.key, 1, BAD_LINKS_WITHIN)
-
-
-def _network(address: str) -> str:
-    """One home has a whole /64 of IPv6 addresses, so they count as one."""
-    known = ip_address_or_none(address)
-    if known is None:
-        return "unknown"
-    parsed = ipaddress.ip_address(known)
-    if parsed.version == 4:
-        return str(parsed)
-    return ipaddress.ip_network((parsed, 64), strict=False).network_address.exploded.replace(":", "")
