@@ -84,6 +84,16 @@ def missing_members(obj: object) -> list[str]:
     return [name for name in missing_members_of(type(obj)) if name not in getattr(obj, "__dict__", {})]
 
 
+def hooks_of_a_proxy(model: Any) -> list[str]:
+    """The members of the contract that a proxy model changes, in alphabetical order. What is paid for is found again as
+    a row of its table, so those of the concrete model would be asked instead."""
+    if not model._meta.proxy:
+        return []
+    concrete = model._meta.concrete_model
+    names = sorted(name for name in dir(model) if name.startswith("checkout_") or name == "get_absolute_url")
+    return [name for name in names if getattr(model, name) is not getattr(concrete, name, None)]
+
+
 def missing_members_of(model: type) -> list[str]:
     """The same of a class."""
     names = sorted(name for name in vars(ContentObject) if name.startswith("checkout_") or name == "get_absolute_url")

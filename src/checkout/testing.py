@@ -23,6 +23,8 @@ def check_checkout(content_object: object) -> None:
     problems = [f"{name} is missing" for name in missing]
     if not isinstance(content_object, models.Model):
         problems.append("it is no Django model")
+    elif changed := contract.hooks_of_a_proxy(type(content_object)):
+        problems.append(f"it is a proxy model with its own {', '.join(changed)}: define them on the concrete model")
     if not missing:
         problems += _values(cast("ContentObject", content_object))
     if problems:

@@ -53,6 +53,17 @@ def test_one_run_over_all_chunks_ends_when_the_last_is_done(
     assert taken(emulator) == 7 * 2666
 
 
+def test_a_run_ends_although_a_line_was_moved_to_another_day_after_it_was_planned(
+    emulator: Emulator, due: list[ObjectPaymentPlanInstalment]
+) -> None:
+    run, chunks = fan_out.plan()
+    ObjectPaymentPlanInstalment.objects.filter(pk=due[0].pk).update(due=clock.today() + timedelta(days=9))
+    for chunk in chunks:
+        run = fan_out.charge(chunk)
+    assert run.finished_at is not None
+    assert outcomes(run) == {"charged": 6, "skipped": 1}
+
+
 def test_the_task_does_it_all(emulator: Emulator, due: list[ObjectPaymentPlanInstalment]) -> None:
     assert tasks.process_payments.delay().get() == 3
     run = PaymentRun.objects.get()

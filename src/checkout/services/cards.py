@@ -87,6 +87,16 @@ def ensure_stripe_customer(customer: Customer) -> str:
     return made
 
 
+def learn_of_deletion(stripe_customer_id: str) -> bool:
+    """Stripe has refused something of this payer's: were they deleted there? True, and written down, if so. One call.
+
+    Of one that was deleted Stripe still tells; one that it never knew is of another account, and proves nothing.
+    """
+    if not stripe_customer_id or gateway().customer_exists(stripe_customer_id):
+        return False
+    return gateway().knew_customer(stripe_customer_id) and mark_gone(stripe_customer_id)
+
+
 def mark_gone(stripe_customer_id: str) -> bool:
     """The payer is no longer at Stripe, so no card of theirs can be charged. True if it was one of ours."""
     with transaction.atomic():

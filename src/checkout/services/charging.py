@@ -230,6 +230,8 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
                 % {"customer": checkout.stripe_customer_id}
             )
         case GatewayRefused():
+            if isinstance(answer, NotFoundAtStripe):
+                cards.learn_of_deletion(checkout.stripe_customer_id)
             settling.fail(
                 checkout,
                 why=Why(Code.STRIPE_REFUSED_CHARGE),

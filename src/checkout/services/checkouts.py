@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -64,14 +64,25 @@ def create_checkout(
     check_allowed(content_object, slug)
     match slug:
         case actions.PAYMENT:
-            checkout = _begin_payment(content_object, payer)
+            return ensure_intent(_begin_payment(content_object, payer))
         case actions.PAYMENT_PLAN | actions.CARD_REFRESH:
-            checkout = _begin_setup(content_object, slug, payer, payment_plan, agreement)
+            return once_more(lambda: _begin_setup(content_object, slug, payer, payment_plan, agreement))
         case actions.INVOICE:
             return _open_or_insert(content_object, slug, payer, total=content_object.checkout_total)
         case _:
             raise CannotPay(_("This cannot be started here. Staff charge a card or settle by hand on the staff pages."))
-    return ensure_intent(checkout)
+
+
+class CustomerGone(CannotPay):
+    """The payer was deleted at Stripe, and we did not know. Whoever begins anew makes them there anew."""
+
+
+def once_more(begin: Callable[[], Checkout]) -> Checkout:
+    """Begin an attempt and make its intent; twice, when the first shows that the payer was deleted at Stripe."""
+    try:
+        return ensure_intent(begin())
+    except CustomerGone:
+        return ensure_intent(begin())
 
 
 def check_allowed(content_object: ContentObject, slug: str) -> None:
@@ -81,6 +92,11 @@ def check_allowed(content_object: ContentObject, slug: str) -> None:
         raise CheckoutError(
             f"{type(content_object).__name__} cannot be paid for: it lacks {', '.join(missing)}. "
             "See checkout.contract.ContentObject."
+        )
+    if changed := contract.hooks_of_a_proxy(type(content_object)):
+        raise CheckoutError(
+            f"{type(content_object).__name__} is a proxy model with its own {', '.join(changed)}, which would not be "
+            "asked once it is paid: attempts point at the concrete model. Define them there."
         )
     if slug not in actions.ACTIONS:
         raise CheckoutError(f"{slug!r} is not a checkout action; the actions are {', '.join(actions.ACTIONS)}.")
@@ -114,12 +130,12 @@ def ensure_intent(checkout: Checkout) -> Checkout:
         # Stripe replays even a 500 for as long as it keeps the key, so asking again may never answer.
         intent = _find_lost_intent(checkout)
     except GatewayRefused as problem:
+        gone = isinstance(problem, NotFoundAtStripe) and cards.learn_of_deletion(checkout.stripe_customer_id)
         said = Why.said(str(problem), otherwise=Code.STRIPE_REFUSED)
-        settling.fail(checkout, why=Why(Code.STRIPE_REFUSED), failure=said, error_code=problem.code)
+        settling.fail(checkout, why=Why(Code.STRIPE_REFUSED), failure=said, error_code=problem.code, superseded=gone)
         logger.warning("checkout %s refused by Stripe: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
-        raise CannotPay(
-            _("The payment could not be started. Please contact us; you have not been charged.")
-        ) from problem
+        sentence = _("The payment could not be started. Please contact us; you have not been charged.")
+        raise (CustomerGone if gone else CannotPay)(sentence) from problem
     column = "setup_intent_id" if checkout.saves_card else "payment_intent_id"
     Checkout.objects.filter(pk=checkout.pk, **{column: ""}).update(**{column: intent.id})
     setattr(checkout, column, intent.id)
@@ -411,6 +427,7 @@ def _open_or_insert(content_object: ContentObject, slug: str, user: Actor, **fie
             return checkout
     except IntegrityError as error:
         faster = Checkout.objects.for_content_object(content_object).one_at_a_time().open().first()
-        if faster is None or not faster.is_payment or faster.total != fields.get("total"):
+        asked = (fields.get("total"), attempt_rows.currency_of(content_object))
+        if faster is None or not faster.is_payment or (faster.total, faster.currency) != asked:
             raise AttemptInProgress(_("Another payment for this is under way.")) from error
         return take_over(faster, user)

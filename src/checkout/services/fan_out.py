@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 
-from checkout import clock, states
+from checkout import clock
 from checkout.conf import conf
 from checkout.contract import Actor, actor
-from checkout.models import PaymentRun, PaymentRunItem
+from checkout.models import ObjectPaymentPlanInstalment, PaymentRun, PaymentRunItem
 from checkout.services import look_back, runs, tallies
 
 logger = logging.getLogger("checkout.runs")
@@ -63,13 +63,11 @@ def charge(chunk: Chunk) -> PaymentRun:
     rows = runs.due_instalments().filter(Exists(mine.filter(instalment=OuterRef("pk"))))
     work = _Chunk(run, rows, None, None, None, None)
     work.work(conf.CHECKOUT_WORKERS)
-    still_due = Q(
-        instalment__state=states.PENDING,
-        instalment__object_payment_plan__deleted=False,
-        instalment__object_payment_plan__paused=False,
-    )
+    still_due = ObjectPaymentPlanInstalment.objects.due.order_by().values("pk")
     # Whoever else works on this chunk may be about to claim what is still due; the rest nobody will.
-    mine.exclude(still_due).update(outcome=Outcome.SKIPPED, note="It was paid, taken or stopped meanwhile.")
+    mine.exclude(instalment__in=still_due).update(
+        outcome=Outcome.SKIPPED, note="It was paid, taken, stopped or moved to another day meanwhile."
+    )
     if work.stopped:
         _end(run, work.stopped)
     tallies.follow_up([run.pk])

@@ -60,7 +60,7 @@ def create_checkout_pay_on_session(
                 _without_saved_card(existing)
             return checkouts.ensure_intent(checkouts.take_over(existing, payer))
         checkouts.close_open_attempts(instalment, payer)
-    return checkouts.ensure_intent(_begin(instalment, payer, another_card=another_card))
+    return checkouts.once_more(lambda: _begin(instalment, payer, another_card=another_card))
 
 
 def check_payable(instalment: ObjectPaymentPlanInstalment) -> None:
@@ -95,6 +95,7 @@ def _without_saved_card(checkout: Checkout) -> None:
 
 
 def _begin(instalment: ObjectPaymentPlanInstalment, user: Actor, *, another_card: bool) -> Checkout:
+    instalment.refresh_from_db()
     customer = cards.ensure_customer(instalment.checkout_email, instalment.checkout_name)
     stripe_customer_id = cards.ensure_stripe_customer(customer)
     try:
