@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,8 @@ RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
 
 def messages() -> Iterator[str]:
     """The longest fixed piece of each text that a finding may carry, read from the doctor's source."""
-    for node in ast.walk(ast.parse(inspect.getsource(doctor))):
+    modules = Path(doctor.__file__).parent.glob("*.py")
+    for node in (node for module in modules for node in ast.walk(ast.parse(module.read_text()))):
         match node:
             case ast.Call(func=ast.Name(id="Finding"), args=[_, _, text, *_]):
                 yield from map(longest_piece, translated(text))

@@ -23,6 +23,7 @@ from checkout.gateway.stripe import Gateway
 from checkout.gateway.values import Probe
 from checkout.models import Checkout, PaymentRun, PaymentRunItem, ScheduledJob, StripeEvent
 from checkout.services import doctor, fulfillment, inbox, jobs
+from checkout.services.doctor import answers
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
@@ -46,7 +47,7 @@ def well(emulator: Emulator, save_plan: SavePlan, settings: Any, monkeypatch: An
         with jobs.recorded(job.name):
             pass
     an_event()
-    monkeypatch.setattr(doctor, "_post", lambda url, body, headers: 200)
+    monkeypatch.setattr(answers, "post", lambda url, body, headers: 200)
     return save_plan
 
 
@@ -132,11 +133,11 @@ def _unreachable(settings: Any, monkeypatch: Any) -> None:
     def refuse(*args: Any) -> int:
         raise OSError("connection refused")
 
-    monkeypatch.setattr(doctor, "_post", refuse)
+    monkeypatch.setattr(answers, "post", refuse)
 
 
 def _behind_a_login(settings: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(doctor, "_post", lambda *args: 302)
+    monkeypatch.setattr(answers, "post", lambda *args: 302)
 
 
 def _event_given_up(settings: Any) -> None:
@@ -293,7 +294,7 @@ def test_a_check_that_breaks_does_not_hide_the_others(well: SavePlan, settings: 
 
 def test_a_site_without_plans_or_webhooks_is_not_asked_for_their_jobs(db: None, settings: Any) -> None:
     settings.CHECKOUT_WEBHOOK_SECRET = ""
-    asked = {finding.message.split()[0] for finding in doctor._jobs()}
+    asked = {finding.message.split()[0] for finding in doctor.CHECKS["jobs"]()}
     assert asked == {"payment_intent_fulfillment", "settle_refunds", "audit_failed_checkout"}
 
 
@@ -316,7 +317,7 @@ def test_the_self_test_is_taken_by_the_real_address(well: SavePlan, client: Clie
             url.removeprefix("https://shop.example"), body, content_type=kind, headers=headers
         ).status_code
 
-    monkeypatch.setattr(doctor, "_post", post)
+    monkeypatch.setattr(answers, "post", post)
     assert troubles() == []
     assert troubles() == []
     assert StripeEvent.objects.get(event_type="checkout.doctor").outcome == "ignored"
@@ -326,9 +327,9 @@ def test_the_self_test_over_a_real_socket(live_server: Any, well: SavePlan, sett
     monkeypatch.undo()
     settings.CHECKOUT_WEBHOOK_SECRET = "whsec_test"
     settings.CHECKOUT_BASE_URL = live_server.url
-    assert list(doctor._webhook()) == []
+    assert list(answers.check_webhook()) == []
     settings.CHECKOUT_BASE_URL = "http://127.0.0.1:9"
-    assert [finding.level for finding in doctor._webhook()] == ["error"]
+    assert [finding.level for finding in answers.check_webhook()] == ["error"]
 
 
 def test_a_killed_job_has_begun_and_not_succeeded(db: None) -> None:

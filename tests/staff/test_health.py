@@ -14,6 +14,7 @@ from django.urls import reverse
 from checkout import clock, mail, timetable
 from checkout.models import ScheduledJob, StripeEvent
 from checkout.services import doctor, jobs
+from checkout.services.doctor import answers
 from stripe_emulator import Emulator, faults
 from tests.services.conftest import SavePlan, payment_plan, save_plan  # noqa: F401 - fixtures
 
@@ -34,7 +35,7 @@ def well(save_plan: SavePlan, settings: Any, emulator: Emulator, monkeypatch: An
     for job in timetable.JOBS:
         with jobs.recorded(job.name):
             pass
-    monkeypatch.setattr(doctor, "_post", lambda url, body, headers: 200)
+    monkeypatch.setattr(answers, "post", lambda url, body, headers: 200)
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_whoever_may_not_open_the_health_page_is_told_all_the_same(client: Clien
 
 
 def test_looking_asks_nobody(office: Client, emulator: Emulator, monkeypatch: Any) -> None:
-    monkeypatch.setattr(doctor, "_post", lambda *args: pytest.fail("the webhook address was asked"))
+    monkeypatch.setattr(answers, "post", lambda *args: pytest.fail("the webhook address was asked"))
     before = len(emulator.requests)
     assert office.get(URL).status_code == 200
     assert len(emulator.requests) == before
