@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import stripe
 
-from stripe_emulator.resources.cards import BY_NAME, CARDS, luhn
+from stripe_emulator.resources.cards import _COUNTRIES, BY_NAME, BY_TOKEN, CARDS, luhn
 
 from .helpers import Bench, bench
 
@@ -39,12 +39,23 @@ ROWS = (
     Row("3056930009020004"),
     Row("3566002020360505"),
     Row("6200000000000005"),
+    Row("6011000990139424"),
+    Row("6011981111111113"),
+    Row("6555900000604105"),
+    Row("3530111333300000"),
+    Row("6200000000000047"),
+    Row("6205500000000000004"),
+    Row("4000002500001001"),
+    Row("5555552500001001"),
+    Row("4000050360000001"),
+    Row("5555050360000080"),
+    Row("5200007840000022"),
+    Row("4000007640000003"),
+    Row("4000057640000008"),
+    *(Row(number) for number in _COUNTRIES.values()),
     Row("4000008260000000"),
     Row("4000058260000005"),
     Row("5555558265554449"),
-    Row("4000003720000005"),
-    Row("4000002760000016"),
-    Row("4000002500000003"),
     Row("4000002500003155", challenged=True),
     Row("4000002760003184", challenged=True, later=AUTH),
     Row("4000003800000446", challenged=True),
@@ -71,6 +82,9 @@ ROWS = (
     Row("4000000000000101"),
     Row("4000000000000036"),
     Row("4000000000000010"),
+    Row("4000058400307872"),
+    Row("4000058400306072"),
+    Row("4000000000000044"),
     Row("4000000000000259"),
     Row("4000000000002685"),
     Row("4000000000001976"),
@@ -133,6 +147,56 @@ def test_every_name_makes_a_payment_method_of_its_own(shop: Bench, name: str) ->
     assert first.id != second.id
     assert first.card.fingerprint == second.card.fingerprint
     assert first.card.last4 == BY_NAME[name].last4
+
+
+@pytest.mark.parametrize(
+    ("words", "last4"),
+    [
+        (("visa_createDispute", "createDispute"), "0259"),
+        (("visa_chargeDeclined", "chargeDeclined"), "0002"),
+        (("chargeDeclinedExpiredCard", "visa_chargeDeclinedExpiredCard"), "0069"),
+        (("threeDSecure2Required", "visa_threeDSecure2Required"), "3220"),
+        (("authenticationRequired",), "3184"),
+        (("mastercard_prepaid",), "5100"),
+        (("br", ), "0002"),
+        (("gb_mastercard",), "4449"),
+    ],
+)  # fmt: skip
+def test_a_name_and_a_token_are_known_with_and_without_their_brand(
+    shop: Bench, words: tuple[str, ...], last4: str
+) -> None:
+    for word in words:
+        assert shop.v1.payment_methods.retrieve(f"pm_card_{word}").card.last4 == last4
+        data = {"type": "card", "card": {"token": f"tok_{word}"}}
+        assert shop.v1.payment_methods.create(data).card.last4 == last4
+
+
+def test_no_name_stands_for_two_cards() -> None:
+    assert not {"pm_card_debit", "pm_card_visa_visa", "pm_card_visa_br", "tok_visa_gb_debit"} & {*BY_NAME, *BY_TOKEN}
+    assert BY_NAME.keys() >= {name for card in CARDS for name in card.names}
+    assert all(BY_NAME[name] is card for card in CARDS for name in card.names)
+    assert all(BY_TOKEN[token] is card for card in CARDS for token in card.tokens)
+
+
+def test_a_card_of_two_networks_names_both(shop: Bench) -> None:
+    card = shop.v1.payment_methods.retrieve("pm_card_visa_cartesBancaires").card
+    assert (card.brand, card.country, card.networks.available) == ("visa", "FR", ["cartes_bancaires", "visa"])
+
+
+def test_a_bank_that_cannot_check_an_address_says_so(shop: Bench) -> None:
+    method = shop.v1.payment_methods.create(
+        {
+            "type": "card",
+            "card": {"token": "tok_avsUnchecked"},
+            "billing_details": {"address": {"line1": "1 High Street", "postal_code": "94107"}},
+        }
+    )
+    checks = shop.v1.payment_methods.attach(method.id, {"customer": shop.customer()}).card.checks
+    assert checks.to_dict() == {
+        "address_line1_check": "unavailable",
+        "address_postal_code_check": "unavailable",
+        "cvc_check": "pass",
+    }
 
 
 def test_every_card_of_the_table_is_a_valid_number_and_is_tested() -> None:

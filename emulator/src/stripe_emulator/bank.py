@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .core.tables import JSON
-from .resources import disputes, payment_methods, refunds
+from .core.world import DAY
+from .resources import disputes, issuers, payment_methods, refunds
 from .resources.cards import card_for
 from .wire import legacy
 
@@ -48,6 +50,36 @@ class Bank:
         with self._emulator.lock:
             facts = self._emulator.world.hide(payment_method_id)
             facts.setdefault("declines", []).extend([[decline_code, code]] * times)
+
+    def decline_for_days(self, payment_method_id: str, days: float, decline_code: str = "insufficient_funds") -> None:
+        """Decline every charge of a card until so many days have passed: there are no funds until payday, for example.
+
+        Of a card whose bank replaced it without a word to anyone: a long time, and "invalid_account".
+        """
+        with self._emulator.lock:
+            world = self._emulator.world
+            world.hide(payment_method_id)["declines_until"] = [world.now() + days * DAY, decline_code]
+
+    def block_after(self, tries: int | None, days: float = issuers.TRIES_DAYS) -> None:
+        """After so many declines of one card and amount within `days`, Stripe blocks further tries by itself.
+
+        Fifteen in thirty days, unless it is said otherwise; at Stripe it has been seen after a few. None: never. An
+        approval begins the count anew. Only the charge tells: `outcome.reason` is previously_declined_do_not_retry.
+        """
+        with self._emulator.lock:
+            issuers.habits(self._emulator.world).update(tries=tries, days=days)
+
+    def moods(self, rate: float, decline_codes: Iterable[str] = ("insufficient_funds", "do_not_honor")) -> None:
+        """Let cards that work be declined now and then: on the share `rate` of their days, by one of the codes.
+
+        Which card on which day hangs on the seed alone, so a run can be repeated. A rate of 0 ends it. Raises
+        ValueError for a rate outside 0 to 1, or without any code.
+        """
+        codes = list(decline_codes)
+        if not 0 <= rate <= 1 or not codes:
+            raise ValueError("moods() takes a rate from 0 to 1, and at least one decline code.")
+        with self._emulator.lock:
+            issuers.habits(self._emulator.world)["moods"] = {"rate": rate, "codes": codes}
 
     def add_legacy_card(self, customer_id: str, number: str = "4242424242424242") -> str:
         """A `card_…` saved by the old Cards API: it can be charged and read like a payment method."""

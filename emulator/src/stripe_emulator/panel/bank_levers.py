@@ -30,6 +30,13 @@ def _decline_next(emulator: Emulator, object_id: str, data: JSON) -> None:
     emulator.bank.decline_next(object_id, word(data, "decline_code") or "insufficient_funds", times, code=code)
 
 
+def _decline_for_days(emulator: Emulator, object_id: str, data: JSON) -> None:
+    days = number(data, "days")
+    if days is None or not 0 <= days <= 3660:
+        raise RefusedError("Say for how many days, up to ten years.")
+    emulator.bank.decline_for_days(object_id, days, word(data, "decline_code") or "insufficient_funds")
+
+
 def _replace_card(emulator: Emulator, object_id: str, data: JSON) -> None:
     month, year = whole(data, "exp_month", 1, 12), whole(data, "exp_year", 2000, 2100)
     if month is None or year is None:
@@ -60,6 +67,7 @@ DEEDS: Final[dict[str, Deed]] = {
     "complete_challenge": Deed(_INTENTS, (), lambda emulator, object_id, _: emulator.complete_challenge(object_id)),
     "fail_challenge": Deed(_INTENTS, (), lambda emulator, object_id, _: emulator.fail_challenge(object_id)),
     "decline_next": Deed(("payment_method",), ("decline_code", "code", "times"), _decline_next),
+    "decline_for_days": Deed(("payment_method",), ("days", "decline_code"), _decline_for_days),
     "replace_card": Deed(("payment_method",), ("exp_month", "exp_year", "last4"), _replace_card),
     "refund": Deed(("payment_intent",), ("amount",), _refund),
     "dispute": Deed(("payment_intent",), ("reason", "inquiry"), _dispute),

@@ -11,7 +11,7 @@ OffSession = Literal["ok", "ok_if_set_up", "refuse", "bank_refuses"]
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """How a bank (or Radar, when `blocked`) says no. `code` is the top-level code of the error."""
+    """How a bank (or Stripe, for the reason `blocked`) says no. `code` is the top-level code of the error."""
 
     code: str
     decline_code: str
@@ -19,7 +19,7 @@ class Decline:
     advice_code: str | None = None
     network_decline_code: str | None = None
     param: str | None = None
-    blocked: bool = False
+    blocked: str = ""
 
 
 _PLAIN = "Your card was declined."
@@ -94,9 +94,11 @@ def decline_for(decline_code: str, code: str | None = None) -> Decline:
     return Decline(code or "card_declined", decline_code, _MESSAGES.get(decline_code, _PLAIN), advice, network)
 
 
-# No bank was asked for these two, so there is no advice and no network's code.
-BLOCKED = Decline("card_declined", "fraudulent", _PLAIN, blocked=True)
+# No bank was asked for the first two, so there is no advice and no network's code.
+BLOCKED = Decline("card_declined", "fraudulent", _PLAIN, blocked="highest_risk_level")
 AUTHENTICATION = replace(decline_for("authentication_required"), network_decline_code=None)
+# Stripe asks the bank no more after many declines of one card. Only the charge's outcome tells it from any other.
+TOO_MANY_TRIES = Decline("card_declined", "generic_decline", _PLAIN, blocked="previously_declined_do_not_retry")
 THREE_DS_ERROR = decline_for("generic_decline")
 
 
@@ -131,6 +133,10 @@ class Card:
     refund: Literal["", "pending", "fails"] = ""
     available_at_once: bool = False
     cvc_length: int = field(default=3)
+    second_network: str | None = None
+    """Besides that of its brand."""
+    address_unavailable: bool = False
+    """Its bank cannot check an address."""
 
     @property
     def last4(self) -> str:
@@ -142,6 +148,23 @@ def _declining(number: str, code: str, *names: str, tokens: tuple[str, ...] = ()
 
 
 _FUNDS = decline_for("insufficient_funds")
+# Visa cards that just work, by the country of their bank (docs.stripe.com/testing#international-cards)
+_COUNTRIES = {
+    "ar": "4000000320000021", "br": "4000000760000002", "ca": "4000001240000000", "cl": "4000001520000001",
+    "co": "4000001700000003", "cr": "4000001880000005", "ec": "4000002180000000", "mx": "4000004840008001",
+    "pa": "4000005910000000", "py": "4000006000000066", "pe": "4000006040000068", "uy": "4000008580000003",
+    "ae": "4000007840000001", "at": "4000000400000008", "be": "4000000560000004", "bg": "4000001000000000",
+    "by": "4000001120000005", "hr": "4000001910000009", "cy": "4000001960000008", "cz": "4000002030000002",
+    "dk": "4000002080000001", "ee": "4000002330000009", "fi": "4000002460000001", "fr": "4000002500000003",
+    "de": "4000002760000016", "gi": "4000002920000005", "gr": "4000003000000030", "hu": "4000003480000005",
+    "ie": "4000003720000005", "it": "4000003800000008", "lv": "4000004280000005", "li": "4000004380000004",
+    "lt": "4000004400000000", "lu": "4000004420000006", "mt": "4000004700000007", "nl": "4000005280000002",
+    "no": "4000005780000007", "pl": "4000006160000005", "pt": "4000006200000007", "ro": "4000006420000001",
+    "sa": "4000006820000007", "si": "4000007050000006", "sk": "4000007030000001", "es": "4000007240000007",
+    "se": "4000007520000008", "ch": "4000007560000009", "au": "4000000360000006", "cn": "4000001560000002",
+    "hk": "4000003440000004", "in": "4000003560000008", "jp": "4000003920000003", "my": "4000004580000002",
+    "nz": "4000005540000008", "sg": "4000007020000003", "tw": "4000001580000008",
+}  # fmt: skip
 
 CARDS: tuple[Card, ...] = (
     Card("4242424242424242", ("pm_card_visa", "pm_card_us"), ("tok_visa", "tok_us")),
@@ -154,17 +177,32 @@ CARDS: tuple[Card, ...] = (
          three_d_secure=False, cvc_length=4),
     Card("371449635398431", (), (), "amex", cvc_length=4),
     Card("6011111111111117", ("pm_card_discover",), ("tok_discover",), "discover"),
+    Card("6011000990139424", (), (), "discover"),
+    Card("6011981111111113", (), (), "discover", "debit"),
+    Card("6555900000604105", (), (), "discover"),
     Card("3056930009020004", ("pm_card_diners",), ("tok_diners",), "diners"),
     Card("36227206271667", (), (), "diners"),
     Card("3566002020360505", ("pm_card_jcb",), ("tok_jcb",), "jcb", country="JP"),
+    Card("3530111333300000", (), (), "jcb", country="JP"),
     Card("6200000000000005", ("pm_card_unionpay",), ("tok_unionpay",), "unionpay", country="CN"),
+    Card("6200000000000047", (), (), "unionpay", "debit", country="CN"),
+    Card("6205500000000000004", (), (), "unionpay", country="CN"),
+    # Two networks on one card
+    Card("4000002500001001", ("pm_card_visa_cartesBancaires",), (), country="FR", second_network="cartes_bancaires"),
+    Card("5555552500001001", ("pm_card_mastercard_cartesBancaires",), (), "mastercard", country="FR",
+         second_network="cartes_bancaires"),
+    Card("4000050360000001", (), (), funding="debit", country="AU", second_network="eftpos_au"),
+    Card("5555050360000080", (), (), "mastercard", "debit", country="AU", second_network="eftpos_au"),
+    # The world
+    *(Card(number, (f"pm_card_{code}",), (f"tok_{code}",), country=code.upper())
+      for code, number in _COUNTRIES.items()),
+    Card("5200007840000022", (), (), "mastercard", country="AE"),
+    Card("4000007640000003", ("pm_card_th_credit",), ("tok_th_credit",), country="TH"),
+    Card("4000057640000008", ("pm_card_th_debit",), ("tok_th_debit",), funding="debit", country="TH"),
     # Europe, without 3-D Secure
     Card("4000008260000000", ("pm_card_gb",), ("tok_gb",), country="GB"),
     Card("4000058260000005", ("pm_card_gb_debit",), ("tok_gb_debit",), funding="debit", country="GB"),
     Card("5555558265554449", ("pm_card_gb_mastercard",), ("tok_gb_mastercard",), "mastercard", country="GB"),
-    Card("4000003720000005", ("pm_card_ie",), ("tok_ie",), country="IE"),
-    Card("4000002760000016", ("pm_card_de",), ("tok_de",), country="DE"),
-    Card("4000002500000003", ("pm_card_fr",), ("tok_fr",), country="FR"),
     # 3-D Secure and off-session rules (docs.stripe.com/testing#regulatory-cards)
     Card("4000002500003155", ("pm_card_authenticationRequiredOnSetup",), ("tok_threeDSecureRequiredOnSetup",),
          country="FR", challenge=True, off_session="ok_if_set_up"),
@@ -220,6 +258,11 @@ CARDS: tuple[Card, ...] = (
     Card("4000000000000028", ("pm_card_avsLine1Fail",), ("tok_avsLine1Fail",), failed_checks=("address_line1_check",)),
     Card("4000000000000010", ("pm_card_avsFail",), ("tok_avsFail",),
          failed_checks=("address_line1_check", "address_postal_code_check")),
+    Card("4000058400307872", ("pm_card_cvcCheckFailElevatedRisk",), ("tok_cvcCheckFailElevatedRisk",),
+         failed_checks=("cvc_check",), risk="elevated"),
+    Card("4000058400306072", ("pm_card_avsZipFailElevatedRisk",), ("tok_avsZipFailElevatedRisk",),
+         failed_checks=("address_postal_code_check",), risk="elevated"),
+    Card("4000000000000044", ("pm_card_avsUnchecked",), ("tok_avsUnchecked",), address_unavailable=True),
     # Disputes
     Card("4000000000000259", ("pm_card_createDispute",), ("tok_createDispute",), dispute="fraudulent"),
     Card("4000000000002685", ("pm_card_createDisputeProductNotReceived",), ("tok_createDisputeProductNotReceived",),
@@ -237,8 +280,23 @@ CARDS: tuple[Card, ...] = (
 )  # fmt: skip
 
 BY_NUMBER = {card.number: card for card in CARDS}
-BY_NAME = {name: card for card in CARDS for name in card.names}
-BY_TOKEN = {token: card for card in CARDS for token in card.tokens}
+
+
+def _words(card: Card) -> set[str]:
+    """What comes after `pm_card_` and `tok_`: Stripe says much with and without the brand, as visa_createDispute."""
+    said = {name.removeprefix("pm_card_") for name in card.names} | {name.removeprefix("tok_") for name in card.tokens}
+    found = set(said)
+    for word in said:
+        brand, _, rest = word.partition("_")
+        if brand == card.brand and rest not in ("", "debit", "prepaid", "cartesBancaires"):
+            found.add(rest)
+        elif brand not in (card.brand, "emulator") and len(brand) > 2:
+            found.add(f"{card.brand}_{word}")
+    return found
+
+
+BY_NAME = {f"pm_card_{word}": card for card in CARDS for word in _words(card)}
+BY_TOKEN = {f"tok_{word}": card for card in CARDS for word in _words(card)}
 
 _BRANDS = (
     ("34", "amex"), ("37", "amex"), ("6011", "discover"), ("65", "discover"), ("35", "jcb"), ("62", "unionpay"),

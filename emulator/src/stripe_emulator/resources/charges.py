@@ -13,6 +13,10 @@ from . import balance
 from .cards import Card, Decline
 from .intents import three_d_secure
 
+_WHY_BLOCKED = {
+    "highest_risk_level": "Stripe blocked this payment as too risky.",
+    "previously_declined_do_not_retry": "The bank directed Stripe to block further attempts to charge this card.",
+}
 _RISK_SCORES = {"normal": 20, "elevated": 68, "highest": 92}
 
 
@@ -100,9 +104,9 @@ def _outcome(card: Card, decline: Decline | None) -> JSON:
         return {
             **found,
             "network_status": "not_sent_to_network",
-            "reason": "highest_risk_level",
+            "reason": decline.blocked,
             **risk,
-            "seller_message": "Stripe blocked this payment as too risky.",
+            "seller_message": _WHY_BLOCKED[decline.blocked],
             "type": "blocked",
         }
     return {

@@ -9,7 +9,7 @@ from stripe_emulator.core.errors import ApiError, invalid
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import World
 
-from . import charges, disputes, payment_methods
+from . import charges, disputes, issuers, payment_methods
 from .cards import AUTHENTICATION, THREE_DS_ERROR, Card, Decline, decline_for
 from .intents import (
     authentication,
@@ -134,7 +134,7 @@ def charge(
     world: World, intent: JSON, method: JSON, card: Card, *, flow: str | None, decline: Decline | None = None
 ) -> None:
     """The bank's answer: raises the 402 of a decline, or takes (or holds) the money."""
-    decline = decline or payment_methods.next_decline(world, method, card)
+    decline = decline or issuers.answer(world, method, card, intent)
     payment_methods.pass_checks(world, method, card)
     options = (intent["payment_method_options"] or {}).get("card", {})
     manual = "manual" in (options.get("capture_method"), intent["capture_method"])

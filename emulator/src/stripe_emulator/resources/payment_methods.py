@@ -102,7 +102,7 @@ def card_body(world: World, card: Card, exp_month: int, exp_year: int, sent: JSO
         "funding": card.funding,
         "generated_from": None,
         "last4": card.last4,
-        "networks": {"available": [card.brand], "preferred": preferred},
+        "networks": {"available": [n for n in (card.second_network, card.brand) if n], "preferred": preferred},
         "regulated_status": "unregulated",
         "three_d_secure_usage": {"supported": card.three_d_secure},
         "wallet": None,
@@ -187,14 +187,6 @@ def card_of(world: World, method: JSON) -> Card:
     return card_for(world.hidden[method["id"]]["number"])
 
 
-def next_decline(world: World, method: JSON, card: Card) -> Decline | None:
-    """What the bank will say to a charge: a decline set by a test comes first and is used up by it."""
-    queue = facts(world, method).get("declines")
-    if queue:
-        return decline_for(*queue.pop(0))
-    return card.decline
-
-
 def used_up(world: World, method: JSON) -> bool:
     known = facts(world, method)
     return method["customer"] is None and bool(known.get("used") or known.get("detached"))
@@ -258,6 +250,8 @@ def pass_checks(world: World, method: JSON, card: Card) -> None:
     ):
         if known:
             checks[check] = "fail" if check in card.failed_checks else "pass"
+            if card.address_unavailable and check != "cvc_check":
+                checks[check] = "unavailable"
     world.change(method, card={**method["card"], "checks": checks})
 
 
