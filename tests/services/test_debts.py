@@ -116,11 +116,11 @@ def test_old_news_never_opens_a_closed_dispute(emulator: Emulator, membership: M
     number = emulator.bank.dispute(checkout.payment_intent_id)["id"]
     keep = disputes._keep
 
-    def meanwhile(dispute_id: str, values: dict[str, Any]) -> Any:
+    def meanwhile(*about: Any) -> Any:
         monkeypatch.setattr(disputes, "_keep", keep)
         emulator.bank.decide_dispute(number, "won")
         disputes.dispute_updated_at_stripe(number)
-        return keep(dispute_id, values)
+        return keep(*about)
 
     monkeypatch.setattr(disputes, "_keep", meanwhile)
     assert disputes.dispute_updated_at_stripe(number).status == "won"

@@ -25,13 +25,15 @@ from checkout.models import (
     PaymentPlan,
     PaymentRun,
     PaymentRunItem,
+    Posting,
     SavedCard,
     StateChange,
 )
-from checkout.services import runs
+from checkout.services import charging, runs, settling
 from checkout.services.pace import Pace
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
+from tests.postgres.conftest import fill_with_due
 from tests.services.conftest import SavePlan, lines, make_due
 
 pytestmark = pytest.mark.django_db
@@ -413,3 +415,41 @@ def test_what_cannot_be_asked_does_not_count_towards_the_largest_total(emulator:
     make_due(good)
     SavedCard.objects.filter(customer=no_card.customer).update(gone=True)
     assert runs.counts(runs.process_payments(max_total=Decimal("30.00"))) == {"charged": 1, "error": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_charge_costs_three_statements_at_most(emulator: Emulator, count_queries: Any) -> None:
+    """Debts, postings, history and the beginning of transactions included, in a run over a hundred lines."""
+    fill_with_due(emulator, 100)
+    box: list[Any] = []
+    assert count_queries(lambda: box.append(runs.process_payments())) <= 300
+    assert runs.counts(box[0]) == {"charged": 100}
+    assert Posting.objects.filter(kind="taken").count() == 100
+
+
+def test_a_line_that_was_moved_meanwhile_spoils_no_other(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: Any
+) -> None:
+    """What came back together is written together; when one is not where it was, each is settled by itself."""
+    plans = [save_plan(email=f"p{number}@example.com") for number in range(3)]
+    lines = [make_due(plan)[0] for plan in plans]
+    real = settling.settle_many
+
+    def meddle(intents: Any, user: Any = None) -> Any:
+        if len(intents) > 1:
+            # Somebody has said by hand that this one was paid, just now.
+            ObjectPaymentPlanInstalment.objects.filter(pk=lines[1].pk).update(state="success")
+        return real(intents, user)
+
+    monkeypatch.setattr(settling, "settle_many", meddle)
+    answers = []
+    run = PaymentRun.objects.create()
+    moving = runs.Run(run, runs.due_instalments(), None, None, None, None)
+    for checkout, item in moving._claim_batch(10) or ():
+        answers.append((checkout, item, charging.ask(charging.request_for(checkout))))
+    moving._settle_all(answers)
+    assert runs.counts(run) == {"charged": 3}
+    assert {line.state_id for line in ObjectPaymentPlanInstalment.objects.filter(pk__in=[o.pk for o in lines])} == {
+        "success"
+    }
+    assert Posting.objects.filter(kind="taken", checkout__action="charge").count() == 6

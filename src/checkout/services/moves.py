@@ -6,10 +6,11 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import models, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Q, QuerySet, Value, When
 
 from checkout import states
 from checkout.contract import Actor, actor
@@ -46,6 +47,9 @@ def move(
     # No savepoint: whoever calls this within a transaction lives or dies with the move.
     with transaction.atomic(savepoint=False):
         from_state: str = getattr(row, column) or ""
+        if _move_later(row, from_state, to, fields, only_from, only_if):
+            record(row, from_state=from_state, to=to, user=user, why=why)
+            return True
         while True:
             allowed = states.may_move(from_state, to, diagram) and (only_from is None or from_state in only_from)
             if allowed and manager.filter(Q(state=from_state), only_if or Q(), pk=row.pk).update(state=to, **fields):
@@ -98,6 +102,85 @@ def journal() -> Iterator[None]:
         _journal.reset(token)
 
 
+class LostRace(Exception):
+    """Somebody moved one of many rows between looking and moving; nothing was moved."""
+
+
+@dataclass(slots=True)
+class _Later:
+    """A move that is written together with others."""
+
+    row: Checkout | ObjectPaymentPlanInstalment
+    fields: dict[str, Any]
+
+
+_together: ContextVar[list[_Later] | None] = ContextVar("checkout_moves_together", default=None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Write the successes of a whole batch of answered requests in one UPDATE for each table. Whoever moves anything
+    else meanwhile has them written first.
+
+    Raises LostRace when one of them was not where it was thought to be: the caller's transaction has to be rolled back.
+    """
+    waiting: list[_Later] = []
+    token = _together.set(waiting)
+    try:
+        yield
+        _write(waiting)
+    finally:
+        _together.reset(token)
+
+
+def _move_later(
+    row: Movable,
+    from_state: str,
+    to: str,
+    fields: dict[str, Any],
+    only_from: Collection[str] | None,
+    only_if: Q | None,
+) -> bool:
+    """True when the move can wait for the others of its batch."""
+    waiting = _together.get()
+    if waiting is None:
+        return False
+    if (
+        not isinstance(row, Checkout | ObjectPaymentPlanInstalment)
+        or (from_state, to) != (states.REQUEST, states.SUCCESS)
+        or (only_from is not None and from_state not in only_from)
+        or only_if is not None
+    ):
+        _write(waiting)
+        return False
+    waiting.append(_Later(row, fields))
+    row.state_id = to
+    for name, value in fields.items():
+        setattr(row, name, value)
+    return True
+
+
+def _write(waiting: list[_Later]) -> None:
+    for model in (Checkout, ObjectPaymentPlanInstalment):
+        moves = {later.row.pk: later for later in waiting if isinstance(later.row, model)}
+        for names in {tuple(later.fields) for later in moves.values()}:
+            alike = {pk: later.fields for pk, later in moves.items() if tuple(later.fields) == names}
+            rows = model._default_manager.filter(Q(state=states.REQUEST), pk__in=alike)
+            columns = {name: _column(model, name, {pk: each[name] for pk, each in alike.items()}) for name in names}
+            if rows.update(state=states.SUCCESS, **columns) != len(alike):
+                raise LostRace
+    waiting.clear()
+
+
+def _column(model: type[models.Model], name: str, values: dict[Any, Any]) -> Any:
+    """What an UPDATE sets a column to: one value, or for each row its own."""
+    first, *others = values.values()
+    if all(value == first for value in others):
+        return first
+    field: Any = model._meta.get_field(name)
+    return Case(*(When(pk=pk, then=Value(value)) for pk, value in values.items()), output_field=field)
+
+
 def move_many(
     rows: Sequence[ObjectPaymentPlanInstalment],
     *,
@@ -125,10 +208,6 @@ def move_many(
         row.state_id = to
         record(row, from_state=from_state, to=to, user=user, why=why)
     return moved
-
-
-class LostRace(Exception):
-    """Somebody moved one of many rows between looking and moving; nothing was moved."""
 
 
 def move_content_object(row: CustomerPayment, *, to: str, checkout: Checkout | None = None) -> None:

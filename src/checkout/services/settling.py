@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, Final
 
@@ -65,7 +66,8 @@ def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor 
 
     A run settles so what came back at the same time. When it raises, settle them one by one.
     """
-    with transaction.atomic(durable=True), debts.ledger(), moves.journal():
+    at_once = moves.together() if len(intents) > 1 else nullcontext()
+    with transaction.atomic(durable=True), debts.ledger(), moves.journal(), at_once:
         # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
         rows = (
             Checkout.objects.select_for_update(of=("self",)).select_related("customer", "debt").filter(pk__in=intents)
