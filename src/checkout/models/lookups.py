@@ -82,7 +82,7 @@ class CheckoutAction(models.Model):
 class CheckoutSettingsManager(ReadsPrimary, models.Manager["CheckoutSettings"]):
     @property
     def settings(self) -> CheckoutSettings:
-        """The one row, made when it is first asked for."""
+        """The one row."""
         return self.get_or_create(pk=1)[0]
 
 
@@ -114,7 +114,7 @@ class CheckoutSettings(models.Model):
 
 
 def ensure_lookups(using: str = "default", **kwargs: Any) -> None:
-    """Put the rows of both lookup tables there; safe to run again.
+    """Put the rows of both lookup tables and the settings there; safe to run again.
 
     A migration does it for a site. `post_migrate` does it again because Django empties every table after a
     TransactionTestCase, and sends that signal afterwards: hosts' own tests would otherwise lose the rows.
@@ -123,3 +123,4 @@ def ensure_lookups(using: str = "default", **kwargs: Any) -> None:
         CheckoutState.objects.using(using).get_or_create(slug=slug, defaults={"name": name})
     for slug, (name, payment) in actions.ACTIONS.items():
         CheckoutAction.objects.using(using).get_or_create(slug=slug, defaults={"name": name, "payment": payment})
+    CheckoutSettings.objects.using(using).get_or_create(pk=1)

@@ -9,12 +9,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+from uuid import UUID, uuid4, uuid5
 
+from django.apps import apps
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 
 from checkout import clock
+from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key, fields
 from checkout.services import problems
@@ -38,7 +42,9 @@ def of(content_object: ContentObject, total: Decimal, currency: str) -> Debt:
     if debt is None:
         try:
             with transaction.atomic():
-                debt = Debt.objects.create(**content_key(content_object), currency=currency, owed=total)
+                debt = Debt.objects.create(
+                    uuid=_uuid_of(content_object), **content_key(content_object), currency=currency, owed=total
+                )
                 first = f"owed:{debt.uuid}:1"
                 Posting.objects.create(debt=debt, kind=Kind.OWED, amount=total, day=clock.today(), cause=first)
                 return debt
@@ -49,6 +55,30 @@ def of(content_object: ContentObject, total: Decimal, currency: str) -> Debt:
     if _is_over(debt) or debt.earlier + total != debt.owed or currency != debt.currency:
         _follow_the_price(debt, total, currency)
     return debt
+
+
+def _uuid_of(row: Any) -> UUID:
+    """A row with a uuid of its own gives its debt one: a debt that a restored database has lost, and that is opened
+    again, is the same debt at Stripe. Not one with a number: a new row may get the number of one that was lost."""
+    own = row.pk if isinstance(row.pk, UUID) else getattr(row, "uuid", None)
+    return uuid5(own, "debt") if isinstance(own, UUID) else uuid4()
+
+
+def known_at_stripe(uuid: UUID, for_row: str) -> Debt | None:
+    """The debt of that uuid. One that a restored database has lost is opened again, when the row that it is for
+    (`app.model:key`) is still there."""
+    debt = Debt.objects.filter(uuid=uuid).first()
+    if debt is not None:
+        return debt
+    label, _colon, key = for_row.partition(":")
+    try:
+        row: Any = apps.get_model(label)._default_manager.filter(pk=key).first()
+    except (LookupError, ValueError, ValidationError):
+        return None
+    if row is None or _uuid_of(row) != uuid:
+        return None
+    currency = getattr(row, "checkout_currency", None) or conf.CHECKOUT_CURRENCY
+    return of(row, row.checkout_total, currency)
 
 
 def _is_over(debt: Debt) -> bool:
@@ -117,6 +147,7 @@ def open_lines(lines: Sequence[ObjectPaymentPlanInstalment]) -> None:
             return
         debts = Debt.objects.bulk_create(
             Debt(
+                uuid=_uuid_of(line),
                 **content_key(line),
                 currency=line.object_payment_plan.currency,
                 owed=line.amount,

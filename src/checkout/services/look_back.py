@@ -22,8 +22,8 @@ from checkout.conf import conf, is_live_key
 from checkout.errors import CheckoutError
 from checkout.gateway import PaymentIntent, gateway
 from checkout.ids import uuid_or_none
-from checkout.models import Checkout, Debt, LookBack, Problem, StripeCustomer
-from checkout.services import attempt_rows, fulfillment, problems
+from checkout.models import Checkout, Debt, LookBack, ObjectPaymentPlan, Problem, StripeCustomer
+from checkout.services import attempt_rows, debts, fulfillment, problems
 
 logger = logging.getLogger("checkout.look_back")
 
@@ -82,9 +82,16 @@ class Cursor:
         """From when to look now; None when nothing was ever asked for, so that there is nothing to find."""
         until = self.until()
         if until is None:
-            first: datetime | None = Checkout.objects.aggregate(first=Min("created_at"))["first"]
-            until = max(first, self.began - FARTHEST) if first is not None else None
+            until = self._first()
         return until - MARGIN if until is not None else None
+
+    def _first(self) -> datetime | None:
+        farthest = self.began - FARTHEST
+        if ObjectPaymentPlan.objects.exists():
+            # Plans were moved over, or the first attempts were lost with a restored database.
+            return farthest
+        first: datetime | None = Checkout.objects.aggregate(first=Min("created_at"))["first"]
+        return max(first, farthest) if first is not None else None
 
     def move_on(self) -> None:
         """Forward only: of two looks at once the one that began later tells until when."""
@@ -138,7 +145,7 @@ def _adopt(intent: PaymentIntent) -> Checkout | None:
     """The attempt that made this intent, written anew by what its metadata say; None when its debt is not known."""
     uuid, debt_uuid = (uuid_or_none(intent.metadata.get(name, "")) for name in ("checkout", "debt"))
     number = intent.metadata.get("attempt", "")
-    debt = Debt.objects.filter(uuid=debt_uuid).first() if debt_uuid is not None else None
+    debt = debts.known_at_stripe(debt_uuid, intent.metadata.get("for", "")) if debt_uuid is not None else None
     if debt is None or not number.isdecimal() or uuid != debt.attempt_uuid(int(number)):
         return None
     if intent.currency != debt.currency:
