@@ -253,8 +253,9 @@ def test_a_claimant_that_lost_its_lease_frees_nothing(emulator: Emulator, save_p
     (line,) = make_due(save_plan())
     held = charging.claim(line, if_due=True)
     with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        # It looks (two calls), asks, and looks again.
         emulator.weather.add(faults.LostAfter(), path=r"POST /v1/payment_intents$")
-        emulator.weather.add(faults.LostBefore(), path=r"GET /v1/payment_intents", times=None)
+        emulator.weather.add(faults.LostBefore(), call=4)
         reconcile.reconcile()
         taken = emulator.ledger.taken_minor()
         charging.settle(held, errors.TooManyRequests("429 before the process was suspended"))

@@ -72,11 +72,12 @@ class SweepCommand(BaseCommand):
         self.done(swept)
 
     def tell(self, tidied: Tidied) -> Swept:
-        """Print what was ended because nobody finished it, and count it with the rest."""
-        self.stdout.write(
-            f"stale: closed {tidied.closed}, paid after all {tidied.paid}, left {tidied.left}; "
-            f"deposits taken {tidied.deposits}, replaced cards taken off {tidied.detached}"
-        )
+        """Print what was ended because nobody had finished it, if anything was, and count it with the rest."""
+        if tidied != Tidied():
+            self.stdout.write(
+                f"stale: closed {tidied.closed}, paid after all {tidied.paid}, left {tidied.left}; "
+                f"deposits taken {tidied.deposits}, replaced cards taken off {tidied.detached}"
+            )
         return Swept(0, tidied.changed, tidied.errors)
 
     def done(self, swept: Swept) -> None:
