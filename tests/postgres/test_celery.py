@@ -39,7 +39,7 @@ def test_a_run_and_a_webhook_go_through_a_worker(
     pay(emulator, checkout)
     with serve_in_thread(emulator) as base, celery_workers(base) as (workers, sender):
         workers.start(1)
-        for name in ("process_payments", "payment_intent_fulfillment", "stripe_intent_fulfillment", "process_events"):
+        for name in ("process_payments", "payment_intent_fulfillment", "setup_intent_fulfillment", "process_events"):
             sender.send_task(f"checkout.tasks.{name}")
         wait_for(lambda: PaymentRun.objects.filter(finished_at__isnull=False).exists(), 30, "the run")
         wait_for(lambda: ScheduledJob.objects.filter(last_succeeded_at__isnull=False).count() == 4, 30, "the jobs")
