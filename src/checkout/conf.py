@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings as django_settings
@@ -45,6 +45,9 @@ class Conf:
     # Instalments that one Celery task charges: about a minute of work, so that little waits behind a worker that died.
     CHECKOUT_CHUNK = Setting(100)
     CHECKOUT_CONTACT_TEXT = Setting("")
+    CHECKOUT_CSP = Setting("enforce")
+    CHECKOUT_CSP_REPORT_URI = Setting("")
+    CHECKOUT_CSP_SOURCES = Setting[Mapping[str, Sequence[str]]]({})
     CHECKOUT_CURRENCY = Setting("GBP")
     CHECKOUT_DETACH_OLD_CARDS = Setting(True)
     # Off: staff decide what becomes of money that the site refused.

@@ -2,10 +2,11 @@
 
 from django.urls import include, path
 
-from checkout.views import cards, health, on_session, payer, plan_progress, plans, requests, webhook
+from checkout.views import cards, csp_reports, health, on_session, payer, plan_progress, plans, requests, webhook
 
 urlpatterns = [
     path("health/", health.health, name="checkout.health"),
+    path("csp-report/", csp_reports.report, name="checkout.csp.report"),
     path("webhook/", webhook.webhook, name="checkout.webhook"),
     path("<uuid:uuid>/pay/", on_session.InstalmentPayView.as_view(), name="checkout.pay"),
     path("<uuid:uuid>/return/", payer.ReturnView.as_view(), name="checkout.return"),

@@ -14,8 +14,11 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.sessions.backends.db import SessionStore
-from playwright.sync_api import ConsoleMessage, FrameLocator, Locator, Page, expect
+from django.templatetags.static import static
+from playwright.sync_api import ConsoleMessage, FrameLocator, Locator, Page, Request, expect
 
+from checkout import csp
+from checkout.conf import conf
 from checkout.models import Checkout
 from example_checkout import views as shop_views
 from example_checkout.models import Contact, Product, SalesLedger
@@ -58,6 +61,8 @@ class Payer:
     problems: list[str] = field(default_factory=list)
     #: Complaints that a test brings about on purpose: a piece of the text.
     expected: list[str] = field(default_factory=list)
+    #: The scripts that pages (not Stripe's frames in them) have loaded.
+    scripts: set[str] = field(default_factory=set)
 
     # -- doing -------------------------------------------------------------------------------------
     def visit(self, path: str) -> None:
@@ -120,6 +125,11 @@ class Payer:
             if message.type in {"error", "warning"}:
                 self.complain(f"{message.text} ({urlsplit(url).path})")
 
+        def load(request: Request) -> None:
+            if request.resource_type == "script" and request.frame.parent_frame is None:
+                self.scripts.add(request.url)
+
+        self.page.on("request", load)
         self.page.set_default_timeout(SECONDS * 1000)
         self.page.on("console", note)
         self.page.on("pageerror", lambda error: self.complain(f"uncaught: {error}"))
@@ -209,4 +219,9 @@ def visitor(shop: str, page: Page, emulator: Emulator) -> Iterator[Payer]:
     """Somebody without a login, whose browser must have nothing to complain about."""
     made = Payer(page, shop, emulator).look()
     yield made
+    # The policy is enforced, and whatever it stops is a complaint.
     assert made.problems == []
+    # Nothing is loaded but what the inventory names: our own files, and Stripe's (here the emulator's).
+    ours = {f"{shop}{static(script.path)}" for script in csp.SCRIPTS if script.path}
+    stripes = csp.origin(conf.CHECKOUT_STRIPE_JS_URL)
+    assert [url for url in made.scripts if url not in ours and csp.origin(url) != stripes] == []

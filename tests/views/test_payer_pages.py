@@ -103,7 +103,7 @@ def test_the_policy_lets_the_page_do_what_it_needs_and_no_more(
     assert "default-src 'self'" in policy
     assert "script-src 'self' http://127.0.0.1:12111;" in policy
     assert "unsafe" not in policy
-    settings.USES_EMULATOR = False
+    settings.CHECKOUT_STRIPE_JS_URL = "https://js.stripe.com/endive/stripe.js"
     assert "script-src 'self' https://js.stripe.com" in payers_client.get(payment_page)["Content-Security-Policy"]
 
 

@@ -6,9 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from checkout import clock
+from checkout import clock, csp
 from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.models import CheckoutSettings, PaymentPlan
@@ -23,6 +26,21 @@ def money(amount: Decimal | None, currency: str = "") -> str:
     if amount is None:
         return ""
     return format_money(amount, currency or conf.CHECKOUT_CURRENCY, get_language() or "en-gb")
+
+
+@register.simple_tag(takes_context=True)
+def checkout_script(context: Any, path: str, override_do_success_action: object = False) -> SafeString:
+    """The element that loads a script of ours, with the page's nonce, and with the file's hash where its name changes
+    with its content (ManifestStaticFilesStorage)."""
+    known = csp.integrity(path) if csp.is_pinned() else ""
+    nonce = str(context.get("csp_nonce") or "")
+    return format_html(
+        '<script src="{}" defer{}{}{}></script>',
+        static(path),
+        " data-override-do-success-action" if override_do_success_action else "",
+        format_html(' nonce="{}"', nonce) if nonce else "",
+        format_html(' integrity="{}"', known) if known else "",
+    )
 
 
 @register.inclusion_tag("checkout/_plan_example.html")

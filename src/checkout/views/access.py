@@ -16,7 +16,7 @@ from django.utils.cache import patch_cache_control
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from checkout import clock
+from checkout import clock, csp
 from checkout.conf import conf
 from checkout.errors import CheckoutError, GatewayError, OutcomeUnknown, TooManyAttempts, TooManyRequests
 from checkout.models import Checkout
@@ -111,6 +111,7 @@ class PayerViewMixin:
         patch_cache_control(response, no_store=True, private=True)
         # The return address carries the intent's client secret in its query.
         response.headers.setdefault("Referrer-Policy", "same-origin")
+        csp.protect(request, response, stripe=True)
         return response
 
 

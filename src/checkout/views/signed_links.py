@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 
-from checkout import links
+from checkout import csp, links
 from checkout.ids import network_of
 from checkout.views.access import PayerViewMixin, problem_page
 
@@ -67,6 +67,7 @@ class SignedLinkMixin(PayerViewMixin):
         page = problem_page(self.request, status, heading, message)
         patch_cache_control(page, no_store=True, private=True)
         page.headers["Referrer-Policy"] = "same-origin"
+        csp.protect(self.request, page, stripe=True)
         return page
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
 
+from checkout import csp
 from checkout.conf import conf
 
 #: The menu: URL name, words, the permission that its page wants.
@@ -61,6 +62,7 @@ class StaffMixin(AccessMixin):
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
         patch_cache_control(response, no_store=True, private=True)
         response.headers.setdefault("Referrer-Policy", "same-origin")
+        csp.protect(request, response, stripe=False)
         return response
 
     def can(self, permission: str) -> bool:
