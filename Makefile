@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak fuzz bench messages docs lock clean
+.PHONY: help setup demo test check mutate soak fuzz bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 export REQUESTS SEED PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
@@ -23,6 +23,10 @@ test: ## Run all tests, on SQLite and on PostgreSQL (PYTEST_ARGS="-k name -x")
 check: ## Lint (Python, templates, JavaScript), types, migrations, deployment checks, translations, links
 	@sh scripts/setup.sh dev
 	@sh scripts/check.sh
+
+mutate: ## Break the code in one place at a time, and see that a test notices (MUTATE_ARGS="--only claim")
+	@sh scripts/setup.sh dev
+	@$(PYTHON_IN_VENV) -m tests.mutations.run $(MUTATE_ARGS)
 
 soak: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STEPS=60)
 	@sh scripts/setup.sh dev

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import transaction
 
 from checkout import clock, errors, states
 from checkout.gateway import Gateway, PaymentIntent, gateway
 from checkout.journal import Code, Why
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
-from checkout.services import cards, charging, checkouts, fulfillment, plans, reconcile, runs
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan, StateChange
+from checkout.services import cards, charging, checkouts, debts, fulfillment, moves, plans, reconcile, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.saved import agreed
@@ -253,14 +254,13 @@ def test_a_claimant_that_lost_its_lease_frees_nothing(emulator: Emulator, save_p
     (line,) = make_due(save_plan())
     held = charging.claim(line, if_due=True)
     with time_machine.travel(clock.now() + timedelta(minutes=11)):
-        # It looks (two calls), asks, and looks again.
-        emulator.weather.add(faults.LostAfter(), path=r"POST /v1/payment_intents$")
-        emulator.weather.add(faults.LostBefore(), call=4)
-        reconcile.reconcile()
+        (other,) = reconcile.overdue()
+        assert reconcile._renew_lease(other)
+        charging.ask(charging.request_for(other))
         taken = emulator.ledger.taken_minor()
         charging.settle(held, errors.TooManyRequests("429 before the process was suspended"))
-        emulator.weather.clear()
-        runs.process_payments(workers=1)
+        line.refresh_from_db()
+        assert line.state_id == states.REQUEST
     assert emulator.ledger.taken_minor() == taken == 2000 + 2666
 
 
@@ -289,3 +289,61 @@ def test_a_page_that_staff_cancel_leaves_its_line_owed(
     membership.refresh_from_db()
     assert (line.state_id, membership.failures) == (states.PENDING, 0)
     assert list(ObjectPaymentPlanInstalment.objects.due) == [line]
+
+
+def test_a_row_in_hand_that_is_old_claims_nothing(emulator: Emulator, save_plan: SavePlan) -> None:
+    """Two processes hold the same line as it was: the one UPDATE decides."""
+    (line,) = make_due(save_plan())
+    other = ObjectPaymentPlanInstalment.objects.get(pk=line.pk)
+    assert moves.move(line, to=states.REQUEST)
+    assert not moves.move(other, to=states.REQUEST)
+    assert other.state_id == states.REQUEST
+    assert StateChange.objects.filter(instalment=line, to_state=states.REQUEST).count() == 1
+
+
+def test_rows_in_hand_that_are_old_are_not_claimed_together(emulator: Emulator, save_plan: SavePlan) -> None:
+    lines = make_due(save_plan(), 2)
+    among = ObjectPaymentPlanInstalment.objects.all()
+    about: dict[str, Any] = {"from_state": states.PENDING, "to": states.REQUEST}
+    with transaction.atomic():
+        assert moves.move_many(lines, among=among, **about) == lines
+    for line in lines:
+        line.state_id = states.PENDING
+    with transaction.atomic():
+        assert moves.move_many(lines, among=among, **about) == []
+
+
+@pytest.mark.parametrize("change", ["stopped", "paused", "postponed"])
+def test_what_staff_change_while_a_run_looks_holds(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    plan = save_plan()
+    (line,) = make_due(plan)
+    opened = debts.open_lines
+
+    def meanwhile(lines: Any) -> None:
+        # Between the run's look and its claim.
+        opened(lines)
+        if change == "postponed":
+            later = clock.today() + timedelta(days=30)
+            ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(due=later)
+        else:
+            ObjectPaymentPlan.objects.filter(pk=plan.pk).update(**{{"stopped": "deleted"}.get(change, change): True})
+
+    monkeypatch.setattr(debts, "open_lines", meanwhile)
+    before = emulator.ledger.taken_minor()
+    runs.process_payments(workers=1)
+    assert emulator.ledger.taken_minor() == before
+    line.refresh_from_db()
+    assert line.state_id == states.PENDING
+
+
+def test_a_set_up_that_is_asked_for_again_is_the_same_one(
+    emulator: Emulator, membership: Membership, payment_plan: Any
+) -> None:
+    emulator.weather.add(faults.LostAfter(), path="POST /v1/setup_intents", times=1)
+    with pytest.raises(errors.OutcomeUnknown):
+        Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    begun = checkouts.ensure_intent(Checkout.objects.get())
+    assert begun.setup_intent_id
+    assert len(emulator.world.tables["setup_intent"]) == 1

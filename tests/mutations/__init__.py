@@ -1,0 +1,1 @@
+"""Mutations: the code, broken in one place at a time, and the tests that have to notice."""
