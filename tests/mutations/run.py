@@ -117,7 +117,7 @@ def run_tests(tree: Path, mutation: Mutation) -> tuple[str, str]:
         )
     except subprocess.TimeoutExpired:
         return "killed", "(the tests did not end)"
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED tests", "ERROR tests"))]
     if done.returncode == 1 and failed:
         return "killed", failed[0].split(" - ")[0].removeprefix("FAILED ").rpartition("::")[2][:70]
     if done.returncode == 0:
