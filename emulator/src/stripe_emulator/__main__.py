@@ -6,7 +6,10 @@ import os
 import sys
 from itertools import zip_longest
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from stripe_emulator import Emulator
 
 EXIT_USAGE: Final = 2
 DEFAULT_WEBHOOK_SECRET: Final = "whsec_emulator"  # noqa: S105 - a stand-in's secret protects nothing
@@ -37,6 +40,11 @@ def make_parser() -> argparse.ArgumentParser:
         type=_natural,
         default=0,
         help="answer 429 beyond N requests a second (default: no limit)",
+    )
+    parser.add_argument(
+        "--payouts",
+        choices=["manual", "daily", "weekly", "monthly"],
+        help="pay out what is available by itself (default: as the state has it, else manual)",
     )
     parser.add_argument("--state", metavar="FILE", type=Path, help="keep the state in this file, and beside it")
     parser.add_argument(
@@ -86,10 +94,7 @@ def main(argv: list[str] | None = None) -> int:
                 return _complain(
                     f"The state in {args.state} cannot be read ({error}). Move the file away to start afresh."
                 )
-        known = {endpoint["url"] for endpoint in emulator.webhooks.endpoints}
-        for url, secret in zip_longest(args.webhook, args.secret, fillvalue=DEFAULT_WEBHOOK_SECRET):
-            if url not in known:
-                emulator.webhooks.add(url, secret, standing=True)
+        _set_up(emulator, args)
         base = server.base_url(listener)
         server.announce(emulator, listener)
         print(_banner(emulator.secret_key, emulator.publishable_key, base, args.webhook), flush=True)
@@ -97,6 +102,16 @@ def main(argv: list[str] | None = None) -> int:
         if journal is not None:
             journal.close()
     return 0
+
+
+def _set_up(emulator: "Emulator", args: argparse.Namespace) -> None:
+    """What belongs to the set-up rather than to the state that was read."""
+    known = {endpoint["url"] for endpoint in emulator.webhooks.endpoints}
+    for url, secret in zip_longest(args.webhook, args.secret, fillvalue=DEFAULT_WEBHOOK_SECRET):
+        if url not in known:
+            emulator.webhooks.add(url, secret, standing=True)
+    if args.payouts is not None:
+        emulator.bank.payout_schedule(args.payouts)
 
 
 def _banner(secret_key: str, publishable_key: str, base: str, webhooks: list[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .core.tables import JSON
 from .core.world import DAY
-from .resources import disputes, issuers, payment_methods, refunds
+from .resources import balance, disputes, issuers, payment_methods, payouts, refunds
 from .resources.cards import card_for
 from .wire import legacy
 
@@ -98,6 +98,44 @@ class Bank:
             if customer["default_source"] is None:
                 world.change(customer, default_source=row["id"])
             return str(row["id"])
+
+    def payout_schedule(self, interval: str, *, reconciled_last: bool = False) -> None:
+        """Pay out by itself from the next midnight (UTC) on: "daily", "weekly" on Mondays, "monthly" on the first.
+
+        "manual" ends it, and is how it begins, though Stripe's accounts begin with "daily". With `reconciled_last` the
+        event payout.reconciliation_completed comes after payout.paid: the order is not promised.
+        """
+        if interval not in payouts.SCHEDULES:
+            raise ValueError(f"A schedule is one of {', '.join(payouts.SCHEDULES)}.")
+        with self._emulator.lock:
+            payouts.begin(self._emulator.world, interval)
+            payouts.schedule(self._emulator.world)["reconciled_last"] = reconciled_last
+
+    def fail_payout(self, payout_id: str, failure_code: str = "account_closed") -> JSON:
+        """The bank sends a payout back, also after it was paid; the payout as it stands then.
+
+        Raises ValueError for one that is over, and for a code that no bank gives.
+        """
+        with self._emulator.lock:
+            row = self._emulator.world.get("payout", payout_id)
+            payouts.fail(self._emulator.world, row, failure_code)
+            return dict(row)
+
+    def fail_next_payout(self, failure_code: str = "account_closed") -> None:
+        """The next payout is paid, and sent back the day after. Raises ValueError for a code that no bank gives."""
+        if failure_code not in payouts.FAILURES:
+            raise ValueError(f"A payout fails by one of {', '.join(payouts.FAILURES)}.")
+        with self._emulator.lock:
+            payouts.schedule(self._emulator.world)["fail_next"] = failure_code
+
+    def settle_in(self, currency: str, rates: Mapping[str, float]) -> None:
+        """Settle other currencies in `currency` from now on: `rates` says how much of it one unit of each is worth.
+
+        `settle_in("gbp", {"eur": 0.86})`: a charge of 10.00 euros is 8.60 pounds in the balance, at that rate.
+        """
+        with self._emulator.lock:
+            known = balance.rates(self._emulator.world)
+            known |= {other.lower(): [currency.lower(), rate] for other, rate in rates.items()}
 
     def dashboard_refund(self, payment_intent_id: str, amount_minor: int | None = None) -> JSON:
         """Staff refund a payment in Stripe's Dashboard: our server hears of it by webhook only."""

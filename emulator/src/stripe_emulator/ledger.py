@@ -58,13 +58,12 @@ class Ledger:
     ) -> int:
         """What banks took back and did not return: disputes that are open or lost, not inquiries, without fees."""
         with self._emulator.lock:
-            moved: int = sum(
-                movement["amount"]
+            hidden = self._emulator.world.hidden
+            return sum(
+                hidden.get(dispute["id"], {}).get("withdrawn", 0)
                 for charge in self._select(customer, metadata, currency)
                 for dispute in self._about("dispute", charge)
-                for movement in dispute["balance_transactions"]
             )
-            return -moved
 
     def net_minor(
         self, currency: str | None = None, customer: str | None = None, metadata: Mapping[str, Any] | None = None

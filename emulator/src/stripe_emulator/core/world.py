@@ -72,6 +72,8 @@ class World:
         # What no answer shows, by object id: a card's number, whether a method was used up, a queue of declines.
         self.hidden: dict[str, JSON] = {}
         self.changes: Changes | None = None
+        # Movements of the balance that are in no automatic payout yet.
+        self.unpaid: dict[str, None] = {}
         self.cause: JSON | None = None
         self.on_event: Callable[[JSON], int] = lambda event: 0
         self.jobs: dict[str, Callable[[World, JSON], None]] = {}
@@ -219,6 +221,8 @@ class World:
         for name, table in self.tables.items():
             table.load(saved["tables"][name])
         self.hidden = saved["hidden"]
+        rows = self.tables["balance_transaction"].rows
+        self.unpaid = {name: None for name in rows if "payout" not in self.hidden.get(name, {})}
         self._due = [(at, number, job, about) for at, number, job, about in saved["due"]]
         self._job_count = saved["job_count"]
 

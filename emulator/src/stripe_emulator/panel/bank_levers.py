@@ -62,6 +62,10 @@ def _decide_dispute(emulator: Emulator, object_id: str, data: JSON) -> None:
     emulator.bank.decide_dispute(object_id, word(data, "status") or "")
 
 
+def _fail_payout(emulator: Emulator, object_id: str, data: JSON) -> None:
+    emulator.bank.fail_payout(object_id, word(data, "failure_code") or "account_closed")
+
+
 _INTENTS = ("payment_intent", "setup_intent")
 DEEDS: Final[dict[str, Deed]] = {
     "complete_challenge": Deed(_INTENTS, (), lambda emulator, object_id, _: emulator.complete_challenge(object_id)),
@@ -71,6 +75,7 @@ DEEDS: Final[dict[str, Deed]] = {
     "replace_card": Deed(("payment_method",), ("exp_month", "exp_year", "last4"), _replace_card),
     "refund": Deed(("payment_intent",), ("amount",), _refund),
     "dispute": Deed(("payment_intent",), ("reason", "inquiry"), _dispute),
+    "fail_payout": Deed(("payout",), ("failure_code",), _fail_payout),
     "decide_dispute": Deed(("dispute",), ("status",), _decide_dispute),
 }
 

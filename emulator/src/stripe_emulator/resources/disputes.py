@@ -106,6 +106,7 @@ def _withdraw(world: World, dispute: JSON, *, announce: bool = True) -> None:
         description=f"Chargeback withdrawal for {dispute['charge']}", at_once=True,
     )  # fmt: skip
     world.change(dispute, balance_transactions=[*dispute["balance_transactions"], dict(moved)])
+    world.hide(dispute["id"])["withdrawn"] = amount
     if announce:
         world.emit("charge.dispute.funds_withdrawn", dispute)
 
@@ -180,8 +181,10 @@ def _close(world: World, dispute: JSON, status: str) -> None:
     # The money of a dispute that was won is ours again, so it can be given back.
     refundable = status == "won" or (status == "warning_closed" and dispute["is_charge_refundable"])
     previous = world.change(dispute, status=status, is_charge_refundable=refundable)
-    withdrawn = -sum(movement["amount"] for movement in dispute["balance_transactions"])
+    # In the currency of the charge: its movements may be settled in another.
+    withdrawn = world.hidden.get(dispute["id"], {}).get("withdrawn", 0)
     if status == "won" and withdrawn:
+        world.hide(dispute["id"])["withdrawn"] = 0
         moved = balance.post(
             world, "adjustment", withdrawn, dispute["currency"], dispute["id"], category="dispute_reversal",
             description=f"Chargeback reversal for {dispute['charge']}", at_once=True,

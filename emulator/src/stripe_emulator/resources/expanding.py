@@ -55,7 +55,7 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
     "mandate": {"payment_method": "payment_method"},
     "payout": {
         "application_fee": None, "balance_transaction": "balance_transaction", "destination": None,
-        "failure_balance_transaction": None, "original_payout": None, "reversed_by": None,
+        "failure_balance_transaction": "balance_transaction", "original_payout": None, "reversed_by": None,
     },
 }  # fmt: skip
 

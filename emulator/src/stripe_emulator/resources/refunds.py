@@ -97,7 +97,17 @@ def make(world: World, charge: JSON, amount: int, reason: str | None, metadata: 
     charges.settle(world, charge)
     refund_id = world.ids.new("re")
     text = _described("REFUND FOR CHARGE", charge)
-    transaction = balance.post(world, "refund", -amount, charge["currency"], refund_id, description=text)
+    # Money that is still on its way goes back from there; what has arrived goes at once.
+    arrives = world.get("balance_transaction", charge["balance_transaction"])["available_on"]
+    transaction = balance.post(
+        world,
+        "refund",
+        -amount,
+        charge["currency"],
+        refund_id,
+        description=text,
+        available_on=max(arrives, balance.midnight(world.now())),
+    )
     row: JSON = {
         "id": refund_id,
         "object": "refund",
