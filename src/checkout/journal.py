@@ -45,6 +45,7 @@ class Code(TextChoices):
     MAIL_SENT_AGAIN = "mail_sent_again", _("Mail sent again")
     PAGE_LEFT = "page_left", _("The payer left the page")
     PAID_BY_OTHER_MEANS = "paid_by_other_means", _("Paid by other means")
+    PART_PAID = "part_paid", _("%(amount)s came by other means")
     PAYMENT_RUN = "payment_run", _("Payment run %(run)s")
     PLAN_STOPPED = "plan_stopped", _("The plan was stopped")
     REPLACED = "replaced", _("Another attempt took its place")

@@ -120,7 +120,9 @@ TABLE: dict[str, Staff | Public] = {
     f"{PLAN}.card.expiry.list": Staff("checkout.view_customer"),
     "checkout.card.refresh.list": Staff("checkout.view_customer"),
     f"{PLAN}.instalment": Staff("checkout.view_objectpaymentplaninstalment", lambda b: [b.failed_line.pk]),
-    f"{PLAN}.instalment.paid": Staff("checkout.settle_by_hand", lambda b: [b.failed_line.pk], reason),
+    f"{PLAN}.instalment.paid": Staff(
+        "checkout.settle_by_hand", lambda b: [b.failed_line.pk], lambda b: {"key": uuid.uuid4(), "reason": "cash"}
+    ),
     f"{PLAN}.instalment.charge": Staff("checkout.charge", lambda b: [b.failed_line.pk], nothing),
     f"{PLAN}.instalment.ask": Staff("checkout.send_mail", lambda b: [b.failed_line.pk], nothing),
     f"{PLAN}.instalment.due": Staff(

@@ -510,7 +510,7 @@ def test_a_partial_refund_sent_twice_is_one_refund(office: Client, books: Books,
 
 def test_who_and_why_are_kept(office: Client, books: Books, boss: Any) -> None:
     url = reverse(f"{PLAN}.instalment.paid", args=[books.failed_line.pk])
-    office.post(url, {"seen": seen(office, url), "reason": "paid in cash"})
+    office.post(url, {"seen": seen(office, url), "key": uuid.uuid4(), "reason": "paid in cash"})
     books.failed_line.refresh_from_db()
     assert books.failed_line.state_id == states.SUCCESS
     assert StateChange.objects.filter(user=boss, note="paid in cash", checkout__action="manual").exists()

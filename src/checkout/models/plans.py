@@ -365,6 +365,11 @@ class ObjectPaymentPlanInstalment(models.Model):
         # Moved over from an older system, and not asked for since.
         return self.amount if self.state_id == states.SUCCESS else Decimal(0)
 
+    @property
+    def left(self) -> Decimal:
+        """What is still owed of this line: parts may have come by other means."""
+        return max(self.amount - self.net_paid, Decimal(0))
+
     # -- the content-object contract ---------------------------------------------------------------
 
     @property

@@ -104,6 +104,26 @@ def amount_field(label: Any) -> forms.DecimalField:
     )
 
 
+class PaidForm(KeyedForm, ReasonForm):
+    """Paid by other means: all of it, or a part."""
+
+    amount = amount_field(gettext_lazy("Amount"))
+    field_order = ("amount", "reason", "key")
+
+    def __init__(self, *args: Any, left: Decimal, currency: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.left, self.currency = left, currency
+        shown = money.format_money(left, currency, get_language() or "en-gb")
+        self.fields["amount"].required = False
+        self.fields["amount"].help_text = _("Only if a part was paid. All that is left: %(left)s.") % {"left": shown}
+
+    def clean_amount(self) -> Decimal:
+        amount: Decimal | None = self.cleaned_data["amount"]
+        if amount is not None and amount > self.left:
+            raise forms.ValidationError(_("That is more than is left."))
+        return self.left if amount is None else amount
+
+
 class RefundForm(KeyedForm):
     """In full or in part; asks what becomes of the plan when the payment was a line of one."""
 

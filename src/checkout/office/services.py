@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import logging
+import uuid
 from datetime import timedelta
+from decimal import Decimal
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -12,12 +14,12 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import links, mail, states
+from checkout import links, mail, money, states
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
 from checkout.journal import Code, Why
 from checkout.models import Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
-from checkout.services import moves, notices, on_session
+from checkout.services import checkouts, debts, moves, notices, on_session
 
 logger = logging.getLogger("checkout.staff")
 
@@ -38,6 +40,31 @@ def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user
     except IntegrityError as error:
         raise PlanError(_("Another line of this plan is due on that day. Choose another day.")) from error
     instalment.due = due
+
+
+def part_paid(
+    instalment: ObjectPaymentPlanInstalment, amount: Decimal, user: Actor, reason: str, key: uuid.UUID
+) -> bool:
+    """A part of a line came by other means (Decimal, whole currency units); runs and pages take the rest. False when
+    the same form was sent before.
+
+    Raises MoneyError when the rest would be less than Stripe takes, AttemptInProgress, AlreadyPaid, CannotPay.
+    """
+    plan = instalment.object_payment_plan
+    if plan.deleted:
+        raise CannotPay(_("This payment plan was stopped."))
+    debt = debts.of_line(instalment)
+    money.to_minor(amount, plan.currency)
+    if amount < debt.left:
+        money.check_chargeable(debt.left - amount, plan.currency)
+    # A page that its payer has open asks for all of it.
+    checkouts.close_open_attempts(instalment, user)
+    with transaction.atomic():
+        booked = debts.part_came(debt, amount, cause=f"part:{key}", user=user, note=reason)
+        if booked:
+            shown = f"{money.tidy(amount, plan.currency)} {plan.currency}"
+            _note(instalment, user, Why(Code.PART_PAID, amount=shown, note=reason))
+    return booked
 
 
 def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:

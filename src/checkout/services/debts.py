@@ -16,10 +16,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
 
 from checkout import clock
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
+from checkout.errors import AlreadyPaid, AttemptInProgress
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key, fields
 from checkout.services import problems
 
@@ -210,6 +212,27 @@ def _reserve(attempts: Sequence[Checkout], debts: Mapping[int, Debt]) -> bool:
     for debt in debts.values():
         debt.asked, debt.attempts = debt.asked - asked[debt.pk], debt.attempts - 1
     return False
+
+
+def part_came(debt: Debt, amount: Decimal, *, cause: str, user: Actor = None, note: str = "") -> bool:
+    """A part of what is owed came by other means. False when the same `cause` was booked before.
+
+    Raises AlreadyPaid when it is not less than what is left, AttemptInProgress while an attempt asks for it.
+    """
+    try:
+        with transaction.atomic():
+            [held] = _lock([debt.pk])
+            if held.asked:
+                raise AttemptInProgress(_("A payment for this is open. Cancel it first, or wait for its end."))
+            if amount >= held.left:
+                raise AlreadyPaid(_("No more than that is left. Mark it as paid instead."))
+            post(held, Kind.OTHER_MEANS, amount, cause=cause, user=user, note=note)
+    except IntegrityError:
+        if not is_posted(cause):
+            raise
+        return False
+    debt.refresh_from_db()
+    return True
 
 
 def release(checkout: Checkout) -> None:

@@ -278,7 +278,7 @@ def words(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, 
     expires = timezone.localdate(clock.now() + datetime.timedelta(days=conf.CHECKOUT_LINK_DAYS))
     return {
         "name": instalment.checkout_name,
-        "amount": money.format_money(instalment.amount, plan.currency, language),
+        "amount": money.format_money(instalment.left, plan.currency, language),
         "due": formats.date_format(instalment.due, "DATE_FORMAT"),
         "description": ", ".join(str(line) for line in instalment.checkout_description),
         "card": plan.card.description if plan.card is not None else "",

@@ -208,10 +208,10 @@ class Run:
             if trouble := _trouble(instalment, self.account):
                 self._skip(instalment, Outcome.ERROR, trouble)
                 continue
-            if self.max_total is not None and self.claimed_total + instalment.amount > self.max_total:
+            if self.max_total is not None and self.claimed_total + instalment.left > self.max_total:
                 self.stopped = f"Stopped before the total of {self.max_total} was passed."
                 break
-            self.claimed_total += instalment.amount
+            self.claimed_total += instalment.left
             ready.append(instalment)
         return ready
 
@@ -381,7 +381,7 @@ def _trouble(instalment: ObjectPaymentPlanInstalment, account: str) -> str:
             "Ask the payer for a new card (Staff > Card refresh), or stop the plan."
         )
     try:
-        money.check_chargeable(instalment.amount, plan.currency)
+        money.check_chargeable(instalment.left, plan.currency)
     except MoneyError as problem:
         return str(problem)
     return ""
@@ -421,11 +421,11 @@ def dry_run(
         prefetch_related_objects(page, "object_payment_plan__content_object")
         for instalment in page:
             trouble = _trouble(instalment, account="")
-            if max_total is not None and total + instalment.amount > max_total:
+            if max_total is not None and total + instalment.left > max_total:
                 return
             if limit is not None and count >= limit:
                 return
-            total += instalment.amount
+            total += instalment.left
             count += not trouble
             yield _dry_run_line(instalment, trouble)
         after = (page[-1].due, page[-1].pk)

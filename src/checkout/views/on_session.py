@@ -84,7 +84,7 @@ class _BeforePaying(PayerViewMixin, TemplateView):  # type: ignore[misc]
         customer = instalment.object_payment_plan.customer
         return super().get_context_data(**kwargs) | {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
-            "amount": money.format_money(instalment.amount, instalment.checkout_currency, get_language() or "en-gb"),
+            "amount": money.format_money(instalment.left, instalment.checkout_currency, get_language() or "en-gb"),
             "description": instalment.checkout_description,
             "card": customer.card_description if customer is not None and customer.has_card else "",
             "wanted": instalment.state_id == states.PAY_ON_SESSION,

@@ -124,7 +124,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         card = plan.card
         lines = self._lines(plan)
         unpaid = [row for row in lines if row.line.state_id != states.SUCCESS]
-        owed = sum(row.line.amount for row in unpaid)
+        owed = sum(row.line.left for row in unpaid)
         coming = [row for row in unpaid if row.line.state_id == states.PENDING]
         content_object = plan.content_object
         return super().get_context_data(**kwargs) | {
@@ -148,7 +148,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         return money.format_money(amount, self.get_plan().currency, get_language() or "en-gb")
 
     def _lines(self, plan: ObjectPaymentPlan) -> list[LineView]:
-        rows = list(plan.payments.select_related("replaced_by"))
+        rows = list(plan.payments.select_related("replaced_by", "debt"))
         attempts = Checkout.objects.filter(
             content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
             object_id__in=[str(row.pk) for row in rows],
@@ -171,11 +171,14 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             open_now = row.state_id in PAYABLE and not plan.deleted
             new_card = bool(card) and asked.get(str(row.pk)) not in (None, card)
             mood, says = line_in_words(row, stopped=plan.deleted)
+            in_part = row.state_id != states.SUCCESS and row.net_paid > 0
+            if in_part:
+                says = _("%(says)s; %(paid)s is paid already") % {"says": says, "paid": self._money(row.net_paid)}
             made.append(
                 LineView(
                     line=row,
                     name=line_name(row),
-                    amount=self._money(row.amount),
+                    amount=self._money(row.left if in_part else row.amount),
                     says=says,
                     mood=mood,
                     reason=reasons.get(str(row.pk), "") if mood == "failed" else "",

@@ -77,11 +77,11 @@ class Command(BaseCommand):
         count = doubtful = 0
         for line in runs.dry_run(**choice):
             plan = line.instalment.object_payment_plan
-            amount = money.format_money(line.instalment.amount, plan.currency)
+            amount = money.format_money(line.instalment.left, plan.currency)
             warning = f"  ! {line.warning}" if line.warning else ""
             card = line.card or "no card"
             self.stdout.write(f"{line.instalment.due}  {amount:>12}  {line.payer}  ({card}){warning}")
-            totals[plan.currency] = totals.get(plan.currency, Decimal(0)) + line.instalment.amount
+            totals[plan.currency] = totals.get(plan.currency, Decimal(0)) + line.instalment.left
             count += 1
             doubtful += bool(line.warning)
         self.stdout.write(f"Would charge {count}: {_sums(totals)}. {doubtful} likely to fail. Nothing was changed.")

@@ -13,7 +13,7 @@ from checkout import advice, clock, states
 from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
 from checkout.office import selectors, services, stories
-from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm
+from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm, PaidForm
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.plans import customer_cell
@@ -23,7 +23,7 @@ from checkout.services import charging, checkouts
 
 def find(pk: Any) -> ObjectPaymentPlanInstalment:
     rows = ObjectPaymentPlanInstalment.objects.select_related(
-        "object_payment_plan__customer", "object_payment_plan__payment_plan"
+        "object_payment_plan__customer", "object_payment_plan__payment_plan", "debt"
     )
     return get_object_or_404(rows, pk=pk)
 
@@ -51,6 +51,8 @@ class InstalmentDetailView(StaffPageView):
                 (_("Payer"), plan.customer or "", self._customer_url(instalment)),
                 (_("Plan"), plan.payment_plan, plan.get_absolute_url()),
                 (_("Due"), show_date(instalment.due), ""),
+                (_("Paid"), show_money(instalment.net_paid, plan.currency) if instalment.net_paid else "", ""),
+                (_("Left"), show_money(instalment.left, plan.currency) if instalment.net_paid else "", ""),
                 (_("Card"), plan.card or _("no card that may be charged"), ""),
             ],
             "attempts": [{"checkout": each, "told": advice.advise(each)} for each in attempts],
@@ -110,12 +112,26 @@ class _InstalmentActionView(StaffActionView):
 class InstalmentPaidView(_InstalmentActionView):
     permission = "checkout.settle_by_hand"
     heading = gettext_lazy("Mark as paid")
-    question = gettext_lazy("It was paid by other means, for example in cash. No card is charged.")
+    question = gettext_lazy(
+        "It was paid by other means, for example in cash, in full or in part. No card is charged for that."
+    )
     button = gettext_lazy("Mark as paid")
+    form_class = PaidForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        about = {"left": self.object.left, "currency": self.object.object_payment_plan.currency}
+        return super().get_form_kwargs() | about
 
     def perform(self, form: Any) -> str:
-        checkouts.manual(self.object, self.request.user, form.cleaned_data["reason"])
-        return _("Marked as paid.")
+        line, user, data = self.object, self.request.user, form.cleaned_data
+        if data["amount"] >= line.left:
+            checkouts.manual(line, user, data["reason"])
+            return _("Marked as paid.")
+        if not services.part_paid(line, data["amount"], user, data["reason"], data["key"]):
+            raise AlreadyPaid(_("this was written down before."))
+        line.refresh_from_db()
+        left = show_money(line.left, line.object_payment_plan.currency)
+        return _("Written down. %(left)s is left.") % {"left": left}
 
 
 class InstalmentChargeView(_InstalmentActionView):

@@ -247,8 +247,8 @@ class _PlanActionView(StaffActionView):
 
     def get_facts(self) -> list[tuple[Any, Any]]:
         plan = self.object
-        unpaid = [line for line in plan.payments if line.state_id != states.SUCCESS]
-        left = sum((line.amount for line in unpaid), start=Decimal(0))
+        unpaid = [line for line in plan.payments.select_related("debt") if line.state_id != states.SUCCESS]
+        left = sum((line.left for line in unpaid), start=Decimal(0))
         return [
             (_("Payer"), plan.customer or ""),
             (_("Total"), show_money(plan.total, plan.currency)),
