@@ -79,12 +79,13 @@ class PurchasesView(LoginRequiredMixin, ListView):  # type: ignore[type-arg]
 
 
 class MailsView(TemplateView):
-    """The mails that were "sent". Everybody may read them in the demo; elsewhere only staff."""
+    """The mails that were "sent". Everybody may read them in the demo; elsewhere only staff who may see mails: the
+    links in them open payments."""
 
     template_name = "example/mails.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        if not (settings.DEBUG or self.request.user.is_staff):
+        if not (settings.DEBUG or self.request.user.has_perm("post_office.view_email")):
             raise Http404
         return super().get_context_data(mails=Email.objects.order_by("-pk")[:50], **kwargs)
 

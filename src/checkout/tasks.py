@@ -18,6 +18,7 @@ from checkout.services import (
     audit,
     bank_news,
     card_expiry,
+    doctor,
     fan_out,
     inbox,
     jobs,
@@ -129,7 +130,7 @@ def settle_refunds() -> int:
 def send_staff_digest() -> int:
     """Mail staff yesterday's payments, once, if the site wants a digest; how many payments."""
     with jobs.recorded("send_staff_digest"):
-        return staff_notices.digest()
+        return staff_notices.digest(warnings=doctor.warnings())
 
 
 @_task(540)

@@ -16,8 +16,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import OperationalError
 from django.test import Client
 from django.urls import reverse
+from post_office.models import STATUS, Email, EmailTemplate
 
-from checkout import clock, mail, timetable
+from checkout import clock, deployment, mail, timetable
 from checkout.gateway import API_VERSION
 from checkout.gateway.stripe import Gateway
 from checkout.gateway.values import Probe
@@ -28,6 +29,7 @@ from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
 from tests.services.test_one_off import begin, pay
+from tests.unit.test_checks import RIGHT
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +42,11 @@ def well(emulator: Emulator, save_plan: SavePlan, settings: Any, monkeypatch: An
     """A site that is well: plans are running, every job has run, webhooks come."""
     settings.CHECKOUT_WEBHOOK_SECRET = "whsec_test"
     settings.CHECKOUT_BASE_URL = "https://shop.example"
+    for name, value in RIGHT.items():
+        setattr(settings, name, value)
+    # SQLite, on which these tests run, is complained about by itself.
+    looked_at = [each for each in deployment.CHECKS if each is not deployment.check_sqlite]
+    monkeypatch.setattr(deployment, "CHECKS", looked_at)
     emulator.webhooks.add("https://shop.example/checkout/webhook/", "whsec_test")
     mail.install()
     save_plan()
@@ -67,7 +74,7 @@ def an_event(**changes: Any) -> StripeEvent:
 
 
 def troubles() -> list[doctor.Finding]:
-    return [finding for finding in doctor.examine() if finding.level != doctor.Level.OK]
+    return [each for each in doctor.examine() if each.level not in {doctor.Level.OK, doctor.Level.SKIPPED}]
 
 
 def test_a_site_that_is_well_is_left_in_peace(well: SavePlan, capsys: Any) -> None:
@@ -189,21 +196,15 @@ def _run_had_errors(settings: Any, well: SavePlan) -> None:
 
 
 def _mail_waits(settings: Any) -> None:
-    from post_office.models import STATUS, Email
-
     Email.objects.create(from_email="a@example.com", to="b@example.com", status=STATUS.queued)
     Email.objects.update(created=clock.now() - LONG_AGO)
 
 
 def _mail_failed(settings: Any) -> None:
-    from post_office.models import STATUS, Email
-
     Email.objects.create(from_email="a@example.com", to="b@example.com", status=STATUS.failed)
 
 
 def _no_mail_templates(settings: Any) -> None:
-    from post_office.models import EmailTemplate
-
     EmailTemplate.objects.all().delete()
 
 
@@ -376,3 +377,80 @@ def test_a_settled_payment_and_a_webhook_are_enough_to_be_well(well: SavePlan, e
     fulfillment.fulfill(checkout)
     assert inbox.work().given_up == 0
     assert troubles() == []
+
+
+# -- what was not looked at, and who hears of a warning -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "check"),
+    [
+        ({"CHECKOUT_WEBHOOK_SECRET": ""}, "webhook"),
+        ({"CHECKOUT_WEBHOOK_SECRET": ""}, "endpoint"),
+        ({"CHECKOUT_WEBHOOK_SECRET": ""}, "events"),
+        ({"CHECKOUT_BACKGROUND": "inline"}, "broker"),
+        ({"DEBUG": True}, "deployment"),
+        ({}, "run"),
+    ],
+)
+def test_what_was_not_looked_at_says_so_and_never_that_it_is_well(
+    well: SavePlan, settings: Any, changes: dict[str, Any], check: str
+) -> None:
+    PaymentRunItem.objects.all().delete()
+    PaymentRun.objects.all().delete()
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    [finding] = [each for each in doctor.examine() if each.check == check]
+    assert finding.level == doctor.Level.SKIPPED
+    assert finding.message.startswith("Not looked at: ")
+
+
+def test_without_asking_nobody_that_is_said_of_each(well: SavePlan) -> None:
+    findings = {each.check: each for each in doctor.examine(ask=False)}
+    for name in doctor.ASKING:
+        assert findings[name].level == doctor.Level.SKIPPED
+
+
+#: A fault of the settings each, and the number by which it is named.
+FAULTS: list[tuple[str, dict[str, Any]]] = [
+    ("checkout.E030", {"STRIPE_SECRET_KEY": "rk_live_1", "CHECKOUT_STRIPE_JS_URL": "https://evil.example/stripe.js"}),
+    ("checkout.W030", {"CHECKOUT_CSP": "off"}),
+    ("checkout.W032", {"CHECKOUT_BASE_URL": "http://shop.example"}),
+    ("checkout.W031", {"STRIPE_SECRET_KEY": "sk_live_1"}),
+    ("checkout.W033", {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}}),
+    ("checkout.E031", {"CHECKOUT_NOTIFY_EMAILS": ["not an address"]}),
+    ("checkout.W034", {"CHECKOUT_NOTIFY_EMAILS": []}),
+    ("checkout.W035", {"POST_OFFICE": {"BACKENDS": {"default": "django.core.mail.backends.dummy.EmailBackend"}}}),
+    ("checkout.W036", {"EMAIL_BACKEND": "post_office.EmailBackend"}),
+    ("checkout.E034", {"LOGIN_URL": "/nowhere/"}),
+    ("checkout.E032", {"DEFAULT_FROM_EMAIL": "nobody"}),
+]
+
+
+@pytest.mark.parametrize(("number", "changes"), FAULTS, ids=[number for number, _changes in FAULTS])
+def test_a_fault_of_the_settings_is_named_by_the_doctor_with_what_to_do(
+    well: SavePlan, settings: Any, number: str, changes: dict[str, Any]
+) -> None:
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    [finding] = [each for each in doctor.examine(ask=False) if number in each.message]
+    assert finding.check == "deployment"
+    assert finding.do
+
+
+def test_a_warning_ends_the_command_where_that_is_asked_for(well: SavePlan, settings: Any, capsys: Any) -> None:
+    settings.CHECKOUT_CSP = "off"
+    call_command("checkout_doctor")
+    with pytest.raises(CommandError, match="warnings"):
+        call_command("checkout_doctor", "--fail-level", "WARNING")
+    assert "WARNING deployment:" in capsys.readouterr().out
+
+
+def test_a_warning_stands_in_the_digest(well: SavePlan, settings: Any) -> None:
+    settings.CHECKOUT_NOTIFY = "digest"
+    settings.CHECKOUT_CSP = "off"
+    call_command("send_staff_digest")
+    letter = Email.objects.latest("pk")
+    assert letter.to == ["office@example.org"]
+    assert "What the doctor says of the site:" in letter.message
+    assert "checkout.W030" in letter.message

@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.core.checks import ERROR, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.test import override_settings
 
-from checkout import checks, conf
+from checkout import checks, conf, deployment
 
 LIVE = {"STRIPE_SECRET_KEY": "sk_live_1", "STRIPE_PUBLISH_KEY": "pk_live_1"}
 
 
+CACHE = "django.core.cache.backends"
+SMTP = {"BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"}}
+#: What a site has to set besides the test settings. SQLite, on which these tests run, is complained about by itself.
+RIGHT: dict[str, Any] = {
+    "CACHES": {"default": {"BACKEND": f"{CACHE}.filebased.FileBasedCache", "LOCATION": tempfile.gettempdir()}},
+    "CHECKOUT_NOTIFY_EMAILS": ["office@example.org"],
+    "CHECKOUT_BASE_URL": "https://shop.example",
+    "CHECKOUT_STRIPE_JS_URL": "https://js.stripe.com/endive/stripe.js",
+    "POST_OFFICE": SMTP,
+    "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+}
+
+
 def found(**changes: Any) -> dict[str, Any]:
-    """The app's complaints about the test settings with these changes, by id."""
-    with override_settings(**changes):
+    """The app's complaints about a site that is right but for these changes, by id."""
+    with override_settings(**(RIGHT | changes)):
         messages = run_checks(include_deployment_checks=True)
-    return {message.id: message for message in messages if str(message.id).startswith("checkout.")}
+    ours = {message.id: message for message in messages if str(message.id).startswith("checkout.")}
+    if connections["default"].vendor == "sqlite" and not settings.DEBUG:
+        assert "checkout.W037" in ours or changes.get("DEBUG")
+        ours.pop("checkout.W037", None)
+    return ours
 
 
 def test_settings_that_are_right_bring_no_complaint() -> None:
@@ -51,12 +71,43 @@ def test_settings_that_are_right_bring_no_complaint() -> None:
         ("checkout.W003", {"CHECKOUT_WEBHOOK_SECRET": ""}),
         ("checkout.W004", {"CHECKOUT_BASE_URL": ""}),
         ("checkout.W005", {"CHECKOUT_CURENCY": "EUR"}),
+        ("checkout.E030", LIVE | {"CHECKOUT_STRIPE_JS_URL": "https://evil.example/stripe.js"}),
+        ("checkout.E030", LIVE | {"CHECKOUT_STRIPE_JS_URL": "http://js.stripe.com/endive/stripe.js"}),
+        ("checkout.E030", LIVE | {"CHECKOUT_STRIPE_JS_URL": "https://js.stripe.com.evil.example/stripe.js"}),
+        ("checkout.E031", {"CHECKOUT_NOTIFY_EMAILS": ["office@example.org", "left the company"]}),
+        ("checkout.E032", {"DEFAULT_FROM_EMAIL": "webmaster@localhost"}),
+        ("checkout.E033", {"ROOT_URLCONF": "tests.unit.no_urls"}),
+        ("checkout.E034", {"LOGIN_URL": "/nowhere/"}),
+        ("checkout.E034", {"LOGIN_URL": "no-such-name"}),
+        ("checkout.W030", {"CHECKOUT_CSP": "off"}),
+        ("checkout.W030", {"CHECKOUT_CSP": "on"}),
+        ("checkout.W031", LIVE),
+        ("checkout.W032", {"CHECKOUT_BASE_URL": "http://shop.example"}),
+        ("checkout.W033", {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}}),
+        ("checkout.W033", {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}}),
+        ("checkout.W034", {"CHECKOUT_NOTIFY_EMAILS": []}),
+        ("checkout.W035", {"POST_OFFICE": {"BACKENDS": {"default": "django.core.mail.backends.console.EmailBackend"}}}),
+        ("checkout.W036", {"EMAIL_BACKEND": "post_office.EmailBackend"}),
     ],
 )
 def test_a_mistake_is_named_with_what_to_do(identifier: str, changes: dict[str, Any]) -> None:
     message = found(**changes)[identifier]
     assert message.hint
     assert "sk_live_1" not in message.msg
+
+
+def test_sqlite_is_named_where_debug_is_off(monkeypatch: Any) -> None:
+    assert [message.id for message in deployment.check_sqlite()] == (
+        ["checkout.W037"] if connections["default"].vendor == "sqlite" else []
+    )
+    with override_settings(DEBUG=True):
+        assert deployment.check_sqlite() == []
+
+
+def test_without_post_office_the_start_says_what_to_add(monkeypatch: Any) -> None:
+    monkeypatch.setattr(apps, "is_installed", lambda name: name != "post_office")
+    with pytest.raises(ImproperlyConfigured, match="post_office"):
+        apps.get_app_config("checkout").ready()
 
 
 class Routed:
@@ -120,7 +171,7 @@ def test_a_setting_of_the_sites_own_is_let_be() -> None:
 
 
 def test_a_live_site_without_debug_is_fine() -> None:
-    assert found(**LIVE) == {}
+    assert found(STRIPE_SECRET_KEY="rk_live_1", STRIPE_PUBLISH_KEY="pk_live_1") == {}
 
 
 def test_every_setting_that_counts_is_checked() -> None:

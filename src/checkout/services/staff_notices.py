@@ -165,9 +165,10 @@ def _digest_line(checkout: Checkout) -> str:
 
 
 @in_office_language()
-def digest(day: datetime.date | None = None) -> int:
+def digest(day: datetime.date | None = None, *, warnings: Sequence[str] = ()) -> int:
     """Queue the digest of one day (default: yesterday, which is complete), once, on a site that wants one
-    (CHECKOUT_NOTIFY). The number of attempts in it; 0: nothing was queued."""
+    (CHECKOUT_NOTIFY). `warnings` stand below the payments, and are worth a mail without any. The number of attempts in
+    it; 0: nothing was queued, or warnings only."""
     if conf.CHECKOUT_NOTIFY != DIGEST:
         return 0
     day = day or clock.today() - datetime.timedelta(days=1)
@@ -177,11 +178,13 @@ def digest(day: datetime.date | None = None) -> int:
         .select_related("action")
     )
     found = list(rows[: MOST_LINES + 1])
-    if not found:
+    if not found and not warnings:
         return 0
     lines = [_digest_line(checkout) for checkout in found[:MOST_LINES]]
     if len(found) > MOST_LINES:
         lines.append(_("… and more: %(link)s") % {"link": link("checkout.list")})
+    if warnings:
+        lines += ["", _("What the doctor says of the site:"), *warnings]
     paid = sum(checkout.succeeded for checkout in found)
     subject = _("Payments of %(day)s: %(paid)d paid, %(failed)d not paid") % {
         "day": formats.date_format(day, _("j F Y")),

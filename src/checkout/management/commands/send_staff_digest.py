@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils.dateparse import parse_date
 
 from checkout.conf import conf
-from checkout.services import jobs, staff_notices
+from checkout.services import doctor, jobs, staff_notices
 
 
 def day(text: str) -> datetime.date:
@@ -40,5 +40,5 @@ class Command(BaseCommand):
             self.stdout.write(f"CHECKOUT_NOTIFY is {conf.CHECKOUT_NOTIFY!r}, so there is no digest")
             return
         with jobs.recorded("send_staff_digest"):
-            number = staff_notices.digest(options["day"])
+            number = staff_notices.digest(options["day"], warnings=doctor.warnings())
         self.stdout.write(f"mailed {number} payments" if number else "nothing to mail, or mailed before")

@@ -42,13 +42,20 @@ class DoctorView(StaffPageView):
         troubles = [
             finding
             for finding in findings
-            if finding.level != Level.OK and (finding.check, finding.level) != ("jobs", Level.ERROR)
+            if finding.level in COLOURS
+            and finding.level != Level.OK
+            and (finding.check, finding.level) != ("jobs", Level.ERROR)
         ]
         context = self.get_context_data(
             asked=asked,
             silent=silent_jobs(jobs),
             troubles=[self._row(finding) for finding in troubles],
             well=[_(finding.check) for finding in findings if finding.level == Level.OK],
+            skipped=[
+                {"check": _(finding.check), "message": finding.message}
+                for finding in findings
+                if finding.level == Level.SKIPPED
+            ],
             jobs=[self._job(state) for state in jobs],
         )
         return self.render_to_response(context)

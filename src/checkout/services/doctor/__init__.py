@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from checkout.services.doctor import answers, jobs, site, work
-from checkout.services.doctor.findings import Check, Finding, Level
+from checkout.services.doctor.findings import Check, Finding, Level, skipped
 from checkout.services.doctor.jobs import JobState, job_states
 
-__all__ = ["ASKING", "CHECKS", "Finding", "JobState", "Level", "examine", "is_healthy", "job_states"]
+__all__ = ["ASKING", "CHECKS", "Finding", "JobState", "Level", "examine", "is_healthy", "job_states", "warnings"]
 
 logger = logging.getLogger("checkout.doctor")
 
@@ -29,6 +29,7 @@ CHECKS: Final[dict[str, Check]] = {
     gettext_noop("jobs"): jobs.check_jobs,
     gettext_noop("database"): site.check_database,
     gettext_noop("settings"): site.check_settings,
+    gettext_noop("deployment"): site.check_deployment,
     gettext_noop("events"): work.check_events,
     gettext_noop("attempts"): work.check_attempts,
     gettext_noop("books"): work.check_books,
@@ -53,6 +54,7 @@ def examine(*, ask: bool = True) -> list[Finding]:
     waited = 0.0
     for name, check in CHECKS.items():
         if name in ASKING and not ask:
+            findings.append(skipped(name, _("nobody was asked.")))
             continue
         if name in ASKING and waited > PATIENCE:
             message = _("Not looked at: the checks before it waited %(seconds)d seconds for answers.")
@@ -69,8 +71,18 @@ def examine(*, ask: bool = True) -> list[Finding]:
             found = [Finding(name, Level.ERROR, message, _("See the log for the reason."))]
         waited += time.monotonic() - started if name in ASKING else 0
         findings += found or [Finding(name, Level.OK, _("no problems found"))]
-    order = {Level.ERROR: 0, Level.WARNING: 1, Level.OK: 2}
+    order = {Level.ERROR: 0, Level.WARNING: 1, Level.SKIPPED: 2, Level.OK: 3}
     return sorted(findings, key=lambda finding: (order[finding.level], finding.check != "jobs"))
+
+
+def warnings() -> list[str]:
+    """What is wrong by our own books and settings, one line each, errors first: for the digest, so that a warning
+    reaches somebody who runs no command."""
+    return [
+        f"{finding.level}: {finding.message} {finding.do}".strip()
+        for finding in examine(ask=False)
+        if finding.level in (Level.ERROR, Level.WARNING)
+    ]
 
 
 def is_healthy(findings: list[Finding]) -> bool:

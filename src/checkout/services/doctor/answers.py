@@ -19,7 +19,7 @@ from checkout.errors import CheckoutError, GatewayError
 from checkout.gateway import API_VERSION, gateway
 from checkout.gateway.webhooks import sign
 from checkout.services import inbox
-from checkout.services.doctor.findings import Finding, Level
+from checkout.services.doctor.findings import Finding, Level, skipped
 
 #: Stripe refuses signatures older than five minutes, and keys and leases are counted by the clock.
 SKEW: Final = timedelta(seconds=30)
@@ -62,6 +62,7 @@ def check_stripe() -> Iterator[Finding]:
 def check_endpoint() -> Iterator[Finding]:
     """What Stripe knows about our address."""
     if not conf.CHECKOUT_BASE_URL or not webhook_secrets():
+        yield skipped("endpoint", _("CHECKOUT_BASE_URL or CHECKOUT_WEBHOOK_SECRET is not set."))
         return
     url = conf.CHECKOUT_BASE_URL.rstrip("/") + _path("checkout.webhook")
     try:
@@ -98,6 +99,7 @@ def check_webhook() -> Iterator[Finding]:
     """Send our own address a signed event, as Stripe would. It is stored once and changes nothing."""
     secrets = webhook_secrets()
     if not conf.CHECKOUT_BASE_URL or not secrets:
+        yield skipped("webhook", _("CHECKOUT_BASE_URL or CHECKOUT_WEBHOOK_SECRET is not set."))
         return
     url = conf.CHECKOUT_BASE_URL.rstrip("/") + _path("checkout.webhook")
     event = {
@@ -149,6 +151,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> int:
 def check_broker() -> Iterator[Finding]:
     """With Celery, a broker that does not answer means that nothing is worked on in the background."""
     if conf.CHECKOUT_BACKGROUND != "celery":
+        yield skipped("broker", _("this site works without one (CHECKOUT_BACKGROUND)."))
         return
     from celery import current_app
     from kombu.exceptions import OperationalError

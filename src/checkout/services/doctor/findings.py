@@ -19,6 +19,8 @@ class Level(StrEnum):
     OK = "ok"
     WARNING = "warning"
     ERROR = "error"
+    #: Not looked at, and why: nobody may read that as "no problems found".
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class Finding:
 
     def as_dict(self) -> dict[str, str]:
         return {name: str(value) for name, value in asdict(self).items()}
+
+
+def skipped(check: str, reason: str) -> Finding:
+    """The check could not be made here; `reason` is translated."""
+    return Finding(check, Level.SKIPPED, _("Not looked at: %(reason)s") % {"reason": reason})
 
 
 Check = Callable[[], Iterator[Finding]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from django.conf import settings
 from django.core import checks as system_checks
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -12,10 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from post_office.models import STATUS, Email, EmailTemplate
 
-from checkout import checks, clock, states
+from checkout import checks, clock, deployment, states
 from checkout.mail import LETTERS
 from checkout.models import CheckoutAction, CheckoutState
-from checkout.services.doctor.findings import LONG, Finding, Level
+from checkout.services.doctor.findings import LONG, Finding, Level, skipped
 
 
 def check_settings() -> Iterator[Finding]:
@@ -32,6 +33,17 @@ def check_settings() -> Iterator[Finding]:
         for message in check():
             level = Level.ERROR if message.level >= system_checks.ERROR else Level.WARNING
             yield Finding("settings", level, f"{message.msg} ({message.id})", message.hint or "")
+
+
+def check_deployment() -> Iterator[Finding]:
+    """What `check --deploy` says of a site that takes real money."""
+    if settings.DEBUG:
+        yield skipped("deployment", _("DEBUG is on, so nothing real is paid here."))
+        return
+    for check in deployment.CHECKS:
+        for message in check():
+            level = Level.ERROR if message.level >= system_checks.ERROR else Level.WARNING
+            yield Finding("deployment", level, f"{message.msg} ({message.id})", message.hint or "")
 
 
 def check_database() -> Iterator[Finding]:

@@ -14,11 +14,12 @@ from checkout.conf import conf, is_live_key, webhook_secrets
 from checkout.gateway import API_VERSION
 from checkout.models import Checkout, LookBack, PaymentRun, PaymentRunItem, Problem, StripeEvent
 from checkout.services import debts, inbox, plans, reconcile, settling, stale
-from checkout.services.doctor.findings import LONG, Finding, Level, age, moment
+from checkout.services.doctor.findings import LONG, Finding, Level, age, moment, skipped
 
 
 def check_events() -> Iterator[Finding]:
     if not webhook_secrets():
+        yield skipped("events", _("without CHECKOUT_WEBHOOK_SECRET none comes."))
         return
     now = clock.now()
     given_up = inbox.given_up().count()
@@ -122,6 +123,7 @@ def check_books() -> Iterator[Finding]:
 def check_run() -> Iterator[Finding]:
     run = PaymentRun.objects.first()
     if run is None:
+        yield skipped("run", _("there was none yet."))
         return
     now = clock.now()
     if run.finished_at is None and run.started_at < now - LONG:
