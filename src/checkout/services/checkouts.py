@@ -73,7 +73,7 @@ def create_checkout(
             raise CannotPay(_("This cannot be started here. Staff charge a card or settle by hand on the staff pages."))
 
 
-class CustomerGone(CannotPay):
+class _CustomerGone(CannotPay):
     """The payer was deleted at Stripe, and we did not know. Whoever begins anew makes them there anew."""
 
 
@@ -81,7 +81,7 @@ def once_more(begin: Callable[[], Checkout]) -> Checkout:
     """Begin an attempt and make its intent; twice, when the first shows that the payer was deleted at Stripe."""
     try:
         return ensure_intent(begin())
-    except CustomerGone:
+    except _CustomerGone:
         return ensure_intent(begin())
 
 
@@ -135,7 +135,7 @@ def ensure_intent(checkout: Checkout) -> Checkout:
         settling.fail(checkout, why=Why(Code.STRIPE_REFUSED), failure=said, error_code=problem.code, superseded=gone)
         logger.warning("checkout %s refused by Stripe: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
         sentence = _("The payment could not be started. Please contact us; you have not been charged.")
-        raise (CustomerGone if gone else CannotPay)(sentence) from problem
+        raise (_CustomerGone if gone else CannotPay)(sentence) from problem
     column = "setup_intent_id" if checkout.saves_card else "payment_intent_id"
     Checkout.objects.filter(pk=checkout.pk, **{column: ""}).update(**{column: intent.id})
     setattr(checkout, column, intent.id)
