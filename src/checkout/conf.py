@@ -52,6 +52,8 @@ class Conf:
     CHECKOUT_DETACH_OLD_CARDS = Setting(True)
     # Off: staff decide what becomes of money that the site refused.
     CHECKOUT_GIVE_BACK_REFUSED = Setting(False)
+    CHECKOUT_HEALTH_TOKEN = Setting("")
+    CHECKOUT_HEARTBEAT_URL = Setting("")
     CHECKOUT_LEASE_MINUTES = Setting(10)
     CHECKOUT_LIMIT_MINUTES = Setting(60)
     CHECKOUT_LINK_DAYS = Setting(14)

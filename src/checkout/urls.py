@@ -6,6 +6,8 @@ from checkout.views import cards, csp_reports, health, on_session, payer, plan_p
 
 urlpatterns = [
     path("health/", health.health, name="checkout.health"),
+    path("health/full/", health.full, name="checkout.health.full"),
+    path("health/metrics/", health.figures, name="checkout.health.metrics"),
     path("csp-report/", csp_reports.report, name="checkout.csp.report"),
     path("webhook/", webhook.webhook, name="checkout.webhook"),
     path("<uuid:uuid>/pay/", on_session.InstalmentPayView.as_view(), name="checkout.pay"),

@@ -166,6 +166,8 @@ TABLE: dict[str, Staff | Public] = {
     # -- payers' addresses. "payer" began the attempt `books.open` by login; nobody here paid in this browser.
     "checkout.health": Public(lambda b: [], *[(OK | {503}, NOT_ALLOWED)] * 4),
     "checkout.csp.report": Public(lambda b: [], *[(NOT_ALLOWED, {204})] * 4),
+    "checkout.health.full": Public(lambda b: [], *[({401}, NOT_ALLOWED)] * 4),
+    "checkout.health.metrics": Public(lambda b: [], *[({401}, NOT_ALLOWED)] * 4),
     "checkout.webhook": Public(lambda b: [], *[(NOT_ALLOWED, {400})] * 4),
     "checkout.return": Public(
         lambda b: [b.open.uuid],

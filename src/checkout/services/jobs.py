@@ -10,6 +10,7 @@ from django.db.models import F, Q
 
 from checkout import clock
 from checkout.models import ScheduledJob
+from checkout.services import heartbeat
 
 
 @contextmanager
@@ -24,8 +25,10 @@ def recorded(name: str, *also: str) -> Iterator[None]:
         yield
     except BaseException as problem:
         _note(names, last_error=f"{type(problem).__name__}: {problem}"[:2000])
+        _beat(names, well=False)
         raise
     _note(names, last_succeeded_at=clock.now(), last_error="")
+    _beat(names, well=True)
 
 
 @contextmanager
@@ -44,6 +47,11 @@ def recorded_alone(name: str, at_most: timedelta) -> Iterator[bool]:
             yield True
     else:
         yield False
+
+
+def _beat(names: tuple[str, ...], *, well: bool) -> None:
+    for name in names:
+        heartbeat.beat(name, well=well)
 
 
 def _note(names: tuple[str, ...], **columns: object) -> None:
