@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stripe_emulator import API_VERSION
+
 HERE = Path(__file__).parent / "node"
 PACKAGES = Path(__file__).parents[1] / "var" / "node"
 
@@ -31,7 +33,8 @@ def install() -> None:
 
 
 @pytest.mark.node
-def test_the_node_sdk_finds_stripe_here(served: str) -> None:
+@pytest.mark.parametrize("version", [API_VERSION, "2026-08-26.dahlia"])
+def test_the_node_sdk_finds_stripe_here(served: str, version: str) -> None:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.fail(
@@ -41,7 +44,7 @@ def test_the_node_sdk_finds_stripe_here(served: str) -> None:
             )
     install()
     result = subprocess.run(
-        ["node", str(HERE / "drive.mjs"), served],
+        ["node", str(HERE / "drive.mjs"), served, version],
         env={**os.environ, "NODE_PACKAGES": str(PACKAGES)},
         capture_output=True,
         text=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .core import faults
 from .core.clock import Clock
-from .core.world import API_VERSION
+from .core.versions import NEWEST as API_VERSION
 from .engine import Emulator
 from .exchange import Response
 from .webhooks.outbox import Delivery

@@ -8,6 +8,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stripe_emulator.core.errors import ApiError
+from stripe_emulator.core.versions import NEWEST
+
 if TYPE_CHECKING:
     from stripe_emulator import Emulator
 
@@ -40,6 +43,9 @@ def make_parser() -> argparse.ArgumentParser:
         type=_natural,
         default=0,
         help="answer 429 beyond N requests a second (default: no limit)",
+    )
+    parser.add_argument(
+        "--api-version", metavar="VERSION", default=NEWEST, help="the account's own (default %(default)s)"
     )
     parser.add_argument(
         "--payouts",
@@ -75,7 +81,10 @@ def main(argv: list[str] | None = None) -> int:
     except ImportError as error:
         return _complain(f"{error}. The server needs the extra: pip install 'stripe-emulator[server]'")
 
-    emulator = Emulator(seed=args.seed)
+    try:
+        emulator = Emulator(seed=args.seed, api_version=args.api_version)
+    except ApiError as error:
+        return _complain(str(error))
     if args.rate_limit:
         emulator.rate_limit = args.rate_limit
     if args.request_log is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .api import JOBS
 from .bank import Bank
-from .core import faults
+from .core import faults, versions
 from .core.changes import Changes
 from .core.clock import Clock
 from .core.errors import rate_limited, status_error
@@ -54,7 +54,10 @@ class Emulator:
         *,
         public_url: str = "http://127.0.0.1:12111",
         request_log_path: str | Path | None = None,
+        api_version: str = versions.NEWEST,
     ) -> None:
+        """`api_version` is the account's own: of requests that send none, and of events. Raises ApiError for others."""
+        self.api_version = versions.check(api_version)
         self._given_seed = seed
         self.seed = self._new_seed()
         self.clock = clock or Clock()
@@ -88,6 +91,7 @@ class Emulator:
     def _new_world(self) -> World:
         world = World(self.clock, self.seed)
         world.public_url = self._public_url
+        world.api_version = self.api_version
         world.jobs = JOBS
         world.changes = self.changes
         world.on_event = self.webhooks.on_event

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from .api import resolve
-from .core import faults
+from .core import faults, versions
 from .core.errors import (
     ApiError,
     invalid,
@@ -19,7 +19,7 @@ from .core.errors import (
     status_error,
 )
 from .core.keys import is_publishable, sent_key
-from .core.world import API_VERSION, compact
+from .core.world import compact
 from .resources.expanding import check_paths, expand
 from .resources.intents import trimmed
 from .wire import elsewhere, idempotency
@@ -54,7 +54,7 @@ class Exchange:
     """A request and what becomes of it. The emulator's lock is held but while a slow request waits."""
 
     __slots__ = (
-        "_entry", "_key", "_locked", "_publishable",
+        "_entry", "_key", "_locked", "_publishable", "_version",
         "body", "emulator", "fault", "headers", "id", "method", "path", "private", "query",
     )  # fmt: skip
 
@@ -69,6 +69,7 @@ class Exchange:
         """The bank's page rather than Stripe: no weather, no limit, no record."""
         self.fault: faults.Fault | None = None
         self._publishable = False
+        self._version = emulator.api_version
         self._key: str | None = None
         self._entry: idempotency.Entry | None = None
         """What is remembered of the idempotency key; its own while this request is in flight."""
@@ -141,12 +142,9 @@ class Exchange:
         tree = self._parameters()
         key = sent_key(self.headers) or _text(tree.pop("key", None))
         self._publishable = is_publishable(key)
-        version = self.headers.get("stripe-version") or _text(tree.pop("_stripe_version", None)) or API_VERSION
-        if version != API_VERSION:
-            raise invalid(
-                f"Invalid Stripe API version: {version[:40]}. This emulator speaks {API_VERSION} only: use an SDK that "
-                "pins it, or send it in the Stripe-Version header."
-            )
+        version = self.headers.get("stripe-version") or _text(tree.pop("_stripe_version", None))
+        if version is not None:
+            self._version = versions.check(version)
         account = self.headers.get("stripe-account")
         if account is not None and account != self.emulator.world.ids.account():
             raise ApiError(
@@ -162,6 +160,7 @@ class Exchange:
         if self.method == "POST" and sent_idempotency:
             self._begin_key(sent_idempotency, tree)
         params = route.params.read(tree, "") or {}
+        versions.check_parameters(self._version, params)
         check_paths(route.answers, params.get("expand") or ())
         if self.method == "POST" and ids:
             self._take(ids[0])
@@ -221,7 +220,7 @@ class Exchange:
             if self._publishable and row["object"] in ("payment_intent", "setup_intent"):
                 row = trimmed(row)
             row = expand(world, row, call.params.get("expand") or [])
-            return 200, compact(row), True, {}
+            return 200, compact(versions.render(self._version, row)), True, {}
         except ApiError as error:
             return error.status, self._error_body(error), error.begun, error.headers
         except Exception:
@@ -258,13 +257,13 @@ class Exchange:
             for name in ("payment_intent", "setup_intent"):
                 if name in shown:
                     shown = {**shown, name: trimmed(shown[name])}
-        return compact({"error": shown})
+        return compact({"error": versions.render(self._version, shown)})
 
     def _response(self, status: int, body: str, extra: Mapping[str, str]) -> Response:
         headers = {
             "Content-Type": "application/json",
             "Request-Id": self.id,
-            "Stripe-Version": API_VERSION,
+            "Stripe-Version": self._version,
             "Cache-Control": "no-cache, no-store",
         }
         sent = self.headers.get("idempotency-key", "")

@@ -14,8 +14,8 @@ from .clock import Clock
 from .errors import missing
 from .ids import Ids
 from .tables import JSON, Table
+from .versions import NEWEST
 
-API_VERSION = "2026-10-28.endive"
 DAY = 86_400
 EVENTS_KEPT_DAYS = 30
 
@@ -77,6 +77,8 @@ class World:
         self.cause: JSON | None = None
         self.on_event: Callable[[JSON], int] = lambda event: 0
         self.jobs: dict[str, Callable[[World, JSON], None]] = {}
+        self.api_version = NEWEST
+        """The account's own: of requests that send none, and of events."""
         self.public_url = "http://127.0.0.1:12111"
         self._due: list[tuple[float, int, str, JSON]] = []
         self._job_count = 0
@@ -190,7 +192,7 @@ class World:
         event: JSON = {
             "id": self.ids.new("evt"),
             "object": "event",
-            "api_version": API_VERSION,
+            "api_version": self.api_version,
             "created": self.timestamp(),
             "data": compact(data),
             "livemode": False,

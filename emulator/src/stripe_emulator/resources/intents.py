@@ -9,9 +9,9 @@ from typing import Any, Literal
 from stripe_emulator.core.errors import ApiError, doc_url, invalid, refused
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import World
-from stripe_emulator.wire.params import Kind, Text
+from stripe_emulator.wire.params import Kind, List, Text
 from stripe_emulator.wire.routing import Call
-from stripe_emulator.wire.specs import ACCEPTED_METHODS, ALLOWED_METHODS, AUTOMATIC_METHODS
+from stripe_emulator.wire.specs import ACCEPTED_METHODS, ALLOWED_METHODS, AUTOMATIC_METHODS, METHOD_TYPE
 
 from . import payment_methods
 from .cards import Card
@@ -50,23 +50,11 @@ def check_secret(intent: JSON, call: Call) -> None:
         )
 
 
-class _NoLongerSupported:
-    """`payment_method_types` cannot be written since 2026-09-30.endive (docs.stripe.com/changelog/endive)."""
-
-    def read(self, value: Any, name: str) -> Any:
-        raise invalid(
-            f"The parameter `{name}` is no longer supported. Leave it out to use the payment methods of your "
-            "Dashboard, or use `allowed_payment_method_types` or `excluded_payment_method_types`.",
-            name,
-            "payment_method_types_no_longer_supported",
-        )
-
-
 METHOD_SELECTION: dict[str, Kind] = {
     "allowed_payment_method_types": ALLOWED_METHODS,
     "excluded_payment_method_types": ALLOWED_METHODS,
     "payment_method_configuration": Text(100),
-    "payment_method_types": _NoLongerSupported(),
+    "payment_method_types": List(METHOD_TYPE),  # until endive; see core/versions.py
 }
 NEW_METHOD_SELECTION: dict[str, Kind] = {**METHOD_SELECTION, "automatic_payment_methods": AUTOMATIC_METHODS}
 _SELECTORS = ("automatic_payment_methods", "excluded_payment_method_types", "payment_method_configuration")
@@ -81,6 +69,9 @@ def method_selection(world: World, params: JSON) -> JSON:
             if other in params:
                 message = f"You may only specify one of these parameters: allowed_payment_method_types, {other}."
                 raise invalid(message, "allowed_payment_method_types")
+    by_hand = params.get("payment_method_types")
+    if by_hand:
+        return _by_hand(params, by_hand)
     types = [t for t in ACCEPTED_METHODS if (not allowed or t in allowed) and t not in (excluded or ())]
     if not types:
         raise invalid(
@@ -104,13 +95,43 @@ def method_selection(world: World, params: JSON) -> JSON:
     }
 
 
+def _by_hand(params: JSON, types: list[str]) -> JSON:
+    """The types that a server named itself, as it could until endive."""
+    for other in (*_SELECTORS, "allowed_payment_method_types"):
+        if other in params:
+            message = f"You may only specify one of these parameters: {other}, payment_method_types."
+            raise invalid(message, "payment_method_types")
+    check_by_hand(types)
+    return {
+        "allowed_payment_method_types": None,
+        "automatic_payment_methods": None,
+        "excluded_payment_method_types": None,
+        "payment_method_configuration_details": None,
+        "payment_method_types": types,
+    }
+
+
+def check_by_hand(types: list[str]) -> None:
+    for kind in types:
+        if kind not in ACCEPTED_METHODS:
+            raise invalid(
+                f"The payment method type provided: {kind} is invalid. Please ensure the provided type is activated in "
+                "your dashboard and your account is enabled for any preview features that you are trying to use. (The "
+                "emulator accepts cards only.)",
+                "payment_method_types",
+            )
+
+
 def reselect(intent: JSON, params: JSON) -> JSON:
     """Changes of an update or confirmation that narrows the payment methods again."""
     changes: JSON = {}
     for name in ("allowed_payment_method_types", "excluded_payment_method_types"):
         if name in params:
             changes[name] = params[name]
-    if changes.get("allowed_payment_method_types"):
+    if params.get("payment_method_types"):
+        check_by_hand(params["payment_method_types"])
+        changes["payment_method_types"] = params["payment_method_types"]
+    if changes.get("allowed_payment_method_types") or "payment_method_types" in changes:
         changes["automatic_payment_methods"] = None
         changes["payment_method_configuration_details"] = None
     return changes

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from stripe_emulator.core.errors import invalid, refused
+from stripe_emulator.core import versions
+from stripe_emulator.core.errors import refused
 from stripe_emulator.core.event_types import EVENT_TYPES
 from stripe_emulator.core.tables import JSON
-from stripe_emulator.core.world import API_VERSION, World
+from stripe_emulator.core.world import World
 from stripe_emulator.wire.listing import page
 from stripe_emulator.wire.params import Boolean, Choice, Kind, List, Text, Url, merged_metadata
 from stripe_emulator.wire.routing import Call, route
@@ -29,6 +30,7 @@ def make_endpoint(
     secret: str | None = None,
     description: str | None = None,
     metadata: dict[str, str] | None = None,
+    api_version: str | None = None,
 ) -> JSON:
     """A new endpoint. Unlike the row that is kept, the answer holds its secret.
 
@@ -39,7 +41,7 @@ def make_endpoint(
     row: JSON = {
         "id": world.ids.new("we"),
         "object": "webhook_endpoint",
-        "api_version": API_VERSION,
+        "api_version": api_version or world.api_version,
         "application": None,
         "created": world.timestamp(),
         "description": description,
@@ -63,14 +65,15 @@ def make_endpoint(
 )
 def create(world: World, call: Call) -> JSON:
     params = call.params
-    if params.get("api_version", API_VERSION) != API_VERSION:
-        raise invalid(f"This emulator renders events at {API_VERSION} only.", "api_version")
+    if "api_version" in params:
+        versions.check(params["api_version"], "api_version")
     return make_endpoint(
         world,
         params["url"],
         params["enabled_events"],
         description=params.get("description"),
         metadata=merged_metadata({}, params.get("metadata") or {}),
+        api_version=params.get("api_version"),
     )
 
 

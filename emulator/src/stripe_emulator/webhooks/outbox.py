@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stripe_emulator.core import versions
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import compact
 from stripe_emulator.resources.events import shown
@@ -236,7 +237,10 @@ class Webhooks:
         if endpoint is None or event is None or endpoint["status"] != "enabled":
             self._forget(waiting)
             return None
-        body = compact(shown(event)).encode()
+        version = endpoint["api_version"]
+        whole = shown(event)
+        rendered = {**whole, "api_version": version, "data": versions.render(version, whole["data"])}
+        body = compact(rendered).encode()
         timestamp = world.timestamp() - (600 if self._chance(self.weather.old_signature) else 0)
         secrets = ["whsec_wrong"] if self._chance(self.weather.wrong_secret) else self.secrets(endpoint["id"])
         headers = {
