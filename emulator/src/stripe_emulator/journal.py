@@ -117,7 +117,7 @@ class Journal:
             if row is None:
                 gone.append([kind, object_id])
                 continue
-            rows.append([kind, row])
+            rows.append([kind, world.archive.plain(row) if kind == "event" else row])
             if not table.listed(object_id):
                 unlisted.append([kind, object_id])
         line: JSON = {

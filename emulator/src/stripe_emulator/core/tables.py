@@ -93,11 +93,16 @@ class Table:
         """Forget the oldest rows, those made before `created`."""
         count = 0
         for number in self._order:
-            object_id = self._ids[number]
-            row = self.rows[object_id]
-            if row["created"] >= created:
+            if self.rows[self._ids[number]]["created"] >= created:
                 break
             count += 1
+        self.drop_oldest(count)
+
+    def drop_oldest(self, count: int) -> None:
+        """Forget so many of the oldest rows."""
+        for number in self._order[:count]:
+            object_id = self._ids[number]
+            row = self.rows[object_id]
             del self.rows[object_id], self._numbers[object_id], self._ids[number]
             for name in self.indexed:
                 value = row.get(name)

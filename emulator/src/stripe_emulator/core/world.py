@@ -9,15 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from .archive import Archive
 from .changes import Changes
 from .clock import Clock
 from .errors import missing
 from .ids import Ids
+from .sharing import share
 from .tables import JSON, Table
 from .versions import NEWEST
 
 DAY = 86_400
 EVENTS_KEPT_DAYS = 30
+MOST_EVENTS = 200_000
+"""More are not kept at once: the oldest tenth goes, younger than thirty days or not."""
 
 # Which list requests filter on what. The order is that of the panel and of snapshots.
 TABLES: dict[str, tuple[str, ...]] = {
@@ -71,6 +75,7 @@ class World:
         self.tables = {name: Table(*indexed) for name, indexed in TABLES.items()}
         # What no answer shows, by object id: a card's number, whether a method was used up, a queue of declines.
         self.hidden: dict[str, JSON] = {}
+        self.archive = Archive()
         self.changes: Changes | None = None
         # Movements of the balance that are in no automatic payout yet.
         self.unpaid: dict[str, None] = {}
@@ -132,6 +137,8 @@ class World:
     # -- objects -------------------------------------------------------------------------------------
     def add(self, row: JSON) -> JSON:
         self._touch(row["object"], row["id"])
+        for name, value in row.items():
+            row[name] = share(value)
         return self.tables[row["object"]].add(row)
 
     def remove(self, kind: str, object_id: str) -> None:
@@ -176,7 +183,7 @@ class World:
             old = row.get(name)
             if old == value:
                 continue
-            row[name] = value
+            row[name] = share(value)
             self._touch(row["object"], row["id"])
             if name in table.indexed:
                 table.reindex(row, name, old)
@@ -185,7 +192,7 @@ class World:
 
     # -- events --------------------------------------------------------------------------------------
     def emit(self, kind: str, obj: JSON, previous: JSON | None = None) -> JSON:
-        """Record that something happened. The object is kept as it is at this moment, as text to save memory."""
+        """Record that something happened. The object is kept as it is at this moment, packed to save memory."""
         data: JSON = {"object": obj}
         if previous is not None:
             data["previous_attributes"] = previous
@@ -194,13 +201,15 @@ class World:
             "object": "event",
             "api_version": self.api_version,
             "created": self.timestamp(),
-            "data": compact(data),
+            "data": self.archive.pack(kind, compact(data)),
             "livemode": False,
             "pending_webhooks": 0,
             "request": self.cause or {"id": None, "idempotency_key": None},
             "type": kind,
         }
         self.add(event)
+        if len(self.tables["event"]) > MOST_EVENTS:
+            self.tables["event"].drop_oldest(MOST_EVENTS // 10)
         event["pending_webhooks"] = self.on_event(event)
         return event
 
@@ -210,14 +219,22 @@ class World:
             "clock": self.clock.to_json(),
             "counts": dict(self.ids.counts),
             "seed": self.ids.seed,
-            "tables": {name: table.to_json() for name, table in self.tables.items()},
+            "tables": {name: self._plain(table.to_json()) for name, table in self.tables.items()},
             "hidden": self.hidden,
             "due": sorted(self._due),
             "job_count": self._job_count,
         }
 
+    def _plain(self, table: JSON) -> JSON:
+        rows = table["rows"]
+        if rows and rows[0]["object"] == "event":
+            return {**table, "rows": [self.archive.plain(row) for row in rows]}
+        return table
+
     def load(self, saved: JSON) -> None:
         """Everything but the clock, which outlives a world."""
+        for event in saved["tables"]["event"]["rows"]:
+            event["data"] = self.archive.pack(event["type"], event["data"])
         self.ids = Ids(saved["seed"])
         self.ids.counts.update(saved["counts"])
         for name, table in self.tables.items():

@@ -61,14 +61,18 @@ class Levers:
             for table in self.tables.values():
                 row: JSON | None = table.get(object_id)
                 if row is not None:
-                    return readable(row)
+                    return self.readable(row)
         return None
+
+    def readable(self, row: JSON) -> JSON:
+        """A row as its API object."""
+        return self.emulator.world.archive.shown(row) if row.get("object") == "event" else dict(row)
 
     def events_about(self, object_id: str, limit: int) -> list[JSON]:
         quoted = f'"{object_id}"'
         found = []
         for event in self.rows("event"):
-            if quoted in event_text(event):
+            if quoted in self.emulator.world.archive.unpack(event):
                 found.append(event)
                 if len(found) == limit:
                     break
@@ -260,19 +264,6 @@ def fault_value(data: JSON, name: str) -> Any:
 
 def name_of(fault: faults.Fault) -> str:
     return next((name for name, kind in faults.ALL.items() if type(fault) is kind), type(fault).__name__)
-
-
-def event_text(event: JSON) -> str:
-    """`data` of an event as JSON text, which is how the world keeps it."""
-    data = event["data"]
-    return data if isinstance(data, str) else json.dumps(data)
-
-
-def readable(row: JSON) -> JSON:
-    """A row as its API object: events keep their data as text."""
-    if row.get("object") == "event" and isinstance(row["data"], str):
-        return {**row, "data": json.loads(row["data"])}
-    return dict(row)
 
 
 def is_web_url(text: str) -> bool:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from stripe_emulator import Emulator
 
-from .levers import Levers, readable
+from .levers import Levers
 from .markup import Html, badge, field, form, join, link, moment, money, object_link, select, table, tag
 from .panel_bank import bank_section
 from .refusals import RefusedError
@@ -269,7 +269,7 @@ class Panel:
                 tag(
                     "div",
                     tag("div", link(f"/objects/{event['id']}", event["type"])),
-                    object_link(readable(event)["data"]["object"].get("id")),
+                    object_link(self.levers.readable(event)["data"]["object"].get("id")),
                     class_="event",
                 ),
                 moment(event["created"]),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from stripe_emulator.core.errors import invalid
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import World
@@ -13,14 +11,9 @@ from stripe_emulator.wire.routing import Call, route
 from stripe_emulator.wire.specs import CREATED_PAGE
 
 
-def shown(event: JSON) -> JSON:
-    """An event as answers and deliveries show it: its data is kept as text."""
-    return {**event, "data": json.loads(event["data"])}
-
-
 @route("GET", "/v1/events/*")
 def retrieve(world: World, call: Call) -> JSON:
-    return shown(world.find("event", call.ids[0], "id", in_path=True))
+    return world.archive.shown(world.find("event", call.ids[0], "id", in_path=True))
 
 
 @route(
@@ -47,4 +40,4 @@ def index(world: World, call: Call) -> JSON:
 
     plain = not types and "delivery_success" not in params and (kind is None or "*" not in kind)
     answer = page(world, call, "event", "/v1/events", filters, None if plain else where)
-    return {**answer, "data": [shown(event) for event in answer["data"]]}
+    return {**answer, "data": [world.archive.shown(event) for event in answer["data"]]}

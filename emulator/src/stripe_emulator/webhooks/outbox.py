@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from stripe_emulator.core import versions
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import compact
-from stripe_emulator.resources.events import shown
 from stripe_emulator.resources.webhook_endpoints import make_endpoint
 
 if TYPE_CHECKING:
     from stripe_emulator.engine import Emulator
 
 ROLL_HOURS = 24
+MOST_WAITING = 50_000
+"""Deliveries that may wait for one endpoint; of more, the oldest are given up, as after three days of tries."""
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -91,8 +92,12 @@ class Lane:
         self.out = 0
         """How many were handed out and have not been answered yet."""
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: Waiting) -> Waiting | None:
+        """Line it up. Returns the one that has to go because there are too many, if one has to."""
         heapq.heappush(self._later, (waiting.due, waiting.number, waiting))
+        if len(self._later) + len(self._ready) <= MOST_WAITING:
+            return None
+        return heapq.heappop(self._ready or self._later)[2]
 
     def take(self, now: float, room: int | None) -> list[Waiting]:
         """What is due, in the order of its numbers, and no more than there is `room` for (None: all)."""
@@ -207,9 +212,11 @@ class Webhooks:
             self._add(Waiting(due, number + 0.1, event["id"], endpoint["id"], counted=False))
 
     def _add(self, waiting: Waiting) -> None:
-        self._lanes.setdefault(waiting.endpoint, Lane()).add(waiting)
+        gone = self._lanes.setdefault(waiting.endpoint, Lane()).add(waiting)
         if self._emulator.changes is not None:
             self._emulator.changes.waiting.append(waiting.to_json())
+        if gone is not None:
+            self._forget(gone)
 
     def _forget(self, waiting: Waiting) -> None:
         """It need not be sent any more."""
@@ -238,7 +245,7 @@ class Webhooks:
             self._forget(waiting)
             return None
         version = endpoint["api_version"]
-        whole = shown(event)
+        whole = world.archive.shown(event)
         rendered = {**whole, "api_version": version, "data": versions.render(version, whole["data"])}
         body = compact(rendered).encode()
         timestamp = world.timestamp() - (600 if self._chance(self.weather.old_signature) else 0)
