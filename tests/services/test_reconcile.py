@@ -215,6 +215,31 @@ def test_a_call_that_might_outlast_its_lease_is_not_made(
     assert taken(emulator) == due_minor(due)
 
 
+def test_a_refusal_is_not_believed_when_the_first_request_has_arrived_since_the_look(
+    emulator: Emulator, due: ObjectPaymentPlanInstalment, monkeypatch: Any
+) -> None:
+    charging.claim(due)
+    ask = charging.ask
+
+    def meanwhile(request: Any) -> Any:
+        assert ask(request).succeeded, "whoever claimed it asks at last"
+        emulator.weather.add(faults.Status(400), path=CHARGES)
+        return ask(request)
+
+    monkeypatch.setattr(charging, "ask", meanwhile)
+    with later(minutes=11):
+        assert reconcile.reconcile().settled == 1
+    assert (settled(due), taken(emulator)) == (states.SUCCESS, due_minor(due))
+
+
+def test_of_two_reconcilers_one_gets_the_lease(emulator: Emulator, due: ObjectPaymentPlanInstalment) -> None:
+    held = charging.claim(due)
+    one, other = (Checkout.objects.get(pk=held.pk) for _reconciler in range(2))
+    with later(minutes=11):
+        assert reconcile._renew_lease(one)
+        assert not reconcile._renew_lease(other)
+
+
 def test_staff_charging_a_request_for_money_is_begun_only_while_an_agreement_covers_it(
     emulator: Emulator, due: ObjectPaymentPlanInstalment
 ) -> None:
