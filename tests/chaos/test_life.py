@@ -11,6 +11,7 @@ from tests.chaos.life import PaymentLife
 
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "40"))
 STEPS = int(os.environ.get("CHAOS_STEPS", "15"))
+DERANDOMIZE = "CHAOS_EXAMPLES" not in os.environ
 
 
 def test_whatever_happens_in_whatever_order(db: None) -> None:
@@ -21,7 +22,7 @@ def test_whatever_happens_in_whatever_order(db: None) -> None:
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
-            derandomize="CHAOS_EXAMPLES" not in os.environ,
+            derandomize=DERANDOMIZE,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.generate, Phase.shrink],

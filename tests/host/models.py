@@ -6,6 +6,8 @@ from decimal import Decimal
 
 from django.db import models
 
+from checkout.errors import NotWanted
+
 
 class Membership(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -19,6 +21,7 @@ class Membership(models.Model):
     waits = models.PositiveIntegerField(default=0)
     failed_due = models.DateField(null=True)
     hook_raises = models.BooleanField(default=False)
+    hook_refuses = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return self.name
@@ -55,6 +58,8 @@ class Membership(models.Model):
     def checkout_success(self, checkout) -> None:
         if self.hook_raises:
             raise RuntimeError("the hook is broken")
+        if self.hook_refuses:
+            raise NotWanted("The club is full.")
         Membership.objects.filter(pk=self.pk).update(successes=models.F("successes") + 1, can_charge=False)
 
     def checkout_fail(self, due: datetime.date | None = None) -> None:

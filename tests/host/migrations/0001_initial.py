@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ('waits', models.PositiveIntegerField(default=0)),
                 ('failed_due', models.DateField(null=True)),
                 ('hook_raises', models.BooleanField(default=False)),
+                ('hook_refuses', models.BooleanField(default=False)),
             ],
         ),
     ]
