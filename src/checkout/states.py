@@ -23,6 +23,9 @@ STATES: Final[dict[str, str]] = {
 #: An attempt in one of these may still take money, so a second attempt has to wait.
 OPEN: Final = frozenset({PENDING, REQUEST, PAY_ON_SESSION})
 
+#: What is owed and in one of these has not been paid.
+UNPAID: Final = frozenset({PENDING, REQUEST, PAY_ON_SESSION, FAIL})
+
 #: From where to where a row may move.
 Diagram: TypeAlias = Mapping[str, frozenset[str]]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, Count, Exists, Min, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 from post_office.models import Email
 
@@ -41,10 +41,22 @@ def checkouts() -> QuerySet[Checkout]:
 
 def overdue_lines(*, of_stopped: bool | None = False) -> QuerySet[ObjectPaymentPlanInstalment]:
     """Lines whose day has passed and that are not paid; of live plans, of stopped ones, or (None) of both."""
-    rows = ObjectPaymentPlanInstalment.objects.filter(
-        Q(state__in=[states.PENDING, states.FAIL, states.PAY_ON_SESSION, states.REQUEST]), due__lt=clock.today()
-    )
+    rows = ObjectPaymentPlanInstalment.objects.filter(Q(state__in=states.UNPAID), due__lt=clock.today())
     return rows if of_stopped is None else rows.filter(object_payment_plan__deleted=of_stopped)
+
+
+def to_look_at() -> QuerySet[Checkout]:
+    """One row for each debt that somebody has tried to pay and that is still owed: its newest attempt, failed or
+    waiting."""
+    newer = Checkout.objects.filter(
+        content_type=OuterRef("content_type"), object_id=OuterRef("object_id"), pk__gt=OuterRef("pk")
+    )
+    return checkouts().filter(
+        ~Q(state=states.SUCCESS),
+        ~Exists(newer),
+        Q(debt=None) | Q(debt__paid__lt=F("debt__owed")),
+        superseded=False,
+    )
 
 
 def _unpaid(**about: Any) -> QuerySet[ObjectPaymentPlanInstalment]:

@@ -128,7 +128,7 @@ class CheckoutSuccessListView(CheckoutListView):
 class CheckoutAuditListView(CheckoutListView):
     menu = "checkout.list.audit"
     heading = gettext_lazy("To look at")
-    intro = gettext_lazy("Failed and waiting: why, and what to do next.")
+    intro = gettext_lazy("What is owed and failed or waits, one row for each: why, and what to do next.")
     empty = gettext_lazy("Nothing failed and nothing waits. All is well.")
     columns = [
         COLUMNS[0],
@@ -146,18 +146,12 @@ class CheckoutAuditListView(CheckoutListView):
             lambda rows, value: rows.filter(Q(state=value)),
             [(slug, name) for slug, name in advice.STATE_NAMES.items() if slug != states.SUCCESS],
         ),
-        Filter(
-            "superseded",
-            gettext_lazy("Replaced ones"),
-            lambda rows, value: rows.filter(superseded=value == "yes"),
-            [("no", gettext_lazy("leave out")), ("yes", gettext_lazy("only these"))],
-        ),
         *FILTERS[1:],
     ]
     csv_name = "checkouts-to-look-at"
 
     def get_rows(self) -> QuerySet[Checkout]:
-        return Checkout.objects.exclude(Q(state=states.SUCCESS))
+        return selectors.to_look_at()
 
 
 def stripe_url(object_id: str) -> str:

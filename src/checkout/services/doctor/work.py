@@ -12,7 +12,15 @@ from django.utils.translation import ngettext
 from checkout import clock, states
 from checkout.conf import conf, is_live_key, webhook_secrets
 from checkout.gateway import API_VERSION
-from checkout.models import Checkout, LookBack, PaymentRun, PaymentRunItem, Problem, StripeEvent
+from checkout.models import (
+    Checkout,
+    LookBack,
+    ObjectPaymentPlanInstalment,
+    PaymentRun,
+    PaymentRunItem,
+    Problem,
+    StripeEvent,
+)
 from checkout.services import debts, inbox, plans, reconcile, settling, stale
 from checkout.services.doctor.findings import LONG, Finding, Level, age, moment, skipped
 
@@ -94,11 +102,24 @@ def check_attempts() -> Iterator[Finding]:
 
 def check_books() -> Iterator[Finding]:
     """Do the counters of debts equal the sums behind them, and has Stripe's side been compared?"""
-    waiting = Problem.objects.filter(closed_at=None).order_by("pk").first()
-    if waiting is not None:
-        message = _("There are open problems, the oldest for %(age)s: %(problem)s")
-        message %= {"age": age(clock.now() - waiting.opened_at), "problem": waiting}
+    waiting = Problem.objects.filter(closed_at=None).order_by("pk")
+    oldest = waiting.first()
+    if oldest is not None:
+        number = waiting.count()
+        message = ngettext(
+            "%(number)d problem is open, for %(age)s: %(problem)s",
+            "%(number)d problems are open, the oldest for %(age)s: %(problem)s",
+            number,
+        ) % {"number": number, "age": age(clock.now() - oldest.opened_at), "problem": oldest}
         yield Finding("books", Level.WARNING, message, _("See the page Problems of the office."))
+    late = ObjectPaymentPlanInstalment.objects.filter(
+        Q(state__in=states.UNPAID), due__lt=clock.today(), object_payment_plan__deleted=False
+    )
+    if number := late.count():
+        message = ngettext(
+            "%(number)d payment of a plan is late.", "%(number)d payments of plans are late.", number
+        ) % {"number": number}
+        yield Finding("books", Level.WARNING, message, _("See Staff > Plans, Overdue: each says why, and what to do."))
     wrong = debts.wrong_counters()[:1]
     for debt in wrong:
         message = _("The counters of debt %(debt)s are not the sums of its postings.") % {"debt": debt.uuid}
