@@ -1,4 +1,4 @@
-"""What is broken, and who has to notice. `rule` is the number of the promise in docs/index.md that it breaks."""
+"""What is broken, and who has to notice. docs/decisions/promises.md has the promises that are broken."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class Mutation:
     """In `path` (below src/checkout) the text `old`, which stands there once, is replaced by `new`; one of `tests`
-    (arguments for pytest) has to fail then."""
+    (arguments for pytest) has to fail then. `rule` is the number of the promise that is broken by it."""
 
     name: str
     rule: int
