@@ -1,9 +1,12 @@
 """Stripe.js in a real browser, on a host page whose Content-Security-Policy allows nothing inline."""
 
+import contextlib
 import http.server
 import json
 import re
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +19,7 @@ from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 import stripe_emulator
 from stripe_emulator import Emulator, faults
 from stripe_emulator.resources import cards
+from stripe_emulator.server import serve_in_thread
 
 pytestmark = pytest.mark.browser
 
@@ -122,8 +126,15 @@ class Host:
 @pytest.fixture
 def host_url(served: str) -> Iterator[str]:
     policy = f"default-src 'self'; script-src 'self' {served}; frame-src {served}; connect-src {served}"
+    with shop(served, policy) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def shop(script: str, policy: str) -> Iterator[str]:
+    """A shop's page that loads Stripe.js from `script`, under that policy."""
     pages = {
-        "/": ("text/html", HOST_PAGE.format(emulator=served)),
+        "/": ("text/html", HOST_PAGE.format(emulator=script)),
         "/thanks": ("text/html", "<!doctype html><title>Thanks</title><h1>Thank you</h1>"),
         "/host.js": ("text/javascript", HOST_JS),
         "/host.css": ("text/css", HOST_CSS),
@@ -144,9 +155,11 @@ def host_url(served: str) -> Iterator[str]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture
@@ -310,6 +323,52 @@ def test_the_deferred_flow_submits_before_it_confirms(host: Host, payment: Any) 
     host.fill("4242424242424242")
     host.pay.click()
     expect(host.status).to_have_text("Status: succeeded")
+
+
+@pytest.mark.parametrize("forgotten", [None, "the bank in frame-src", "the API in connect-src"])
+def test_a_policy_for_three_origins_is_held_to(
+    page: Page, emulator: Emulator, payment: Any, status_of: Any, forgotten: str | None
+) -> None:
+    with serve_in_thread(emulator, three_origins=True) as api:
+        script, bank = str(emulator.script_url), str(emulator.bank_url)
+        assert len({api, script, bank}) == 3
+        frames = script if forgotten == "the bank in frame-src" else f"{script} {bank}"
+        connect = "'self'" if forgotten == "the API in connect-src" else api
+        policy = f"default-src 'self'; script-src 'self' {script}; frame-src {frames}; connect-src {connect}"
+        with shop(script, policy) as url:
+            host = Host(page, url)
+            intent = payment()
+            host.visit(intent["client_secret"], redirect="if_required")
+            if forgotten == "the API in connect-src":
+                assert host.event("loaderror")["error"]["type"] == "api_connection_error"
+                return
+            host.fill("4000002760003184")
+            host.pay.click()
+            if forgotten is None:
+                host.bank.get_by_role("button", name="Complete authentication").click()
+                expect(host.status).to_have_text("Status: succeeded")
+                assert status_of(intent) == "succeeded"
+            else:
+                expect(page.locator(DIALOG)).to_have_attribute("src", re.compile(re.escape(bank)))
+                expect(host.bank.get_by_role("button", name="Complete authentication")).to_have_count(0)
+                assert status_of(intent) == "requires_action"
+
+
+def test_each_of_three_origins_answers_for_itself_alone(emulator: Emulator) -> None:
+    with serve_in_thread(emulator, three_origins=True) as api:
+        script, bank = str(emulator.script_url), str(emulator.bank_url)
+
+        def status(url: str) -> int:
+            try:
+                with urllib.request.urlopen(url) as reply:
+                    return int(reply.status)
+            except urllib.error.HTTPError as error:
+                return error.code
+
+        assert [status(f"{base}/stripe.js") for base in (api, script, bank)] == [404, 200, 200]
+        assert [status(f"{base}/v1/customers") for base in (api, script, bank)] == [401, 404, 404]
+        assert [status(f"{base}/emulator/health") for base in (api, script, bank)] == [200, 404, 404]
+        assert [status(f"{base}/stripe-js/challenge.html") for base in (script, bank)] == [200, 200]
 
 
 @pytest.mark.parametrize(

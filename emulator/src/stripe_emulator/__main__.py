@@ -1,6 +1,7 @@
 """`python -m stripe_emulator`: the emulator as a server on this machine."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -25,6 +26,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default %(default)s)")
     parser.add_argument("--port", type=int, default=12111, help="default %(default)s; 0 takes any free port")
+    parser.add_argument(
+        "--three-origins",
+        action="store_true",
+        help="Stripe.js and the bank on ports of their own, as at Stripe they are on other hosts",
+    )
     parser.add_argument(
         "--webhook", metavar="URL", action="append", default=[], help="send events here (may be repeated)"
     )
@@ -90,11 +96,13 @@ def main(argv: list[str] | None = None) -> int:
     if args.request_log is not None:
         emulator.request_log_path = args.request_log
     try:
-        listener = server.bind(args.host, args.port)
+        listeners = [server.bind(args.host, port) for port in _ports(args)]
     except (server.NotLoopbackError, server.PortBusyError) as error:
         return _complain(str(error))
 
-    with listener:
+    with contextlib.ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
         journal = None
         if args.state is not None:
             try:
@@ -104,13 +112,17 @@ def main(argv: list[str] | None = None) -> int:
                     f"The state in {args.state} cannot be read ({error}). Move the file away to start afresh."
                 )
         _set_up(emulator, args)
-        base = server.base_url(listener)
-        server.announce(emulator, listener)
-        print(_banner(emulator.secret_key, emulator.publishable_key, base, args.webhook), flush=True)
-        server.run(server.create_app(emulator, latency_ms=args.latency_ms), listener)
+        server.announce(emulator, *listeners)
+        print(_banner(emulator, args.webhook), flush=True)
+        server.run(server.create_app(emulator, latency_ms=args.latency_ms), *listeners)
         if journal is not None:
             journal.close()
     return 0
+
+
+def _ports(args: argparse.Namespace) -> list[int]:
+    """Of the API, and of Stripe.js and the bank when they have origins of their own: those take any free port."""
+    return [args.port, 0, 0] if args.three_origins else [args.port]
 
 
 def _set_up(emulator: "Emulator", args: argparse.Namespace) -> None:
@@ -123,13 +135,15 @@ def _set_up(emulator: "Emulator", args: argparse.Namespace) -> None:
         emulator.bank.payout_schedule(args.payouts)
 
 
-def _banner(secret_key: str, publishable_key: str, base: str, webhooks: list[str]) -> str:
+def _banner(emulator: "Emulator", webhooks: list[str]) -> str:
+    base = emulator.public_url
     lines = [
         "Stripe emulator: nothing here is real, no card is charged.",
         f"  API and panel    {base}",
-        f"  Stripe.js        {base}/stripe.js",
-        f"  secret key       {secret_key}",
-        f"  publishable key  {publishable_key}",
+        f"  Stripe.js        {emulator.script_url or base}/stripe.js",
+        *([f"  the bank         {emulator.bank_url}"] if emulator.bank_url else []),
+        f"  secret key       {emulator.secret_key}",
+        f"  publishable key  {emulator.publishable_key}",
         *(f"  webhooks to      {url}" for url in webhooks),
         "Stop with Ctrl-C.",
     ]

@@ -73,6 +73,9 @@ class Emulator:
         self.changes: Changes | None = None
         """What changed, while a journal is kept."""
         self._public_url = public_url
+        self.script_url: str | None = None
+        """Where Stripe.js and its frames are, if not under `public_url`."""
+        self._bank_url: str | None = None
         self.ledger = Ledger(self)
         self.bank = Bank(self)
         self.weather = Weather(self.seed)
@@ -91,6 +94,7 @@ class Emulator:
     def _new_world(self) -> World:
         world = World(self.clock, self.seed)
         world.public_url = self._public_url
+        world.bank_url = self.bank_url or self._public_url
         world.api_version = self.api_version
         world.jobs = JOBS
         world.changes = self.changes
@@ -105,6 +109,17 @@ class Emulator:
     @public_url.setter
     def public_url(self, url: str) -> None:
         self._public_url = self.world.public_url = url
+        self.world.bank_url = self._bank_url or url
+
+    @property
+    def bank_url(self) -> str | None:
+        """Where the bank's pages and frames are, if not under `public_url`."""
+        return self._bank_url
+
+    @bank_url.setter
+    def bank_url(self, url: str | None) -> None:
+        self._bank_url = url
+        self.world.bank_url = url or self._public_url
 
     def reset(self) -> None:
         """Forget everything: objects, keys, faults, how far the clock was moved, the requests that were recorded.

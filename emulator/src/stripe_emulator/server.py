@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -52,7 +53,7 @@ PREFLIGHT_HEADERS: Final = [
 
 # Chromium lets a page embed these frames from any site; inside them only our own files run.
 FRAME_POLICY: Final = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src {api}; base-uri 'none'; form-action 'none'"
 )
 CONTENT_TYPES: Final = {
     ".html": b"text/html; charset=utf-8",
@@ -71,21 +72,28 @@ class File:
     body: bytes
 
 
-def static_files() -> dict[str, File]:
+def static_files(emulator: Emulator) -> dict[str, File]:
     """URL path to file: Stripe.js under the paths that pages use, and its frames under /stripe-js/."""
     found: dict[str, File] = {}
+    elsewhere = {}
+    if emulator.script_url or emulator.bank_url:
+        elsewhere = {"api": emulator.public_url, "bank": emulator.bank_url or emulator.public_url}
+    policy = FRAME_POLICY.format(api=elsewhere.get("api", "'self'")).encode()
     for path in sorted((Path(__file__).parent / "static").iterdir()):
+        body = path.read_bytes()
+        if path.name == "stripe.js":
+            body = body.replace(b"const ELSEWHERE = {};", f"const ELSEWHERE = {json.dumps(elsewhere)};".encode())
         headers = [
             (b"content-type", CONTENT_TYPES[path.suffix]),
-            (b"content-length", str(path.stat().st_size).encode()),
+            (b"content-length", str(len(body)).encode()),
             (b"cache-control", b"no-cache"),
             (b"x-content-type-options", b"nosniff"),
             (b"cross-origin-resource-policy", b"cross-origin"),
             *CORS_HEADERS,
         ]
         if path.suffix == ".html":
-            headers += [(b"content-security-policy", FRAME_POLICY), (b"referrer-policy", b"no-referrer")]
-        found[f"/stripe-js/{path.name}"] = File(headers, path.read_bytes())
+            headers += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer")]
+        found[f"/stripe-js/{path.name}"] = File(headers, body)
     found["/panel.css"] = found.pop("/stripe-js/panel.css")
     for url in STRIPE_JS_PATHS:
         found[url] = found["/stripe-js/stripe.js"]
@@ -140,7 +148,7 @@ class EmulatorApp:
         self.emulator = emulator
         self.latency_seconds = latency_ms / 1000
         self.pages = pages
-        self.files = static_files()
+        self.files = static_files(emulator)
         self.postman: Postman | None = None
         self._stopping = threading.Event()
         self._waiting_room = ThreadPoolExecutor(max_workers=64, thread_name_prefix="stripe-weather")
@@ -150,6 +158,8 @@ class EmulatorApp:
             await self._lifespan(receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
+        elif not self._belongs_here(scope):
+            await _error(send, 404, error_body("At Stripe this is on another host. (This server has three origins.)"))
         elif scope["path"].startswith(API_PATHS):
             await self._api(scope, receive, send)
         elif (file := self.files.get(scope["path"])) is not None:
@@ -158,6 +168,18 @@ class EmulatorApp:
             await self.pages(scope, receive, send)
             if self.postman is not None and scope["method"] == "POST":
                 self.postman.nudge()
+
+    def _belongs_here(self, scope: Scope) -> bool:
+        """With origins of their own, script and bank answer only for themselves, as Stripe's hosts do."""
+        script, bank = self.emulator.script_url, self.emulator.bank_url
+        if not (script or bank):
+            return True
+        port, path = scope["server"][1], scope["path"]
+        if script and port == urlsplit(script).port:
+            return path in self.files
+        if bank and port == urlsplit(bank).port:
+            return path in self.files or path.startswith("/emulator/challenge/")
+        return not (script and path in STRIPE_JS_PATHS)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -334,9 +356,16 @@ def base_url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
-def announce(emulator: Emulator, listener: socket.socket) -> None:
-    """Tell the emulator where browsers find it: links to the bank's page begin so."""
+def announce(
+    emulator: Emulator,
+    listener: socket.socket,
+    script: socket.socket | None = None,
+    bank: socket.socket | None = None,
+) -> None:
+    """Tell the emulator where browsers find it, and its Stripe.js and its bank if those have origins of their own."""
     emulator.public_url = base_url(listener)
+    emulator.script_url = None if script is None else base_url(script)
+    emulator.bank_url = None if bank is None else base_url(bank)
 
 
 class Server(uvicorn.Server):
@@ -373,21 +402,27 @@ def make_server(app: EmulatorApp) -> Server:
     return Server(config, app)
 
 
-def run(app: EmulatorApp, listener: socket.socket) -> None:
+def run(app: EmulatorApp, *listeners: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
-    make_server(app).run(sockets=[listener])
+    make_server(app).run(sockets=list(listeners))
 
 
 @contextlib.contextmanager
-def serve_in_thread(emulator: Emulator, port: int = 0, *, latency_ms: int = 0) -> Iterator[str]:
+def serve_in_thread(
+    emulator: Emulator, port: int = 0, *, latency_ms: int = 0, three_origins: bool = False
+) -> Iterator[str]:
     """Serve `emulator` from a thread of this process; yields the base URL.
 
-    A test can then use one Emulator object for the SDK in process and for a browser at once.
+    A test can then use one Emulator object for the SDK in process and for a browser at once. With `three_origins`
+    Stripe.js is at `emulator.script_url` and the bank at `emulator.bank_url`, as at Stripe they are on other hosts.
     """
-    listener = bind("127.0.0.1", port)
-    announce(emulator, listener)
+    listeners = [bind("127.0.0.1", port)]
+    if three_origins:
+        listeners += [bind("127.0.0.1", 0), bind("127.0.0.1", 0)]
+    listener = listeners[0]
+    announce(emulator, *listeners)
     server = make_server(create_app(emulator, latency_ms=latency_ms))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="stripe-emulator", daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": listeners}, name="stripe-emulator", daemon=True)
     thread.start()
     try:
         while not server.started:
@@ -398,4 +433,5 @@ def serve_in_thread(emulator: Emulator, port: int = 0, *, latency_ms: int = 0) -
     finally:
         server.should_exit = True
         thread.join(10)
-        listener.close()
+        for one in listeners:
+            one.close()

@@ -85,6 +85,8 @@ class World:
         self.api_version = NEWEST
         """The account's own: of requests that send none, and of events."""
         self.public_url = "http://127.0.0.1:12111"
+        self.bank_url = self.public_url
+        """Where the bank's pages are: at Stripe they have a host of their own."""
         self._due: list[tuple[float, int, str, JSON]] = []
         self._job_count = 0
         self._at: float | None = None

@@ -230,14 +230,14 @@ def next_action(world: World, intent: JSON, params: JSON, *, publishable: bool) 
             "use_stripe_sdk": {
                 "type": "three_d_secure_redirect",
                 "source": challenge,
-                "stripe_js": f"{world.public_url}/emulator/challenge/{intent['id']}",
+                "stripe_js": f"{world.bank_url}/emulator/challenge/{intent['id']}",
             },
         }
     return {
         "type": "redirect_to_url",
         "redirect_to_url": {
             "return_url": back,
-            "url": f"{world.public_url}/emulator/challenge/{intent['id']}"
+            "url": f"{world.bank_url}/emulator/challenge/{intent['id']}"
             f"?client_secret={intent['client_secret']}&source={challenge}",
         },
     }

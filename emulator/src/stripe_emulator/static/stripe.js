@@ -8,6 +8,9 @@
   "use strict";
 
   const ORIGIN = new URL(document.currentScript.src).origin;
+  const ELSEWHERE = {}; // a server that has its API and its bank on other origins writes them here
+  const API = ELSEWHERE.api ?? ORIGIN;
+  const BANK = ELSEWHERE.bank ?? ORIGIN;
   const LOAD_TIMEOUT_MS = 15000;
   const CONFIRMED = ["succeeded", "processing", "requires_capture"];
   const KINDS = {
@@ -62,7 +65,7 @@
     if (client.stripeAccount) headers["Stripe-Account"] = client.stripeAccount;
     const form = encodeForm(params);
     const init = { method, headers, credentials: "omit", cache: "no-store" };
-    let url = `${ORIGIN}/v1/${path}`;
+    let url = `${API}/v1/${path}`;
     if (method === "GET") url += `?${form}`;
     else init.body = form;
     let reply;
@@ -107,11 +110,12 @@
 
   /** An iframe of the emulator's origin with calls and events in both directions. */
   class Frame {
-    constructor(page, title, { init, onEvent }) {
+    constructor(page, title, { init, onEvent, origin = ORIGIN }) {
       frames += 1;
       this.pending = new Map();
       this.calls = 0;
       this.title = title;
+      this.origin = origin;
       this.onEvent = onEvent;
       this.ready = new Promise((resolve, reject) => {
         this.markReady = resolve;
@@ -123,7 +127,7 @@
       const node = document.createElement("iframe");
       node.name = `__privateStripeFrame${frames}`;
       node.title = title;
-      node.src = `${ORIGIN}/stripe-js/${page}#${encodeURIComponent(location.origin)}`;
+      node.src = `${origin}/stripe-js/${page}#${encodeURIComponent(location.origin)}`;
       node.setAttribute("allow", "payment *");
       node.setAttribute("scrolling", "no");
       // A frame whose colour scheme differs from its element's is painted opaque: both are pinned to "light".
@@ -134,7 +138,7 @@
     }
 
     async receive(event) {
-      if (event.origin !== ORIGIN || event.source !== this.node.contentWindow || !isObject(event.data)) return;
+      if (event.origin !== this.origin || event.source !== this.node.contentWindow || !isObject(event.data)) return;
       const { type, call, result } = event.data;
       if (type === "hello") {
         this.post({ type: "init", ...(await this.init()) });
@@ -156,7 +160,7 @@
     }
 
     post(message) {
-      this.node.contentWindow?.postMessage(message, ORIGIN);
+      this.node.contentWindow?.postMessage(message, this.origin);
     }
 
     /** Ask the frame for something; resolves with its result, or with {error} when the frame never came up. */
@@ -470,6 +474,7 @@
         resolve(result);
       };
       const frame = new Frame("challenge.html", "Card authentication", {
+        origin: BANK,
         init: () => ({ client, intent, merchant, locale }),
         onEvent: (type, data) => {
           if (type === "height") frame.node.style.height = `${Math.ceil(Number(data.height)) || 0}px`;
@@ -532,7 +537,7 @@
 
   class StripeInstance {
     constructor(key, options) {
-      this._client = { key, apiVersion: options.apiVersion, stripeAccount: options.stripeAccount };
+      this._client = { key, api: API, apiVersion: options.apiVersion, stripeAccount: options.stripeAccount };
       this._locale = options.locale;
     }
 
