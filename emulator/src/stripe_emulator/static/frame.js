@@ -42,7 +42,8 @@ export async function send(client, path, params) {
   let reply;
   let text;
   try {
-    reply = await fetch(`${client.api}/v1/${path}`, { method: "POST", headers, body: encodeForm(params), credentials: "omit" });
+    const init = { method: "POST", headers, body: encodeForm(params), credentials: "omit" };
+    reply = await fetch(`${client.api}/v1/${path}`, init);
     text = await reply.text();
   } catch {
     const message = "The payment service could not be reached. Please check your connection and try again.";
