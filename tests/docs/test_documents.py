@@ -88,7 +88,7 @@ shown = browser.get(f"/bookings/{other.pk}/choose/?payment_plan=standard").conte
 assert "£200.00" in shown and "I have read this and I agree" in shown, shown
 
 # What was moved from an old system is charged with its old card. Stripe has to know the two by their ids.
-from checkout.models import Customer, SavedCard, StripeCustomer
+from checkout.models import Customer, ObjectPaymentPlan, SavedCard, StripeCustomer
 
 moved = Customer.objects.get(email="robin@example.com")
 at_stripe = gateway().create_customer(email=moved.email, name="", metadata={}, idempotency_key="moved")
@@ -100,6 +100,11 @@ call_command("process_payments", workers=1)
 assert emulator.ledger.taken_minor(currency="gbp") == 8500 + 4000
 assert not ObjectPaymentPlanInstalment.objects.exclude(state="success").exists()
 assert Booking.objects.get(email=moved.email).status == "paid"
+plan = ObjectPaymentPlan.objects.get(customer=moved)
+booked = [
+    (line.debt.paid, *(posting.kind for posting in line.debt.postings.all())) for line in plan.payments
+]
+assert booked == [(20, "owed", "other_means"), (40, "owed", "other_means"), (40, "owed", "taken")], booked
 
 # Asking for an invoice, by the link on the page that offers it.
 Booking.checkout_actions = ["payment", "invoice"]

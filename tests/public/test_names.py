@@ -55,6 +55,7 @@ SIGNATURES = {
     "checkout.models:Customer.objects.with_email": "(email)",
     "checkout.models:ObjectPaymentPlan.charge_deposit": "(self, user=None)",
     "checkout.models:ObjectPaymentPlan.create_instalments": "(self)",
+    "checkout.models:ObjectPaymentPlan.open_debts": "(self)",
     "checkout.models:ObjectPaymentPlan.delete_plan": "(self, user=None)",
     "checkout.models:ObjectPaymentPlan.objects.charge_deposit": "(content_object, user=None)",
     "checkout.models:ObjectPaymentPlan.objects.create_object_payment_plan": (

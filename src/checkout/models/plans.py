@@ -274,6 +274,13 @@ class ObjectPaymentPlan(models.Model):
 
         return agreements.create_instalments(self)
 
+    def open_debts(self) -> None:
+        """Write down what is owed for lines that a script of yours has made, and what came for those that are paid.
+        Safe to run again."""
+        from checkout.services import debts
+
+        debts.open_lines(list(self.instalments.select_related("object_payment_plan", "debt")))
+
     def charge_deposit(self, user: Actor = None) -> Checkout:
         """Charge the deposit to the saved card, off session."""
         from checkout.services import plans
