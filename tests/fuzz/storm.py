@@ -6,6 +6,7 @@ must never be: an answer of 500 and above, rows or payments changed by looking, 
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 import sys
@@ -145,10 +146,13 @@ def blow(
             label = f"{who} {method} {name} {ascii(url)[:120]} {ascii(data)[:300]} {ascii(headers)[:200]}"
             errors.clear()
             asked = len(emulator.requests)
+            # A session that got a new key is undone as well.
+            cookies = copy.deepcopy(clients[who].cookies)
             with undone(), writes() as written:
                 answer = _send(clients[who], method, url, data, headers)
                 if answer.streaming:
                     answer.body = b"".join(answer.streaming_content)
+            clients[who].cookies = cookies
             storm.sent += 1
             storm.answers[answer.status_code] += 1
             if answer.status_code >= 500 and name not in MAY_BE_UNWELL:

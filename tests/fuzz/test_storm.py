@@ -68,3 +68,5 @@ def test_no_request_fails_changes_by_looking_or_is_echoed(
     assert happened.changed == []
     assert happened.echoed == []
     assert happened.sent == REQUESTS
+    # A storm that is turned away at the door would try nothing.
+    assert happened.answers[200] > REQUESTS / 5
