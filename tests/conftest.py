@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 from hypothesis import HealthCheck, settings
 
+from checkout.logs import extras
 from stripe_emulator import Clock, Emulator
 
 # Playwright's synchronous API, which the emulator's tests use too, keeps an event loop running in its worker's main
@@ -44,6 +48,36 @@ def in_the_sites_language() -> Iterator[None]:
     """LocaleMiddleware leaves the language of the last request active."""
     yield
     translation.deactivate()
+
+
+#: What no line of ours may hold at INFO or above (names cannot be told from other words; addresses can).
+PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+|_secret_|\b[sr]k_(?:test|live)_\w+|whsec_")
+
+
+class _Listener(logging.Handler):
+    """Keeps the lines that hold something personal or secret."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"{record.name} {record.getMessage()} {json.dumps(extras(record), default=str)}"
+        if PERSONAL.search(line):
+            self.found.append(line)
+
+
+@pytest.fixture(autouse=True)
+def nothing_personal_in_the_log() -> Iterator[None]:
+    """Whatever a test does, the lines that the app writes hold no address, key or secret."""
+    logger, listener = logging.getLogger("checkout"), _Listener()
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(listener)
+    yield
+    logger.removeHandler(listener)
+    logger.setLevel(before)
+    assert listener.found == []
 
 
 @pytest.fixture(autouse=True)

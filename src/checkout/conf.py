@@ -54,6 +54,12 @@ class Conf:
     CHECKOUT_GIVE_BACK_REFUSED = Setting(False)
     CHECKOUT_HEALTH_TOKEN = Setting("")
     CHECKOUT_HEARTBEAT_URL = Setting("")
+    # About as long as Stripe keeps them.
+    CHECKOUT_KEEP_EVENTS_DAYS = Setting(90)
+    # Seven years, as tax law in the UK asks, and more than most others.
+    CHECKOUT_KEEP_INVOICES_DAYS = Setting(2557)
+    # Longer than any dispute may come after the payment.
+    CHECKOUT_KEEP_VISITORS_DAYS = Setting(730)
     CHECKOUT_LEASE_MINUTES = Setting(10)
     CHECKOUT_LIMIT_MINUTES = Setting(60)
     CHECKOUT_LINK_DAYS = Setting(14)

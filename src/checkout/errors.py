@@ -74,6 +74,10 @@ class NotWanted(CheckoutError):
     """
 
 
+class StillNeeded(CheckoutError):
+    """A payer's personal data cannot be erased yet. The message says why, and nothing was changed."""
+
+
 class HookFailed(CheckoutError):
     """A hook of the host's raised. Money that came is in the books; the hook is tried again."""
 

@@ -24,6 +24,7 @@ from checkout.services import (
     jobs,
     look_back,
     on_session,
+    personal_data,
     polling,
     reconcile,
     refunds,
@@ -162,6 +163,7 @@ def process_events() -> int:
     """Work on webhook events that wait, and forget old ones; how many were done."""
     with jobs.recorded("process_events"):
         inbox.forget_old()
+        personal_data.forget_old()
         return inbox.work().done
 
 

@@ -118,6 +118,7 @@ COMMANDS = [
     "payment_intent_fulfillment",
     "payment_intent_on_session_fulfillment",
     "payment_page_scripts",
+    "personal_data",
     "process_events",
     "process_payments",
     "reconcile",

@@ -17,6 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
 from checkout import clock
+from checkout.conf import conf
 from checkout.gateway.webhooks import Event
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, StripeEvent
@@ -38,8 +39,6 @@ CLAIM: Final = timedelta(minutes=5)
 #: An event that carries our mark may come before the row it is about can be seen (a replica, a copy being restored).
 #: After this long it is somebody else's: another site on the same Stripe account.
 NOT_OURS_AFTER: Final = timedelta(hours=1)
-#: Events that were worked on are kept this long, about as long as Stripe keeps them.
-KEPT: Final = timedelta(days=90)
 
 
 class NotOurs(Exception):
@@ -150,8 +149,9 @@ def try_again(row: StripeEvent) -> None:
 
 
 def forget_old(limit: int = 10_000) -> int:
-    """Delete events that were worked on long ago; how many."""
-    old = StripeEvent.objects.filter(handled_at__lt=clock.now() - KEPT).order_by("pk").values_list("pk", flat=True)
+    """Delete events that were worked on CHECKOUT_KEEP_EVENTS_DAYS ago; how many."""
+    long_ago = clock.now() - timedelta(days=conf.CHECKOUT_KEEP_EVENTS_DAYS)
+    old = StripeEvent.objects.filter(handled_at__lt=long_ago).order_by("pk").values_list("pk", flat=True)
     return StripeEvent.objects.filter(pk__in=list(old[:limit])).delete()[0]
 
 

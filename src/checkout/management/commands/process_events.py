@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from checkout.services import inbox, jobs
+from checkout.services import inbox, jobs, personal_data
 
 
 class Command(BaseCommand):
@@ -22,6 +22,7 @@ class Command(BaseCommand):
         with jobs.recorded("process_events"):
             worked = inbox.work(options["limit"])
             inbox.forget_old()
+            personal_data.forget_old()
         self.stdout.write(f"done {worked.done}, failed {worked.failed}, given up {worked.given_up}")
         if worked.given_up:
             raise CommandError(

@@ -93,7 +93,14 @@ class StaffActionView(StaffMixin, FormView):  # type: ignore[type-arg]
                 _("Stripe gave no answer. It is looked up by itself within minutes; do not do it a second time."),
             )
         except CheckoutError as problem:
-            logger.info("staff action %s refused: %s", type(self).__name__, problem)
+            # Without the sentence, which is for people and may name one.
+            logger.info(
+                "staff action %s %s refused: %s",
+                type(self).__name__,
+                getattr(self.object, "pk", ""),
+                type(problem).__name__,
+                extra={"user": self.request.user.pk},
+            )
             form.add_error(None, str(problem))
             self.object = self.get_object()
             return self.render_to_response(self.get_context_data(form=form), status=409)

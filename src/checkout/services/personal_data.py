@@ -1,0 +1,152 @@
+"""What is kept about one payer: shown, erased as far as the law lets, and forgotten when its time is over.
+
+Books have to be kept for years, so rows about money stay: without name and address nobody is in them. What staff wrote
+in free text cannot be searched for names, and is shown so that a person can look.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.forms.models import model_to_dict
+from post_office.models import Email
+
+from checkout import clock
+from checkout.conf import conf
+from checkout.contract import Actor
+from checkout.errors import StillNeeded
+from checkout.models import (
+    Agreement,
+    Checkout,
+    CheckoutAdditional,
+    Customer,
+    CustomerPayment,
+    Dispute,
+    Notice,
+    ObjectPaymentPlan,
+    SavedCard,
+    StateChange,
+)
+
+logger = logging.getLogger("checkout.personal_data")
+
+
+def export(email: str) -> dict[str, Any]:
+    """Everything that is kept under that address, as JSON-like values; empty lists where there is nothing."""
+    customer = Customer.objects.with_email(email)
+    attempts = _attempts(email, customer)
+    keys = list(attempts.values_list("pk", flat=True))
+    return {
+        "customer": [] if customer is None else [_row(customer)],
+        "saved_cards": [_row(card, "brand", "last4", "exp_month", "exp_year") for card in _cards(customer)],
+        "payment_plans": [_row(plan) for plan in _plans(customer)],
+        "agreements": [_row(agreement) for agreement in _agreements(keys, customer)],
+        "attempts": [
+            _row(
+                each, "uuid", "action", "state", "payer", "description", "total", "currency", "created_at", "settled_at"
+            )
+            for each in attempts
+        ],
+        "invoice_addresses": [_row(each) for each in _addresses(email, keys)],
+        "requests": [_row(each) for each in CustomerPayment.objects.filter(customer=customer) if customer is not None],
+        "notices": [_row(each) for each in Notice.objects.filter(recipient__iexact=email)],
+        "mails": [
+            {"subject": mail.subject, "text": mail.message, "created": str(mail.created)} for mail in _mails(email)
+        ],
+        "notes_of_staff": [
+            change.note for change in StateChange.objects.filter(checkout__in=keys).exclude(note="").order_by("pk")
+        ],
+    }
+
+
+def erase(email: str, user: Actor = None) -> dict[str, int]:
+    """Take name and address out of everything kept under `email`; how many rows of each kind.
+
+    Amounts, days, Stripe's ids and what was agreed stay. Invoice addresses stay as long as books do
+    (CHECKOUT_KEEP_INVOICES_DAYS). What Stripe keeps is erased in its dashboard. Raises StillNeeded while the payer owes
+    something, an attempt is open, or a dispute is.
+    """
+    customer = Customer.objects.with_email(email)
+    with transaction.atomic():
+        attempts = _attempts(email, customer)
+        _check_unneeded(attempts, customer)
+        keys = list(attempts.values_list("pk", flat=True))
+        long_ago = clock.now() - timedelta(days=conf.CHECKOUT_KEEP_INVOICES_DAYS)
+        addresses = _addresses(email, keys).filter(checkout__created_at__lt=long_ago)
+        nobody = f"erased-{customer.uuid if customer is not None else 'payer'}@erased.invalid"
+        done = {
+            "agreements": _agreements(keys, customer).update(ip_address=None, user_agent=""),
+            "invoice_addresses": addresses.update(
+                company_name="", address_1="", address_2="", town="", county="", postcode="", country="",
+                contact_name="", email=nobody, phone="",
+            ),
+            "mails": _mails(email).delete()[0],
+            "notices": Notice.objects.filter(recipient__iexact=email).update(recipient=nobody),
+            "attempts": Checkout.objects.filter(pk__in=keys).update(payer=""),
+            "customer": 0,
+        }  # fmt: skip
+        if customer is not None:
+            customer.name, customer.email, customer.language = "", nobody, ""
+            customer.save()
+            done["customer"] = 1
+    who = getattr(user, "pk", None)
+    logger.info("personal data of customer %s erased by user %s", customer.pk if customer is not None else None, who)
+    return done
+
+
+def forget_old() -> int:
+    """Forget the IP addresses and browsers of agreements that nothing is owed under any more, after
+    CHECKOUT_KEEP_VISITORS_DAYS; how many."""
+    long_ago = clock.now() - timedelta(days=conf.CHECKOUT_KEEP_VISITORS_DAYS)
+    needed = ObjectPaymentPlan.objects.outstanding_payment_plans.exclude(agreement=None).values("agreement")
+    old: QuerySet[Agreement] = QuerySet(Agreement).filter(agreed_at__lt=long_ago).exclude(pk__in=needed)
+    return old.exclude(ip_address=None, user_agent="").update(ip_address=None, user_agent="")
+
+
+def _check_unneeded(attempts: QuerySet[Checkout], customer: Customer | None) -> None:
+    if attempts.open().exists():  # type: ignore[attr-defined]
+        raise StillNeeded("A payment of this payer is open. Cancel it, or wait until it has ended.")
+    if customer is not None and ObjectPaymentPlan.objects.outstanding_payment_plans.filter(customer=customer).exists():
+        raise StillNeeded("This payer has a payment plan with something left to pay. Stop it first.")
+    if any(dispute.is_open for dispute in Dispute.objects.filter(checkout__in=attempts)):
+        raise StillNeeded("A payment of this payer is disputed. The bank may ask for what would be erased.")
+
+
+def _attempts(email: str, customer: Customer | None) -> QuerySet[Checkout]:
+    theirs = Q(payer__iendswith=f"<{email.strip()}>") | Q(payer__iexact=email.strip())
+    if customer is not None:
+        theirs |= Q(customer=customer)
+    return Checkout.objects.filter(theirs)
+
+
+def _plans(customer: Customer | None) -> QuerySet[ObjectPaymentPlan]:
+    return ObjectPaymentPlan.objects.filter(customer=customer) if customer else ObjectPaymentPlan.objects.none()
+
+
+def _cards(customer: Customer | None) -> QuerySet[SavedCard]:
+    return SavedCard.objects.filter(customer=customer) if customer else SavedCard.objects.none()
+
+
+def _agreements(attempts: list[int], customer: Customer | None) -> QuerySet[Agreement]:
+    plans = _plans(customer).exclude(agreement=None).values("agreement")
+    found: QuerySet[Agreement] = QuerySet(Agreement)
+    return found.filter(Q(checkout__in=attempts) | Q(pk__in=plans))
+
+
+def _addresses(email: str, attempts: list[int]) -> QuerySet[CheckoutAdditional]:
+    return CheckoutAdditional.objects.filter(Q(email__iexact=email.strip()) | Q(checkout__in=attempts))
+
+
+def _mails(email: str) -> QuerySet[Any]:
+    rows: QuerySet[Any] = Email.objects.filter(to__iexact=email.strip())
+    return rows
+
+
+def _row(row: Any, *fields: str) -> dict[str, str]:
+    return {name: str(value) for name, value in model_to_dict(row, fields=fields or None).items()} | {
+        name: str(getattr(row, name)) for name in fields
+    }
