@@ -11,6 +11,7 @@ import stripe
 
 from stripe_emulator import Emulator
 from stripe_emulator.api import ROUTES, resolve
+from stripe_emulator.coverage import page
 from stripe_emulator.wire.elsewhere import at_stripe, stripe_urls
 
 from .helpers import Bench, bench
@@ -86,3 +87,11 @@ def test_every_route_is_stripes_but_for_what_only_browsers_ask() -> None:
     assert routes - stripe_urls() == browsers | old
     assert at_stripe("GET", "/v1/customers/cus_1") == "/v1/customers/*"
     assert resolve("GET", ["v1", "customers", "cus_1"]) is not None
+
+
+def test_the_page_of_what_is_answered_is_up_to_date() -> None:
+    written = (Path(__file__).parents[1] / "COVERAGE.md").read_text()
+    assert written == page(), "python -m stripe_emulator.coverage > COVERAGE.md"
+    requests = sum(line.count("`GET") + line.count("`POST") + line.count("`DELETE") for line in written.splitlines())
+    left_out = sum(int(line.split("|")[2]) for line in written.partition("## Left out")[2].splitlines()[4:])
+    assert requests + left_out == len(stripe_urls())

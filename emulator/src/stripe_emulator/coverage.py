@@ -1,0 +1,52 @@
+"""What of Stripe's API is answered and what is not, as a page: `python -m stripe_emulator.coverage > COVERAGE.md`."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+
+from .api import ROUTES
+from .wire.elsewhere import stripe_urls
+
+_HEAD = """# What it answers
+
+Made by `python -m stripe_emulator.coverage`; a test holds it to the code. Every request that stripe-python can send is
+on this page. One that is left out is refused with an error that names the emulator.
+
+## Answered
+
+| at | answered | left out |
+| --- | --- | --- |
+"""
+_REST = """
+## Left out altogether
+
+| at | requests |
+| --- | --- |
+"""
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    answered = {(route.method, route.pattern) for route in ROUTES}
+    groups: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for method, pattern in sorted(stripe_urls(), key=lambda request: (request[1], request[0])):
+        name, rest = _group(pattern)
+        groups[name][(method, pattern) not in answered].append(f"`{method} {rest}`" if rest else f"`{method}`")
+    some = {name: lists for name, lists in groups.items() if lists[0]}
+    none = {name: lists[1] for name, lists in groups.items() if not lists[0]}
+    rows = "".join(f"| `{name}` | {', '.join(have)} | {', '.join(lack)} |\n" for name, (have, lack) in some.items())
+    others = "".join(f"| `{name}` | {len(lack)} |\n" for name, lack in none.items())
+    return f"{_HEAD}{rows}{_REST}{others}"
+
+
+def _group(pattern: str) -> tuple[str, str]:
+    """A path as its resource and the rest: "/v1/checkout/sessions", "/*/expire"."""
+    parts = pattern.split("/")
+    words = next((place for place, part in enumerate(parts) if part == "*"), len(parts))
+    length = min(words, 4 if parts[2] in ("checkout", "radar", "test_helpers") else 3)
+    return "/".join(parts[:length]), "".join(f"/{part}" for part in parts[length:])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
