@@ -410,6 +410,46 @@ def test_a_payer_reads_the_language_of_the_page(
     expect(host.status).to_have_text(declined)
 
 
+def test_a_payer_pays_with_a_saved_card_of_the_customer_session(
+    host: Host, payment: Any, api: Any, emulator: Emulator
+) -> None:
+    customer = api("POST", "/v1/customers")["id"]
+    for name, redisplay in (("pm_card_visa", "always"), ("pm_card_mastercard", "always"), ("pm_card_amex", "limited")):
+        method = api("POST", f"/v1/payment_methods/{name}/attach", customer=customer)["id"]
+        api("POST", f"/v1/payment_methods/{method}", allow_redisplay=redisplay)
+    form = {"components[payment_element][enabled]": "true", "customer": customer}
+    form["components[payment_element][features][payment_method_redisplay]"] = "enabled"
+    session = api("POST", "/v1/customer_sessions", **form)["client_secret"]
+    elements = json.dumps({"customerSessionClientSecret": session, "locale": "de"})
+    intent = payment(customer=customer)
+    host.visit(intent["client_secret"], redirect="if_required", elements=elements)
+    own = host.card.get_by_role("group", name="Gespeicherte Karten").get_by_role("radio")
+    expect(own).to_have_count(3)
+    expect(host.card.get_by_label("Mastercard mit den Endziffern 4444")).to_be_checked()
+    expect(host.card.get_by_label("Kartennummer")).to_be_hidden()
+    host.card.get_by_label("Neue Karte").check()
+    expect(host.card.get_by_label("Kartennummer")).to_be_visible()
+    host.card.get_by_label("Visa mit den Endziffern 4242").check()
+    host.pay.click()
+    expect(host.status).to_have_text("Status: succeeded")
+    charge = api("GET", f"/v1/charges?customer={customer}")["data"][0]
+    assert charge["payment_method_details"]["card"]["last4"] == "4242"
+    assert len(api("GET", f"/v1/customers/{customer}/payment_methods")["data"]) == 3
+
+
+def test_cards_are_shown_only_when_the_session_says_so(host: Host, payment: Any, api: Any) -> None:
+    customer = api("POST", "/v1/customers")["id"]
+    method = api("POST", "/v1/payment_methods/pm_card_visa/attach", customer=customer)["id"]
+    api("POST", f"/v1/payment_methods/{method}", allow_redisplay="always")
+    form = {"components[payment_element][enabled]": "true", "customer": customer}
+    session = api("POST", "/v1/customer_sessions", **form)
+    assert session["components"]["payment_element"]["features"]["payment_method_redisplay"] == "disabled"
+    elements = json.dumps({"customerSessionClientSecret": session["client_secret"]})
+    host.visit(payment(customer=customer)["client_secret"], elements=elements)
+    expect(host.card.get_by_label("Card number")).to_be_visible()
+    expect(host.card.get_by_role("radio")).to_have_count(0)
+
+
 def test_the_language_can_be_changed_while_the_payer_types(host: Host, payment: Any) -> None:
     host.visit(payment()["client_secret"], redirect="if_required", elements='{"locale": "de"}')
     host.card.get_by_label("Kartennummer").fill("4242")

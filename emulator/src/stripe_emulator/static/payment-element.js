@@ -35,6 +35,8 @@ let options = {};
 let saves = false;
 let collapsed = false;
 let lastChange = "";
+let saved = []; // the payer's cards of a customer session
+let chosen = ""; // the id of the one to pay with; empty for a new card
 let locale;
 
 const say = (sentence, names) => translate(sentence, locale, names);
@@ -143,6 +145,7 @@ function showProblem(name, problem) {
 
 /** Show what is wrong; returns {} or {error} with the first problem, and takes the payer there. */
 function validate() {
+  if (chosen) return {};
   if (collapsed) {
     return {
       error: { type: "validation_error", code: "incomplete_payment_method", message: say("Please choose how to pay.") },
@@ -174,8 +177,10 @@ function refresh() {
   byId("country-field").hidden = hidden.country;
   byId("postal-field").hidden = hidden.postal || !(countryCode() in POSTAL);
   const empty = CHECKED.every((name) => fields[name].value === "");
-  const complete = !collapsed && CHECKED.every((name) => problems[name]() === null);
-  const event = { empty, complete, collapsed, value: { type: collapsed ? "" : "card" } };
+  const complete = Boolean(chosen) || (!collapsed && CHECKED.every((name) => problems[name]() === null));
+  const value = { type: collapsed ? "" : "card" };
+  if (chosen) value.payment_method = saved.find(({ id }) => id === chosen);
+  const event = { empty: empty && !chosen, complete, collapsed, value };
   const change = JSON.stringify(event);
   if (lastChange && lastChange !== change) post({ type: "change", event });
   lastChange = change;
@@ -219,7 +224,7 @@ byId("expand").addEventListener("click", () => setCollapsed(false));
 
 function setCollapsed(value) {
   collapsed = value;
-  form.hidden = value;
+  form.hidden = value || chosen !== "";
   byId("expand").hidden = !value;
   if (!value) fields.number.focus();
   refresh();
@@ -247,6 +252,7 @@ function applyLocale(wanted) {
   locale = wanted;
   translatePage(locale);
   fillCountries();
+  showSaved();
   for (const name of CHECKED) if (byId(`${name}-error`).textContent) showProblem(name, problems[name]());
 }
 
@@ -276,6 +282,39 @@ function applyOptions() {
   if (!fields.postal.value) fields.postal.value = options.defaultValues?.billingDetails?.address?.postal_code ?? "";
 }
 
+/** The payer's own cards first, and a new one below them. */
+function showSaved() {
+  byId("saved").hidden = saved.length === 0;
+  const rows = [...saved, null].map((method) => {
+    const label = document.createElement("label");
+    const radio = Object.assign(document.createElement("input"), {
+      type: "radio", name: "saved", value: method?.id ?? "", checked: (method?.id ?? "") === chosen,
+    });
+    radio.addEventListener("change", () => choose(radio.value));
+    const { display_brand: brand, last4 } = method?.card ?? {};
+    const names = { brand: BRANDS.find(({ name }) => name.toLowerCase() === brand)?.name ?? brand, last4 };
+    label.append(radio, ` ${method ? say("{brand} ending in {last4}", names) : say("New card")}`);
+    return label;
+  });
+  byId("saved-cards").replaceChildren(...rows);
+  form.hidden = collapsed || chosen !== "";
+}
+
+function choose(id) {
+  chosen = id;
+  form.hidden = collapsed || chosen !== "";
+  refresh();
+}
+
+/** What a new card, or a saved one, is to the API. */
+const methodParams = (extra) => (chosen ? { payment_method: chosen } : { payment_method_data: cardData(extra) });
+
+async function fetchSaved(secret) {
+  const { value } = await send(client, "emulator/customer_sessions", { client_secret: secret });
+  saved = value?.data ?? [];
+  chosen = saved[0]?.id ?? "";
+}
+
 function merge(into, extra = {}) {
   const merged = { ...into };
   for (const [name, value] of Object.entries(extra ?? {})) {
@@ -301,11 +340,12 @@ function cardData(extra) {
 }
 
 listen({
-  init(data) {
+  async init(data) {
     if (client) return;
     ({ client, saves } = data);
     options = data.options ?? {};
     applyAppearance(data.appearance);
+    if (data.session) await fetchSaved(data.session);
     applyLocale(data.locale);
     applyOptions();
     main.hidden = false;
@@ -329,14 +369,14 @@ listen({
     const { error } = validate();
     if (error) return { error };
     const { payment_method_data: extra, ...rest } = params;
-    return send(client, path, { ...rest, payment_method_data: cardData(extra) });
+    return send(client, path, { ...rest, ...methodParams(extra) });
   },
   async create({ path, params }) {
     const { error } = validate();
     if (error) return { error };
     if (path === "payment_methods") return send(client, path, cardData(params));
     const { payment_method_data: extra, ...rest } = params;
-    return send(client, path, { ...rest, payment_method_data: cardData(extra) });
+    return send(client, path, { ...rest, ...methodParams(extra) });
   },
   focus: () => fields.number.focus(),
   blur: () => document.activeElement?.blur(),

@@ -267,7 +267,8 @@
     _initial() {
       const { appearance, locale } = this._elements._options;
       const client = this._elements._stripe._client;
-      return { client, appearance, locale, options: this._options, saves: this._elements._saves() };
+      const session = this._elements._options.customerSessionClientSecret;
+      return { client, appearance, locale, session, options: this._options, saves: this._elements._saves() };
     }
 
     _failLoading(error) {

@@ -11,6 +11,9 @@ const SENTENCES = [
   ["CVC", "CVC", "CVC"],
   ["4 digits", "4 Ziffern", "4 chiffres"],
   ["Country", "Land", "Pays"],
+  ["Saved cards", "Gespeicherte Karten", "Cartes enregistrées"],
+  ["New card", "Neue Karte", "Nouvelle carte"],
+  ["{brand} ending in {last4}", "{brand} mit den Endziffern {last4}", "{brand} se terminant par {last4}"],
   ["Postal code", "Postleitzahl", "Code postal"],
   [
     "Secure payment input frame",
