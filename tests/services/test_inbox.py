@@ -20,7 +20,7 @@ from django.urls import reverse
 from checkout import clock
 from checkout.gateway import gateway
 from checkout.gateway.webhooks import sign
-from checkout.models import Checkout, StripeEvent
+from checkout.models import Checkout, Problem, StripeEvent
 from checkout.services import attempt_rows, fulfillment, inbox
 from checkout.views.webhook import webhook
 from stripe_emulator import Delivery, Emulator, faults
@@ -320,6 +320,20 @@ def test_our_mark_without_a_row_is_somebody_elses_after_an_hour(emulator: Emulat
     assert row.outcome == "not_ours"
     assert "no such checkout" in row.error
     assert len(emulator.requests) == 0
+
+
+def test_money_with_the_mark_of_this_site_and_no_row_is_a_problem(emulator: Emulator, post: Callable[..., Any]) -> None:
+    marks = {"site": attempt_rows.site(), "checkout": "6a1f6a4e-2a37-4a8e-9b40-3f8f2d3d9a11"}
+    intent = gateway().create_payment_intent(
+        amount_minor=500, currency="GBP", description="", metadata=marks, idempotency_key="k"
+    )
+    emulator.pay(intent.client_secret, "4242424242424242")
+    post(an_event(about={"id": intent.id, "metadata": marks}))
+    for hours in (0, 1.1):
+        with time_machine.travel(clock.now() + timedelta(hours=hours)):
+            inbox.work()
+    assert StripeEvent.objects.get().outcome == "done"
+    assert [(row.kind, row.subject, row.amount) for row in Problem.objects.all()] == [("unknown_payment", intent.id, 5)]
 
 
 def test_a_failed_event_waits_longer_each_time_and_then_for_a_person(

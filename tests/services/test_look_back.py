@@ -142,6 +142,22 @@ def test_what_another_site_of_the_account_took_is_not_ours(emulator: Emulator, m
     assert look_back.look_back() == look_back.Looked()
 
 
+def test_a_second_intent_under_the_mark_of_one_attempt_is_a_problem(emulator: Emulator, membership: Membership) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    enter_card(emulator, checkout, "4242424242424242")
+    look_back.look_back()
+    second = gateway().create_payment_intent(
+        amount_minor=10000,
+        currency="GBP",
+        description="",
+        metadata=gateway().retrieve_payment_intent(checkout.payment_intent_id).metadata,
+        idempotency_key="another",
+    )
+    emulator.pay(second.client_secret, "4242424242424242")
+    assert look_back.look_back().problems == 1
+    assert Problem.objects.get().subject == second.id
+
+
 def test_a_success_that_nobody_has_told_of_is_settled(emulator: Emulator, membership: Membership) -> None:
     checkout = Checkout.objects.create_checkout("payment", membership, None)
     enter_card(emulator, checkout, "4242424242424242")

@@ -18,10 +18,11 @@ from django.db.models import F, QuerySet
 
 from checkout import clock
 from checkout.conf import conf
+from checkout.errors import CheckoutError
 from checkout.gateway.webhooks import Event
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, StripeEvent
-from checkout.services import card_testing, cards, disputes, fulfillment, refunds
+from checkout.services import attempt_rows, card_testing, cards, disputes, fulfillment, look_back, refunds
 
 logger = logging.getLogger("checkout.inbox")
 
@@ -130,9 +131,9 @@ def handle(pk: int) -> bool | None:
     except NotOurs:
         outcome = Outcome.NOT_OURS
     except NotYetOurs as problem:
-        if row.received_at < clock.now() - NOT_OURS_AFTER:
-            outcome = Outcome.NOT_OURS
         error = str(problem)
+        if row.received_at < clock.now() - NOT_OURS_AFTER:
+            outcome, error = _not_ours(row, error)
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
         logger.warning(
@@ -146,6 +147,18 @@ def handle(pk: int) -> bool | None:
 def try_again(row: StripeEvent) -> None:
     """Staff: begin anew with an event that was given up, or do not wait any longer with one that was not."""
     StripeEvent.objects.filter(pk=row.pk, handled_at=None).update(attempts=0, next_attempt_at=clock.now())
+
+
+def _not_ours(row: StripeEvent, error: str) -> tuple[Outcome, str]:
+    """Nobody here asked for it, or the row that did is lost: money with our mark is matched, or a problem."""
+    mark = (row.payload.get("object") or {}).get("metadata") or {}
+    if row.event_type != "payment_intent.succeeded" or mark.get("site") != attempt_rows.site():
+        return Outcome.NOT_OURS, error
+    try:
+        look_back.look_at(row.object_id)
+    except CheckoutError as problem:
+        return Outcome.WAITING, f"{type(problem).__name__}: {problem}"
+    return Outcome.DONE, ""
 
 
 def forget_old(limit: int = 10_000) -> int:

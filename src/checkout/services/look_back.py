@@ -114,6 +114,9 @@ def _compare(intents: Sequence[PaymentIntent], looked: Looked) -> None:
         try:
             if known is None:
                 _unknown(intent, looked)
+            elif known.payment_intent_id not in ("", intent.id):
+                # A second intent under the mark of one attempt: if it took money, that is nobody's.
+                _open_problem(intent, looked)
             elif intent.succeeded and not known.succeeded:
                 looked.settled += fulfillment.fulfill_payment_intent(intent.id).succeeded
         except CheckoutError as problem:
@@ -136,9 +139,23 @@ def _unknown(intent: PaymentIntent, looked: Looked) -> None:
         fulfillment.bring(adopted, intent)
         looked.adopted += 1
         return
-    amount = money.from_minor(intent.amount_received_minor, intent.currency)
-    problems.open_problem(Problem.Kind.UNKNOWN_PAYMENT, intent.id, amount=amount, currency=intent.currency)
-    looked.problems += 1
+    _open_problem(intent, looked)
+
+
+def _open_problem(intent: PaymentIntent, looked: Looked) -> None:
+    if intent.succeeded:
+        amount = money.from_minor(intent.amount_received_minor, intent.currency)
+        problems.open_problem(Problem.Kind.UNKNOWN_PAYMENT, intent.id, amount=amount, currency=intent.currency)
+        looked.problems += 1
+
+
+def look_at(intent_id: str) -> Looked:
+    """The same for one intent, of which an event has told."""
+    looked = Looked()
+    intent = gateway().retrieve_payment_intent(intent_id)
+    if intent.metadata.get("site") == attempt_rows.site():
+        _compare([intent], looked)
+    return looked
 
 
 def _adopt(intent: PaymentIntent) -> Checkout | None:
