@@ -10,15 +10,18 @@ import pytest
 import time_machine
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import Client
+from post_office.models import Email
 
-from checkout import clock, links
+from checkout import clock, links, mail
 from checkout.gateway import gateway
 from checkout.ids import network_of
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, Problem, StripeEvent
 from checkout.services import inbox
 from example_checkout.models import Product, SalesLedger
 from stripe_emulator import Emulator
+from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
+from tests.staff.conftest import ADDRESS
 
 pytestmark = pytest.mark.django_db
 
@@ -133,6 +136,17 @@ def test_a_card_that_works_after_some_declines_pays(client: Client, emulator: Em
     checkout.refresh_from_db()
     assert checkout.succeeded
     assert not Problem.objects.exists()
+
+
+def test_the_invoice_form_is_no_way_to_mail_everybody(client: Client, db: None, settings: Any) -> None:
+    settings.CHECKOUT_MAX_ATTEMPTS = 2
+    mail.install()
+    codes = [
+        client.post(links.invoice_form(Membership.objects.create()), ADDRESS | {"email": f"x{number}@example.com"})
+        for number in range(4)
+    ]
+    assert [answer.status_code for answer in codes] == [302, 302, 429, 429]
+    assert Email.objects.filter(to__startswith="x").count() == 2
 
 
 @pytest.mark.parametrize(("answer", "status"), [(True, 302), (False, 429), (None, 429), ("/are-you-a-person/", 302)])

@@ -98,8 +98,11 @@ class InvoiceView(SignedLinkMixin, FormView):  # type: ignore[type-arg]
         return {"contact_name": self.content_object.checkout_name, "email": self.content_object.checkout_email}
 
     def form_valid(self, form: InvoiceForm) -> HttpResponse:
+        # The form writes to whatever address is typed, so it is limited like attempts at paying.
+        limits.check(self.request, self.content_object)
         user = self.request.user if self.request.user.is_authenticated else None
         checkout = invoices.request_invoice(self.content_object, form.save(commit=False), user)
+        limits.count(self.request, checkout)
         return redirect(str(self.content_object.checkout_success_url(checkout.pk)))
 
     def form_invalid(self, form: InvoiceForm) -> HttpResponse:
