@@ -56,7 +56,7 @@ class ProblemListView(StaffListView):
     permission = "checkout.view_problem"
     menu = "checkout.problem.list"
     heading = gettext_lazy("Problems")
-    intro = gettext_lazy("What Stripe and the books say differently, or what was paid and is not owed.")
+    intro = gettext_lazy("What needs a person: money that nobody owes or knows, and letters that cannot go.")
     empty = gettext_lazy("No problems. Good.")
     csv_name = "problems"
     filters = [
