@@ -209,7 +209,10 @@ form.addEventListener("input", onInput);
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("focusout", ({ target, relatedTarget }) => {
   const name = CHECKED.find((one) => fields[one] === target);
-  if (name && target.value) showProblem(name, problems[name]());
+  const show = () => name && target.value && showProblem(name, problems[name]());
+  // Not at once for a payer who leaves the frame: growing now would take the button from under the mouse.
+  if (relatedTarget) show();
+  else setTimeout(show, 250);
   if (!relatedTarget) post({ type: "blur" });
 });
 form.addEventListener("focusin", ({ relatedTarget }) => !relatedTarget && post({ type: "focus" }));
