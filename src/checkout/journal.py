@@ -43,6 +43,7 @@ class Code(TextChoices):
     INVOICE_ASKED_FOR = "invoice_asked_for", _("Invoice asked for")
     LINK_SENT_AGAIN = "link_sent_again", _("Link sent again")
     MAIL_SENT_AGAIN = "mail_sent_again", _("Mail sent again")
+    NOTHING_TO_PAY = "nothing_to_pay", _("There was nothing to pay")
     PAGE_LEFT = "page_left", _("The payer left the page")
     PAID_BY_OTHER_MEANS = "paid_by_other_means", _("Paid by other means")
     PART_PAID = "part_paid", _("%(amount)s came by other means")

@@ -12,6 +12,7 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
+from django.test import Client
 
 from checkout import clock, errors, states
 from checkout.gateway import gateway
@@ -224,7 +225,7 @@ def test_an_answer_that_never_comes_is_given_up_when_nothing_can_be_in_flight(
     [
         ({"total": Decimal("0.20")}, errors.MoneyError, "the least is"),
         ({"total": Decimal("10.005")}, errors.MoneyError, "smallest amount"),
-        ({"total": Decimal(0)}, errors.MoneyError, "the least is"),
+        ({"total": Decimal(-1)}, errors.MoneyError, "the least is"),
         ({"total": Decimal(-5)}, errors.MoneyError, "the least is"),
         ({"currency": "XXX"}, errors.MoneyError, "ISO code"),
         ({"can_charge": False}, errors.CannotPay, "nothing to pay"),
@@ -281,6 +282,25 @@ def test_the_database_refuses_a_card_success_without_an_intent(membership: Membe
     checkout = begin(membership)
     with pytest.raises(IntegrityError), transaction.atomic():
         Checkout.objects.filter(pk=checkout.pk).update(state="success", payment_intent_id="")
+
+
+def test_what_costs_nothing_is_settled_without_stripe(
+    emulator: Emulator, membership: Membership, client: Client
+) -> None:
+    Membership.objects.update(total=Decimal(0))
+    membership.refresh_from_db()
+    checkout = begin(membership)
+    membership.refresh_from_db()
+    assert (checkout.state_id, checkout.total, checkout.is_manual) == (states.SUCCESS, 0, True)
+    assert (membership.successes, len(emulator.requests)) == (1, 0)
+    assert checkouts.page(checkout).finished
+    session = client.session
+    session["checkout_pages"] = {str(checkout.uuid): ""}
+    session.save()
+    answer = client.get(f"/checkout/{checkout.uuid}/return/")
+    assert (answer.status_code, answer.url) == (302, f"/members/{membership.pk}/thanks/")
+    with pytest.raises(errors.CannotPay):
+        begin(membership)
 
 
 def test_the_command_settles_what_the_payer_left_behind(

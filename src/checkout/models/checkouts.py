@@ -118,7 +118,11 @@ class Checkout(models.Model):
             ),
             fields.unique_unless_blank("payment_intent_id", name="checkout_payment_intent_unique"),
             fields.unique_unless_blank("setup_intent_id", name="checkout_setup_intent_unique"),
-            fields.positive("total", name="checkout_total_positive", or_null=True),
+            # What costs nothing is settled without Stripe.
+            models.CheckConstraint(
+                condition=Q(total__gt=0) | Q(total__isnull=True) | Q(total=0, action=actions.MANUAL),
+                name="checkout_total_positive",
+            ),
             fields.known_currency(name="checkout_known_currency"),
             models.CheckConstraint(
                 condition=Q(total__isnull=False) | ~Q(action__in=sorted(actions.TAKES_MONEY)),

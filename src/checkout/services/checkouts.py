@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -53,6 +54,8 @@ def create_checkout(
 
     The row is committed before Stripe is asked, and the row's uuid is the idempotency key: after a lost answer the next
     call finds the same intent instead of making a second one.
+
+    What costs nothing is settled at once: the attempt is a success then, and its page leads on.
 
     Raises CannotPay (with a sentence for the payer) when this object cannot be paid for in this way, AlreadyPaid when
     an earlier attempt turns out to have succeeded, AttemptInProgress while one is unanswered, OutcomeUnknown when
@@ -347,6 +350,8 @@ def close_open_attempts(content_object: ContentObject, user: Actor = None) -> No
 
 def _begin_payment(content_object: ContentObject, user: Actor) -> Checkout:
     total, currency = content_object.checkout_total, attempt_rows.currency_of(content_object)
+    if total == 0:
+        return _settle_for_nothing(content_object, user)
     money.check_chargeable(total, currency)
     existing = Checkout.objects.for_content_object(content_object).one_at_a_time().open().first()
     if existing is not None:
@@ -357,6 +362,20 @@ def _begin_payment(content_object: ContentObject, user: Actor) -> Checkout:
             return take_over(existing, user)
         close_open_attempts(content_object, user)
     return _open_or_insert(content_object, actions.PAYMENT, user, total=total)
+
+
+def _settle_for_nothing(content_object: ContentObject, user: Actor) -> Checkout:
+    """What costs nothing (a voucher paid for it) is settled at once, and Stripe hears nothing of it."""
+    close_open_attempts(content_object, user)
+    try:
+        with transaction.atomic(durable=True):
+            checkout = attempt_rows.insert(content_object, actions.MANUAL, user, total=Decimal(0))
+            if not attempt_rows.still_payable(content_object):
+                raise AlreadyPaid(_("This was settled already."))
+            settling.succeed(checkout, user=user, why=Why(Code.NOTHING_TO_PAY))
+    except IntegrityError as error:
+        raise AttemptInProgress(_("Another payment for this is under way.")) from error
+    return checkout
 
 
 def _expired_unasked(checkout: Checkout) -> bool:
