@@ -75,7 +75,7 @@ def a_problem(books: Books) -> Problem:
 
 def refused(books: Books) -> Problem:
     Checkout.objects.filter(pk=books.paid.pk).update(unapplied=True)
-    return problems.open_about(books.paid, "not_wanted", "The course is full.")
+    return problems.open_about(books.paid, "not_wanted", "12")
 
 
 def nothing(books: Books) -> dict[str, Any]:
