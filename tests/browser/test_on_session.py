@@ -210,6 +210,7 @@ def test_a_new_card_and_the_instalment_that_had_failed(visitor: Payer, emulator:
     expect(visitor.page.get_by_text("Could not be taken")).to_be_visible()
     visitor.expect_accessible()
     visitor.page.get_by_role("link", name="Enter a new card").click()
+    visitor.page.get_by_role("button", name="Enter the new card").click()
     visitor.fill(MASTERCARD)
     visitor.expect_accessible()
     visitor.page.get_by_role("button", name="Save card").click()

@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.chaos.life import PaymentLife
 
-EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "24"))
 STEPS = int(os.environ.get("CHAOS_STEPS", "15"))
 DERANDOMIZE = "CHAOS_EXAMPLES" not in os.environ
 
