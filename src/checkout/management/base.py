@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -43,7 +44,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-class SweepCommand(BaseCommand):
+class SweepCommand(BaseCommand, ABC):
     """A command that looks at open attempts: shows how far it is, prints counts, exits 1 when something could not be
     settled. Its name is that of a scheduled job, and its success is written down."""
 
@@ -51,9 +52,9 @@ class SweepCommand(BaseCommand):
     also: tuple[str, ...] = ()
     since: datetime.datetime | None = None
 
+    @abstractmethod
     def sweep(self) -> Swept:
-        """What this command looks at. Each command has its own; there is no sweep that would do for all."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it sweeps.")
+        """What this command looks at."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 from uuid import UUID
 
@@ -42,15 +43,15 @@ def begun_here(request: HttpRequest, row: Any) -> bool:
 # -- from the mail to the payment -----------------------------------------------------------------------
 
 
-class _BeforePaying(PayerViewMixin, TemplateView):  # type: ignore[misc]
+class _BeforePaying(PayerViewMixin, TemplateView, ABC):  # type: ignore[misc]
     """Shows what is to be paid. Looking changes nothing, here or at Stripe: programs that follow links in mails look
     too. The button begins the attempt, or continues it."""
 
     template_name = "checkout/on_session_start.html"
 
+    @abstractmethod
     def get_instalment(self) -> ObjectPaymentPlanInstalment:
         """What is paid for, if this visitor may pay it. Each page authorises in its own way, so none is inherited."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what is paid for.")
 
     def get_user(self) -> Any:
         """The user who is written down as having begun the attempt."""

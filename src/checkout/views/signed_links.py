@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.core.cache import cache
@@ -18,15 +19,14 @@ from checkout.views.access import PayerViewMixin, problem_page
 BAD_LINKS, BAD_LINKS_WITHIN = 20, 600
 
 
-class SignedLinkMixin(PayerViewMixin):
+class SignedLinkMixin(PayerViewMixin, ABC):
     """Reads the token of the address before GET and POST alike, and refuses it in the payer's words."""
 
     request: HttpRequest
 
+    @abstractmethod
     def read_token(self, token: str) -> None:
-        """Keep what the link opens. Raise ExpiredLink, RevokedLink or BadLink. Each page opens another kind of
-        row, so there is no reading that would do for all: a page that forgot it must not open."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its links open.")
+        """Keep what the link opens. Raise ExpiredLink, RevokedLink or BadLink."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,7 +97,7 @@ BY_AGE = (
 )
 
 
-class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
+class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
     """A list: search, filters, orders, pages by key, and a CSV of all that the filters leave."""
 
     template_name = "checkout/staff/list.html"
@@ -111,9 +112,9 @@ class StaffListView(StaffMixin, TemplateView):  # type: ignore[misc]
     #: A CSV ends here; a spreadsheet could not open more.
     csv_limit = 1_000_000
 
+    @abstractmethod
     def get_rows(self) -> QuerySet[Any]:
-        """What is listed. Each list has its own rows."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it lists.")
+        """What is listed."""
 
     def get_tabs(self) -> list[Tab]:
         return []

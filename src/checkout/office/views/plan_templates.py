@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from decimal import Decimal
 from typing import Any
 
@@ -92,7 +93,7 @@ def example_lines(plan: PaymentPlan) -> list[tuple[str, str]]:
     return [(show_date(due), show_money(amount, conf.CHECKOUT_CURRENCY)) for due, amount in lines]
 
 
-class _PlanFormView(StaffMixin, FormView):  # type: ignore[type-arg]
+class _PlanFormView(StaffMixin, FormView, ABC):  # type: ignore[type-arg]
     template_name = "checkout/staff/form.html"
     menu = "checkout.payment.plan.list"
     form_class: Any = PaymentPlanForm
@@ -108,9 +109,9 @@ class _PlanFormView(StaffMixin, FormView):  # type: ignore[type-arg]
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"instance": self.get_plan()}
 
+    @abstractmethod
     def save(self, form: Any) -> str:
         """Write the template; what to tell staff. Creating, changing and a new version differ in this alone."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it saves.")
 
     def form_valid(self, form: Any) -> HttpResponse:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.contrib import messages
@@ -21,7 +22,7 @@ from checkout.office.views.base import StaffMixin
 logger = logging.getLogger("checkout.staff")
 
 
-class StaffActionView(StaffMixin, FormView):  # type: ignore[type-arg]
+class StaffActionView(StaffMixin, FormView, ABC):  # type: ignore[type-arg]
     """Something is done: GET asks, POST does it.
 
     The page carries what was last known of its subject; when that has moved on meanwhile (a second click, a colleague),
@@ -35,9 +36,9 @@ class StaffActionView(StaffMixin, FormView):  # type: ignore[type-arg]
     danger = False
     object: Any
 
+    @abstractmethod
     def get_object(self) -> Any:
-        """What something is done to. Each action finds its own."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it acts on.")
+        """What something is done to."""
 
     def get_version(self) -> str:
         """Changes whenever somebody did something to the object."""
@@ -56,13 +57,13 @@ class StaffActionView(StaffMixin, FormView):  # type: ignore[type-arg]
     def get_success_url(self) -> str:
         return self.get_back_url()
 
+    @abstractmethod
     def perform(self, form: Any) -> str:
         """Do it. Returns what to tell whoever did it; raises CheckoutError when it cannot be done.
 
         One that brought nothing (a charge that was declined) sets `went_well` to False, so that it does not look like a
-        success. Each action has its own: one that did nothing would tell staff that it was done.
+        success.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say what it does.")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.went_well = True
