@@ -309,11 +309,11 @@ def test_the_command_settles_what_the_payer_left_behind(
     checkout = begin(membership)
     pay(emulator, checkout)
     call_command("payment_intent_fulfillment")
-    assert "looked at 1, changed 1, errors 0" in capsys.readouterr().out
+    assert capsys.readouterr().out.strip() == "looked at 1, changed 1, errors 0"
     checkout.refresh_from_db()
     assert checkout.succeeded
     call_command("payment_intent_fulfillment")
-    assert "looked at 0, changed 0, errors 0" in capsys.readouterr().out
+    assert capsys.readouterr().out.strip() == "looked at 0, changed 0, errors 0"
 
 
 def test_the_command_fails_when_stripe_cannot_be_asked(emulator: Emulator, membership: Membership) -> None:

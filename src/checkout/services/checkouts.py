@@ -37,7 +37,7 @@ from checkout.models import (
     PaymentPlan,
     SavedCard,
 )
-from checkout.services import agreements, attempt_rows, cards, settling
+from checkout.services import agreements, attempt_rows, cards, debts, settling
 
 logger = logging.getLogger("checkout.checkouts")
 
@@ -357,7 +357,7 @@ def _begin_payment(content_object: ContentObject, user: Actor) -> Checkout:
     if existing is not None:
         if attempt_rows.off_session(existing):
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
-        same = not existing.saves_card and existing.total == total and existing.currency == currency
+        same = not existing.saves_card and existing.currency == currency and debts.asks_for_all(existing, total)
         if same and not _expired_unasked(existing):
             return take_over(existing, user)
         close_open_attempts(content_object, user)

@@ -235,6 +235,14 @@ def part_came(debt: Debt, amount: Decimal, *, cause: str, user: Actor = None, no
     return True
 
 
+def asks_for_all(checkout: Checkout, total: Decimal) -> bool:
+    """True while an attempt that is open asks for all that is left of a row that costs `total` now."""
+    debt = checkout.debt
+    if debt is None:
+        return checkout.total == total
+    return debt.earlier + total == debt.owed and checkout.total == debt.left
+
+
 def release(checkout: Checkout) -> None:
     """The attempt is over and took nothing: what it had reserved is free again. In the transaction that ends it."""
     if checkout.debt_id is not None and checkout.total is not None:
