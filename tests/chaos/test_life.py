@@ -11,20 +11,21 @@ from tests.chaos.life import PaymentLife
 
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "24"))
 STEPS = int(os.environ.get("CHAOS_STEPS", "15"))
-DERANDOMIZE = "CHAOS_EXAMPLES" not in os.environ
+
+
+def stories(number: int) -> settings:
+    """So many of them: the same ones in the suite, others each time in `make soak`."""
+    return settings(
+        max_examples=max(number, 1),
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        derandomize="CHAOS_EXAMPLES" not in os.environ,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
 
 
 def test_whatever_happens_in_whatever_order(db: None) -> None:
-    run_state_machine_as_test(
-        PaymentLife,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            derandomize=DERANDOMIZE,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink],
-        ),
-    )
+    run_state_machine_as_test(PaymentLife, settings=stories(EXAMPLES))
