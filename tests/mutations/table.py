@@ -318,7 +318,7 @@ MUTATIONS: Final = (
         "services/disputes.py",
         'if before is not None and before.status in Dispute.CLOSED and about["is_open"]:',
         "if False:",
-        (DEBTS, "tests/services/test_disputes.py"),
+        (BANK_NEWS,),
     ),
     Mutation(
         "what was read earlier takes the place of what was read later",
@@ -439,11 +439,11 @@ MUTATIONS: Final = (
         (CARDS, "tests/services/test_requests.py"),
     ),
     Mutation(
-        "a deposit is taken before its day",
+        "a line is taken before its day",
         11,
-        "services/plans.py",
-        "may_be_taken(clock.today()).filter(deposit=True)",
-        "may_be_taken(clock.today().replace(year=9999)).filter(deposit=True)",
+        "models/managers.py",
+        "            due__lte=day,\n",
+        "",
         ("tests/services/test_plans.py", NEVER_TWICE, CARDS),
     ),
 )

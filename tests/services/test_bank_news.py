@@ -137,3 +137,15 @@ def test_an_unknown_payment_is_no_problem_any_more_once_it_went_back(emulator: E
     emulator.bank.dashboard_refund(intent)
     bank_news.look()
     assert not Problem.objects.get().is_open
+
+
+def test_a_closed_dispute_stays_closed_even_by_what_was_read_later(emulator: Emulator) -> None:
+    """Stripe never opens one again, so an answer that says so was kept somewhere on its way."""
+    paid(emulator, DISPUTED)
+    emulator.tick()
+    (opened,) = gateway().list_disputes(since=clock.now() - timedelta(days=1))
+    emulator.bank.decide_dispute(opened.id, "lost")
+    closed = disputes.dispute_updated_at_stripe(opened.id)
+    assert disputes.take_dispute(opened, clock.now() + timedelta(minutes=1)).status == "lost"
+    closed.refresh_from_db()
+    assert (closed.status, closed.is_open) == ("lost", False)

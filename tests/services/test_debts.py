@@ -219,3 +219,12 @@ def test_a_row_that_is_to_be_paid_again_owes_its_price_once_more(emulator: Emula
         assert fulfillment.fulfill(checkout).succeeded
     assert (debt_of(membership).owed, debt_of(membership).paid) == (200, 200)
     assert not Problem.objects.exists()
+
+
+def test_two_who_hold_the_same_old_row_lose_no_posting(membership: Membership) -> None:
+    debts.of(membership, Decimal(100), "GBP")
+    first, second = debt_of(membership), debt_of(membership)
+    debts.post(first, debts.Kind.OTHER_MEANS, Decimal(10), cause="first")
+    debts.post(second, debts.Kind.OTHER_MEANS, Decimal(5), cause="second")
+    assert (debt_of(membership).paid, second.paid) == (15, 15)
+    assert not debts.wrong_counters()

@@ -572,3 +572,13 @@ def test_a_second_intent_that_took_money_under_our_mark_is_never_quiet(
     row = StripeEvent.objects.get(object_id=second.id, event_type="payment_intent.succeeded")
     assert (row.outcome, row.handled_at) == ("", None)
     assert second.id in row.error
+
+
+def test_of_two_workers_one_gets_the_event(post: Callable[..., Any]) -> None:
+    post(an_event(about={"id": "pi_1", "metadata": {"checkout": "6a1f6a4e-2a37-4a8e-9b40-3f8f2d3d9a11"}}))
+    StripeEvent.objects.update(attempts=0, next_attempt_at=clock.now())
+    row = StripeEvent.objects.get()
+    assert inbox._claim(row.pk) is not None
+    assert inbox._claim(row.pk) is None
+    row.refresh_from_db()
+    assert row.attempts == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.db import transaction
+from django.db import connection, transaction
 
 from checkout import clock, errors, states
 from checkout.gateway import Gateway, PaymentIntent, gateway
@@ -347,3 +347,40 @@ def test_a_set_up_that_is_asked_for_again_is_the_same_one(
     begun = checkouts.ensure_intent(Checkout.objects.get())
     assert begun.setup_intent_id
     assert len(emulator.world.tables["setup_intent"]) == 1
+
+
+def test_a_batch_that_somebody_was_in_the_middle_of_is_claimed_by_nobody(
+    emulator: Emulator, save_plan: SavePlan
+) -> None:
+    """Between looking and writing, where locks do not exist: the UPDATE counts whom it moved."""
+    lines = make_due(save_plan(), 2)
+
+    def meanwhile(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith("UPDATE") and not meddled:
+            meddled.append(sql)
+            ObjectPaymentPlanInstalment.objects.filter(pk=lines[0].pk).update(state=states.SUCCESS)
+        return execute(sql, *more)
+
+    meddled: list[str] = []
+    among = ObjectPaymentPlanInstalment.objects.all()
+    with transaction.atomic(), connection.execute_wrapper(meanwhile), pytest.raises(moves.LostRace):
+        moves.move_many(lines, among=among, from_state=states.PENDING, to=states.REQUEST)
+    assert meddled
+
+
+def test_news_of_a_cancel_that_comes_before_its_end_is_written_tells_the_host_nothing(
+    emulator: Emulator, membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    cancel = Gateway.cancel_payment_intent
+
+    def meanwhile(self: Gateway, intent_id: str) -> PaymentIntent:
+        answer = cancel(self, intent_id)
+        # A worker reads Stripe's event about it.
+        fulfillment.fulfill_payment_intent(intent_id)
+        return answer
+
+    monkeypatch.setattr(Gateway, "cancel_payment_intent", meanwhile)
+    closed = checkouts.close(checkout, why=Why(Code.REPLACED), superseded=True)
+    membership.refresh_from_db()
+    assert (closed.failed, closed.superseded, membership.failures) == (True, True, 0)

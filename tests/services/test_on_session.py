@@ -23,7 +23,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import charging, checkouts, fulfillment, moves, on_session, plans, polling, runs
+from checkout.services import charging, checkouts, fulfillment, moves, notices, on_session, plans, polling, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -558,3 +558,18 @@ class DeadServer:
 
     def send_messages(self, messages: Any) -> int:
         raise OSError("no mail server")
+
+
+def test_a_payer_who_pays_while_the_mail_is_written_gets_none(
+    waiting: ObjectPaymentPlanInstalment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    language_of = notices.language_of
+
+    def meanwhile(*about: Any, **more: Any) -> str:
+        # After the list was made, before the mail is queued.
+        ObjectPaymentPlanInstalment.objects.filter(pk=waiting.pk).update(state=states.SUCCESS)
+        return language_of(*about, **more)
+
+    monkeypatch.setattr(notices, "language_of", meanwhile)
+    assert send() == 0
+    assert not letters().exists()

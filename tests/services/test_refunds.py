@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -487,3 +488,19 @@ def test_a_refund_that_fails_after_a_run_looked_at_the_added_line(
     row.refresh_from_db()
     deposit.refresh_from_db()
     assert (row.state, deposit.refunded) == (Refund.FAILED, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"amount_minor": 1}, {"currency": "EUR"}, {"payment_intent_id": "pi_other"}, {"id": "re_other"}]
+)
+def test_a_refund_that_is_not_the_one_asked_for_settles_nothing(
+    emulator: Emulator, membership: Membership, wrong: dict[str, Any]
+) -> None:
+    row = refunds.refund(paid(emulator, membership), Decimal(10))
+    answer = gateway().retrieve_refund(row.refund_id)
+    Refund.objects.filter(pk=row.pk).update(state=Refund.PENDING)
+    row.refresh_from_db()
+    with pytest.raises(errors.IntentMismatch, match="does not match refund"):
+        refunds.settle(row, replace(answer, **wrong))
+    row.refresh_from_db()
+    assert row.pending

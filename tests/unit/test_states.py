@@ -39,3 +39,7 @@ def test_open_attempts_are_those_that_may_still_take_money() -> None:
 
 def test_money_takers_are_the_actions_that_say_so() -> None:
     assert set(actions.TAKES_MONEY) == {"payment", "charge", "manual"}
+
+
+def test_what_failed_waits_for_nobody_before_it_is_tried_again() -> None:
+    assert states.MOVES[states.FAIL] == {states.PENDING, states.REQUEST, states.SUCCESS}
