@@ -15,7 +15,7 @@ from post_office.models import Email
 from checkout import clock, mail, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
-from checkout.services import checkouts, fulfillment, plans, runs
+from checkout.services import fulfillment, intents, plans, runs
 from example_checkout.models import Contact, Product, SalesLedger
 from stripe_emulator import Emulator
 from tests.browser.conftest import BANK, PHONE, VISA, Payer
@@ -63,7 +63,7 @@ def owe(emulator: Emulator, number: str = ALWAYS_ASKS, user: Any = None, *, decl
     deposit = plans.deposit_of(plan)
     if deposit.state_id == states.PAY_ON_SESSION:
         attempt = Checkout.objects.create_checkout_pay_on_session(deposit)
-        page = checkouts.page(attempt)
+        page = intents.page(attempt)
         emulator.pay(page.client_secret, number=page.payment_method_id)
         fulfillment.fulfill(attempt)
     if declined:

@@ -17,7 +17,7 @@ from checkout import links
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import charging, checkouts, fulfillment, requests, settling
+from checkout.services import charging, fulfillment, intents, requests, settling
 from example_checkout.models import Contact, Product, SalesLedger
 from stripe_emulator import faults
 from tests.browser.conftest import DECLINED, Payer
@@ -66,14 +66,14 @@ def return_unpaid(visitor: Payer) -> None:
 @page_of(PAYER_PAGES)
 def return_failed(visitor: Payer) -> None:
     visitor.begin()
-    checkouts.close(visitor.checkout, why=Why(Code.PAGE_LEFT))
+    intents.close(visitor.checkout, why=Why(Code.PAGE_LEFT))
     result(visitor, "Not paid")
 
 
 @page_of(PAYER_PAGES)
 def return_superseded(visitor: Payer) -> None:
     visitor.begin()
-    checkouts.close(visitor.checkout, why=Why(Code.REPLACED), superseded=True)
+    intents.close(visitor.checkout, why=Why(Code.REPLACED), superseded=True)
     result(visitor, "This page is out of date")
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from checkout.journal import Code, Why
-from checkout.services import attempt_rows, cards, checkouts
+from checkout.services import attempt_rows, cards, intents
 from example_checkout.models import SalesLedger
 from tests.browser.conftest import CHALLENGED, DECLINED, NO_MONEY, PHONE, VISA, Payer
 from tests.saved import saved_card
@@ -260,7 +260,7 @@ def begin_with_saved_card(visitor: Payer, name: str) -> SalesLedger:
     saved = visitor.as_server(f"/v1/payment_methods/{name}/attach", customer=at_stripe)["id"]
     saved_card(customer, payment_method_id=saved, stripe_customer_id=at_stripe, brand="visa", last4="4242")
     about = {"customer": customer, "stripe_customer_id": at_stripe}
-    checkout = checkouts.ensure_intent(attempt_rows.insert(sale, "payment", None, payment_method_id=saved, **about))
+    checkout = intents.ensure_intent(attempt_rows.insert(sale, "payment", None, payment_method_id=saved, **about))
     visitor.remember("checkout_pages", {str(checkout.uuid): ""})
     visitor.visit(f"/pay/{checkout.uuid}/")
     expect(visitor.page.get_by_text("Pay with your saved card")).to_be_visible()
@@ -331,7 +331,7 @@ def test_a_payment_that_another_attempt_replaced(visitor: Payer) -> None:
     visitor.expected.append("status of 400")
     sale = visitor.begin()
     visitor.fill()
-    checkouts.close(visitor.checkout, why=Why(Code.REPLACED), superseded=True)
+    intents.close(visitor.checkout, why=Why(Code.REPLACED), superseded=True)
     visitor.button.click()
     visitor.expect_heading("This page is out of date")
     visitor.expect_accessible()

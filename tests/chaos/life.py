@@ -35,9 +35,9 @@ from checkout.services import (
     audit,
     card_expiry,
     charging,
-    checkouts,
     fulfillment,
     inbox,
+    intents,
     on_session,
     polling,
     reconcile,
@@ -558,7 +558,7 @@ class PaymentLife(RuleBasedStateMachine):
 
     def _show(self, checkout: Checkout) -> str:
         """The page of an attempt: the secret that its form was started with, or nothing."""
-        page = self.on_a_bad_day(lambda: checkouts.page(checkout))
+        page = self.on_a_bad_day(lambda: intents.page(checkout))
         if page is None or not page.client_secret:
             return ""
         self.tabs.append(page.client_secret)

@@ -331,7 +331,7 @@ MUTATIONS: Final = (
     Mutation(
         "an attempt that is being cancelled looks like a failure",
         5,
-        "services/checkouts.py",
+        "services/intents.py",
         "Checkout.objects.open().filter(pk=checkout.pk).update(superseded=True)",
         "pass",
         (NEVER_TWICE, "tests/services/test_inbox.py", ONE_OFF),

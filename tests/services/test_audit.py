@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from checkout import clock, states
 from checkout.journal import Why
 from checkout.models import Checkout, ObjectPaymentPlan, ScheduledJob
-from checkout.services import audit, charging, fulfillment, runs, settling
+from checkout.services import audit, charging, fulfillment, intents, runs, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -126,9 +126,8 @@ def test_failures_that_are_true_are_no_differences(
     declined = Checkout.objects.get(object_id=plan.instalments.get(deposit=True).pk, action="charge")
     assert declined.failed
     given_up = begin(membership)
-    from checkout.services import checkouts
 
-    checkouts.close(given_up, why=Why(note="test"))
+    intents.close(given_up, why=Why(note="test"))
     call_command("audit_failed_checkout")
     assert "compared 2, found 0, left 0" in capsys.readouterr().out
 

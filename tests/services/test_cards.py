@@ -19,7 +19,7 @@ from post_office.models import Email, EmailTemplate
 from checkout import clock, errors, mail, states, tasks
 from checkout.gateway import gateway
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, PaymentPlan, SavedCard, StripeCustomer
-from checkout.services import card_expiry, cards, checkouts, fulfillment, runs, stale
+from checkout.services import card_expiry, cards, fulfillment, intents, runs, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -434,7 +434,7 @@ def test_each_plan_is_charged_to_the_card_that_was_agreed_for_it(emulator: Emula
 def test_a_page_offers_the_card_of_its_own_plan_only(emulator: Emulator, payment_plan: PaymentPlan) -> None:
     mallorys = agree(emulator, payment_plan, "4000002760003184", email="vera@example.com")
     hers = agree(emulator, payment_plan, "4242424242424242", email="vera@example.com")
-    page = checkouts.page(Checkout.objects.create_checkout_pay_on_session(mallorys.payments.get(count=1)))
+    page = intents.page(Checkout.objects.create_checkout_pay_on_session(mallorys.payments.get(count=1)))
     assert page.payment_method_id != hers.card.payment_method_id
 
 

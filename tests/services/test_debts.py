@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from checkout import errors, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, Problem
-from checkout.services import attempt_rows, checkouts, debts, disputes, fulfillment, problems, refunds, runs
+from checkout.services import attempt_rows, debts, disputes, fulfillment, intents, problems, refunds, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -129,7 +129,7 @@ def test_old_news_never_opens_a_closed_dispute(emulator: Emulator, membership: M
 def test_two_tabs_share_one_attempt_at_what_is_left(emulator: Emulator, membership: Membership) -> None:
     first = Checkout.objects.create_checkout("payment", membership, None)
     assert first.debt is not None
-    checkouts.close_open_attempts(membership)
+    intents.close_open_attempts(membership)
     debts.part_came(debt_of(membership), Decimal(40), cause="cash at the door")
     begun = [Checkout.objects.create_checkout("payment", membership, None) for _tab in range(2)]
     assert [(each.pk, each.total) for each in begun] == [(begun[0].pk, 60)] * 2

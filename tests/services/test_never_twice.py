@@ -14,7 +14,7 @@ from checkout import clock, errors, states
 from checkout.gateway import Gateway, PaymentIntent, gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan, StateChange
-from checkout.services import cards, charging, checkouts, debts, fulfillment, moves, plans, reconcile, runs
+from checkout.services import cards, charging, checkouts, debts, fulfillment, intents, moves, plans, reconcile, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.saved import agreed
@@ -182,11 +182,11 @@ def test_an_attempt_that_is_asked_for_while_it_is_being_closed(
 ) -> None:
     """Staff read it before Stripe was asked, and close it when the payer has the page."""
     with monkeypatch.context() as patched:
-        patched.setattr(checkouts, "ensure_intent", lambda checkout: checkout)
+        patched.setattr(intents, "ensure_intent", lambda checkout: checkout)
         Checkout.objects.create_checkout("payment", membership, None)
     read_by_staff = Checkout.objects.get()
-    shown = checkouts.page(Checkout.objects.get())
-    checkouts.close(read_by_staff, why=Why(Code.CANCELLED_BY_STAFF), superseded=True)
+    shown = intents.page(Checkout.objects.get())
+    intents.close(read_by_staff, why=Why(Code.CANCELLED_BY_STAFF), superseded=True)
     answer = emulator.pay(shown.client_secret, number="4242424242424242")
     assert answer["error"]["code"] == "payment_intent_unexpected_state"
 
@@ -195,11 +195,11 @@ def test_an_attempt_that_was_closed_is_not_asked_for_any_more(
     emulator: Emulator, membership: Membership, monkeypatch: Any
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(checkouts, "ensure_intent", lambda checkout: checkout)
+        patched.setattr(intents, "ensure_intent", lambda checkout: checkout)
         Checkout.objects.create_checkout("payment", membership, None)
     read_by_the_page = Checkout.objects.get()
-    checkouts.close(Checkout.objects.get(), why=Why(Code.CANCELLED_BY_STAFF), superseded=True)
-    assert checkouts.page(read_by_the_page).finished
+    intents.close(Checkout.objects.get(), why=Why(Code.CANCELLED_BY_STAFF), superseded=True)
+    assert intents.page(read_by_the_page).finished
     assert not emulator.world.tables["payment_intent"]
 
 
@@ -284,7 +284,7 @@ def test_a_page_that_staff_cancel_leaves_its_line_owed(
 ) -> None:
     (line,) = make_due(save_plan())
     page = Checkout.objects.create_checkout_pay_on_session(line)
-    checkouts.close(page, why=Why(Code.CANCELLED_BY_STAFF), user=staff)
+    intents.close(page, why=Why(Code.CANCELLED_BY_STAFF), user=staff)
     line.refresh_from_db()
     membership.refresh_from_db()
     assert (line.state_id, membership.failures) == (states.PENDING, 0)
@@ -344,7 +344,7 @@ def test_a_set_up_that_is_asked_for_again_is_the_same_one(
     emulator.weather.add(faults.LostAfter(), path="POST /v1/setup_intents", times=1)
     with pytest.raises(errors.OutcomeUnknown):
         Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
-    begun = checkouts.ensure_intent(Checkout.objects.get())
+    begun = intents.ensure_intent(Checkout.objects.get())
     assert begun.setup_intent_id
     assert len(emulator.world.tables["setup_intent"]) == 1
 
@@ -381,6 +381,6 @@ def test_news_of_a_cancel_that_comes_before_its_end_is_written_tells_the_host_no
         return answer
 
     monkeypatch.setattr(Gateway, "cancel_payment_intent", meanwhile)
-    closed = checkouts.close(checkout, why=Why(Code.REPLACED), superseded=True)
+    closed = intents.close(checkout, why=Why(Code.REPLACED), superseded=True)
     membership.refresh_from_db()
     assert (closed.failed, closed.superseded, membership.failures) == (True, True, 0)

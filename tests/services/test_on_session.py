@@ -23,7 +23,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import charging, checkouts, fulfillment, moves, notices, on_session, plans, polling, runs
+from checkout.services import charging, fulfillment, intents, moves, notices, on_session, plans, polling, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -78,7 +78,7 @@ def let_run(plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:
 
 def pay(emulator: Emulator, checkout: Checkout, number: str = "", *, authenticate: bool | None = True) -> Checkout:
     """The payer confirms on the page: with the saved card sent again, or with another number."""
-    page = checkouts.page(checkout)
+    page = intents.page(checkout)
     emulator.pay(page.client_secret, number=number or page.payment_method_id, authenticate=authenticate)
     return fulfillment.fulfill(checkout)
 
@@ -119,7 +119,7 @@ def test_the_same_card_with_the_banks_check_pays_on_the_same_intent(
     asked = refused(waiting)
     checkout = Checkout.objects.create_checkout_pay_on_session(waiting)
     assert (checkout.pk, checkout.payment_intent_id) == (asked.pk, asked.payment_intent_id)
-    page = checkouts.page(checkout)
+    page = intents.page(checkout)
     assert page.payment_method_id == asked.payment_method_id
     assert pay(emulator, checkout).succeeded
     waiting.refresh_from_db()
@@ -148,7 +148,7 @@ def test_another_card_is_saved_and_used_from_then_on(waiting: ObjectPaymentPlanI
     assert gateway().retrieve_payment_intent(asked.payment_intent_id).canceled
     waiting.refresh_from_db()
     assert waiting.state_id == states.PAY_ON_SESSION
-    assert checkouts.page(checkout).payment_method_id == ""
+    assert intents.page(checkout).payment_method_id == ""
     assert pay(emulator, checkout, "5555555555554444").succeeded
     customer = Customer.objects.get()
     assert (customer.newest_card.brand, customer.newest_card.last4) == ("mastercard", "4444")
@@ -169,7 +169,7 @@ def test_two_pages_take_it_once(waiting: ObjectPaymentPlanInstalment, emulator: 
     first = Checkout.objects.create_checkout_pay_on_session(waiting)
     second = Checkout.objects.create_checkout_pay_on_session(waiting)
     assert pay(emulator, first).succeeded
-    assert checkouts.page(Checkout.objects.get(pk=second.pk)).finished
+    assert intents.page(Checkout.objects.get(pk=second.pk)).finished
     with pytest.raises(errors.AlreadyPaid):
         Checkout.objects.create_checkout_pay_on_session(waiting)
     assert emulator.ledger.taken_minor(metadata={"checkout": str(first.uuid)}) == 2666
@@ -180,12 +180,12 @@ def test_marked_as_paid_by_staff_while_the_page_was_open(
 ) -> None:
     checkout = Checkout.objects.create_checkout_pay_on_session(waiting)
     before = emulator.ledger.taken_minor()
-    secret = checkouts.page(checkout).client_secret
+    secret = intents.page(checkout).client_secret
     Checkout.objects.manual(waiting, staff)
     answer = emulator.pay(secret, number="4242424242424242")
     assert "error" in answer
     assert emulator.ledger.taken_minor() == before
-    assert checkouts.page(Checkout.objects.get(pk=checkout.pk)).finished
+    assert intents.page(Checkout.objects.get(pk=checkout.pk)).finished
 
 
 def test_the_page_says_wait_while_a_charge_is_unanswered(
@@ -197,7 +197,7 @@ def test_the_page_says_wait_while_a_charge_is_unanswered(
     asked = len(emulator.requests)
     with pytest.raises(errors.AttemptInProgress):
         Checkout.objects.create_checkout_pay_on_session(waiting)
-    assert checkouts.page(charged).finished
+    assert intents.page(charged).finished
     assert len(emulator.requests) == asked
 
 
@@ -215,7 +215,7 @@ def test_after_a_card_refresh_the_page_offers_the_new_card(
     enter_card(emulator, refresh, "4242424242424242")
     fulfillment.fulfill(refresh)
     checkout = Checkout.objects.create_checkout_pay_on_session(waiting)
-    assert checkouts.page(checkout).payment_method_id == ObjectPaymentPlan.objects.get().card.payment_method_id
+    assert intents.page(checkout).payment_method_id == ObjectPaymentPlan.objects.get().card.payment_method_id
     assert pay(emulator, checkout).succeeded
 
 
@@ -244,7 +244,7 @@ def ask(emulator: Emulator, method: str, path: str, body: bytes = b"") -> Any:
 def test_the_command_settles_what_waits_for_its_payer(
     waiting: ObjectPaymentPlanInstalment, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = checkouts.page(Checkout.objects.create_checkout_pay_on_session(waiting))
+    page = intents.page(Checkout.objects.create_checkout_pay_on_session(waiting))
     emulator.pay(page.client_secret, number=page.payment_method_id)
     one_off = Checkout.objects.create_checkout("payment", Membership.objects.create(email="x@example.com"))
     call_command("payment_intent_on_session_fulfillment")
@@ -256,7 +256,7 @@ def test_the_command_settles_what_waits_for_its_payer(
 
 
 def test_polling_settles_it_too(waiting: ObjectPaymentPlanInstalment, emulator: Emulator) -> None:
-    page = checkouts.page(Checkout.objects.create_checkout_pay_on_session(waiting))
+    page = intents.page(Checkout.objects.create_checkout_pay_on_session(waiting))
     emulator.pay(page.client_secret, number=page.payment_method_id)
     assert polling.fulfill_payment_intents().changed == 1
 
@@ -286,7 +286,7 @@ def test_trying_another_card_is_no_reason_for_a_second_mail(
     assert send() == 1
     checkout = on_session.create_checkout_pay_on_session(waiting, another_card=True)
     assert send() == 0
-    checkouts.close(checkout, why=Why(Code.PAGE_LEFT))
+    intents.close(checkout, why=Why(Code.PAGE_LEFT))
     assert send() == 0
     with time_machine.travel(clock.now() + datetime.timedelta(days=4)):
         assert [send(), send()] == [1, 0]

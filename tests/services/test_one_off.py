@@ -18,7 +18,7 @@ from checkout import clock, errors, states
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAction, StateChange
-from checkout.services import checkouts, fulfillment, settling
+from checkout.services import fulfillment, intents, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 
@@ -79,14 +79,14 @@ def test_the_banks_words_are_kept_when_the_attempt_is_given_up(emulator: Emulato
     checkout = begin(membership)
     pay(emulator, checkout, "4000000000009995")
     said = fulfillment.fulfill(checkout).failure
-    closed = checkouts.close(Checkout.objects.get(), why=Why(Code.PAGE_LEFT))
+    closed = intents.close(Checkout.objects.get(), why=Why(Code.PAGE_LEFT))
     assert closed.failed
     assert (closed.failure, closed.failure_code, closed.failure_text) == (said, "", said)
     assert StateChange.objects.filter(checkout=closed, to_state=states.FAIL).get().code == "page_left"
 
 
 def test_a_reason_of_our_own_is_kept_as_a_code(emulator: Emulator, membership: Membership) -> None:
-    closed = checkouts.close(begin(membership), why=Why(Code.PAGE_LEFT))
+    closed = intents.close(begin(membership), why=Why(Code.PAGE_LEFT))
     assert (closed.failure, closed.failure_code, closed.failure_text) == ("", "page_left", "The payer left the page")
 
 
@@ -293,7 +293,7 @@ def test_what_costs_nothing_is_settled_without_stripe(
     membership.refresh_from_db()
     assert (checkout.state_id, checkout.total, checkout.is_manual) == (states.SUCCESS, 0, True)
     assert (membership.successes, len(emulator.requests)) == (1, 0)
-    assert checkouts.page(checkout).finished
+    assert intents.page(checkout).finished
     session = client.session
     session["checkout_pages"] = {str(checkout.uuid): ""}
     session.save()
@@ -377,15 +377,15 @@ def test_manual_after_the_payer_has_paid_takes_nothing_twice(
 
 
 def test_query_counts_are_constant(emulator: Emulator, membership: Membership, count_queries: Any) -> None:
-    """Beginning takes 17 queries (two the test's own), showing the page none beyond finding the row, settling 12, of
+    """Beginning takes 18 queries (two the test's own), showing the page none beyond finding the row, settling 12, of
     which two are the savepoint around the hook."""
     ContentType.objects.get_for_model(Membership)  # kept for the life of a process, so not counted
     box: list[Checkout] = []
     counted = count_queries(lambda: box.append(begin(membership)))
     pay(emulator, box[0])
-    shown = count_queries(lambda: checkouts.page(box[0]))
+    shown = count_queries(lambda: intents.page(box[0]))
     settled = count_queries(lambda: fulfillment.fulfill(box[0]))
-    assert (counted, shown, settled) == (17, 0, 12)
+    assert (counted, shown, settled) == (18, 0, 12)
 
 
 def test_no_log_level_brings_a_client_secret_into_a_log(

@@ -17,7 +17,7 @@ from checkout import clock, errors, states
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
-from checkout.services import audit, checkouts, doctor, fulfillment, reconcile, refunds, runs, stale
+from checkout.services import audit, doctor, fulfillment, intents, reconcile, refunds, runs, stale
 from stripe_emulator import Clock, Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -55,7 +55,7 @@ def test_an_open_attempt_is_kept_until_the_right_key_is_back(
     Checkout.objects.update(seen_at=clock.now() - timedelta(hours=2))
     checkout.refresh_from_db()
     with pytest.raises(errors.OtherAccount, match="another Stripe account"):
-        checkouts.close(checkout, why=Why(Code.CANCELLED_BY_STAFF))
+        intents.close(checkout, why=Why(Code.CANCELLED_BY_STAFF))
     with pytest.raises(errors.OtherAccount):
         Checkout.objects.manual(membership)
     assert stale.tidy() == stale.Tidied(errors=1)
@@ -70,7 +70,7 @@ def test_an_open_attempt_is_kept_until_the_right_key_is_back(
 def test_test_data_that_was_wiped_is_let_go(emulator: Emulator, membership: Membership, other_account: Any) -> None:
     checkout = begin(membership)
     other_account()
-    assert checkouts.close(checkout, why=Why(Code.CANCELLED_BY_STAFF)).failed
+    assert intents.close(checkout, why=Why(Code.CANCELLED_BY_STAFF)).failed
 
 
 @pytest.mark.parametrize("hours", [1, 25])
@@ -116,7 +116,7 @@ def test_the_audit_does_not_call_it_well(
 ) -> None:
     save_plan(email="plan@example.com")
     checkout = begin(membership)
-    checkouts.close(checkout, why=Why(Code.CANCELLED_BY_STAFF))
+    intents.close(checkout, why=Why(Code.CANCELLED_BY_STAFF))
     assert audit.audit_failed_checkouts().unread == 0
     real_money()
     other_account()

@@ -25,7 +25,7 @@ from checkout.models import (
     PaymentPlan,
     SavedCard,
 )
-from checkout.services import agreements, checkouts, confirmations, fulfillment, plans
+from checkout.services import agreements, confirmations, fulfillment, intents, plans
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, lines, make_due
@@ -410,4 +410,55 @@ def test_the_old_card_is_taken_off_at_stripe_or_kept(emulator: Emulator, save_pl
         fulfillment.fulfill(checkout)
         assert ObjectPaymentPlan.objects.get().card.payment_method_id != old
         assert bool(gateway().retrieve_payment_method(old).customer_id) is not detach
-    assert checkouts.page(checkout).finished
+    assert intents.page(checkout).finished
+
+
+@pytest.fixture
+def declined(emulator: Emulator, membership: Membership, payment_plan: PaymentPlan) -> ObjectPaymentPlan:
+    """A plan whose card was saved, and declined for the deposit."""
+    checkout = Checkout.objects.create_checkout("payment_plan", membership, payment_plan=payment_plan)
+    enter_card(emulator, checkout, "4000000000000341")
+    fulfillment.fulfill(checkout)
+    Membership.objects.update(can_charge=True)
+    membership.refresh_from_db()
+    plan = ObjectPaymentPlan.objects.get()
+    assert lines(plan) == [(1, Decimal(20), states.FAIL)]
+    return plan
+
+
+@pytest.mark.parametrize("action", ["payment", "payment_plan"])
+def test_whose_deposit_is_declined_may_pay_in_another_way(
+    declined: ObjectPaymentPlan, emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, action: str
+) -> None:
+    options = {"payment_plan": payment_plan} if action == "payment_plan" else {}
+    begun = Checkout.objects.create_checkout(action, membership, **options)
+    enter_card(emulator, begun, "4242424242424242")
+    assert fulfillment.fulfill(begun).succeeded
+    declined.refresh_from_db()
+    assert declined.deleted
+    assert emulator.ledger.taken_minor() == (10000 if action == "payment" else 2000)
+
+
+def test_a_plan_that_has_begun_is_not_ended_by_another_way_to_pay(
+    save_plan: SavePlan, membership: Membership, emulator: Emulator
+) -> None:
+    plan = save_plan()
+    Membership.objects.update(can_charge=True)
+    membership.refresh_from_db()
+    ObjectPaymentPlanInstalment.objects.filter(deposit=True).update(state=states.FAIL)
+    with pytest.raises(errors.CannotPay, match="paid for by a payment plan"):
+        Checkout.objects.create_checkout("payment", membership)
+    plan.refresh_from_db()
+    assert not plan.deleted
+
+
+def test_a_deposit_that_is_paid_while_another_way_is_chosen_keeps_its_plan(
+    declined: ObjectPaymentPlan, emulator: Emulator, membership: Membership
+) -> None:
+    page = Checkout.objects.create_checkout_pay_on_session(declined.payments.get())
+    emulator.pay(intents.page(page).client_secret, number="4242424242424242")
+    with pytest.raises(errors.AlreadyPaid, match="deposit of the payment plan has been paid"):
+        Checkout.objects.create_checkout("payment", membership)
+    declined.refresh_from_db()
+    assert not declined.deleted
+    assert (emulator.ledger.taken_minor(), lines(declined)[0][2]) == (2000, states.SUCCESS)

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from checkout import clock, errors
 from checkout.management.base import moment
 from checkout.models import Checkout, Customer, ScheduledJob
-from checkout.services import checkouts, polling
+from checkout.services import intents, polling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card
@@ -42,7 +42,7 @@ def make_open(count: int, *, minutes_apart: float = 0.05, age: timedelta = timed
         for number, member in enumerate(members)
     )
     for row in rows:
-        checkouts.ensure_intent(row)
+        intents.ensure_intent(row)
     return rows
 
 

@@ -14,7 +14,7 @@ from checkout.errors import AttemptInProgress
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import cards, charging, checkouts, fulfillment, plans, reconcile, settling, stale
+from checkout.services import cards, charging, fulfillment, intents, plans, reconcile, settling, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -93,7 +93,7 @@ def test_a_page_that_its_payer_came_back_to_is_left_open(emulator: Emulator, mem
 def test_a_page_that_was_reloaded_is_left_open(emulator: Emulator, membership: Membership) -> None:
     checkout = begin(membership)
     with later(59):
-        assert not checkouts.page(checkout).finished
+        assert not intents.page(checkout).finished
     with later(61):
         assert stale.tidy() == stale.Tidied()
     with later(120):
@@ -117,7 +117,7 @@ def test_a_page_whose_attempt_was_given_up_meanwhile_shows_no_form(
     with pytest.raises(Exception, match="no answer"):
         begin(membership)
     slow = Checkout.objects.get()
-    read = checkouts.read_intent
+    read = intents.read_intent
 
     def given_up_meanwhile(checkout: Checkout) -> Any:
         intent = read(checkout)
@@ -125,8 +125,8 @@ def test_a_page_whose_attempt_was_given_up_meanwhile_shows_no_form(
         begin(membership)
         return intent
 
-    monkeypatch.setattr(checkouts, "read_intent", given_up_meanwhile)
-    shown = checkouts.page(slow)
+    monkeypatch.setattr(intents, "read_intent", given_up_meanwhile)
+    shown = intents.page(slow)
     assert (shown.finished, shown.client_secret) == (True, "")
 
 

@@ -19,7 +19,7 @@ from django.urls import reverse
 
 from checkout import clock, links, mail, states
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import checkouts, fulfillment, plans, refunds, runs
+from checkout.services import fulfillment, intents, plans, refunds, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
@@ -53,7 +53,7 @@ def wait_for(plan: ObjectPaymentPlan, emulator: Emulator, user: Any = None) -> O
 
 
 def pay(emulator: Emulator, checkout: Checkout, number: str = "") -> Checkout:
-    page = checkouts.page(checkout)
+    page = intents.page(checkout)
     emulator.pay(page.client_secret, number=number or page.payment_method_id)
     return fulfillment.fulfill(checkout)
 

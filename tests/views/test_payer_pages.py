@@ -14,7 +14,7 @@ from django.test import Client
 from checkout import declines
 from checkout.journal import Code, Why
 from checkout.models import Checkout
-from checkout.services import checkouts
+from checkout.services import intents
 from example_checkout.models import SalesLedger
 from stripe_emulator import Emulator, faults
 from tests.views.shop import logged_in, order, pay_page, return_page
@@ -232,7 +232,7 @@ def test_an_abandoned_payment_in_a_sentence(payers_client: Client, payment_page:
 def test_a_cancelled_attempt_leads_back_to_the_order(
     payers_client: Client, payment_page: str, sale: SalesLedger
 ) -> None:
-    checkouts.close(Checkout.objects.get(), why=Why(Code.PAGE_LEFT))
+    intents.close(Checkout.objects.get(), why=Why(Code.PAGE_LEFT))
     response = payers_client.get(return_page(Checkout.objects.get()))
     assert f'href="/orders/{sale.pk}/">Try again' in response.content.decode()
     # The page itself has nothing to offer any more.

@@ -20,7 +20,7 @@ from checkout import deployment, links
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import charging, checkouts, plans, requests, settling
+from checkout.services import charging, intents, plans, requests, settling
 from checkout.views import PaymentChoiceMixin
 from checkout.views.access import problem_page
 from example_checkout.urls import urlpatterns as shop_urls
@@ -90,7 +90,7 @@ def pages(client: Client, payer: Any, emulator: Emulator, save_plan: SavePlan, p
     row = Membership.objects.create(email=EMAIL)
     unpaid = Checkout.objects.create_checkout("payment", Membership.objects.create(email=EMAIL), payer)
     closed = Checkout.objects.create_checkout("payment", Membership.objects.create(email=EMAIL), payer)
-    checkouts.close(closed, why=Why(Code.REPLACED), superseded=True)
+    intents.close(closed, why=Why(Code.REPLACED), superseded=True)
     setup = Checkout.objects.create_checkout("payment_plan", row, payer, payment_plan=payment_plan)
     deposit = Checkout.objects.create_checkout(
         "payment_plan", Membership.objects.create(email=EMAIL), payer, payment_plan=payment_plan

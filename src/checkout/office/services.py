@@ -19,7 +19,7 @@ from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
 from checkout.journal import Code, Why
 from checkout.models import Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
-from checkout.services import checkouts, debts, moves, notices, on_session
+from checkout.services import debts, intents, moves, notices, on_session
 
 logger = logging.getLogger("checkout.staff")
 
@@ -58,7 +58,7 @@ def part_paid(
     if amount < debt.left:
         money.check_chargeable(debt.left - amount, plan.currency)
     # A page that its payer has open asks for all of it.
-    checkouts.close_open_attempts(instalment, user)
+    intents.close_open_attempts(instalment, user)
     with transaction.atomic():
         booked = debts.part_came(debt, amount, cause=f"part:{key}", user=user, note=reason)
         if booked:

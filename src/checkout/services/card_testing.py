@@ -19,7 +19,7 @@ from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Problem
-from checkout.services import checkouts, problems
+from checkout.services import intents, problems
 
 logger = logging.getLogger("checkout.card_testing")
 
@@ -78,7 +78,7 @@ def declined(checkout: Checkout) -> bool:
         return False
     tell(checkout)
     try:
-        checkouts.close(checkout, why=Why(Code.TOO_MANY_DECLINES))
+        intents.close(checkout, why=Why(Code.TOO_MANY_DECLINES))
     except CheckoutError as problem:
         logger.warning("checkout %s takes cards still: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
     return True

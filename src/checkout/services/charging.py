@@ -36,7 +36,7 @@ from checkout.gateway import (
 )
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, SavedCard
-from checkout.services import agreements, attempt_rows, cards, checkouts, moves, settling
+from checkout.services import agreements, attempt_rows, cards, intents, moves, settling
 
 logger = logging.getLogger("checkout.instalments")
 
@@ -71,7 +71,7 @@ def charge(content_object: ContentObject, user: Actor = None, *, if_due: bool = 
     """
     assert_no_transaction()
     if not if_due:
-        checkouts.close_open_attempts(content_object, user)
+        intents.close_open_attempts(content_object, user)
     checkout = claim(content_object, user, if_due=if_due)
     answer = ask(request_for(checkout))
     settled = settle(checkout, answer)
@@ -264,7 +264,7 @@ def release(checkout: Checkout, *, why: Why) -> bool:
 def close_attempts(instalment: ObjectPaymentPlanInstalment, *, why: Why, user: Actor = None) -> None:
     """Cancel every open attempt at this line. Raises AttemptInProgress while one is unanswered."""
     for checkout in Checkout.objects.for_content_object(instalment).taking_money().open():
-        checkouts.close(checkout, why=why, user=user, superseded=True)
+        intents.close(checkout, why=why, user=user, superseded=True)
 
 
 def card_for(content_object: ContentObject) -> SavedCard:

@@ -24,7 +24,7 @@ from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutE
 from checkout.gateway import assert_no_transaction
 from checkout.logins import CanLoginAndPay
 from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import agreements, attempt_rows, cards, checkouts, notices, payers, settling, unsent
+from checkout.services import agreements, attempt_rows, cards, checkouts, intents, notices, payers, settling, unsent
 
 logger = logging.getLogger("checkout.on_session")
 
@@ -58,9 +58,9 @@ def create_checkout_pay_on_session(
         if existing.is_payment or not (another_card or _card_is_gone(existing)):
             if another_card:
                 _without_saved_card(existing)
-            return checkouts.ensure_intent(checkouts.take_over(existing, payer))
-        checkouts.close_open_attempts(instalment, payer)
-    return checkouts.once_more(lambda: _begin(instalment, payer, another_card=another_card))
+            return intents.ensure_intent(checkouts.take_over(existing, payer))
+        intents.close_open_attempts(instalment, payer)
+    return intents.once_more(lambda: _begin(instalment, payer, another_card=another_card))
 
 
 def check_payable(instalment: ObjectPaymentPlanInstalment) -> None:

@@ -14,10 +14,25 @@ from django.utils.translation import gettext as _
 
 from checkout import clock, states
 from checkout.conf import conf, is_live_key
-from checkout.contract import Actor, actor
-from checkout.errors import AttemptInProgress, CheckoutError, GatewayError, NoSavedCard, OtherAccount, PlanError
+from checkout.contract import Actor, ContentObject, actor
+from checkout.errors import (
+    AlreadyPaid,
+    AttemptInProgress,
+    CheckoutError,
+    GatewayError,
+    NoSavedCard,
+    OtherAccount,
+    PlanError,
+)
 from checkout.journal import Code, Why
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.models import (
+    Checkout,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    Posting,
+    content_key,
+)
 from checkout.services import agreements, charging
 
 logger = logging.getLogger("checkout.plans")
@@ -88,6 +103,28 @@ def stop(plan: ObjectPaymentPlan, user: Actor = None) -> ObjectPaymentPlan:
         raise
     plan.refresh_from_db()
     return plan
+
+
+def end_if_never_begun(content_object: ContentObject, user: Actor = None) -> None:
+    """Stop the plan of this row if its deposit was declined, or waits for the payer's bank, and nothing of it was ever
+    paid: its payer chooses another way to pay. Any other plan goes on.
+
+    Raises AttemptInProgress while the deposit is being asked for, AlreadyPaid when it turns out to be paid.
+    """
+    live = ObjectPaymentPlan.objects.filter(deleted=False, **content_key(content_object))
+    plan = live.filter(instalments__deposit=True, instalments__state__in=[states.FAIL, states.PAY_ON_SESSION]).first()
+    if plan is None or _is_paid_for(plan):
+        return
+    stop(plan, user)
+    if _is_paid_for(plan):
+        _go_on(plan)
+        raise AlreadyPaid(_("The deposit of the payment plan has been paid meanwhile. Nothing more was taken."))
+
+
+def _is_paid_for(plan: ObjectPaymentPlan) -> bool:
+    """Whether anything was ever paid towards it, whatever became of that."""
+    rows = Posting.objects.filter(debt__instalment__object_payment_plan=plan)
+    return rows.exclude(kind__in=Posting.OWES).exists()
 
 
 def _go_on(plan: ObjectPaymentPlan) -> None:

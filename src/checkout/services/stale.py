@@ -15,7 +15,7 @@ from checkout.conf import conf
 from checkout.errors import AttemptInProgress, KeyRefused
 from checkout.journal import Code, Why
 from checkout.models import Checkout
-from checkout.services import cards, checkouts, plans
+from checkout.services import cards, intents, plans
 
 logger = logging.getLogger("checkout.stale")
 
@@ -91,7 +91,7 @@ def _close_left(slugs: Sequence[str], limit: int | None) -> Tidied:
 
 def _close(checkout: Checkout, why: Why, tidied: Tidied, *, superseded: bool = False) -> None:
     try:
-        closed = checkouts.close(checkout, why=why, superseded=superseded)
+        closed = intents.close(checkout, why=why, superseded=superseded)
     except KeyRefused:
         raise
     except AttemptInProgress:

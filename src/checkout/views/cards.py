@@ -12,7 +12,7 @@ from django.views.generic import TemplateView
 from checkout import actions
 from checkout.conf import conf
 from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import checkouts, payers
+from checkout.services import intents, payers
 from checkout.views import limits
 from checkout.views.access import remember_checkout
 from checkout.views.mixins import CheckoutMixin
@@ -43,7 +43,7 @@ class ObjectPaymentPlanSetupIntentCardRefreshMixin(LoginRequiredMixin, CheckoutM
         if begun is None:
             return render(request, self.start_template_name, self._shared())
         self.object = begun
-        self.page = checkouts.page(begun)
+        self.page = intents.page(begun)
         if self.page.finished:
             return redirect("checkout.return", uuid=begun.uuid)
         remember_checkout(request, begun, request.path)

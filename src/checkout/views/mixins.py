@@ -14,7 +14,7 @@ from checkout import declines, money
 from checkout.conf import conf
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, SavedCard
-from checkout.services import checkouts
+from checkout.services import intents
 from checkout.views.access import PayerViewMixin, may_open, remember_checkout
 
 
@@ -43,11 +43,11 @@ class CheckoutMixin(CheckoutAccessMixin):
 
     model = Checkout
     template_name = "checkout/pay.html"
-    page: checkouts.Page
+    page: intents.Page
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
-        self.page = checkouts.page(self.object)
+        self.page = intents.page(self.object)
         if self.page.finished:
             return redirect("checkout.return", uuid=self.object.uuid)
         remember_checkout(request, self.object, request.path)
@@ -103,7 +103,7 @@ def deposit_text(checkout: Checkout) -> str:
     return money.format_money(deposit, checkout.currency, get_language() or "en-gb")
 
 
-def saved_card_text(page: checkouts.Page) -> str:
+def saved_card_text(page: intents.Page) -> str:
     """Which saved card the page offers to pay with first; empty when it offers none."""
     if not page.payment_method_id:
         return ""
@@ -111,7 +111,7 @@ def saved_card_text(page: checkouts.Page) -> str:
     return card.description if card is not None and card.last4 else _("the card that we keep for you")
 
 
-def elements_config(page: checkouts.Page, success_url: str) -> dict[str, Any]:
+def elements_config(page: intents.Page, success_url: str) -> dict[str, Any]:
     """What elements.js reads from the page. The client secret is in its payer's page only, never in a log or URL."""
     return {
         "publishableKey": conf.required("STRIPE_PUBLISH_KEY"),

@@ -24,7 +24,7 @@ from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import checkouts, fulfillment, invoices, reconcile, refunds
+from checkout.services import fulfillment, intents, invoices, reconcile, refunds
 
 
 def number_cell(checkout: Checkout) -> Cell:
@@ -272,7 +272,7 @@ class CheckoutCancelView(_CheckoutActionView):
 
     def perform(self, form: ReasonForm) -> str:
         why = Why(Code.CANCELLED_BY_STAFF, note=form.cleaned_data["reason"])
-        closed = checkouts.close(self.object, why=why, user=self.request.user)
+        closed = intents.close(self.object, why=why, user=self.request.user)
         if closed.succeeded:
             raise AlreadyPaid(_("it was paid meanwhile, and is kept as paid."))
         return _("The attempt was cancelled. Nothing was taken.")
