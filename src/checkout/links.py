@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from django.conf import settings
@@ -17,7 +17,16 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from checkout.conf import conf
 from checkout.contract import ContentObject
 from checkout.errors import CheckoutError
-from checkout.models import CheckoutAdditional, CustomerPayment, ObjectPaymentPlanInstalment, content_key
+from checkout.models import (
+    CheckoutAdditional,
+    CustomerPayment,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    content_key,
+)
+
+#: What a signed link opens for a payer without a login.
+Linked: TypeAlias = ObjectPaymentPlanInstalment | ObjectPaymentPlan | CustomerPayment
 
 #: Bytes of a link that stand for its recipient.
 RECIPIENT: Final = 6
@@ -65,21 +74,21 @@ def unsign(token: str, model: type[Model]) -> str:
         raise BadLink("The link is not one of ours.") from problem
 
 
-def make_token(row: ObjectPaymentPlanInstalment | CustomerPayment) -> str:
-    """Opens this one debt, and says nothing else: no intent id, no e-mail address, no amount.
+def make_token(row: Linked) -> str:
+    """Opens this one debt or plan, and says nothing else: no intent id, no e-mail address, no amount.
 
-    It is good for the address that the debt's letters go to now: `is_current`.
+    It is good for the address that its letters go to now: `is_current`.
     """
     raw = row.uuid.bytes + _recipient(row, settings.SECRET_KEY)
     return sign(base64.urlsafe_b64encode(raw).decode().rstrip("="), type(row))
 
 
 def read_token(token: str, model: type[Model]) -> UUID:
-    """The uuid of the debt, a row of `model`. Raises ExpiredLink or BadLink."""
+    """The uuid of a row of `model`. Raises ExpiredLink or BadLink."""
     return UUID(bytes=_read(token, model)[:16])
 
 
-def is_current(token: str, row: ObjectPaymentPlanInstalment | CustomerPayment) -> bool:
+def is_current(token: str, row: Linked) -> bool:
     """False when the letter with this link went to an address that was corrected since. Raises as `read_token`."""
     kept = _read(token, type(row))[16:]
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
@@ -97,7 +106,7 @@ def _read(token: str, model: type[Model]) -> bytes:
     return raw
 
 
-def _recipient(row: ObjectPaymentPlanInstalment | CustomerPayment, key: str | bytes) -> bytes:
+def _recipient(row: Linked, key: str | bytes) -> bytes:
     """What stands for the address in a link: it tells nobody the address, and changes with it."""
     email = str(row.checkout_email).strip().lower()
     mac = salted_hmac("checkout.links.recipient", row.uuid.bytes + email.encode(), secret=key, algorithm="sha256")
@@ -107,6 +116,11 @@ def _recipient(row: ObjectPaymentPlanInstalment | CustomerPayment, key: str | by
 def payment_link(instalment: ObjectPaymentPlanInstalment) -> str:
     """The whole address for a payer without a login."""
     return absolute("checkout.pay.link", make_token(instalment))
+
+
+def plan_page(plan: ObjectPaymentPlan) -> str:
+    """The whole address of the payer's own page of a plan, for letters. It needs no login."""
+    return absolute("checkout.plan.link", make_token(plan))
 
 
 def invoice_form(row: ContentObject) -> str:

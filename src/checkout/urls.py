@@ -2,7 +2,18 @@
 
 from django.urls import include, path
 
-from checkout.views import cards, csp_reports, health, on_session, payer, plan_progress, plans, requests, webhook
+from checkout.views import (
+    cards,
+    csp_reports,
+    health,
+    on_session,
+    payer,
+    plan_access,
+    plan_progress,
+    plans,
+    requests,
+    webhook,
+)
 
 urlpatterns = [
     path("health/", health.health, name="checkout.health"),
@@ -15,6 +26,8 @@ urlpatterns = [
     path("<uuid:uuid>/deposit/", plans.DepositView.as_view(), name="checkout.deposit"),
     path("pay/<str:token>/", on_session.PaymentLinkView.as_view(), name="checkout.pay.link"),
     path("pay-on-session/<uuid:uuid>/", on_session.PayOnSessionView.as_view(), name="checkout.pay.on.session"),
+    path("plan/<str:token>/", plan_access.PlanLinkView.as_view(), name="checkout.plan.link"),
+    path("plans/<uuid:uuid>/card/", cards.PlanCardView.as_view(), name="checkout.plan.card"),
     path("plans/<uuid:uuid>/", plan_progress.PlanProgressView.as_view(), name="checkout.plan.progress"),
     path("card-refresh/", cards.CardRefreshView.as_view(), name="checkout.card.refresh"),
     path("card-refresh/<uuid:uuid>/", cards.CardRefreshView.as_view(), name="checkout.card.refresh.plan"),

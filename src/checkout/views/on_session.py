@@ -29,6 +29,7 @@ from checkout.views.access import (
     remembered_uuids,
     waiting_answer,
 )
+from checkout.views.plan_access import opened_by_link
 from checkout.views.signed_links import SignedLinkMixin
 
 # -- who may see what -----------------------------------------------------------------------------------
@@ -82,12 +83,12 @@ class _BeforePaying(PayerViewMixin, TemplateView, ABC):  # type: ignore[misc]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         instalment = kwargs["instalment"]
-        customer = instalment.object_payment_plan.customer
+        card = instalment.object_payment_plan.card
         return super().get_context_data(**kwargs) | {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "amount": money.format_money(instalment.left, instalment.checkout_currency, get_language() or "en-gb"),
             "description": instalment.checkout_description,
-            "card": customer.card_description if customer is not None and customer.has_card else "",
+            "card": card.description if card is not None else "",
             "wanted": instalment.state_id == states.PAY_ON_SESSION,
             "busy": instalment.state_id == states.REQUEST,
             "caption": conf.STRIPE_CAPTION,
@@ -145,12 +146,15 @@ def find_instalment(uuid: UUID) -> ObjectPaymentPlanInstalment:
 
 
 class PayOnSessionView(_BeforePaying):
-    """The same for payers who can log in. A browser that has begun to pay this debt by link may come back here."""
+    """The same for payers who can log in, or have opened the link to their plan. A browser that has begun to pay this
+    debt by link may come back here."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.by_session = False
-        instalment = ObjectPaymentPlanInstalment.objects.filter(uuid=kwargs["uuid"]).first()
-        if instalment is not None and begun_here(request, instalment):
+        instalment = _instalments().filter(uuid=kwargs["uuid"]).first()
+        if instalment is not None and (
+            begun_here(request, instalment) or opened_by_link(request, instalment.object_payment_plan)
+        ):
             self.by_session = True
         elif not request.user.is_authenticated:
             # Before anything is looked at: a stranger learns nothing about which debts exist.

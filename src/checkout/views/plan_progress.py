@@ -21,7 +21,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid, NoSavedCard
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import charging, payers
+from checkout.services import charging
 from checkout.views import payer
 from checkout.views.access import (
     PayerViewMixin,
@@ -32,25 +32,10 @@ from checkout.views.access import (
     told,
     waiting_answer,
 )
+from checkout.views.plan_access import PlanAccess, access_to_plan
 
 #: A payer may try these by hand; the others are paid, being paid, or not due.
 PAYABLE = frozenset({states.FAIL, states.PAY_ON_SESSION})
-
-
-def plan_begun_here(request: HttpRequest, plan: ObjectPaymentPlan) -> bool:
-    """True if this browser session has begun an attempt for the plan: agreed it, refreshed its card, or paid a line."""
-    uuids = remembered_uuids(request)
-    if not uuids:
-        return False
-    line_type = ContentType.objects.get_for_model(ObjectPaymentPlanInstalment)
-    plan_type = ContentType.objects.get_for_model(ObjectPaymentPlan)
-    lines = [str(pk) for pk in plan.instalments.values_list("pk", flat=True)]
-    of_plan = (
-        Q(content_type=line_type, object_id__in=lines)
-        | Q(content_type=plan_type, object_id=str(plan.pk))
-        | Q(content_type=plan.content_type_id, object_id=plan.object_id, payment_plan=plan.payment_plan_id)
-    )
-    return Checkout.objects.filter(of_plan, uuid__in=uuids).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +56,21 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
     """What was paid, what comes next, with which card. What waits or failed can be paid here."""
 
     template_name = "checkout/plan_progress.html"
-    by_login = False
+    access: PlanAccess | None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        plans = ObjectPaymentPlan.objects.select_related("customer", "payment_plan", "user", "agreement__saved_card")
-        plan = plans.filter(uuid=kwargs["uuid"]).first()
-        self.by_login = plan is not None and payers.is_payer(request.user, plan)
-        by_session = plan is not None and not self.by_login and plan_begun_here(request, plan)
-        self.plan = plan if self.by_login or by_session else None
-        if self.plan is None and not request.user.is_authenticated:
+        self.access = access_to_plan(request, kwargs["uuid"])
+        if self.access is None and not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         return super().dispatch(request, *args, **kwargs)
 
-    def get_plan(self) -> ObjectPaymentPlan:
-        if self.plan is None:
+    def get_access(self) -> PlanAccess:
+        if self.access is None:
             raise Http404
-        return self.plan
+        return self.access
+
+    def get_plan(self) -> ObjectPaymentPlan:
+        return self.get_access().plan
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         plan = self.get_plan()
@@ -95,21 +79,21 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         return self.render_to_response(self.get_context_data(plan=plan))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Take one line at once from the saved card. Only for a payer who is logged in: a link opens a payment, it
-        does not decide over the card."""
-        plan = self.get_plan()
+        """Take one line at once from the new card: its payer presses the button."""
+        access = self.get_access()
+        plan = access.plan
         uuid = uuid_or_none(request.POST.get("instalment", ""))
         line = plan.instalments.filter(uuid=uuid).first() if uuid is not None else None
-        if not self.by_login or line is None:
+        if not access.is_payer or line is None:
             raise Http404
         if plan.deleted or line.state_id not in PAYABLE:
             return self._answer(_("That payment does not wait any more. Below is how it stands."))
         try:
-            checkout = charging.charge(line, request.user)
+            checkout = charging.charge(line, request.user if access.by_login else None)
         except AlreadyPaid as problem:
             return self._answer(str(problem))
         except NoSavedCard:
-            return redirect("checkout.card.refresh.plan", uuid=plan.uuid)
+            return redirect("checkout.plan.card", uuid=plan.uuid)
         remember_checkout(request, checkout)
         if checkout.state_id == states.PAY_ON_SESSION:
             return redirect("checkout.pay", uuid=checkout.uuid)
@@ -140,7 +124,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "finished": not unpaid,
             "card": card.description if card is not None else "",
             "card_wanted": bool(unpaid and (card is None or card.refresh or card.is_expiring)),
-            "may_refresh": bool(self.by_login and unpaid and not plan.deleted),
+            "may_refresh": bool(self.get_access().is_payer and unpaid and not plan.deleted),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
 
@@ -166,6 +150,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             if str(attempt.uuid) in here:
                 begun.add(attempt.object_id)
         card = plan.card.payment_method_id if plan.card is not None else ""
+        is_payer = self.get_access().is_payer
         made = []
         for row in rows:
             open_now = row.state_id in PAYABLE and not plan.deleted
@@ -182,8 +167,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                     says=says,
                     mood=mood,
                     reason=reasons.get(str(row.pk), "") if mood == "failed" else "",
-                    can_charge=open_now and self.by_login and new_card,
-                    can_pay=open_now and (self.by_login or str(row.pk) in begun),
+                    can_charge=open_now and is_payer and new_card,
+                    can_pay=open_now and (is_payer or str(row.pk) in begun),
                 )
             )
         return made

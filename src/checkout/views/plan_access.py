@@ -1,0 +1,99 @@
+"""Who may open the pages of a plan: its payer by login, by the link of a letter, or the browser that began it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.generic import View
+
+from checkout import links
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.services import payers
+from checkout.views.access import remembered_uuids
+from checkout.views.signed_links import SignedLinkMixin
+
+#: The links that this browser has opened, by plan. Each is looked at again on every page: it may be revoked meanwhile.
+SESSION_KEY = "checkout_plan_links"
+#: A family rarely has more plans; this bounds the session.
+REMEMBERED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PlanAccess:
+    """What opens a plan for this visitor."""
+
+    plan: ObjectPaymentPlan
+    by_login: bool
+    by_link: bool
+
+    @property
+    def is_payer(self) -> bool:
+        """They may decide about all of the plan. A browser that began one payment of it may go on with that one."""
+        return self.by_login or self.by_link
+
+
+def access_to_plan(request: HttpRequest, uuid: UUID) -> PlanAccess | None:
+    """How this visitor may open the plan; None when they may not, or there is none."""
+    plans = ObjectPaymentPlan.objects.select_related("customer", "payment_plan", "user", "agreement__saved_card")
+    plan = plans.filter(uuid=uuid).first()
+    if plan is None:
+        return None
+    found = PlanAccess(plan, by_login=payers.is_payer(request.user, plan), by_link=opened_by_link(request, plan))
+    return found if found.is_payer or _begun_here(request, plan) else None
+
+
+def opened_by_link(request: HttpRequest, plan: ObjectPaymentPlan) -> bool:
+    """True if this browser has opened the link of a letter about the plan, and that link is still good."""
+    token = request.session.get(SESSION_KEY, {}).get(str(plan.uuid), "")
+    try:
+        return bool(token) and links.is_current(token, plan)
+    except (links.BadLink, links.ExpiredLink):
+        return False
+
+
+def _begun_here(request: HttpRequest, plan: ObjectPaymentPlan) -> bool:
+    """True if this browser session has begun an attempt for the plan: agreed it, refreshed its card, or paid a line."""
+    uuids = remembered_uuids(request)
+    if not uuids:
+        return False
+    line_type = ContentType.objects.get_for_model(ObjectPaymentPlanInstalment)
+    plan_type = ContentType.objects.get_for_model(ObjectPaymentPlan)
+    lines = [str(pk) for pk in plan.instalments.values_list("pk", flat=True)]
+    of_plan = (
+        Q(content_type=line_type, object_id__in=lines)
+        | Q(content_type=plan_type, object_id=str(plan.pk))
+        | Q(content_type=plan.content_type_id, object_id=plan.object_id, payment_plan=plan.payment_plan_id)
+    )
+    return Checkout.objects.filter(of_plan, uuid__in=uuids).exists()
+
+
+class PlanLinkView(SignedLinkMixin, View):
+    """The signed link of a letter. It opens the pages of its plan in this browser, whoever is logged in here, and takes
+    itself out of the address bar."""
+
+    plan: ObjectPaymentPlan
+
+    def read_token(self, token: str) -> None:
+        plan = ObjectPaymentPlan.objects.select_related("customer").filter(
+            uuid=links.read_token(token, ObjectPaymentPlan)
+        )
+        found = plan.first()
+        if found is None:
+            raise links.BadLink("There is no such plan.")
+        if not links.is_current(token, found):
+            raise links.RevokedLink("The payer's address was corrected since.")
+        self.plan, self.token = found, token
+
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        opened: dict[str, str] = request.session.get(SESSION_KEY, {})
+        if str(self.plan.uuid) not in opened:
+            # From now on this session opens a plan, so nobody else may know its id.
+            request.session.cycle_key()
+        opened.pop(str(self.plan.uuid), None)
+        request.session[SESSION_KEY] = dict([*opened.items(), (str(self.plan.uuid), self.token)][-REMEMBERED:])
+        return redirect("checkout.plan.progress", uuid=self.plan.uuid)

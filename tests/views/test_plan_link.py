@@ -1,0 +1,170 @@
+"""The payer's own page of a plan, by the link of a letter: no login, this plan only, and not for ever."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+
+from checkout import clock, links, states
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.services import runs
+from stripe_emulator import Emulator
+from tests.services.conftest import SavePlan, make_due
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def plan(emulator: Emulator, save_plan: SavePlan, settings: Any) -> ObjectPaymentPlan:
+    settings.CHECKOUT_BASE_URL = "https://shop.example"
+    return save_plan(email="payer@example.com")
+
+
+def link(plan: ObjectPaymentPlan) -> str:
+    return urlsplit(links.plan_page(plan)).path
+
+
+def text(response: Any) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+def page_of(plan: ObjectPaymentPlan) -> str:
+    return reverse("checkout.plan.progress", args=[plan.uuid])
+
+
+def test_the_link_opens_the_plan_and_leaves_the_address_bar(client: Client, plan: ObjectPaymentPlan) -> None:
+    opened = client.get(link(plan))
+    assert (opened.status_code, opened.headers["Location"]) == (302, page_of(plan))
+    assert opened.headers["Cache-Control"] == "no-store, private"
+    shown = text(client.get(page_of(plan)))
+    for words in ("Your payments", "£20.00", "£26.66", "Visa ending in 4242", "Still to pay £80.00"):
+        assert words in shown
+    assert "payer@example.com" not in shown
+
+
+def test_looking_changes_nothing(client: Client, plan: ObjectPaymentPlan, emulator: Emulator) -> None:
+    asked, before = len(emulator.requests), Checkout.objects.count()
+    for method in (client.get, client.head):
+        assert method(link(plan), follow=True).status_code == 200
+    card_page = reverse("checkout.plan.card", args=[plan.uuid])
+    assert client.get(card_page).status_code == 200
+    assert (len(emulator.requests), Checkout.objects.count()) == (asked, before)
+
+
+def test_it_opens_this_plan_and_no_other(client: Client, plan: ObjectPaymentPlan, save_plan: SavePlan) -> None:
+    other = save_plan(email="payer@example.com", name="Another of the same payer")
+    client.get(link(plan))
+    for name in ("checkout.plan.progress", "checkout.plan.card"):
+        assert client.get(reverse(name, args=[other.uuid])).headers["Location"].startswith("/log-in/")
+        assert client.post(reverse(name, args=[other.uuid])).headers["Location"].startswith("/log-in/")
+
+
+def test_the_session_gets_a_new_key(client: Client, plan: ObjectPaymentPlan) -> None:
+    session = client.session
+    session["planted"] = True
+    session.save()
+    before = session.session_key
+    client.get(link(plan))
+    assert client.session.session_key != before
+
+
+def give_a_card(client: Client, plan: ObjectPaymentPlan, emulator: Emulator, number: str) -> Any:
+    form = client.post(reverse("checkout.plan.card", args=[plan.uuid]), follow=True)
+    emulator.pay(form.context["client_secret"], number=number)
+    return client.get(reverse("checkout.return", args=[form.context["checkout"].uuid]), follow=True)
+
+
+def test_a_new_card_by_link_is_for_this_plan_with_an_agreement_of_its_own(
+    client: Client, plan: ObjectPaymentPlan, emulator: Emulator, save_plan: SavePlan
+) -> None:
+    other = save_plan(email="payer@example.com", name="Another of the same payer")
+    client.get(link(plan))
+    assert "Enter a new card" in text(client.get(page_of(plan)))
+    done = give_a_card(client, plan, emulator, "5555555555554444")
+    assert "your new card is saved" in text(done)
+    for row in (plan, other):
+        row.refresh_from_db()
+    assert (plan.card.last4, other.card.last4) == ("4444", "4242")
+    assert plan.agreement != other.agreement
+    assert Decimal(plan.agreement.lines[0]["amount"]) == Decimal("26.66")
+
+
+def test_a_declined_payment_is_paid_with_a_new_card_by_link(
+    client: Client, plan: ObjectPaymentPlan, emulator: Emulator
+) -> None:
+    client.get(link(plan))
+    give_a_card(client, plan, emulator, "4000000000000341")
+    (line,) = make_due(plan)
+    runs.process_payments()
+    line.refresh_from_db()
+    assert line.state_id == states.FAIL
+    give_a_card(client, plan, emulator, "4242424242424242")
+    assert "Pay £26.66 now with the new card" in text(client.get(page_of(plan)))
+    done = client.post(page_of(plan), {"instalment": str(line.uuid)}, follow=True)
+    assert "Thank you, £26.66 was paid." in text(done)
+    line.refresh_from_db()
+    assert (line.state_id, emulator.ledger.taken_minor()) == (states.SUCCESS, 4666)
+
+
+def test_the_payment_page_of_a_line_opens_too(client: Client, plan: ObjectPaymentPlan) -> None:
+    (line,) = make_due(plan)
+    address = reverse("checkout.pay.on.session", args=[line.uuid])
+    assert client.get(address).headers["Location"].startswith("/log-in/")
+    client.get(link(plan))
+    assert "Pay £26.66" in text(client.get(address))
+    assert "/pay/" in client.post(address).headers["Location"]
+
+
+def corrected(plan: ObjectPaymentPlan) -> None:
+    plan.customer.email = "corrected@example.com"
+    plan.customer.save()
+
+
+def much_later(plan: ObjectPaymentPlan) -> None:
+    """The link has expired."""
+
+
+@pytest.mark.parametrize(("what", "days", "says"), [(corrected, 0, "no longer valid"), (much_later, 15, "has expired")])
+def test_a_link_that_is_over_closes_the_pages_that_it_had_opened(
+    client: Client, plan: ObjectPaymentPlan, what: Callable[[Any], None], days: int, says: str
+) -> None:
+    address = link(plan)
+    client.get(address)
+    what(plan)
+    with time_machine.travel(clock.now() + datetime.timedelta(days=days)):
+        refused = client.get(address)
+        assert (refused.status_code, says in text(refused)) == (410, True)
+        assert client.get(page_of(plan)).headers["Location"].startswith("/log-in/")
+
+
+def test_a_link_to_one_payment_opens_no_plan_and_the_other_way_round(client: Client, plan: ObjectPaymentPlan) -> None:
+    (line,) = make_due(plan)
+    assert client.get(reverse("checkout.plan.link", args=[links.make_token(line)])).status_code == 404
+    assert client.get(reverse("checkout.pay.link", args=[links.make_token(plan)])).status_code == 404
+
+
+def test_the_page_of_a_payment_shows_the_card_of_its_plan_alone(
+    client: Client, plan: ObjectPaymentPlan, emulator: Emulator, save_plan: SavePlan, payer: Any
+) -> None:
+    """Two who typed the same address share a customer, and see nothing of each other's cards."""
+    save_plan(email="payer@example.com", name="Somebody else", number="5555555555554444")
+    (line,) = make_due(plan)
+    shown = text(client.get(urlsplit(links.payment_link(line)).path))
+    assert ("4242" in shown, "4444" in shown) == (True, False)
+
+
+def test_a_stopped_plan_says_so(client: Client, plan: ObjectPaymentPlan) -> None:
+    plan.delete_plan()
+    shown = client.get(link(plan), follow=True)
+    assert "This payment plan was stopped" in text(shown)
+    assert "Enter a new card" not in text(shown)
+    assert ObjectPaymentPlanInstalment.objects.exists()
