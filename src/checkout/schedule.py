@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -173,3 +174,22 @@ def _smallest_total(code: str, least_minor: int, deposit: int, count: int) -> in
         if first >= least_minor and (total - first) // count >= least_minor:
             return total
         total += step
+
+
+def allocate(
+    amount: Decimal, left: Sequence[Decimal], *, first: int = 0, last_first: bool = False
+) -> dict[int, Decimal]:
+    """What each line gets of `amount`, by its place in `left` (what is left of each, in order of their days).
+
+    The `first` lines (overdue ones) come first in any case; of the others the next one, or the last one. Lines that get
+    nothing are left out. Raises PlanError when `amount` is not positive, or more than all that is left.
+    """
+    if not 0 < amount <= sum(left):
+        raise PlanError(_("No more can be paid than what is left."))
+    others = range(first, len(left))
+    gets: dict[int, Decimal] = {}
+    for place in [*range(first), *(reversed(others) if last_first else others)]:
+        if part := min(left[place], amount):
+            gets[place] = part
+            amount -= part
+    return gets

@@ -5,6 +5,7 @@ from django.urls import include, path
 from checkout.views import (
     cards,
     csp_reports,
+    early,
     health,
     on_session,
     payer,
@@ -27,6 +28,7 @@ urlpatterns = [
     path("pay/<str:token>/", on_session.PaymentLinkView.as_view(), name="checkout.pay.link"),
     path("pay-on-session/<uuid:uuid>/", on_session.PayOnSessionView.as_view(), name="checkout.pay.on.session"),
     path("plan/<str:token>/", plan_access.PlanLinkView.as_view(), name="checkout.plan.link"),
+    path("plans/<uuid:uuid>/pay/", early.EarlyPaymentView.as_view(), name="checkout.plan.pay"),
     path("plans/<uuid:uuid>/card/", cards.PlanCardView.as_view(), name="checkout.plan.card"),
     path("plans/<uuid:uuid>/", plan_progress.PlanProgressView.as_view(), name="checkout.plan.progress"),
     path("card-refresh/", cards.CardRefreshView.as_view(), name="checkout.card.refresh"),

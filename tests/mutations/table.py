@@ -29,6 +29,7 @@ DEBTS = "tests/services/test_debts.py"
 CARDS = "tests/services/test_cards.py"
 LOOK_BACK = "tests/services/test_look_back.py"
 APPLYING = "tests/services/test_applying.py"
+EARLY: Final = "tests/services/test_early.py"
 BANK_NEWS = "tests/services/test_bank_news.py"
 ON_SESSION = "tests/services/test_on_session.py"
 MATCHING = "tests/services/test_matching.py"
@@ -335,6 +336,30 @@ MUTATIONS: Final = (
         "Checkout.objects.open().filter(pk=checkout.pk).update(superseded=True)",
         "pass",
         (NEVER_TWICE, "tests/services/test_inbox.py", ONE_OFF),
+    ),
+    Mutation(
+        "who pays early reserves what others are asked for",
+        1,
+        "services/debts.py",
+        "if amount > held[debt.pk].left - held[debt.pk].asked:",
+        "if False:",
+        (EARLY,),
+    ),
+    Mutation(
+        "what is paid early is not looked at again under the lock",
+        1,
+        "services/early.py",
+        "parts = parts_of(held.get(pk=plan.pk), amount)",
+        "parts = parts_of(plan, amount)",
+        (EARLY,),
+    ),
+    Mutation(
+        "a page for several lines stays open when one of them is paid in another way",
+        1,
+        "services/intents.py",
+        "Checkout.objects.asking_for(content_object).one_at_a_time().open():",
+        "Checkout.objects.for_content_object(content_object).one_at_a_time().open():",
+        (EARLY,),
     ),
     Mutation(
         "two work on one event",

@@ -38,6 +38,7 @@ SIGNATURES = {
     "checkout.models:Checkout.objects.create_checkout": "(action, content_object, user=None, **options)",
     "checkout.models:Checkout.objects.create_checkout_pay_on_session": "(instalment, user=None, **options)",
     "checkout.models:Checkout.objects.for_content_object": "(content_object)",
+    "checkout.models:Checkout.objects.asking_for": "(content_object)",
     "checkout.models:Checkout.objects.manual": "(content_object, user=None)",
     "checkout.models:Checkout.objects.open": "()",
     "checkout.models:Checkout.objects.stripe_intent_fulfillment": "()",

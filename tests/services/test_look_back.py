@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from django.db import connection
 
 from checkout import clock, mail, states
 from checkout.gateway import gateway
-from checkout.models import Checkout, LookBack, Posting, Problem
-from checkout.services import attempt_rows, look_back, runs
+from checkout.models import Checkout, LookBack, ObjectPaymentPlanInstalment, Posting, Problem
+from checkout.services import attempt_rows, early, look_back, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -111,6 +112,25 @@ def test_a_payment_on_the_page_that_was_lost_with_its_debt_is_known_by_the_uuid_
     membership.refresh_from_db()
     assert membership.successes == 1
     assert Checkout.objects.get().uuid == checkout.uuid
+    assert not Problem.objects.exists()
+
+
+@only_sqlite
+def test_a_payment_for_several_lines_that_was_lost_is_for_the_same_lines_again(
+    emulator: Emulator, save_plan: SavePlan, backup: Any
+) -> None:
+    mail.install()
+    plan = save_plan()
+    lines = make_due(plan, 2)
+    restore = backup()
+    begun = early.create_checkout_early(plan, Decimal(30))
+    enter_card(emulator, begun, "4242424242424242")
+    restore()
+    with hours_later(emulator, 1):
+        runs.process_payments(workers=1)
+    assert emulator.ledger.taken_minor() == 2000 + 2666 + 2667
+    assert [line.left for line in ObjectPaymentPlanInstalment.objects.filter(pk__in=[x.pk for x in lines])] == [0, 0]
+    assert sum(Posting.objects.filter(kind="taken").values_list("amount", flat=True)) * 100 == 7333
     assert not Problem.objects.exists()
 
 

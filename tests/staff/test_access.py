@@ -202,6 +202,7 @@ TABLE: dict[str, Staff | Public] = {
         lambda b: [b.plan.uuid], (TO_LOGIN | MISSING, TO_LOGIN | MISSING), *[(MISSING, MISSING)] * 3
     ),
     "checkout.plan.link": Public(lambda b: [links.make_token(b.plan)], *[(MOVED, NOT_ALLOWED)] * 4),
+    "checkout.plan.pay": Public(lambda b: [b.plan.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),
     "checkout.plan.card": Public(lambda b: [b.plan.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),
     "checkout.card.refresh": Public(lambda b: [], (TO_LOGIN, TO_LOGIN), *[(OK, OK)] * 3),
     "checkout.card.refresh.plan": Public(lambda b: [b.plan.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),

@@ -140,3 +140,28 @@ def test_terms_that_make_no_plan_are_refused(bad: dict[str, int], message: str) 
 def test_a_total_that_is_too_small_for_so_many_parts_says_how_many_would_work() -> None:
     with pytest.raises(PlanError, match="At most 3 would work"):
         schedule.plan_lines(Decimal(2), "GBP", deposit=50, count=4, interval=1, deposit_due=datetime.date(2026, 1, 1))
+
+
+amounts_left = st.lists(st.integers(1, 10**6), min_size=1, max_size=24)
+
+
+@given(left=amounts_left, data=st.data(), last_first=st.booleans())
+def test_what_is_paid_early_is_given_out_to_the_penny_in_order(
+    left: list[int], data: st.DataObject, last_first: bool
+) -> None:
+    amount = data.draw(st.integers(1, sum(left)))
+    first = data.draw(st.integers(0, len(left)))
+    gets = schedule.allocate(Decimal(amount), [Decimal(each) for each in left], first=first, last_first=last_first)
+    assert sum(gets.values()) == amount
+    assert all(0 < part <= left[place] for place, part in gets.items())
+    # One line at most is paid in part, and it is the last that got something.
+    order = list(gets)
+    assert all(gets[place] == left[place] for place in order[:-1])
+    others = list(range(first, len(left)))
+    assert order == [*range(first), *(others[::-1] if last_first else others)][: len(order)]
+
+
+@pytest.mark.parametrize("amount", [0, -1, 31])
+def test_no_more_is_given_out_than_is_left(amount: int) -> None:
+    with pytest.raises(PlanError):
+        schedule.allocate(Decimal(amount), [Decimal(10), Decimal(20)])

@@ -168,3 +168,89 @@ def test_a_stopped_plan_says_so(client: Client, plan: ObjectPaymentPlan) -> None
     assert "This payment plan was stopped" in text(shown)
     assert "Enter a new card" not in text(shown)
     assert ObjectPaymentPlanInstalment.objects.exists()
+
+
+# -- paying before the day ----------------------------------------------------------------------------------
+
+
+def pay_page(plan: ObjectPaymentPlan, amount: str = "") -> str:
+    return reverse("checkout.plan.pay", args=[plan.uuid]) + (f"?amount={amount}" if amount else "")
+
+
+def test_the_next_one_is_paid_before_its_day(client: Client, plan: ObjectPaymentPlan, emulator: Emulator) -> None:
+    shown = client.get(link(plan), follow=True)
+    line = plan.payments.get(count=2)
+    address = reverse("checkout.pay.on.session", args=[line.uuid])
+    assert f'href="{address}"' in shown.content.decode()
+    page = client.get(client.post(address).headers["Location"])
+    emulator.pay(page.context["client_secret"], number=page.context["elements_config"]["savedPaymentMethod"])
+    done = client.get(reverse("checkout.return", args=[page.context["checkout"].uuid]), follow=True)
+    assert "Thank you, £26.66 was paid." in text(done)
+    make_due(plan)
+    assert emulator.ledger.taken_minor() == 4666
+
+
+def test_all_that_is_left_is_shown_before_it_is_paid(
+    client: Client, plan: ObjectPaymentPlan, emulator: Emulator
+) -> None:
+    shown = client.get(link(plan), follow=True)
+    assert f'href="{pay_page(plan)}"' in shown.content.decode()
+    asked = len(emulator.requests)
+    look = client.get(pay_page(plan))
+    for words in ("Pay £80.00 now", "Instalment 1 £26.66", "Instalment 3 £26.67", "all that is left of your plan"):
+        assert words in text(look)
+    assert len(emulator.requests) == asked
+    page = client.post(pay_page(plan), {"amount": look.context["exact"]}, follow=True)
+    assert "Pay £80.00" in text(page)
+    emulator.pay(page.context["client_secret"], number="4242424242424242")
+    done = client.get(reverse("checkout.return", args=[page.context["checkout"].uuid]), follow=True)
+    assert "Thank you, £80.00 was paid." in text(done)
+    assert "Everything is paid" in text(done)
+    assert emulator.ledger.taken_minor() == 10000
+
+
+def test_a_part_says_what_becomes_of_the_rest(client: Client, plan: ObjectPaymentPlan, emulator: Emulator) -> None:
+    client.get(link(plan))
+    look = client.get(pay_page(plan, "30"))
+    assert "leaves £50.00 of your plan" in text(look)
+    assert re.search(r"Instalment 2 £3\.34 In part: £23\.33 of it is taken on", text(look))
+    page = client.post(pay_page(plan), {"amount": look.context["exact"]}, follow=True)
+    emulator.pay(page.context["client_secret"], number="4242424242424242")
+    done = client.get(reverse("checkout.return", args=[page.context["checkout"].uuid]), follow=True)
+    assert "£3.34 is paid already" in text(done)
+    assert "Still to pay £50.00" in text(done)
+    assert "Paid £50.00" in text(done)
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [("81", "Only £80.00 is left"), ("a lot", "is not an amount"), ("26.50", "Pay £26.36 or £26.66"), ("0", "least")],
+)
+def test_an_amount_that_does_not_work_says_what_would(
+    client: Client, plan: ObjectPaymentPlan, typed: str, says: str
+) -> None:
+    client.get(link(plan))
+    look = client.get(pay_page(plan, typed))
+    assert (look.status_code, says in text(look), look.context["typed"]) == (400, True, typed)
+    assert "Continue to payment" not in text(look)
+
+
+@pytest.mark.parametrize("amount", ["", "x", "81", "0.01", "1e9", "9" * 300])
+def test_a_form_that_was_tampered_with_takes_nothing(
+    client: Client, plan: ObjectPaymentPlan, emulator: Emulator, amount: str
+) -> None:
+    client.get(link(plan))
+    assert client.post(pay_page(plan), {"amount": amount}).status_code in (400, 409)
+    assert emulator.ledger.taken_minor() == 2000
+
+
+def test_before_the_deposit_is_paid_every_payment_to_come_is_counted(
+    client: Client, emulator: Emulator, save_plan: SavePlan, settings: Any
+) -> None:
+    settings.CHECKOUT_BASE_URL = "https://shop.example"
+    plan = save_plan("4000000000000341", email="payer@example.com")
+    shown = client.get(link(plan), follow=True)
+    assert "Still to pay £100.00" in text(shown)
+    assert text(shown).count("Planned") == 3
+    assert "Pay £20.00" in text(shown)
+    assert client.get(pay_page(plan)).status_code == 409

@@ -211,7 +211,7 @@ def test_payment_pages_keep_out_of_atomic_requests() -> None:
             yield from views(pattern) if hasattr(pattern, "url_patterns") else [pattern]
 
     payers = {"pay", "return", "deposit", "pay.link", "pay.on.session", "plan.progress", "card.refresh"}
-    payers |= {"card.refresh.plan", "request.pay", "invoice", "plan.link", "plan.card"}
+    payers |= {"card.refresh.plan", "request.pay", "invoice", "plan.link", "plan.card", "plan.pay"}
     names = {f"checkout.{name}" for name in payers} | {"example.pay", "example.choose", "example.checkout"}
     marked: dict[str, Callable[..., Any]] = {p.name: p.callback for p in views(get_resolver()) if p.name in names}
     assert set(marked) == names

@@ -4,7 +4,7 @@ from checkout.errors import CheckoutError
 from checkout.models.cards import Agreement, SavedCard, StripeCustomer
 from checkout.models.checkouts import Checkout, CheckoutAdditional, StateChange
 from checkout.models.customers import Customer, CustomerPayment
-from checkout.models.debts import Debt, Posting
+from checkout.models.debts import Allocation, Debt, Posting
 from checkout.models.inbox import Notice, StripeEvent
 from checkout.models.jobs import ScheduledJob
 from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutState
@@ -16,6 +16,7 @@ from checkout.models.runs import PaymentRun, PaymentRunItem
 
 __all__ = [
     "Agreement",
+    "Allocation",
     "Checkout",
     "CheckoutAction",
     "CheckoutAdditional",

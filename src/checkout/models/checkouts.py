@@ -85,6 +85,9 @@ class Checkout(models.Model):
     failure = models.TextField(blank=True, help_text=_("Why it failed or waits, as Stripe said it or staff wrote it."))
     failure_code = models.CharField(max_length=40, blank=True, help_text=_("Why it failed or waits: a code of ours."))
     superseded = models.BooleanField(default=False, help_text=_("A newer attempt took its place."))
+    allocated = models.BooleanField(
+        default=False, help_text=_("For several debts, or for a part of one: see its allocations.")
+    )
     unapplied = models.BooleanField(
         default=False, help_text=_("Paid, and what it is for was not told of it: see its problem.")
     )

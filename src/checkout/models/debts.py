@@ -131,3 +131,25 @@ class Posting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d} {self.kind} {self.amount}"
+
+
+class Allocation(models.Model):
+    """How much of one attempt is for which debt, where it pays for several at once, or for a part of one."""
+
+    checkout = models.ForeignKey("checkout.Checkout", on_delete=models.CASCADE, related_name="allocations")
+    debt = models.ForeignKey(Debt, on_delete=models.PROTECT, related_name="allocations")
+    amount = fields.amount()
+
+    objects: models.Manager[Allocation] = PrimaryManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        ordering = ["pk"]
+        verbose_name = _("allocation")
+        constraints = [
+            models.UniqueConstraint(fields=["checkout", "debt"], name="checkout_allocation_once"),
+            fields.positive("amount", name="checkout_allocation_amount"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} for debt {self.debt_id}"

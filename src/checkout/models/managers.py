@@ -45,6 +45,16 @@ class CheckoutQuerySet(models.QuerySet["Checkout"]):
         """Every attempt at this row, whatever became of it."""
         return self.filter(**content_key(content_object))
 
+    def asking_for(self, content_object: ContentObject) -> CheckoutQuerySet:
+        """Every attempt that is to pay for this row: its own, and of a line of a plan those that pay for several."""
+        row = Q(**content_key(content_object))
+        debt = (
+            getattr(content_object, "debt_id", None) if model_of(content_object)._meta.app_label == "checkout" else None
+        )
+        if debt is None:
+            return self.filter(row)
+        return self.filter(row | Q(pk__in=self.model.objects.filter(allocations__debt=debt).values("pk")))
+
     def open(self) -> CheckoutQuerySet:
         """Attempts that may still take money or save a card."""
         return self.filter(Q(state__in=states.OPEN))

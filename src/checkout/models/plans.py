@@ -44,7 +44,14 @@ class PaymentPlan(models.Model):
         MOVE = "move", _("Move the instalments, so that at most one is taken a month")
         KEEP = "keep", _("Keep the agreed days: what is overdue is taken at once")
 
-    FROZEN = ("deposit", "count", "interval", "late_deposit", "slug")
+    class PaidEarly(models.TextChoices):
+        """Which instalments become smaller when a payer pays a part of what is left before its day."""
+
+        NEXT = "next", _("The next ones become smaller")
+        LAST = "last", _("The last ones become smaller, so the plan ends sooner")
+
+    TERMS = ("deposit", "count", "interval", "late_deposit", "paid_early")
+    FROZEN = (*TERMS, "slug")
 
     name = models.CharField(max_length=100)
     slug = models.SlugField(unique=True)
@@ -53,6 +60,9 @@ class PaymentPlan(models.Model):
     interval = models.PositiveSmallIntegerField(_("months between instalments"))
     late_deposit = models.CharField(
         _("when the deposit is paid late"), max_length=10, choices=LateDeposit.choices, default=LateDeposit.MOVE
+    )
+    paid_early = models.CharField(
+        _("when a part is paid early"), max_length=10, choices=PaidEarly.choices, default=PaidEarly.NEXT
     )
     deleted = models.BooleanField(default=False, help_text=_("No longer offered."))
     created_at = models.DateTimeField(default=clock.now, editable=False)

@@ -225,13 +225,21 @@ class PaymentPlanForm(_PlanModelForm):
 
     class Meta:
         model = PaymentPlan
-        fields: tuple[str, ...] = ("name", "slug", "deposit", "count", "interval")
+        fields: tuple[str, ...] = ("name", "slug", *PaymentPlan.TERMS)
         labels = {"name": gettext_lazy("Name"), "slug": gettext_lazy("Short name")}
         help_texts = {"slug": gettext_lazy("A short name for addresses: lower-case letters, digits and hyphens.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
+        for name in ("late_deposit", "paid_early"):
+            # Not sent is the default.
+            self.fields[name].required = False
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What was entered, by the names of the template's columns."""
+        return {name: value for name, value in self.cleaned_data.items() if value != ""}
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -247,7 +255,7 @@ class PaymentPlanVersionForm(PaymentPlanForm):
     """The slug of a new version is worked out."""
 
     class Meta(PaymentPlanForm.Meta):
-        fields = ("name", "deposit", "count", "interval")
+        fields = ("name", *PaymentPlan.TERMS)
 
 
 class CheckoutSettingsForm(_SettingsModelForm):

@@ -23,7 +23,6 @@ from checkout.models import (
     PaymentRunItem,
     SavedCard,
     StripeEvent,
-    content_key,
 )
 
 # -- pages ----------------------------------------------------------------------------------------------
@@ -155,7 +154,7 @@ def events() -> QuerySet[StripeEvent]:
 
 def attempts(content_object: ContentObject) -> QuerySet[Checkout]:
     """Every attempt at one debt, newest first."""
-    return checkouts().filter(**content_key(content_object))
+    return Checkout.objects.asking_for(content_object).select_related("action", "state")
 
 
 def queued_mails(recipient: str, limit: int = 20) -> list[Email]:

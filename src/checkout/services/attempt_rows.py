@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,15 @@ from checkout.conf import conf, is_live_key
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import AlreadyPaid, OtherAccount
 from checkout.journal import Code, Why
-from checkout.models import Checkout, CheckoutSettings, Debt, ObjectPaymentPlanInstalment, content_key, model_of
+from checkout.models import (
+    Allocation,
+    Checkout,
+    CheckoutSettings,
+    Debt,
+    ObjectPaymentPlanInstalment,
+    content_key,
+    model_of,
+)
 from checkout.services import debts, moves
 
 #: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
@@ -41,6 +50,8 @@ def metadata(checkout: Checkout) -> dict[str, str]:
     about = {"checkout": str(checkout.uuid), "site": site()}
     if checkout.debt is not None:
         about |= {"debt": str(checkout.debt.uuid), "attempt": str(checkout.number)}
+        if checkout.allocated:
+            about["allocated"] = "yes"
     model = checkout.content_type.model_class()
     return about | ({"for": f"{model._meta.label_lower}:{checkout.object_id}"} if model is not None else {})
 
@@ -115,6 +126,20 @@ def insert_many(rows: list[Checkout], user: Actor) -> list[Checkout]:
     return rows
 
 
+def insert_in_parts(
+    content_object: ContentObject, slug: str, user: Actor, parts: list[tuple[Debt, Decimal]], **fields: Any
+) -> Checkout:
+    """As `insert`, for an attempt that pays for several debts, or for a part of one."""
+    checkout = build(content_object, slug, user, **fields)
+    checkout.total, checkout.allocated = sum((amount for _debt, amount in parts), Decimal(0)), True
+    debts.reserve_parts(checkout, parts)
+    checkout.save(force_insert=True)
+    Allocation.objects.bulk_create(Allocation(checkout=checkout, debt=debt, amount=amount) for debt, amount in parts)
+    why = Why(Code(f"{checkout.action_id}_begun"))
+    moves.record(checkout, from_state="", to=checkout.state_id or "", user=user, why=why)
+    return checkout
+
+
 def build(content_object: ContentObject, slug: str, user: Actor, **fields: Any) -> Checkout:
     """A new attempt, not written yet: everything about the content object that must not change under it is copied. One
     that takes money takes what is left of its debt; what costs nothing has none."""
@@ -123,10 +148,10 @@ def build(content_object: ContentObject, slug: str, user: Actor, **fields: Any) 
         if debt.left <= 0:
             raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
         fields |= {"debt": debt, "total": debt.left}
+    fields.setdefault("description", "\n".join(str(line) for line in content_object.checkout_description)[:1000])
     return Checkout(
         action_id=slug,
         **content_key(content_object),
-        description="\n".join(str(line) for line in content_object.checkout_description)[:1000],
         payer=_payer(content_object),
         currency=currency_of(content_object),
         user=actor(user),

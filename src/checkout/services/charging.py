@@ -263,7 +263,7 @@ def release(checkout: Checkout, *, why: Why) -> bool:
 
 def close_attempts(instalment: ObjectPaymentPlanInstalment, *, why: Why, user: Actor = None) -> None:
     """Cancel every open attempt at this line. Raises AttemptInProgress while one is unanswered."""
-    for checkout in Checkout.objects.for_content_object(instalment).taking_money().open():
+    for checkout in Checkout.objects.asking_for(instalment).taking_money().open():
         intents.close(checkout, why=why, user=user, superseded=True)
 
 

@@ -214,6 +214,27 @@ def _reserve(attempts: Sequence[Checkout], debts: Mapping[int, Debt]) -> bool:
     return False
 
 
+def reserve_parts(attempt: Checkout, parts: Sequence[tuple[Debt, Decimal]]) -> None:
+    """Reserve what one attempt asks for on several debts, or a part of one, and number it at the first of them. The
+    caller holds the transaction, and the attempt is not written yet. Raises NothingLeft when somebody was faster."""
+    held = {debt.pk: debt for debt in _lock(debt.pk for debt, _amount in parts)}
+    for debt, amount in parts:
+        if amount > held[debt.pk].left - held[debt.pk].asked:
+            raise NothingLeft
+        held[debt.pk].asked += amount
+    first = held[parts[0][0].pk]
+    first.attempts += 1
+    attempt.debt, attempt.number, attempt.uuid = first, first.attempts, first.attempt_uuid(first.attempts)
+    _write(held.values(), "asked", "attempts")
+
+
+def parts_of(checkout: Checkout) -> list[tuple[Debt, Decimal]]:
+    """What an attempt pays for, and how much of it each gets."""
+    if checkout.allocated:
+        return [(part.debt, part.amount) for part in checkout.allocations.select_related("debt").order_by("pk")]
+    return [(checkout.debt, checkout.total)] if checkout.debt is not None and checkout.total is not None else []
+
+
 def part_came(debt: Debt, amount: Decimal, *, cause: str, user: Actor = None, note: str = "") -> bool:
     """A part of what is owed came by other means. False when the same `cause` was booked before.
 
@@ -245,8 +266,8 @@ def asks_for_all(checkout: Checkout, total: Decimal) -> bool:
 
 def release(checkout: Checkout) -> None:
     """The attempt is over and took nothing: what it had reserved is free again. In the transaction that ends it."""
-    if checkout.debt_id is not None and checkout.total is not None:
-        _now_or_later(_Movement(checkout.debt_id, release=checkout.total, debt=checkout.debt))
+    for debt, amount in parts_of(checkout):
+        _now_or_later(_Movement(debt.pk, release=amount, debt=debt))
 
 
 # -- moving ------------------------------------------------------------------------------------------------
@@ -307,6 +328,13 @@ def post(
     _now_or_later(_Movement(debt.pk, posting, release, debt))
 
 
+def left_after(debt: Debt) -> Decimal:
+    """What is left of a debt once the postings of the ledger that is open are written."""
+    book = _open.get()
+    waiting = [each.posting for each in book.movements if each.debt_id == debt.pk and each.posting] if book else []
+    return debt.left + sum((owed - paid for owed, paid in map(_change, waiting)), ZERO)
+
+
 def is_posted(cause: str) -> bool:
     return Posting.objects.filter(cause=cause).exists()
 
@@ -314,19 +342,45 @@ def is_posted(cause: str) -> bool:
 def came(checkout: Checkout, user: Actor = None, *, was_open: bool = True) -> None:
     """The attempt's money came, by card or by other means. In the settling transaction. An attempt that had ended
     before (`was_open` is False) has nothing reserved any more."""
-    if checkout.debt_id is None or checkout.total is None:
+    for number, (debt, amount) in enumerate(parts_of(checkout)):
+        posting = Posting(
+            debt=debt,
+            kind=Kind.OTHER_MEANS if checkout.is_manual else Kind.TAKEN,
+            amount=amount,
+            cause=f"taken:{checkout.uuid}" + (f":{debt.uuid}" if number else ""),
+            day=clock.today(),
+            checkout=checkout,
+            user=actor(user),
+        )
+        _now_or_later(_Movement(debt.pk, posting, amount if was_open else ZERO, debt))
+
+
+def post_for(checkout: Checkout, kind: str, amount: Decimal, *, cause: str, **about: Any) -> None:
+    """Post what happened to an attempt's money as a whole: given back or taken back (`amount` is negative), or that
+    this was undone (positive). Where the attempt pays for several debts, what goes back comes from the last of them
+    first, and returns to the first. `about` as `post`; the first of several postings has `cause` itself."""
+    if not checkout.allocated:
+        if checkout.debt is not None:
+            post(checkout.debt, kind, amount, cause=cause, checkout=checkout, **about)
         return
-    kind = Kind.OTHER_MEANS if checkout.is_manual else Kind.TAKEN
-    posting = Posting(
-        debt_id=checkout.debt_id,
-        kind=kind,
-        amount=checkout.total,
-        cause=f"taken:{checkout.uuid}",
-        day=clock.today(),
-        checkout=checkout,
-        user=actor(user),
-    )
-    _now_or_later(_Movement(checkout.debt_id, posting, checkout.total if was_open else ZERO, checkout.debt))
+    kept = dict(_kept_of(checkout))
+    going = amount < 0
+    order = parts_of(checkout)[::-1] if going else parts_of(checkout)
+    left = abs(amount)
+    for debt, part in order:
+        room = kept.get(debt.pk, ZERO) if going else part - kept.get(debt.pk, ZERO)
+        # More than came can neither go back nor return: what does not add up stays visible on the last one.
+        here = left if debt is order[-1][0] else min(left, max(room, ZERO))
+        if here:
+            name = cause if left == abs(amount) else f"{cause}:{debt.uuid}"
+            post(debt, kind, -here if going else here, cause=name, checkout=checkout, **about)
+            left -= here
+
+
+def _kept_of(checkout: Checkout) -> Iterable[tuple[int, Decimal]]:
+    """How much of an attempt's money is in, by debt: what came less what went back."""
+    rows = Posting.objects.filter(checkout=checkout).exclude(kind__in=Posting.OWES)
+    return rows.order_by().values_list("debt").annotate(kept=Sum("amount"))
 
 
 def _now_or_later(movement: _Movement) -> None:

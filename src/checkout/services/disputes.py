@@ -116,15 +116,16 @@ def _keep(dispute_id: str, values: dict[str, Any], read_at: datetime) -> Dispute
 
 def _post(dispute: Dispute) -> None:
     """A dispute takes the money back at once, and a dispute that is won brings it again; an inquiry moves nothing."""
-    debt = dispute.checkout.debt if dispute.checkout is not None else None
-    if debt is None or dispute.kind != Dispute.Kind.DISPUTE or dispute.amount is None:
+    checkout = dispute.checkout
+    if checkout is None or dispute.kind != Dispute.Kind.DISPUTE or dispute.amount is None:
         return
-    about: dict[str, Any] = {"dispute": dispute, "checkout": dispute.checkout, "day": dispute.opened_at.date()}
+    about: dict[str, Any] = {"dispute": dispute, "day": dispute.opened_at.date()}
     taken, won = f"disputed:{dispute.dispute_id}", f"dispute_won:{dispute.dispute_id}"
     if dispute.status != "prevented" and not debts.is_posted(taken):
-        debts.post(debt, debts.Kind.DISPUTED, -dispute.amount, cause=taken, **about)
+        debts.post_for(checkout, debts.Kind.DISPUTED, -dispute.amount, cause=taken, **about)
     if dispute.status == "won" and not debts.is_posted(won):
-        debts.post(debt, debts.Kind.DISPUTE_WON, dispute.amount, cause=won, **about | {"day": clock.today()})
+        about["day"] = clock.today()
+        debts.post_for(checkout, debts.Kind.DISPUTE_WON, dispute.amount, cause=won, **about)
 
 
 def _plan_of(checkout: Checkout | None) -> ObjectPaymentPlan | None:

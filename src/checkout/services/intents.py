@@ -259,7 +259,7 @@ def _learn_intent(checkout: Checkout) -> bool:
 def close_open_attempts(content_object: ContentObject, user: Actor = None) -> None:
     """Cancel whatever is open for this debt. Raises AlreadyPaid when that shows that it was paid, or that a plan for it
     has begun."""
-    for checkout in Checkout.objects.for_content_object(content_object).one_at_a_time().open():
+    for checkout in Checkout.objects.asking_for(content_object).one_at_a_time().open():
         closed = close(checkout, why=Why(Code.REPLACED), user=user, superseded=True)
         if closed.succeeded and closed.is_payment_plan:
             raise AlreadyPaid(_("Your card was saved already."))

@@ -23,7 +23,7 @@ from checkout.errors import CheckoutError
 from checkout.gateway import PaymentIntent, gateway
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, Debt, LookBack, ObjectPaymentPlan, Problem, StripeCustomer
-from checkout.services import attempt_rows, debts, fulfillment, problems
+from checkout.services import attempt_rows, debts, early, fulfillment, problems
 
 logger = logging.getLogger("checkout.look_back")
 
@@ -174,7 +174,7 @@ def _adopt(intent: PaymentIntent) -> Checkout | None:
         # Numbers are given once: the next attempt takes the next one.
         Debt.objects.filter(pk=debt.pk).update(attempts=Greatest(F("attempts"), int(number)))
         try:
-            return Checkout.objects.create(
+            adopted = Checkout.objects.create(
                 uuid=uuid,
                 debt=debt,
                 number=int(number),
@@ -198,3 +198,6 @@ def _adopt(intent: PaymentIntent) -> Checkout | None:
             )
         except IntegrityError:
             return Checkout.objects.filter(uuid=uuid).first()
+        if intent.metadata.get("allocated"):
+            early.allocate_again(adopted)
+        return adopted

@@ -55,7 +55,7 @@ def create_checkout_pay_on_session(
     if existing is not None:
         if attempt_rows.off_session(existing):
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
-        if existing.is_payment or not (another_card or _card_is_gone(existing)):
+        if not existing.allocated and (existing.is_payment or not (another_card or _card_is_gone(existing))):
             if another_card:
                 _without_saved_card(existing)
             return intents.ensure_intent(checkouts.take_over(existing, payer))
@@ -73,7 +73,7 @@ def check_payable(instalment: ObjectPaymentPlanInstalment) -> None:
 
 def open_attempt(instalment: ObjectPaymentPlanInstalment) -> Checkout | None:
     """The one attempt at this debt that may still take money."""
-    attempts = Checkout.objects.for_content_object(instalment).taking_money().open().select_related("customer")
+    attempts = Checkout.objects.asking_for(instalment).taking_money().open().select_related("customer")
     found: Checkout | None = attempts.first()
     return found
 

@@ -7,13 +7,16 @@ import logging
 from checkout import states
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import agreements, confirmations, moves
+from checkout.services import agreements, confirmations, debts, moves
 
 logger = logging.getLogger("checkout.instalments")
 
 
 def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
     """The line's own hook, in the settling transaction. A paid deposit brings the other lines."""
+    if checkout.allocated:
+        _parts_paid(checkout)
+        return
     moved = moves.move(
         instalment,
         to=states.SUCCESS,
@@ -32,6 +35,14 @@ def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout)
     if instalment.deposit and not instalment.object_payment_plan.instalments.filter(deposit=False).exists():
         agreements.create_instalments(instalment.object_payment_plan)
         confirmations.confirm_plan(instalment.object_payment_plan)
+
+
+def _parts_paid(checkout: Checkout) -> None:
+    """Several lines were paid at once, or one in part: those of which nothing is left are over."""
+    for debt, _amount in debts.parts_of(checkout):
+        if debts.left_after(debt) <= 0:
+            why = Why(Code.ATTEMPT_AT_LINE, checkout=checkout.pk, action=checkout.action_id)
+            moves.move(debt.instalment, to=states.SUCCESS, user=checkout.user, why=why)
 
 
 def instalment_failed(instalment: ObjectPaymentPlanInstalment) -> None:

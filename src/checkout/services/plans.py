@@ -168,7 +168,7 @@ def new_version(payment_plan: PaymentPlan, **changes: Any) -> PaymentPlan:
         number = PaymentPlan.objects.filter(slug__startswith=stem).count() + 1
         while PaymentPlan.objects.filter(slug=f"{stem}-v{number}").exists():
             number += 1
-        terms = {name: getattr(payment_plan, name) for name in ("name", "deposit", "count", "interval", "late_deposit")}
+        terms = {name: getattr(payment_plan, name) for name in ("name", *PaymentPlan.TERMS)}
         made = PaymentPlan.objects.create(slug=f"{stem}-v{number}", **(terms | changes))
         PaymentPlan.objects.filter(pk=payment_plan.pk).update(deleted=True)
     return made

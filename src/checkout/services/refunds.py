@@ -104,6 +104,10 @@ def claim(
     line = refund_effects.plan_line(checkout)
     if line is None:
         plan_effect = Effect.KEEP
+    if plan_effect == Effect.GIVE_BACK and checkout.allocated:
+        raise RefundError(
+            _("This paid several lines of the plan at once, or a part of one. Choose to keep the plan as it is.")
+        )
     if plan_effect == Effect.GIVE_BACK:
         refund_effects.check_can_give_back(line, amount)
     now = clock.now()
@@ -247,11 +251,10 @@ def _move(row: Refund, to: str, why: Why, **fields: Any) -> bool:
 def _succeed(row: Refund) -> None:
     if not _move(row, Refund.SUCCEEDED, Why(Code.REFUNDED)):
         return
-    if row.checkout.debt is not None:
-        debts.post(
-            row.checkout.debt, debts.Kind.GIVEN_BACK, -row.amount, cause=f"refund:{row.uuid}", refund=row,
-            checkout=row.checkout, user=row.requested_by, note=row.note,
-        )  # fmt: skip
+    debts.post_for(
+        row.checkout, debts.Kind.GIVEN_BACK, -row.amount, cause=f"refund:{row.uuid}", refund=row,
+        user=row.requested_by, note=row.note,
+    )  # fmt: skip
     _tell_host(row)
     transaction.on_commit(partial(signals.checkout_refunded.send_robust, sender=Refund, refund=row))
     logger.info("refund %s succeeded", row.pk, extra={"refund": row.pk, "checkout": row.checkout_id})
@@ -270,11 +273,9 @@ def _fail(row: Refund, why: Why, failure: str) -> bool:
     if not _move(row, Refund.FAILED, why, failure=failure):
         return False
     _release(row)
-    if before == Refund.SUCCEEDED and row.checkout.debt is not None:
-        debts.post(
-            row.checkout.debt, debts.Kind.GIVE_BACK_FAILED, row.amount, cause=f"refund_failed:{row.uuid}", refund=row,
-            checkout=row.checkout,
-        )  # fmt: skip
+    if before == Refund.SUCCEEDED:
+        cause = f"refund_failed:{row.uuid}"
+        debts.post_for(row.checkout, debts.Kind.GIVE_BACK_FAILED, row.amount, cause=cause, refund=row)
         problems.reopen_about(row.checkout)
     undone = refund_effects.take_back(row)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None)

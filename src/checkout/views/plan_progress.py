@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -50,6 +51,8 @@ class LineView:
     reason: str
     can_charge: bool
     can_pay: bool
+    #: It is not due yet, and may be paid all the same.
+    can_pay_early: bool
 
 
 class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
@@ -109,16 +112,20 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         lines = self._lines(plan)
         unpaid = [row for row in lines if row.line.state_id != states.SUCCESS]
         owed = sum(row.line.left for row in unpaid)
+        paid = sum((row.line.net_paid for row in lines), Decimal(0))
         coming = [row for row in unpaid if row.line.state_id == states.PENDING]
+        busy = any(row.line.state_id == states.REQUEST for row in lines)
         content_object = plan.content_object
         return super().get_context_data(**kwargs) | {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "told": told(self.request),
             "description": list(content_object.checkout_description) if content_object is not None else [],
             "total": self._money(plan.total),
+            "paid": self._money(paid) if paid else "",
             "still_to_pay": self._money(owed) if owed and not plan.deleted else "",
             "lines": lines,
-            "busy": any(row.line.state_id == states.REQUEST for row in lines),
+            "busy": busy,
+            "may_pay_early": any(row.can_pay_early for row in lines) and not busy,
             "waiting": [row for row in lines if row.can_pay],
             "next_line": coming[0] if coming and not plan.deleted else None,
             "finished": not unpaid,
@@ -132,7 +139,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         return money.format_money(amount, self.get_plan().currency, get_language() or "en-gb")
 
     def _lines(self, plan: ObjectPaymentPlan) -> list[LineView]:
-        rows = list(plan.payments.select_related("replaced_by", "debt"))
+        rows = [*plan.payments.select_related("replaced_by", "debt"), *_not_made_yet(plan)]
         attempts = Checkout.objects.filter(
             content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
             object_id__in=[str(row.pk) for row in rows],
@@ -151,6 +158,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                 begun.add(attempt.object_id)
         card = plan.card.payment_method_id if plan.card is not None else ""
         is_payer = self.get_access().is_payer
+        next_one = next((row for row in rows if row.pk and row.state_id == states.PENDING and not row.deposit), None)
         made = []
         for row in rows:
             open_now = row.state_id in PAYABLE and not plan.deleted
@@ -169,9 +177,27 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                     reason=reasons.get(str(row.pk), "") if mood == "failed" else "",
                     can_charge=open_now and is_payer and new_card,
                     can_pay=open_now and (is_payer or str(row.pk) in begun),
+                    can_pay_early=row is next_one and is_payer and not plan.deleted,
                 )
             )
         return made
+
+
+def _not_made_yet(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalment]:
+    """The instalments of a plan whose deposit is not paid: their rows are made of what was agreed once it is."""
+    if plan.agreement is None or plan.instalments.filter(deposit=False).exists():
+        return []
+    return [
+        ObjectPaymentPlanInstalment(
+            object_payment_plan=plan,
+            count=line["count"],
+            due=datetime.date.fromisoformat(line["due"]),
+            amount=Decimal(line["amount"]),
+            state_id=states.PENDING,
+        )
+        for line in plan.agreement.lines
+        if line["count"] > 1
+    ]
 
 
 def line_name(line: ObjectPaymentPlanInstalment) -> str:

@@ -169,6 +169,21 @@ def find(uuid: Any) -> Checkout:
     return get_object_or_404(rows, uuid=uuid)
 
 
+def _pays_for(checkout: Checkout) -> list[tuple[Any, Any, str]]:
+    """What each line gets of a payment that is for several, with the line's page."""
+    if not checkout.allocated:
+        return []
+    parts = checkout.allocations.select_related("debt__instalment")
+    return [
+        (
+            _("For instalment %(number)d") % {"number": part.debt.instalment.count - 1},
+            show_money(part.amount, checkout.currency),
+            part.debt.instalment.get_absolute_url(),
+        )
+        for part in parts
+    ]
+
+
 def subject_url(checkout: Checkout) -> str:
     """What was paid for: its staff page where it is ours, else what the host's row says."""
     content_object = checkout.content_object
@@ -213,6 +228,7 @@ class CheckoutDetailView(StaffPageView):
         return [
             (_("Payer"), checkout.payer, ""),
             (_("What for"), ", ".join(checkout.description_lines), subject_url(checkout)),
+            *_pays_for(checkout),
             (
                 _("Customer"),
                 checkout.customer or "",

@@ -194,8 +194,7 @@ class PaymentPlanVersionView(_ExistingPlanView):
 
     def save(self, form: Any) -> str:
         old = PaymentPlan.objects.get(pk=self.kwargs["pk"])
-        names = ("name", "deposit", "count", "interval")
-        made = plans.new_version(old, **{name: form.cleaned_data[name] for name in names})
+        made = plans.new_version(old, **form.terms)
         return _("“%(name)s” is offered from now on, in place of the old terms.") % {"name": made}
 
 
