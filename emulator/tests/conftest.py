@@ -9,6 +9,10 @@ import pytest
 
 from stripe_emulator import Emulator
 
+from .shop import host, host_url, payment, status_of
+
+__all__ = ["host", "host_url", "payment", "status_of"]
+
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import stripe
 
 from stripe_emulator import Emulator
 from stripe_emulator.api import ROUTES, resolve
-from stripe_emulator.coverage import page
+from stripe_emulator.coverage import elements, page
 from stripe_emulator.wire.elsewhere import at_stripe, stripe_urls
 
 from .helpers import Bench, bench
@@ -84,6 +84,8 @@ def test_every_route_is_stripes_but_for_what_only_browsers_ask() -> None:
         ("POST", "/v1/confirmation_tokens"),
         ("POST", "/v1/emulator/challenges/*"),
         ("POST", "/v1/emulator/customer_sessions"),
+        ("POST", "/v1/emulator/wallet_cards"),
+        ("POST", "/v1/emulator/wallets"),
     }
     # Left out of today's SDK, yet answered by Stripe.
     old = {(method, f"/v1/charges/*/dispute{rest}") for method, rest in (("GET", ""), ("POST", ""), ("POST", "/close"))}
@@ -97,5 +99,10 @@ def test_the_page_of_what_is_answered_is_up_to_date() -> None:
     written = (Path(__file__).parents[1] / "COVERAGE.md").read_text()
     assert written == page(), "python -m stripe_emulator.coverage > COVERAGE.md"
     requests = sum(line.count("`GET") + line.count("`POST") + line.count("`DELETE") for line in written.splitlines())
-    left_out = sum(int(line.split("|")[2]) for line in written.partition("## Left out")[2].splitlines()[4:])
+    rest = written.partition("## Left out")[2].partition("\n\n## Elements")[0]
+    left_out = sum(int(line.split("|")[2]) for line in rest.splitlines()[4:])
     assert requests + left_out == len(stripe_urls())
+    here, elsewhere = elements()
+    assert "`address`, `card`, `expressCheckout`, `payment`" in written
+    assert len(here) == 4
+    assert "linkAuthentication" in elsewhere

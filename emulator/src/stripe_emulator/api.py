@@ -24,6 +24,7 @@ from .resources import (  # noqa: F401 - importing a resource registers its rout
     setup_intents,
     test_clocks,
     tokens,
+    wallets,
     webhook_endpoints,
 )
 from .wire.routing import ROUTES, resolve

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 from .api import ROUTES
 from .wire.elsewhere import stripe_urls
@@ -26,6 +28,14 @@ _REST = """
 """
 
 
+_ELEMENTS = """
+## Elements of Stripe.js
+
+| there | left out |
+| --- | --- |
+"""
+
+
 def page() -> str:
     """The page, in Markdown."""
     answered = {(route.method, route.pattern) for route in ROUTES}
@@ -37,7 +47,17 @@ def page() -> str:
     none = {name: lists[1] for name, lists in groups.items() if not lists[0]}
     rows = "".join(f"| `{name}` | {', '.join(have)} | {', '.join(lack)} |\n" for name, (have, lack) in some.items())
     others = "".join(f"| `{name}` | {len(lack)} |\n" for name, lack in none.items())
-    return f"{_HEAD}{rows}{_REST}{others}"
+    here, elsewhere = elements()
+    elements_row = f"| {', '.join(f'`{name}`' for name in here)} | {', '.join(f'`{name}`' for name in elsewhere)} |\n"
+    return f"{_HEAD}{rows}{_REST}{others}{_ELEMENTS}{elements_row}"
+
+
+def elements() -> tuple[list[str], list[str]]:
+    """The Elements that Stripe.js can make here, and those that only Stripe's can, as the script itself lists them."""
+    script = (Path(__file__).parent / "static" / "stripe.js").read_text()
+    here = script.partition("const ELEMENTS = {")[2].partition("\n  };")[0]
+    elsewhere = script.partition("const ONLY_AT_STRIPE = [")[2].partition("]")[0]
+    return sorted(re.findall(r"^    (\w+): {", here, re.MULTILINE)), sorted(re.findall(r'"(\w+)"', elsewhere))
 
 
 def _group(pattern: str) -> tuple[str, str]:

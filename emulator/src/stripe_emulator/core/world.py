@@ -39,6 +39,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "checkout.session": ("customer", "payment_intent"),
     "confirmation_token": (),
     "mandate": (),
+    "payment_method_domain": ("domain_name",),
     "payout": (),
     "test_helpers.test_clock": (),
     "radar.early_fraud_warning": ("charge", "payment_intent"),

@@ -149,7 +149,7 @@ def _details(
         "regulated_status": card["regulated_status"],
         "three_d_secure": None if secure is None else {**secure, "exemption_indicator": None},
         "transaction_link_id": None,
-        "wallet": None,
+        "wallet": card["wallet"],
     }
     for name in ("setup_credential_usage", "stored_credential_usage"):
         if name in options:

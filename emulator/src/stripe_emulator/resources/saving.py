@@ -101,7 +101,7 @@ def _new_attempt(world: World, intent: JSON, method: JSON) -> JSON:
                                                      "fingerprint", "funding", "last4")},
                     "network": card["brand"],
                     "three_d_secure": None,
-                    "wallet": None,
+                    "wallet": _wallet(card["wallet"]),
                 },
                 "type": "card",
             },
@@ -113,6 +113,11 @@ def _new_attempt(world: World, intent: JSON, method: JSON) -> JSON:
     )  # fmt: skip
     world.change(intent, latest_attempt=row["id"])
     return row
+
+
+def _wallet(wallet: JSON | None) -> JSON | None:
+    """Set-ups tell of a wallet without the number of the device."""
+    return wallet and {name: value for name, value in wallet.items() if name != "dynamic_last4"}
 
 
 def finish(

@@ -1,22 +1,15 @@
 /* The test bank's page inside the 3-D Secure dialog. */
 
 import { listen, post, reportHeight, send } from "/stripe-js/frame.js";
+import { formatAmount } from "/stripe-js/money.js";
 import { translate, translatePage } from "/stripe-js/words.js";
 
-const ZERO_DECIMAL = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(" ");
-const THREE_DECIMAL = "bhd jod kwd omr tnd".split(" ");
 const main = document.getElementById("frame");
 const byId = (id) => document.getElementById(id);
 const buttons = ["leave", "complete", "fail"].map(byId);
 
 let init = null;
 let busy = false;
-
-function formatAmount(minor, currency, locale) {
-  const digits = ZERO_DECIMAL.includes(currency) ? 0 : THREE_DECIMAL.includes(currency) ? 3 : 2;
-  const options = { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(locale && locale !== "auto" ? locale : undefined, options).format(minor / 10 ** digits);
-}
 
 function show(data) {
   init = data;

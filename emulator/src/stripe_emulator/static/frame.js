@@ -2,6 +2,9 @@
 
 const parentOrigin = decodeURIComponent(location.hash.slice(1));
 
+/** Where the page is that embeds this frame; its parts are empty when nobody does. */
+export const page = URL.canParse(parentOrigin) ? new URL(parentOrigin) : { hostname: "" };
+
 /** Post to the page that embeds this frame, and to no other origin. */
 export function post(message) {
   if (/^https?:\/\//.test(parentOrigin) && window.parent !== window) window.parent.postMessage(message, parentOrigin);

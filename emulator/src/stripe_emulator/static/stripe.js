@@ -163,6 +163,11 @@
       this.node.contentWindow?.postMessage(message, this.origin);
     }
 
+    /** Post as soon as there is somebody to hear it. */
+    tell(message) {
+      this.ready.then(() => this.post(message)).catch(() => {});
+    }
+
     /** Ask the frame for something; resolves with its result, or with {error} when the frame never came up. */
     async call(type, payload = {}) {
       try {
@@ -189,13 +194,35 @@
 
   /* ---- elements ---------------------------------------------------------------------------------------------- */
 
-  const ELEMENT_EVENTS = [
-    "ready", "change", "focus", "blur", "escape", "loaderror", "loaderstart",
-    "savedpaymentmethodupdate", "savedpaymentmethodremove",
+  const EVENTS = ["ready", "change", "focus", "blur", "escape", "loaderror", "loaderstart"];
+  // By type: the page of its frame and the frame's name. `shows` is what it cannot do without.
+  const ELEMENTS = {
+    payment: {
+      page: "payment-element.html", title: "Secure payment input frame", shows: "price",
+      events: [...EVENTS, "savedpaymentmethodupdate", "savedpaymentmethodremove"],
+    },
+    expressCheckout: {
+      page: "express-checkout.html", title: "Secure express checkout frame", shows: "price",
+      events: [
+        ...EVENTS, "click", "confirm", "cancel", "shippingaddresschange", "shippingratechange",
+        "availablepaymentmethodschange",
+      ],
+    },
+    address: { page: "address-element.html", title: "Secure address input frame", events: EVENTS },
+    card: {
+      page: "card-element.html", title: "Secure card payment input frame", events: [...EVENTS, "networkschange"],
+    },
+  };
+  const ONLY_AT_STRIPE = [
+    "auBankAccount", "cardCvc", "cardExpiry", "cardNumber", "contactDetails", "currencySelector", "iban",
+    "linkAuthentication", "linkSignup", "paymentForm", "paymentMethodMessaging", "shippingAddress", "taxId", "terms",
   ];
+  const CLICK_TIMEOUT_MS = 1000;
 
-  class PaymentElement {
-    constructor(elements, options) {
+  /** What every Element is: a page of ours in a frame of the host's page, with the outer behaviour of Stripe's. */
+  class FramedElement {
+    constructor(type, elements, options) {
+      this._type = type;
       this._elements = elements;
       this._options = options;
       this._handlers = new Map();
@@ -205,9 +232,9 @@
     }
 
     on(name, handler) {
-      insist(ELEMENT_EVENTS.includes(name), `The payment Element has no event "${name}".`);
+      insist(ELEMENTS[this._type].events.includes(name), `The ${this._type} Element has no event "${name}".`);
       insist(typeof handler === "function", `The handler of "${name}" is not a function.`);
-      this._handlers.set(name, [...(this._handlers.get(name) ?? []), handler]);
+      this._handlers.set(name, [...this._hearing(name), handler]);
       return this;
     }
 
@@ -221,19 +248,21 @@
     }
 
     off(name, handler) {
-      const kept = (this._handlers.get(name) ?? []).filter(
-        (one) => handler && one !== handler && one.original !== handler,
-      );
+      const kept = this._hearing(name).filter((one) => handler && one !== handler && one.original !== handler);
       this._handlers.set(name, kept);
       return this;
     }
 
+    _hearing(name) {
+      return this._handlers.get(name) ?? [];
+    }
+
     _emit(name, event = {}) {
-      const handlers = this._handlers.get(name) ?? [];
+      const handlers = this._hearing(name);
       if (name === "loaderror" && handlers.length === 0) {
-        console.error("Unhandled payment Element loaderror", event.error);
+        console.error(`Unhandled ${this._type} Element loaderror`, event.error);
       }
-      for (const handler of handlers) handler({ elementType: "payment", ...event });
+      for (const handler of handlers) handler({ elementType: this._type, ...event });
     }
 
     mount(target) {
@@ -249,7 +278,8 @@
       this._parent = node;
       node.replaceChildren();
       node.classList.add("StripeElement");
-      const frame = new Frame("payment-element.html", "Secure payment input frame", {
+      const { page, title } = ELEMENTS[this._type];
+      const frame = new Frame(page, title, {
         init: () => this._initial(),
         onEvent: (type, data) => this._frame === frame && this._onFrame(type, data),
       });
@@ -265,10 +295,11 @@
     }
 
     _initial() {
-      const { appearance, locale } = this._elements._options;
-      const client = this._elements._stripe._client;
-      const session = this._elements._options.customerSessionClientSecret;
-      return { client, appearance, locale, session, options: this._options, saves: this._elements._saves() };
+      const elements = this._elements;
+      const { appearance, locale, customerSessionClientSecret: session } = elements._options;
+      const { _client: client } = elements._stripe;
+      const told = { client, appearance, locale, session, options: this._options };
+      return { ...told, saves: elements._saves(), addressed: elements._addressed() };
     }
 
     _failLoading(error) {
@@ -283,9 +314,14 @@
       else if (type === "submit") this._parent?.closest("form")?.requestSubmit();
       else if (type === "ready") {
         const error = await this._elements._load();
-        if (!error && !this._destroyed) this._emit("ready");
-      } else if (type === "change") this._emit("change", data.event);
-      else if (["focus", "blur", "escape"].includes(type)) {
+        if (!error && !this._destroyed) this._emit("ready", data.event);
+      } else if (type === "change") {
+        this._elements._wallet = null; // the payer has turned to something else
+        for (const state of ["complete", "empty"])
+          this._parent?.classList.toggle(`StripeElement--${state}`, Boolean(data.event[state]));
+        this._parent?.classList.toggle("StripeElement--invalid", Boolean(data.event.error));
+        this._emit("change", data.event);
+      } else if (["focus", "blur", "escape"].includes(type)) {
         this._parent?.classList.toggle("StripeElement--focus", type !== "blur");
         this._emit(type);
       }
@@ -298,28 +334,28 @@
     update(options = {}) {
       this._alive();
       this._options = { ...this._options, ...options };
-      this._frame?.post({ type: "options", options: this._options });
+      this._frame?.tell({ type: "options", options: this._options });
       return this;
     }
 
     _tell(type) {
       this._alive();
-      insist(this._frame, `${type}(): the payment Element is not mounted.`);
+      insist(this._frame, `${type}(): the ${this._type} Element is not mounted.`);
       if (type === "focus") this._frame.node.focus();
-      this._frame.ready.then(() => this._frame?.post({ type })).catch(() => {});
+      this._frame.tell({ type });
       return this;
     }
 
     focus() { return this._tell("focus"); }
     blur() { return this._tell("blur"); }
     clear() { return this._tell("clear"); }
-    collapse() { return this._tell("collapse"); }
 
     unmount() {
       this._frame?.remove();
       this._frame = null;
       this._loadError = null;
-      this._parent?.classList.remove("StripeElement", "StripeElement--focus");
+      const states = ["", "--focus", "--complete", "--empty", "--invalid"];
+      this._parent?.classList.remove(...states.map((state) => `StripeElement${state}`));
       this._parent = null;
       return this;
     }
@@ -328,16 +364,75 @@
       this._alive();
       this.unmount();
       this._destroyed = true;
-      this._elements._element = null;
+      this._elements._forget(this);
       return this;
     }
   }
+
+  class PaymentElement extends FramedElement {
+    collapse() { return this._tell("collapse"); }
+  }
+
+  class AddressElement extends FramedElement {
+    /** What was typed, complete or not; a slip is shown at its field. */
+    async getValue() {
+      insist(this._frame, "getValue(): the address Element is not mounted.");
+      await this._frame.call("validate");
+      return this._frame.call("value");
+    }
+  }
+
+  /** Buttons of wallets. A press opens the emulator's stand-in for one; the page confirms once it is approved. */
+  class ExpressCheckoutElement extends FramedElement {
+    _onFrame(type, data) {
+      return type === "press" ? this._press(data.wallet) : super._onFrame(type, data);
+    }
+
+    async _press(wallet) {
+      const details = await this._clicked(wallet);
+      if (details === null) return;
+      const wanted = { ...this._options, ...details };
+      insist(
+        !wanted.shippingAddressRequired,
+        "The emulator's wallets have no shipping address. Ask for it in the Address Element.",
+      );
+      const fields = { email: "emailRequired", phone: "phoneNumberRequired" };
+      const { lineItems, business } = wanted;
+      const collect = Object.keys(fields).filter((name) => wanted[fields[name]]);
+      const error = await this._elements._openWallet(wallet, { lineItems, collect, merchant: business?.name });
+      if (error) {
+        this._emit("cancel");
+        return;
+      }
+      const { name, email, phone, address } = this._elements._wallet.billing_details;
+      const billingDetails = { name, address, ...(email ? { email } : {}), ...(phone ? { phone } : {}) };
+      this._emit("confirm", { expressPaymentType: wallet, billingDetails, paymentFailed() {} });
+    }
+
+    /** What the page says to a click: the details to show, or null when it does not want the payer to go on. */
+    _clicked(wallet) {
+      if (this._hearing("click").length === 0) return Promise.resolve({});
+      return new Promise((resolve) => {
+        setTimeout(() => resolve(null), CLICK_TIMEOUT_MS);
+        this._emit("click", {
+          expressPaymentType: wallet, resolve: (details = {}) => resolve(details), reject: () => resolve(null),
+        });
+      });
+    }
+  }
+
+  class CardElement extends FramedElement {}
+
+  const CLASSES = {
+    payment: PaymentElement, expressCheckout: ExpressCheckoutElement, address: AddressElement, card: CardElement,
+  };
 
   class Elements {
     constructor(stripe, options) {
       this._stripe = stripe;
       this._options = options;
-      this._element = null;
+      this._made = new Map();
+      this._wallet = null; // the payment method that the payer approved in a wallet
       this._submitted = false;
       this._intent = options.clientSecret ? parseSecret(options.clientSecret, "elements()") : null;
       this._loading = null;
@@ -348,14 +443,48 @@
         type !== "paymentRequestButton",
         "create('paymentRequestButton') was removed in endive. Use the Express Checkout Element.",
       );
-      insist(type === "payment", `The emulator has the "payment" Element only, not "${type}".`);
-      insist(!this._element, "There can be only one payment Element per elements().");
-      this._element = new PaymentElement(this, options);
-      return this._element;
+      insist(
+        !ONLY_AT_STRIPE.includes(type),
+        `The emulator does not have the ${type} Element; Stripe.js does. Its COVERAGE.md lists those that it has.`,
+      );
+      insist(Object.hasOwn(ELEMENTS, type), `"${type}" is no Element.`);
+      insist(
+        ELEMENTS[type].shows !== "price" || this._intent || this._options.mode,
+        `create('${type}'): elements() needs a clientSecret, or a mode with amount and currency.`,
+      );
+      if (type === "address") {
+        insist(["shipping", "billing"].includes(options.mode), 'create(\'address\'): mode is "shipping" or "billing".');
+        insist(!options.contacts, "The emulator's Address Element does not show contacts.");
+      }
+      const key = keyOf(type, options.mode);
+      insist(!this._made.has(key), `There can be only one ${type} Element per elements().`);
+      const element = new CLASSES[type](type, this, options);
+      this._made.set(key, element);
+      if (type === "address") this._tellFrames();
+      return element;
     }
 
-    getElement(type) {
-      return type === "payment" ? this._element : null;
+    getElement(type, options = {}) {
+      if (type !== "address") return this._made.get(type) ?? null;
+      return this._made.get(keyOf(type, options.mode ?? "shipping")) ?? this._made.get("address billing") ?? null;
+    }
+
+    _forget(element) {
+      for (const [key, one] of this._made) if (one === element) this._made.delete(key);
+      if (element._type === "address") this._tellFrames();
+    }
+
+    get _mounted() {
+      return [...this._made.values()].filter((element) => element._frame);
+    }
+
+    get _loadError() {
+      return this._mounted.map((element) => element._loadError).find(Boolean) ?? null;
+    }
+
+    /** Whether the payer gives the billing address in an Element of its own. */
+    _addressed() {
+      return this._made.has("address billing");
     }
 
     /** Read the intent once; resolves with the reason why the Element cannot be shown, or null. */
@@ -391,6 +520,14 @@
       return Boolean(this._intent?.kind === "setup_intent" || mode === "setup" || setupFutureUsage);
     }
 
+    _tellFrames() {
+      const { appearance, locale } = this._options;
+      for (const { _frame: frame } of this._mounted) {
+        frame.tell({ type: "elements", appearance, locale, addressed: this._addressed() });
+        frame.speak(locale);
+      }
+    }
+
     async update(options = {}) {
       insist(
         !("clientSecret" in options),
@@ -398,9 +535,7 @@
       );
       refuseRemovedOptions(options);
       this._options = { ...this._options, ...options };
-      const { appearance, locale } = this._options;
-      this._element?._frame?.post({ type: "elements", appearance, locale });
-      this._element?._frame?.speak(locale);
+      this._tellFrames();
     }
 
     async fetchUpdates() {
@@ -410,14 +545,64 @@
     }
 
     async submit() {
-      insist(this._element?._frame, "elements.submit(): no Element is mounted.");
-      if (this._element._loadError) return { error: this._element._loadError };
-      const { error } = await this._element._frame.call("validate");
-      if (error) return { error };
+      insist(this._mounted.length > 0, "elements.submit(): no Element is mounted.");
+      if (this._loadError) return { error: this._loadError };
+      for (const element of this._mounted) {
+        if (this._wallet && element._type === "payment") continue; // the payer pays with the wallet above it
+        const { error, wallet } = await element._frame.call("validate");
+        if (error) return { error };
+        if (wallet) {
+          const refused = await this._openWallet(wallet, {});
+          if (refused) return { error: refused };
+        }
+      }
       this._submitted = true;
-      return { selectedPaymentMethod: "card" };
+      return { selectedPaymentMethod: this._wallet?.card.wallet.type ?? "card" };
+    }
+
+    /** Let the payer choose a card in a wallet; resolves with null, or with the error when they close it. */
+    async _openWallet(wallet, { lineItems, collect = [], merchant }) {
+      this._wallet = null;
+      await this._load();
+      const { amount, currency } = this._intent ? (this._loaded ?? {}) : this._options;
+      const page = this._stripe._page(this);
+      const sheet = { wallet, amount, currency, lineItems, collect, ...page, merchant: merchant ?? page.merchant };
+      const { method, error } = await overlay("wallet.html", "Stand-in for a wallet", page.locale, {
+        init: () => ({ client: this._stripe._client, sheet }),
+      });
+      this._wallet = method ?? null;
+      if (method) return null;
+      const message = await translated("The wallet was closed before anything was paid.", page.locale);
+      return error ?? { type: "validation_error", code: "payment_method_canceled", message };
+    }
+
+    /** What the Address Elements say, in the words of the API; what the page itself says comes first. */
+    async _addresses(params) {
+      const found = { ...params };
+      for (const element of this._mounted.filter(({ _type: type }) => type === "address")) {
+        const { value } = await element._frame.call("value");
+        const { name, phone, address } = value;
+        if (element._options.mode === "shipping") found.shipping ??= { name, phone, address };
+        else if (!this._wallet) {
+          const { billing_details: own, ...data } = found.payment_method_data ?? {};
+          found.payment_method_data = { ...data, billing_details: { name, phone, address, ...own } };
+        }
+      }
+      return found;
+    }
+
+    /** Send a request that has what the payer chose in it: a card from the payment Element's frame, or a wallet's. */
+    async _send(type, path, params) {
+      const wallet = this._wallet;
+      this._wallet = null;
+      if (!wallet) return this._made.get("payment")._frame.call(type, { path, params });
+      if (path === "payment_methods") return { value: wallet };
+      const { payment_method_data: _, ...rest } = params;
+      return request(this._stripe._client, "POST", path, { ...rest, payment_method: wallet.id });
     }
   }
+
+  const keyOf = (type, mode) => (type === "address" ? `address ${mode}` : type);
 
   function refuseRemovedOptions(options) {
     insist(
@@ -431,10 +616,8 @@
     insist(isObject(options), "elements(): give an options object.");
     refuseRemovedOptions(options);
     insist(!(options.clientSecret && options.mode), "elements(): give clientSecret or mode, not both.");
-    if (options.clientSecret !== undefined || options.mode === undefined) {
-      insist(options.clientSecret, "elements(): a clientSecret, or a mode with amount and currency, is needed.");
-      return;
-    }
+    insist(!("clientSecret" in options) || options.clientSecret, "elements(): the clientSecret is empty.");
+    if (options.mode === undefined) return;
     insist(["payment", "setup", "subscription"].includes(options.mode), `elements(): "${options.mode}" is no mode.`);
     insist(
       (options.mode === "setup" && options.currency === undefined) || isCurrency(options.currency),
@@ -449,16 +632,16 @@
 
   const isCurrency = (text) => typeof text === "string" && /^[a-z]{3}$/.test(text);
 
-  /* ---- 3-D Secure -------------------------------------------------------------------------------------------- */
+  /* ---- over the page: the bank and the wallets --------------------------------------------------------------- */
 
-  /** Show the test bank's page over the host page. Resolves with {intent} or {error}. */
-  function challenge(client, intent, { merchant, locale }) {
+  /** Show a page of ours over the host's until it is done with. Resolves with its result, or {error}. */
+  function overlay(page, title, locale, { init, origin = ORIGIN }) {
     return new Promise((resolve) => {
       const before = document.activeElement;
       const dialog = document.createElement("dialog");
       dialog.setAttribute("role", "dialog");
       dialog.setAttribute("aria-modal", "true");
-      dialog.setAttribute("aria-label", "Card authentication");
+      dialog.setAttribute("aria-label", title);
       Object.assign(dialog.style, {
         position: "fixed", inset: "0", width: "100vw", height: "100vh", maxWidth: "none", maxHeight: "none",
         margin: "0", padding: "16px", border: "0", boxSizing: "border-box", background: "rgba(15, 23, 42, 0.6)",
@@ -474,9 +657,9 @@
         if (before instanceof HTMLElement && before.isConnected) before.focus();
         resolve(result);
       };
-      const frame = new Frame("challenge.html", "Card authentication", {
-        origin: BANK,
-        init: () => ({ client, intent, merchant, locale }),
+      const frame = new Frame(page, title, {
+        origin,
+        init,
         onEvent: (type, data) => {
           if (type === "height") frame.node.style.height = `${Math.ceil(Number(data.height)) || 0}px`;
           else if (type === "done") settle(data.result);
@@ -498,6 +681,12 @@
       document.body.append(dialog);
       dialog.showModal();
     });
+  }
+
+  /** Show the test bank's page. Resolves with {value}, the intent afterwards, or {error}. */
+  function challenge(client, intent, { merchant, locale }) {
+    const init = () => ({ client, intent, merchant, locale });
+    return overlay("challenge.html", "Card authentication", locale, { init, origin: BANK });
   }
 
   /** What an intent without success means, in the shape that Stripe.js answers. */
@@ -542,7 +731,7 @@
       this._locale = options.locale;
     }
 
-    elements(options) {
+    elements(options = {}) {
       checkElementsOptions(options);
       return new Elements(this, { locale: this._locale, ...options });
     }
@@ -576,7 +765,6 @@
         `${where} is already under way for this intent. Disable the button while it runs.`,
       );
       inFlight.add(intent.id);
-      if (elements) elements._submitted = false; // what was checked once may be changed before the next time
       return this._run(kind, intent, elements, confirmParams, redirect)
         .then((result) => told(result, this._page(elements).locale))
         .finally(() => inFlight.delete(intent.id));
@@ -584,12 +772,12 @@
 
     /** Whose page it is, and the language of its payer. */
     _page(elements = null) {
-      const merchant = elements?._element?._options.business?.name ?? location.hostname;
+      const merchant = elements?.getElement("payment")?._options.business?.name ?? location.hostname;
       return { merchant, locale: elements?._options.locale ?? this._locale };
     }
 
     _secretOf(kind, where, elements, clientSecret) {
-      insist(elements._element?._frame, `${where}: the payment Element is not mounted.`);
+      checkPayable(where, elements);
       if (elements._intent) {
         insist(
           clientSecret === undefined || clientSecret === elements._intent.secret,
@@ -611,18 +799,28 @@
         const message = "return_url should be an absolute http or https URL.";
         return { error: { type: "invalid_request_error", code: "url_invalid", message, param: "return_url" } };
       }
-      const loadError = elements?._element._loadError;
-      if (loadError) return { error: loadError };
       const params = { ...confirmParams, client_secret: intent.secret, use_stripe_sdk: true };
-      if (elements) params.client_context = elements._context();
       const path = `${KINDS[kind].path}/${intent.id}/confirm`;
       const { value, error } = elements
-        ? await elements._element._frame.call("confirm", { path, params })
+        ? await this._confirmShown(kind, elements, path, params)
         : await request(this._client, "POST", path, params);
       if (error) return { error };
       const settled = await settleActions(this._client, kind, value, this._page(elements));
       if (settled.error) return settled;
       return this._finish(kind, intent, settled.intent, returnUrl, redirect);
+    }
+
+    /** Confirm with what the payer chose in Elements. */
+    async _confirmShown(kind, elements, path, params) {
+      if (elements._loadError) return { error: elements._loadError };
+      if (!elements._submitted) {
+        const { error } = await elements.submit();
+        if (error) return { error };
+      }
+      elements._submitted = false; // what was checked once may be changed before the next time
+      const { shipping, ...known } = await elements._addresses(params);
+      if (kind === "payment_intent") known.shipping = shipping;
+      return elements._send("confirm", path, { ...known, client_context: elements._context() });
     }
 
     _finish(kind, { secret }, intent, returnUrl, redirect) {
@@ -673,22 +871,30 @@
       );
     }
 
-    /** The old calls: a saved card by id, or the payment Element in place of the card Element. */
+    /** The old calls: a saved card by id, a token, or the card Element. */
     async _confirmCard(kind, where, secret, data = {}, { handleActions = true } = {}) {
       const intent = parseSecret(secret, where, kind);
-      const method = data.payment_method;
-      insist(
-        method === undefined || typeof method === "string",
-        `${where}: the emulator takes the id of a payment method. ` +
-          `Use ${where.replace("Card", "")} with the payment Element.`,
-      );
-      const params = {
-        client_secret: secret, use_stripe_sdk: true, payment_method: method, return_url: data.return_url,
-      };
-      const { value, error } = await request(this._client, "POST", `${KINDS[kind].path}/${intent.id}/confirm`, params);
+      const { payment_method: method, shipping, receipt_email, return_url, setup_future_usage } = data;
+      const asked = { receipt_email, return_url, setup_future_usage, shipping };
+      const params = { ...asked, client_secret: secret, use_stripe_sdk: true };
+      const path = `${KINDS[kind].path}/${intent.id}/confirm`;
+      let answer;
+      if (isObject(method)) {
+        const { card, ...extra } = method;
+        params.payment_method_data = extra;
+        if (card instanceof CardElement) {
+          insist(card._frame, `${where}: the card Element is not mounted.`);
+          answer = await card._frame.call("confirm", { path, params });
+        } else {
+          insist(typeof card?.token === "string", `${where}: payment_method.card is the card Element, or {token}.`);
+          params.payment_method_data = { ...extra, type: "card", card };
+        }
+      } else params.payment_method = method;
+      const { value, error } = answer ?? (await request(this._client, "POST", path, params));
       if (error) return { error };
       if (!handleActions && value.status === "requires_action") return { [KINDS[kind].key]: value };
-      const settled = await settleActions(this._client, kind, value, this._page());
+      const locale = method?.card?._elements?._options.locale ?? this._locale;
+      const settled = await settleActions(this._client, kind, value, { ...this._page(), locale });
       if (settled.error) return settled;
       return this._finish(kind, intent, settled.intent, undefined, "if_required");
     }
@@ -705,9 +911,16 @@
       );
     }
 
-    async createPaymentMethod({ elements, params = {} } = {}) {
-      const { value, error } = await this._create("createPaymentMethod()", elements, "payment_methods", params);
-      return error ? told({ error }, this._page(elements).locale) : { paymentMethod: value };
+    /** From {elements, params}, or as before from {type: "card", card: the card Element, billing_details}. */
+    async createPaymentMethod({ elements, params = {}, type, card, ...data } = {}) {
+      const where = "createPaymentMethod()";
+      let answer;
+      if (type === "card") {
+        insist(card instanceof CardElement && card._frame, `${where}: card should be a card Element that is mounted.`);
+        answer = await card._frame.call("create", { path: "payment_methods", params: data });
+      } else answer = await this._create(where, elements, "payment_methods", params);
+      const { locale } = this._page(elements ?? card._elements);
+      return answer.error ? told(answer, locale) : { paymentMethod: answer.value };
     }
 
     async createConfirmationToken({ elements, params = {} } = {}) {
@@ -718,13 +931,14 @@
       return error ? told({ error }, this._page(elements).locale) : { confirmationToken: value };
     }
 
-    _create(where, elements, path, params) {
-      insist(elements instanceof Elements, `${where}: give {elements}; the card Element is not emulated.`);
-      insist(elements._element?._frame, `${where}: the payment Element is not mounted.`);
+    async _create(where, elements, path, params) {
+      insist(elements instanceof Elements, `${where}: give {elements}.`);
+      checkPayable(where, elements);
       insist(elements._intent === null, `${where}: elements() must be made with a mode, not with a clientSecret.`);
       insist(elements._submitted, `${where}: call elements.submit() first.`);
       elements._submitted = false;
-      return elements._element._frame.call("create", { path, params });
+      if (path === "payment_methods") return elements._send("create", path, params);
+      return elements._send("create", path, await elements._addresses(params));
     }
 
     paymentRequest() {
@@ -733,7 +947,7 @@
 
     createToken() {
       throw new IntegrationError(
-        "createToken(): tokens and the card Element are not emulated. Use the payment Element.",
+        "createToken(): the emulator makes no tokens. Use the payment Element, or createPaymentMethod().",
       );
     }
 
@@ -741,9 +955,19 @@
     _registerWrapper() {}
   }
 
+  /** There is something to pay with: the payment Element, or a wallet that the payer has just approved. */
+  function checkPayable(where, elements) {
+    insist(
+      elements._wallet || elements.getElement("payment")?._frame,
+      `${where}: the payment Element is not mounted` +
+        (elements.getElement("expressCheckout") ? ", and no wallet was approved." : "."),
+    );
+  }
+
   /** A field that is never shown must come with the confirmation, or the payment would lack it. */
   function checkHiddenFields(where, elements, confirmParams) {
-    const fields = elements._element._options.fields?.billingDetails;
+    if (elements._wallet || elements._addressed()) return;
+    const fields = elements.getElement("payment")._options.fields?.billingDetails;
     const given = confirmParams.payment_method_data?.billing_details ?? {};
     const hidden = (name) => fields === "never" || fields?.address === "never" || fields?.address?.[name] === "never";
     for (const [option, param] of [["country", "country"], ["postalCode", "postal_code"]])
