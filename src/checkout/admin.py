@@ -40,6 +40,7 @@ from checkout.models import (
     PaymentRunItem,
     Posting,
     Problem,
+    Proposal,
     Refund,
     SavedCard,
     ScheduledJob,
@@ -199,6 +200,13 @@ class ProblemAdmin(LookAdmin):
     list_filter = ("kind",)
     list_select_related = ("owner",)
     search_fields = ("=subject",)
+
+
+@admin.register(Proposal)
+class ProposalAdmin(LookAdmin):
+    list_display = ("pk", "kind", "amount", "currency", "state", "proposed_by", "proposed_at", "decided_by")
+    list_filter = ("kind", "state")
+    list_select_related = ("proposed_by", "decided_by")
 
 
 @admin.register(LookBack)

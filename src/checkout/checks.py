@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Collection, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from django.apps import apps
@@ -281,6 +282,21 @@ def check_numbers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> li
         )
         for name, minimum in LEAST.items()
         if not isinstance(getattr(conf, name), int) or getattr(conf, name) < minimum
+    ]
+
+
+@register()
+def check_second_person(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """The amount above which two people decide, if there is one."""
+    limit = conf.CHECKOUT_SECOND_PERSON_ABOVE
+    if limit is None or (isinstance(limit, int | Decimal) and not isinstance(limit, bool) and limit >= 0):
+        return []
+    return [
+        Error(
+            f"CHECKOUT_SECOND_PERSON_ABOVE is {limit!r}; it must be None or an amount of at least 0.",
+            hint='For example Decimal("500"), in the currency of CHECKOUT_CURRENCY.',
+            id="checkout.E019",
+        )
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings as django_settings
@@ -13,7 +14,7 @@ T = TypeVar("T")
 
 
 class Setting(Generic[T]):
-    """One setting, with its default: the site's value, read anew each time. `None` means that the site has to set it.
+    """One setting, with its default: the site's value, read anew each time.
 
     docs/reference.md says what each means and in what unit.
     """
@@ -72,6 +73,8 @@ class Conf:
     CHECKOUT_PAUSE_DISPUTED_PLANS = Setting(True)
     CHECKOUT_RATE_LIMIT = Setting(100)
     CHECKOUT_RATE_LIMIT_REDIS = Setting("")
+    # None: one person is enough, whatever the amount.
+    CHECKOUT_SECOND_PERSON_ABOVE = Setting[Decimal | int | None](None)
     CHECKOUT_STAFF_BASE_TEMPLATE = Setting("checkout/staff/base.html")
     CHECKOUT_STALE_MINUTES = Setting(60)
     CHECKOUT_STRIPE_API_BASE = Setting("")

@@ -37,6 +37,7 @@ class Code(TextChoices):
     # What we did, or staff, or the payer.
     ASKED_FOR = "asked_for", _("Asked for")
     ASKED_BY_LINK = "asked_by_link", _("Asked to pay by link")
+    APPROVED = "approved", _("Approved by a second person")
     CANCELLED_BY_STAFF = "cancelled_by_staff", _("Cancelled by staff")
     CLAIMED = "claimed", _("Claimed")
     DUE_CHANGED = "due_changed", _("Due %(before)s → %(due)s")
@@ -49,7 +50,10 @@ class Code(TextChoices):
     PART_PAID = "part_paid", _("%(amount)s came by other means")
     PAYMENT_RUN = "payment_run", _("Payment run %(run)s")
     PLAN_STOPPED = "plan_stopped", _("The plan was stopped")
+    PROPOSED = "proposed", _("Waits for a second person: %(amount)s")
     REPLACED = "replaced", _("Another attempt took its place")
+    TURNED_DOWN = "turned_down", _("Turned down by a second person")
+    WITHDRAWN = "withdrawn", _("The proposal was withdrawn")
 
     # A row follows its attempt.
     ATTEMPT = "attempt", _("Checkout %(checkout)s")

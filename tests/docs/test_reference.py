@@ -64,7 +64,7 @@ def source(pattern: str, *suffixes: str) -> set[str]:
 def test_settings_with_their_defaults() -> None:
     told = {name: row[1] for row in rows("Settings", "setting") for name in code(row[0])}
     assert told == {
-        name: "required" if default is None else f"`{_double_quoted(default)}`"
+        name: "required" if name in source(r'conf\.required\("(\w+)"\)') else f"`{_double_quoted(default)}`"
         for name, default in conf.DEFAULTS.items()
     }
 
@@ -208,10 +208,11 @@ def test_permissions() -> None:
 
 
 def _own_permissions() -> Iterator[str]:
-    from checkout.models import Checkout
+    from checkout.models import Checkout, Proposal
 
-    for codename, _ in Checkout._meta.permissions:
-        yield f"checkout.{codename}"
+    for model in (Checkout, Proposal):
+        for codename, _ in model._meta.permissions:
+            yield f"checkout.{codename}"
 
 
 def test_staff_pages_want_only_permissions_that_are_listed() -> None:

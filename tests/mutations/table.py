@@ -420,6 +420,30 @@ MUTATIONS: Final = (
         "return _signer(ObjectPaymentPlanInstalment).unsign(",
         ("tests/views/test_links_and_sessions.py", "tests/services/test_requests.py"),
     ),
+    Mutation(
+        "whoever proposes may approve",
+        8,
+        "office/proposals.py",
+        "return who is not None and proposal.proposed_by_id == who.pk",
+        "return False",
+        ("tests/staff/test_proposals.py",),
+    ),
+    Mutation(
+        "a proposal is decided twice",
+        8,
+        "office/proposals.py",
+        "rows = waiting().filter(pk=proposal.pk)",
+        "rows = Proposal.objects.filter(pk=proposal.pk)",
+        ("tests/staff/test_proposals.py",),
+    ),
+    Mutation(
+        "small amounts are a way around the second person",
+        8,
+        "office/proposals.py",
+        "is_above(now.moved + asked.amount, asked.currency)",
+        "is_above(asked.amount, asked.currency)",
+        ("tests/staff/test_proposals.py",),
+    ),
     # 9. One bad row stops nothing.
     Mutation(
         "a row that cannot be claimed stops the run",

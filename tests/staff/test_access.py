@@ -25,6 +25,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     PaymentPlan,
     Problem,
+    Proposal,
     Refund,
     SavedCard,
     StateChange,
@@ -78,6 +79,14 @@ def refused(books: Books) -> Problem:
     return problems.open_about(books.paid, "not_wanted", "12")
 
 
+def a_proposal(books: Books) -> Proposal:
+    """One of a colleague's, who has left since."""
+    about: Any = {"kind": "paid", "instalment": books.failed_line, "state": "waiting"}
+    made = Proposal.objects.filter(**about).first()
+    left = books.failed_line.left
+    return made or Proposal.objects.create(amount=left, whole=True, note="cash", **about)
+
+
 def nothing(books: Books) -> dict[str, Any]:
     return {}
 
@@ -110,6 +119,12 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.problem.apply": Staff("checkout.change_problem", lambda b: [refused(b).pk], nothing),
     "checkout.problem.take": Staff("checkout.change_problem", lambda b: [a_problem(b).pk], nothing),
     "checkout.problem.close": Staff("checkout.change_problem", lambda b: [a_problem(b).pk], reason),
+    "checkout.proposal.list": Staff("checkout.view_proposal"),
+    "checkout.proposal.detail": Staff("checkout.view_proposal", lambda b: [a_proposal(b).pk]),
+    "checkout.proposal.approve": Staff("checkout.approve", lambda b: [a_proposal(b).pk], nothing),
+    "checkout.proposal.refuse": Staff("checkout.approve", lambda b: [a_proposal(b).pk], reason),
+    # Somebody else's: nothing is done, and the page says why.
+    "checkout.proposal.withdraw": Staff("checkout.view_proposal", lambda b: [a_proposal(b).pk], reason),
     "checkout.dispute.list": Staff("checkout.view_dispute"),
     "checkout.dispute.detail": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),
     "checkout.dispute.evidence": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),
@@ -239,6 +254,7 @@ def state_of_the_books() -> tuple[Any, ...]:
         ObjectPaymentPlan.objects.filter(deleted=True).count(), PaymentPlan.objects.aggregate(Sum("count")),
         list(ObjectPaymentPlanInstalment.objects.values_list("state", "due")),
         list(StripeEvent.objects.values_list("next_attempt_at")),
+        list(Proposal.objects.values_list("state", "decided_by")),
         list(CheckoutSettings.objects.values_list("default_payment_plan")),
     )  # fmt: skip
 
@@ -340,7 +356,7 @@ def test_every_staff_page_opens_with_less_than_usual(miss: Callable[[Books], Non
 def test_every_list_opens_on_the_first_day_and_says_that_it_is_empty(boss: Any) -> None:
     client = as_user(boss)
     lists = {reverse(name) for name, row in TABLE.items() if name.endswith("list") and isinstance(row, Staff)}
-    assert len(lists) == 12
+    assert len(lists) == 13
     for url in lists:
         answer = client.get(url)
         assert (answer.status_code, answer.context["rows"], answer.context["count"]) == (200, [], "0"), url

@@ -34,6 +34,7 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
     Problem,
+    Proposal,
     Refund,
     SavedCard,
     StateChange,
@@ -59,6 +60,7 @@ LISTS = [
     f"{PLAN}.list?show=finished", f"{PLAN}.list?show=stopped", f"{PLAN}.list?show=paused", f"{PLAN}.card.expiry.list",
     "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",
     "checkout.customer.payment.list", "checkout.refund.list", "checkout.dispute.list", "checkout.problem.list",
+    "checkout.proposal.list",
     "checkout.event.list",
     "checkout.dashboard", "run",
 ]  # fmt: skip
@@ -121,6 +123,9 @@ def make_rows(number: int) -> None:
         )  # fmt: skip
         StripeEvent.objects.create(event_id=str(uuid.uuid4()), event_type="x", livemode=False, created_at=clock.now())
         Problem.objects.create(kind="paid_too_much", subject=str(uuid.uuid4()), amount=1, checkout=checkout)
+        # One of each kind of subject, by turns.
+        about: Any = {"checkout": checkout} if row % 2 else {"instalment": line}
+        Proposal.objects.create(kind="paid", amount=1, note="cash", **about)
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -11,6 +11,7 @@ from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutSt
 from checkout.models.managers import content_key, model_of
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.models.problems import LookBack, Problem
+from checkout.models.proposals import Proposal
 from checkout.models.refunds import Dispute, Refund
 from checkout.models.runs import PaymentRun, PaymentRunItem
 
@@ -36,6 +37,7 @@ __all__ = [
     "PaymentRunItem",
     "Posting",
     "Problem",
+    "Proposal",
     "Refund",
     "SavedCard",
     "ScheduledJob",

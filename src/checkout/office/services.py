@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -43,10 +44,17 @@ def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user
 
 
 def part_paid(
-    instalment: ObjectPaymentPlanInstalment, amount: Decimal, user: Actor, reason: str, key: uuid.UUID
+    instalment: ObjectPaymentPlanInstalment,
+    amount: Decimal,
+    user: Actor,
+    reason: str,
+    key: uuid.UUID,
+    *,
+    within: Callable[[Decimal], None] | None = None,
 ) -> bool:
     """A part of a line came by other means (Decimal, whole currency units); runs and pages take the rest. False when
-    the same form was sent before.
+    the same form was sent before. `within` is called with the amount in the commit that books it, and undoes that by
+    raising.
 
     Raises MoneyError when the rest would be less than Stripe takes, AttemptInProgress, AlreadyPaid, CannotPay.
     """
@@ -64,6 +72,8 @@ def part_paid(
         if booked:
             shown = f"{money.tidy(amount, plan.currency)} {plan.currency}"
             _note(instalment, user, Why(Code.PART_PAID, amount=shown, note=reason))
+            if within is not None:
+                within(amount)
     return booked
 
 

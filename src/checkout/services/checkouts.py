@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -88,8 +89,15 @@ def check_allowed(content_object: ContentObject, slug: str) -> None:
         raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
 
 
-def manual(content_object: ContentObject, user: Actor = None, reason: str = "") -> Checkout:
-    """Staff say that it was paid by other means. Open attempts are cancelled at Stripe first.
+def manual(
+    content_object: ContentObject,
+    user: Actor = None,
+    reason: str = "",
+    *,
+    within: Callable[[Decimal], None] | None = None,
+) -> Checkout:
+    """Staff say that it was paid by other means. Open attempts are cancelled at Stripe first. `within` is called with
+    what was settled, in the commit that settles it, and undoes that by raising.
 
     Raises AlreadyPaid when one of them had succeeded, AttemptInProgress while one is unanswered.
     """
@@ -103,6 +111,8 @@ def manual(content_object: ContentObject, user: Actor = None, reason: str = "") 
                 raise AlreadyPaid(_("This was settled already."))
             agreements.check_no_plan(content_object)
             settling.succeed(checkout, user=user, why=Why.said(reason, otherwise=Code.PAID_BY_OTHER_MEANS))
+            if within is not None:
+                within(checkout.total or Decimal(0))
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
     return checkout

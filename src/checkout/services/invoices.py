@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import cast
 
 from django.conf import settings
@@ -124,12 +126,15 @@ def _tell_payer(checkout: Checkout, address: CheckoutAdditional) -> None:
         unsent.report(cause, problem, checkout=checkout)
 
 
-def mark_paid(checkout: Checkout, user: Actor, reason: str) -> Checkout:
-    """Staff: the invoice was paid. A `manual` attempt on the same row settles it, by the door for paying by hand."""
+def mark_paid(
+    checkout: Checkout, user: Actor, reason: str, *, within: Callable[[Decimal], None] | None = None
+) -> Checkout:
+    """Staff: the invoice was paid. A `manual` attempt on the same row settles it, by the door for paying by hand.
+    `within` as there."""
     content_object = checkout.content_object
     if content_object is None:
         raise AlreadyPaid(_("What this invoice was for no longer exists."))
     paid = Checkout.objects.for_content_object(content_object).taking_money().success().exists()
     if paid or checkout.state_id != states.SUCCESS:
         raise AlreadyPaid(_("This was settled already."))
-    return checkouts.manual(content_object, user, reason)
+    return checkouts.manual(content_object, user, reason, within=within)

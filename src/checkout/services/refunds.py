@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -68,11 +69,13 @@ def refund(
     note: str = "",
     plan_effect: str = Effect.KEEP,
     key: uuid.UUID | None = None,
+    within: Callable[[Decimal], None] | None = None,
 ) -> Refund:
     """Give `amount` (whole currency units) of a payment back, and do to its plan what was asked for.
 
     The answer is in the row's state: succeeded, failed (Stripe refused it; `failure` says why), or pending (on its way,
     or Stripe has not answered: `resolve_all` finds out). The same `key` again is the same refund, never a second one.
+    `within` is called with the amount in the commit that claims it, and undoes that by raising.
 
     Raises RefundError when that much cannot be refunded, MoneyError for an amount the currency does not have,
     KeyRefused or TooManyRequests when Stripe did not take the request at all (nothing is reserved then).
@@ -83,7 +86,9 @@ def refund(
     if existing is not None:
         return existing
     try:
-        claimed = claim(checkout, amount, user=user, reason=reason, note=note, plan_effect=plan_effect, key=key)
+        claimed = claim(
+            checkout, amount, user=user, reason=reason, note=note, plan_effect=plan_effect, key=key, within=within
+        )
     except IntegrityError:
         # The same form was sent twice at the same moment.
         twin = Refund.objects.filter(uuid=key).first()
@@ -94,7 +99,15 @@ def refund(
 
 
 def claim(
-    checkout: Checkout, amount: Decimal, *, user: Actor, reason: str, note: str, plan_effect: str, key: uuid.UUID
+    checkout: Checkout,
+    amount: Decimal,
+    *,
+    user: Actor,
+    reason: str,
+    note: str,
+    plan_effect: str,
+    key: uuid.UUID,
+    within: Callable[[Decimal], None] | None = None,
 ) -> Refund:
     """Commit that Stripe is about to be asked, with the key it will be asked under."""
     if problem := why_not(checkout):
@@ -133,6 +146,8 @@ def claim(
             lease_until=now + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
         )
         moves.record(row, from_state="", to=Refund.PENDING, user=user, why=Why(note=note))
+        if within is not None:
+            within(amount)
     checkout.refresh_from_db(fields=["refunded"])
     return row
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
@@ -145,6 +146,8 @@ def begin(payment: CustomerPayment, user: Actor = None) -> Checkout:
     return Checkout.objects.create_checkout("payment", payment, user)
 
 
-def paid_by_hand(payment: CustomerPayment, user: Actor, reason: str) -> Checkout:
-    """Staff: it was paid by other means. Open attempts are cancelled at Stripe first."""
-    return checkouts.manual(payment, user, reason)
+def paid_by_hand(
+    payment: CustomerPayment, user: Actor, reason: str, *, within: Callable[[Decimal], None] | None = None
+) -> Checkout:
+    """Staff: it was paid by other means. Open attempts are cancelled at Stripe first. `within` as there."""
+    return checkouts.manual(payment, user, reason, within=within)

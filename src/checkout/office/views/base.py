@@ -24,6 +24,7 @@ MENU: tuple[tuple[str, Any, str], ...] = (
     ("checkout.dashboard", gettext_lazy("Overview"), "checkout.view_dashboard"),
     ("checkout.list.audit", gettext_lazy("To look at"), "checkout.view_checkout"),
     ("checkout.problem.list", gettext_lazy("Problems"), "checkout.view_problem"),
+    ("checkout.proposal.list", gettext_lazy("For a second person"), "checkout.view_proposal"),
     ("checkout.list", gettext_lazy("Checkouts"), "checkout.view_checkout"),
     ("checkout.object.payment.plan.list", gettext_lazy("Plans"), "checkout.view_objectpaymentplan"),
     ("checkout.payment.run.list", gettext_lazy("Runs"), "checkout.view_paymentrun"),
@@ -37,6 +38,11 @@ MENU: tuple[tuple[str, Any, str], ...] = (
     ("checkout.doctor", gettext_lazy("Health"), "checkout.view_scheduledjob"),
     ("checkout.settings", gettext_lazy("Settings"), "checkout.view_checkoutsettings"),
 )
+
+
+def _is_used(name: str) -> bool:
+    """False for a page that this site has no use for."""
+    return name != "checkout.proposal.list" or conf.CHECKOUT_SECOND_PERSON_ABOVE is not None
 
 
 class StaffMixin(AccessMixin):
@@ -84,7 +90,7 @@ class StaffMixin(AccessMixin):
             "menu": [
                 {"url": reverse(name), "text": text, "current": name == self.menu}
                 for name, text, permission in MENU
-                if self.request.user.has_perm(permission)
+                if self.request.user.has_perm(permission) and _is_used(name)
             ],
             "back": self.request.META.get("HTTP_REFERER", ""),
         } | context

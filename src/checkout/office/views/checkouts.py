@@ -10,21 +10,21 @@ from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from checkout import actions, advice, states
 from checkout.conf import conf, is_live_key
 from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
-from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment
-from checkout.office import search, selectors, stories
+from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Proposal
+from checkout.office import proposals, search, selectors, stories
 from checkout.office.forms import ConfirmForm, ReasonForm
 from checkout.office.pages import Sort
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import fulfillment, intents, invoices, reconcile, refunds
+from checkout.services import fulfillment, intents, reconcile, refunds
 
 
 def number_cell(checkout: Checkout) -> Cell:
@@ -152,6 +152,13 @@ class CheckoutAuditListView(CheckoutListView):
 
     def get_rows(self) -> QuerySet[Checkout]:
         return selectors.to_look_at()
+
+    def get_actions(self) -> list[dict[str, str]]:
+        number = proposals.waiting().count() if self.can("view_proposal") else 0
+        if not number:
+            return []
+        text = ngettext("%(number)d waits for a second person", "%(number)d wait for a second person", number)
+        return [{"url": reverse("checkout.proposal.list"), "text": text % {"number": number}}]
 
 
 def stripe_url(object_id: str) -> str:
@@ -322,8 +329,15 @@ class InvoicePaidView(_CheckoutActionView):
     button = gettext_lazy("Mark as paid")
 
     def get_refusal(self) -> str:
-        return "" if self.object.is_invoice else _("This is not an invoice.")
+        return proposals.refusal(self.object) if self.object.is_invoice else _("This is not an invoice.")
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        return [*super().get_facts(), *proposals.limit_fact()]
 
     def perform(self, form: ReasonForm) -> str:
-        invoices.mark_paid(self.object, self.request.user, form.cleaned_data["reason"])
+        reason = form.cleaned_data["reason"]
+        done = proposals.do_or_propose(Proposal.Kind.PAID, self.object, None, self.request.user, reason)
+        if isinstance(done, Proposal):
+            self.went_well = False
+            return proposals.told(done)
         return _("Marked as paid.")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from checkout import clock
 from checkout.conf import conf
 from checkout.models import PaymentRunItem
-from checkout.office import figures
+from checkout.office import figures, proposals
 from checkout.office.pages import number_text
 from checkout.office.views import charts
 from checkout.office.views.base import StaffPageView
@@ -65,7 +65,14 @@ class DashboardView(StaffPageView):
         """The few numbers that ask for something to be done, each with the page where it is done."""
         late = sum(share.number for share in read.overdue)
         plans = reverse("checkout.object.payment.plan.list")
+        number = proposals.waiting().count()
+        second = {
+            "text": _("For a second person"),
+            "number": number_text(number),
+            "url": reverse("checkout.proposal.list"),
+        }
         return [
+            *([second] if number else []),
             {"text": _("Payments late"), "number": number_text(late), "url": f"{plans}?show=overdue"},
             {
                 "text": _("Waiting for their payer"),

@@ -157,6 +157,7 @@ class SettingsView(StaffMixin, FormView):  # type: ignore[type-arg]
         "CHECKOUT_LINK_DAYS": gettext_lazy("Days that a link to pay is good for"),
         "CHECKOUT_STALE_MINUTES": gettext_lazy("Minutes after which an abandoned attempt is cancelled"),
         "CHECKOUT_ON_SESSION_REMINDER_DAYS": gettext_lazy("Days between reminders to confirm a payment"),
+        "CHECKOUT_SECOND_PERSON_ABOVE": gettext_lazy("Above this a second person approves"),
         "CHECKOUT_PAUSE_DISPUTED_PLANS": gettext_lazy("A dispute pauses its plan"),
         "CHECKOUT_AGREEMENT_VERSION": gettext_lazy("Version of the wording that payers agree to"),
         "CHECKOUT_CONTACT_TEXT": gettext_lazy("How payers reach you"),
@@ -193,6 +194,8 @@ class SettingsView(StaffMixin, FormView):  # type: ignore[type-arg]
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(str(part) for part in value) or _("none")
+    if value is None:
+        return _("none")
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     return str(value) or _("not set")

@@ -11,14 +11,14 @@ from django.utils.translation import gettext_lazy
 
 from checkout import advice, clock, states
 from checkout.errors import AlreadyPaid
-from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.office import selectors, services, stories
+from checkout.models import Checkout, ObjectPaymentPlanInstalment, Proposal
+from checkout.office import proposals, selectors, services, stories
 from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm, PaidForm
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.plans import customer_cell
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import charging, checkouts
+from checkout.services import charging
 
 
 def find(pk: Any) -> ObjectPaymentPlanInstalment:
@@ -122,13 +122,20 @@ class InstalmentPaidView(_InstalmentActionView):
         about = {"left": self.object.left, "currency": self.object.object_payment_plan.currency}
         return super().get_form_kwargs() | about
 
+    def get_refusal(self) -> str:
+        return super().get_refusal() or proposals.refusal(self.object)
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        return [*super().get_facts(), *proposals.limit_fact()]
+
     def perform(self, form: Any) -> str:
         line, user, data = self.object, self.request.user, form.cleaned_data
-        if data["amount"] >= line.left:
-            checkouts.manual(line, user, data["reason"])
+        done = proposals.do_or_propose(Proposal.Kind.PAID, line, data["amount"], user, data["reason"], key=data["key"])
+        if isinstance(done, Proposal):
+            self.went_well = False
+            return proposals.told(done)
+        if done is not None:
             return _("Marked as paid.")
-        if not services.part_paid(line, data["amount"], user, data["reason"], data["key"]):
-            raise AlreadyPaid(_("this was written down before."))
         line.refresh_from_db()
         left = show_money(line.left, line.object_payment_plan.currency)
         return _("Written down. %(left)s is left.") % {"left": left}

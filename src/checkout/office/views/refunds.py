@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 
 from checkout import money
 from checkout.errors import OutcomeUnknown, RefundError
-from checkout.models import Checkout, Refund
-from checkout.office import search
+from checkout.models import Checkout, Proposal, Refund
+from checkout.office import proposals, search
 from checkout.office.forms import ConfirmForm, RefundForm
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import find as find_checkout
@@ -98,7 +98,7 @@ class RefundCreateView(StaffActionView):
         return f"{newest_change(self.object)}-{newest or 0}"
 
     def get_refusal(self) -> str:
-        return refunds.why_not(self.object)
+        return refunds.why_not(self.object) or proposals.refusal(self.object)
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {
@@ -118,19 +118,25 @@ class RefundCreateView(StaffActionView):
             (_("Paid"), show_money(checkout.total, checkout.currency)),
             (_("Refunded so far"), show_money(checkout.refunded, checkout.currency)),
             (_("Can be refunded"), show_money(refunds.left(checkout), checkout.currency)),
+            *proposals.limit_fact(),
         ]
 
     def perform(self, form: RefundForm) -> str:
         data = form.cleaned_data
-        row = refunds.refund(
+        row = proposals.do_or_propose(
+            Proposal.Kind.REFUND,
             self.object,
             data["amount"],
-            user=self.request.user,
+            self.request.user,
+            data["note"],
             reason=data["reason"],
-            note=data["note"],
             plan_effect=data.get("plan_effect") or Refund.PlanEffect.KEEP,
             key=data["key"],
         )
+        if isinstance(row, Proposal):
+            self.went_well = False
+            return proposals.told(row)
+        assert isinstance(row, Refund)  # noqa: S101 - what this kind ends in
         if row.failed:
             raise RefundError(row.failure)
         if row.pending and not row.refund_id:

@@ -15,8 +15,8 @@ from django.views.generic import FormView
 
 from checkout import advice, states
 from checkout.errors import CheckoutError, OutcomeUnknown
-from checkout.models import Customer, CustomerPayment
-from checkout.office import search, selectors, stories
+from checkout.models import Customer, CustomerPayment, Proposal
+from checkout.office import proposals, search, selectors, stories
 from checkout.office.forms import ConfirmForm, CustomerPaymentForm
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, debt_cell, money_cell, show_money, show_time, time_cell
@@ -247,6 +247,16 @@ class CustomerPaymentPaidView(_RequestActionView):
     question = gettext_lazy("It was paid by other means, for example in cash. No card is charged.")
     button = gettext_lazy("Mark as paid")
 
+    def get_refusal(self) -> str:
+        return super().get_refusal() or proposals.refusal(self.object)
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        return [*super().get_facts(), *proposals.limit_fact()]
+
     def perform(self, form: Any) -> str:
-        requests.paid_by_hand(self.object, self.request.user, form.cleaned_data["reason"])
+        reason = form.cleaned_data["reason"]
+        done = proposals.do_or_propose(Proposal.Kind.PAID, self.object, None, self.request.user, reason)
+        if isinstance(done, Proposal):
+            self.went_well = False
+            return proposals.told(done)
         return _("Marked as paid.")
