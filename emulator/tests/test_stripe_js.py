@@ -301,7 +301,7 @@ def test_every_sentence_that_a_payer_may_read_is_translated(host: Host, served: 
     said = set(re.findall(r'(?:say|translate|translated)\("([^"]+)"', scripts))
     said |= set(re.findall(r'\["[A-Za-z0-9_]+", "([A-Z][a-z][^"]+)"', scripts))
     said |= set(re.findall(r' title: "([^"]+)"', scripts))
-    assert {"Your card number is incomplete.", "Full name", "Pay {amount}", "Stand-in for a wallet"} <= said
+    assert {"Your card number is incomplete.", "Full name", "Pay {amount}", "This field is incomplete."} <= said
     assert said - {"Apple Pay", "Google Pay", "Visa", "Mastercard"} <= words["de"].keys()
 
 
