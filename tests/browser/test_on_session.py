@@ -84,6 +84,11 @@ def path_in_mail() -> str:
     return urlsplit(found.group()).path
 
 
+def press(visitor: Payer) -> None:
+    """The one button between the mail and the bank."""
+    visitor.page.get_by_role("button", name="Pay £21.25 now with Visa ending in 3184").click()
+
+
 def expect_progress(visitor: Payer) -> None:
     visitor.page.wait_for_url("**/checkout/plans/**")
     visitor.expect_heading("Your payments")
@@ -99,11 +104,7 @@ def test_by_link_on_a_phone_with_the_banks_check(visitor: Payer, emulator: Emula
     expect(visitor.page.get_by_text("Pottery for beginners")).to_be_visible()
     visitor.expect_accessible()
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    visitor.page.get_by_role("button", name="Continue to payment").click()
-    expect(visitor.page.get_by_text("Visa ending in 3184")).to_be_visible()
-    visitor.expect_accessible()
-    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    visitor.button.click()
+    press(visitor)
     visitor.at_the_bank("Complete authentication")
     expect_progress(visitor)
     visitor.expect_accessible()
@@ -120,8 +121,7 @@ def test_with_a_login(visitor: Payer, emulator: Emulator) -> None:
     visitor.page.get_by_label("Password").fill("alex")
     visitor.page.get_by_role("button", name="Log in").click()
     visitor.expect_heading("Pay £21.25")
-    visitor.page.get_by_role("button", name="Continue to payment").click()
-    visitor.button.click()
+    press(visitor)
     visitor.at_the_bank("Complete authentication")
     expect_progress(visitor)
     assert debt.state() == states.SUCCESS
@@ -133,8 +133,7 @@ def test_the_check_fails_and_passes_the_second_time(visitor: Payer, emulator: Em
     debt = owe(emulator)
     intents = visitor.intents()
     visitor.visit(path_in_mail())
-    visitor.page.get_by_role("button", name="Continue to payment").click()
-    visitor.button.click()
+    press(visitor)
     visitor.at_the_bank("Fail authentication")
     expect(visitor.alert).to_contain_text("Your bank could not confirm that it was you. Nothing was taken.")
     assert (debt.state(), debt.taken(emulator)) == (states.PAY_ON_SESSION, [])
@@ -148,8 +147,6 @@ def test_the_check_fails_and_passes_the_second_time(visitor: Payer, emulator: Em
 def test_another_card(visitor: Payer, emulator: Emulator) -> None:
     debt = owe(emulator)
     visitor.visit(path_in_mail())
-    visitor.page.get_by_role("button", name="Continue to payment").click()
-    expect(visitor.button).to_be_visible()
     visitor.page.get_by_role("button", name="Use another card").click()
     visitor.pay(MASTERCARD)
     expect_progress(visitor)
@@ -161,11 +158,11 @@ def test_the_link_is_used_twice(visitor: Payer, emulator: Emulator) -> None:
     debt = owe(emulator)
     path = path_in_mail()
     second = visitor.another_tab()
-    for tab in (visitor, second):
-        tab.visit(path)
-        tab.page.get_by_role("button", name="Continue to payment").click()
-        expect(tab.button).to_be_visible()
-    visitor.button.click()
+    visitor.visit(path)
+    press(visitor)
+    visitor.page.wait_for_url("**/pay/")
+    second.page.goto(visitor.page.url)
+    expect(second.button).to_be_visible()
     visitor.at_the_bank("Complete authentication")
     expect_progress(visitor)
     second.expected.append("status of 400")
@@ -180,13 +177,23 @@ def test_the_page_is_left_at_the_bank_and_opened_again(visitor: Payer, emulator:
     debt = owe(emulator)
     path = path_in_mail()
     visitor.visit(path)
-    visitor.page.get_by_role("button", name="Continue to payment").click()
-    visitor.button.click()
+    press(visitor)
     expect(visitor.page.frame_locator(BANK).get_by_role("button").first).to_be_visible()
     visitor.visit(path)
-    visitor.page.get_by_role("button", name="Continue to payment").click()
-    visitor.button.click()
+    press(visitor)
     visitor.at_the_bank("Complete authentication")
+    expect_progress(visitor)
+    assert debt.taken(emulator) == [2125]
+
+
+def test_another_card_when_the_bank_has_refused(visitor: Payer, emulator: Emulator) -> None:
+    visitor.expected.append(REFUSED_CARD)
+    debt = owe(emulator)
+    visitor.visit(path_in_mail())
+    press(visitor)
+    visitor.at_the_bank("Fail authentication")
+    visitor.page.get_by_role("button", name="Use another card").click()
+    visitor.pay(MASTERCARD)
     expect_progress(visitor)
     assert debt.taken(emulator) == [2125]
 

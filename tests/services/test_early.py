@@ -244,10 +244,10 @@ def test_something_paid_between_the_look_and_the_press_is_seen(
 ) -> None:
     real = early._begin
 
-    def meanwhile(*args: Any) -> Checkout:
+    def meanwhile(*args: Any, **options: Any) -> Checkout:
         monkeypatch.setattr(early, "_begin", real)
         Checkout.objects.manual(plan.payments.get(count=4), staff)
-        return real(*args)
+        return real(*args, **options)
 
     monkeypatch.setattr(early, "_begin", meanwhile)
     with pytest.raises(errors.CannotPay, match=r"Only £53\.33 is left"):
@@ -268,10 +268,10 @@ def test_what_begins_or_ends_between_the_look_and_the_press_is_seen(
 ) -> None:
     real = early._begin
 
-    def meanwhile(*args: Any) -> Checkout:
+    def meanwhile(*args: Any, **options: Any) -> Checkout:
         monkeypatch.setattr(early, "_begin", real)
         what(ObjectPaymentPlan.objects.get(pk=plan.pk))
-        return real(*args)
+        return real(*args, **options)
 
     monkeypatch.setattr(early, "_begin", meanwhile)
     with pytest.raises(errors.CheckoutError, match=says):

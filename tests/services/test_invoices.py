@@ -70,8 +70,9 @@ def test_the_form_keeps_the_address_and_mails_staff_and_payer_once(client: Clien
         ({"email": ""}, False),
         ({"email": "nonsense"}, False),
         ({"town": ""}, False),
-        ({"county": ""}, False),
-        ({"company_name": ""}, False),
+        ({"county": "", "postcode": ""}, True),
+        ({"company_name": ""}, True),
+        ({"contact_name": ""}, False),
         ({"address_2": "Top floor"}, True),
     ],
 )
@@ -103,7 +104,7 @@ def test_a_mistake_is_where_the_reader_is(client: Client, membership: Membership
     assert town
     assert "autofocus" in town[0]
     assert 'aria-describedby="id_town_error"' in town[0]
-    assert '<p class="checkout-error" id="id_town_error">This field is required.</p>' in page
+    assert '<p class="checkout-error" id="id_town_error">Enter the town or city.</p>' in page
     assert "Please give an e-mail address or a telephone number." in page
     assert "<title>Error: Pay by invoice" in page
     assert "autofocus" not in client.get(path).content.decode()

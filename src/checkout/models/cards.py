@@ -118,12 +118,17 @@ class SavedCard(models.Model):
         return bool(self.payment_method_id) and not self.gone and self.detached_at is None
 
     @property
+    def short_description(self) -> str:
+        """For example "Visa ending in 4242"."""
+        brand = (self.brand or str(_("card"))).replace("_", " ").capitalize()
+        return str(_("%(brand)s ending in %(last4)s") % {"brand": brand, "last4": self.last4})
+
+    @property
     def description(self) -> str:
         """For example "Visa ending in 4242, expires 08/2029"."""
-        brand = (self.brand or str(_("card"))).replace("_", " ").capitalize()
-        ending = _("%(brand)s ending in %(last4)s") % {"brand": brand, "last4": self.last4}
+        ending = self.short_description
         if not self.exp_year:
-            return str(ending)
+            return ending
         return _("%(card)s, expires %(month)02d/%(year)d") % {
             "card": ending,
             "month": self.exp_month or 0,

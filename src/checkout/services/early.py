@@ -17,7 +17,7 @@ from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.gateway import assert_no_transaction
 from checkout.models import Allocation, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
-from checkout.services import agreements, attempt_rows, cards, checkouts, debts, intents
+from checkout.services import agreements, attempt_rows, cards, checkouts, debts, intents, on_session
 
 #: These are owed already, whatever their day says.
 OVERDUE = frozenset({states.FAIL, states.PAY_ON_SESSION})
@@ -97,8 +97,11 @@ def _shown(amount: Decimal, plan: ObjectPaymentPlan) -> str:
     return money.format_money(amount, plan.currency, get_language() or "en-gb")
 
 
-def create_checkout_early(plan: ObjectPaymentPlan, amount: Decimal, user: Actor = None) -> Checkout:
-    """The payer is here to pay `amount` of what is left of a plan, before its day: an attempt with its intent.
+def create_checkout_early(
+    plan: ObjectPaymentPlan, amount: Decimal, user: Actor = None, *, another_card: bool = False
+) -> Checkout:
+    """The payer is here to pay `amount` of what is left of a plan, before its day: an attempt with its intent. The
+    plan's card is offered first, unless they want `another_card`.
 
     It reserves what it asks for on every line that it pays, so a run takes none of it meanwhile. Raises as `parts_of`,
     AlreadyPaid, AttemptInProgress while something of it is being taken, OutcomeUnknown when Stripe gave no answer.
@@ -108,10 +111,12 @@ def create_checkout_early(plan: ObjectPaymentPlan, amount: Decimal, user: Actor 
     parts = parts_of(plan, amount)
     existing = Checkout.objects.asking_for(parts[0].line).taking_money().open().first()
     if existing is not None and existing.allocated and _asks_for(existing, parts):
+        if another_card:
+            on_session.without_saved_card(existing)
         return intents.ensure_intent(checkouts.take_over(existing, payer))
     for part in parts:
         intents.close_open_attempts(part.line, payer)
-    return intents.once_more(lambda: _begin(plan, amount, payer))
+    return intents.once_more(lambda: _begin(plan, amount, payer, another_card=another_card))
 
 
 def _asks_for(checkout: Checkout, parts: Sequence[Part]) -> bool:
@@ -119,7 +124,7 @@ def _asks_for(checkout: Checkout, parts: Sequence[Part]) -> bool:
     return checkout.is_payment and asked == [(part.line.debt_id, part.amount) for part in parts]
 
 
-def _begin(plan: ObjectPaymentPlan, amount: Decimal, user: Actor) -> Checkout:
+def _begin(plan: ObjectPaymentPlan, amount: Decimal, user: Actor, *, another_card: bool) -> Checkout:
     customer = cards.ensure_customer(plan.checkout_email, plan.checkout_name)
     stripe_customer_id = cards.ensure_stripe_customer(customer)
     try:
@@ -138,7 +143,7 @@ def _begin(plan: ObjectPaymentPlan, amount: Decimal, user: Actor) -> Checkout:
                 customer=customer,
                 stripe_customer_id=stripe_customer_id,
                 # The saved card is offered first; the intent takes any.
-                payment_method_id=card.payment_method_id if card is not None else "",
+                payment_method_id=card.payment_method_id if card is not None and not another_card else "",
             )
             # The page says what becomes of another card that is used here.
             agreements.write(begun, agreements.another_card(plan), user)

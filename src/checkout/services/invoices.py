@@ -98,7 +98,10 @@ def _tell_staff(checkout: Checkout, address: CheckoutAdditional) -> None:
     staff_notices.tell_staff(
         f"invoice-{checkout.pk}",
         _("Please send an invoice: %(amount)s %(company)s")
-        % {"amount": _amount(checkout, settings.LANGUAGE_CODE), "company": address.company_name},
+        % {
+            "amount": _amount(checkout, settings.LANGUAGE_CODE),
+            "company": address.company_name or address.contact_name,
+        },
         [*checkout.description_lines, "", *_lines(address), "", staff_notices.link("checkout.detail", checkout.uuid)],
         checkout=checkout,
     )

@@ -57,7 +57,7 @@ def create_checkout_pay_on_session(
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
         if not existing.allocated and (existing.is_payment or not (another_card or _card_is_gone(existing))):
             if another_card:
-                _without_saved_card(existing)
+                without_saved_card(existing)
             return intents.ensure_intent(checkouts.take_over(existing, payer))
         intents.close_open_attempts(instalment, payer)
     return intents.once_more(lambda: _begin(instalment, payer, another_card=another_card))
@@ -85,7 +85,7 @@ def _card_is_gone(checkout: Checkout) -> bool:
     return card is None or card.stripe_customer_id != checkout.stripe_customer_id
 
 
-def _without_saved_card(checkout: Checkout) -> None:
+def without_saved_card(checkout: Checkout) -> None:
     """The payer has asked for an empty card form; the intent can take any card."""
     if checkout.payment_method_id:
         Checkout.objects.filter(pk=checkout.pk, payment_intent_id=checkout.payment_intent_id).update(

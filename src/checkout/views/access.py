@@ -27,6 +27,8 @@ logger = logging.getLogger("checkout.views")
 SESSION_KEY = "checkout_pages"
 #: What the next look at a plan's page says first.
 TOLD_KEY = "checkout_told"
+#: The attempt whose page is to confirm by itself.
+PRESSED_KEY = "checkout_pressed"
 #: A browser rarely has more than one payment open; this bounds the session.
 REMEMBERED = 20
 
@@ -47,6 +49,19 @@ def remember_checkout(request: HttpRequest, checkout: Checkout, page: str = "") 
         limits.count(request, checkout)
     pages[key] = page or pages.pop(key, "")
     request.session[SESSION_KEY] = dict(list(pages.items())[-REMEMBERED:])
+
+
+def remember_press(request: HttpRequest, checkout: Checkout) -> None:
+    """The payer pressed a button that says it pays, so the payment page that follows confirms without another press."""
+    request.session[PRESSED_KEY] = str(checkout.uuid)
+
+
+def was_pressed(request: HttpRequest, checkout: Checkout) -> bool:
+    """True once: whoever loads the page again presses there."""
+    if request.session.get(PRESSED_KEY) != str(checkout.uuid):
+        return False
+    del request.session[PRESSED_KEY]
+    return True
 
 
 def remembered_page(request: HttpRequest, checkout: Checkout) -> str:

@@ -18,7 +18,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid, CannotPay, MoneyError
 from checkout.services import early
 from checkout.views import limits
-from checkout.views.access import PayerViewMixin, remember_checkout
+from checkout.views.access import PayerViewMixin, remember_checkout, remember_press
 from checkout.views.plan_access import PlanAccess, access_to_plan
 
 
@@ -63,10 +63,17 @@ class EarlyPaymentView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         amount = money.parse_amount(request.POST.get("amount", ""), "en-gb")
         limits.check(request, access.plan)
         try:
-            begun = early.create_checkout_early(access.plan, amount, request.user if access.by_login else None)
+            begun = early.create_checkout_early(
+                access.plan,
+                amount,
+                request.user if access.by_login else None,
+                another_card="another_card" in request.POST,
+            )
         except AlreadyPaid:
             return redirect("checkout.plan.progress", uuid=access.plan.uuid)
         remember_checkout(request, begun)
+        if "confirm" in request.POST:
+            remember_press(request, begun)
         return redirect("checkout.pay", uuid=begun.uuid)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -94,7 +101,7 @@ class EarlyPaymentView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "exact": f"{money.tidy(paying, plan.currency)}" if parts else "",
             "left": shown(kwargs["left"]),
             "left_afterwards": shown(kwargs["left"] - paying) if parts and kwargs["left"] > paying else "",
-            "card": plan.card.description if plan.card is not None else "",
+            "card": plan.card.short_description if plan.card is not None else "",
             "caption": conf.STRIPE_CAPTION,
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }

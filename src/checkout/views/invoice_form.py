@@ -18,11 +18,17 @@ else:
 
 
 class InvoiceForm(_AdditionalModelForm):
-    """Where an invoice goes. The whole address, and an e-mail address or a telephone number."""
+    """Where an invoice goes: to a company or a person, in any country, and an e-mail address or a telephone number."""
 
-    REQUIRED = ("company_name", "address_1", "town", "county", "postcode", "country", "contact_name")
-    #: Of the address and the telephone number one is needed, so neither is called optional.
-    OPTIONAL = ("address_2",)
+    REQUIRED = {
+        "address_1": gettext_lazy("Enter the street and number."),
+        "town": gettext_lazy("Enter the town or city."),
+        "country": gettext_lazy("Enter the country."),
+        "contact_name": gettext_lazy("Enter a name, so that we know whom to ask."),
+    }
+    #: Private persons have no company, and many countries neither counties nor postcodes. Of the e-mail address and the
+    #: telephone number one is needed, so neither is called optional.
+    OPTIONAL = ("company_name", "address_2", "county", "postcode")
 
     class Meta:
         model = CheckoutAdditional
@@ -35,7 +41,7 @@ class InvoiceForm(_AdditionalModelForm):
             "address_1": gettext_lazy("Address"),
             "address_2": gettext_lazy("Address, second line"),
             "town": gettext_lazy("Town"),
-            "county": gettext_lazy("County"),
+            "county": gettext_lazy("County or region"),
             "postcode": gettext_lazy("Postcode"),
             "country": gettext_lazy("Country"),
             "contact_name": gettext_lazy("Contact"),
@@ -62,8 +68,9 @@ class InvoiceForm(_AdditionalModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
-        for name in self.REQUIRED:
+        for name, message in self.REQUIRED.items():
             self.fields[name].required = True
+            self.fields[name].error_messages["required"] = message
         self.fields["email"].help_text = _("An e-mail address or a telephone number, or both.")
 
     def clean(self) -> dict[str, Any]:

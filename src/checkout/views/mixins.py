@@ -15,7 +15,7 @@ from checkout.conf import conf
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, SavedCard
 from checkout.services import intents
-from checkout.views.access import PayerViewMixin, may_open, remember_checkout
+from checkout.views.access import PayerViewMixin, may_open, remember_checkout, was_pressed
 
 
 class CheckoutAccessMixin(PayerViewMixin):
@@ -68,7 +68,8 @@ class CheckoutMixin(CheckoutAccessMixin):
             "client_secret": self.page.client_secret,
             "success_url": success_url,
             "stripe_js_url": conf.CHECKOUT_STRIPE_JS_URL,
-            "elements_config": elements_config(self.page, success_url),
+            "elements_config": elements_config(self.page, success_url)
+            | {"confirmNow": was_pressed(self.request, checkout) and bool(self.page.payment_method_id)},
             "amount": amount_text(checkout),
             "button_text": button_text(checkout),
             "deposit_text": deposit_text(checkout),

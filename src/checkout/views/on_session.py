@@ -15,7 +15,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
-from checkout import links, money, states
+from checkout import actions, clock, declines, links, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
@@ -26,6 +26,7 @@ from checkout.views.access import (
     is_asked_by_script,
     problem_page,
     remember_checkout,
+    remember_press,
     remembered_uuids,
     waiting_answer,
 )
@@ -79,6 +80,8 @@ class _BeforePaying(PayerViewMixin, TemplateView, ABC):  # type: ignore[misc]
             instalment.refresh_from_db()
             return settled_page(request, instalment) or paid_page(request)
         remember_checkout(request, checkout)
+        if "confirm" in request.POST:
+            remember_press(request, checkout)
         return redirect("checkout.pay", uuid=checkout.uuid)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -88,12 +91,25 @@ class _BeforePaying(PayerViewMixin, TemplateView, ABC):  # type: ignore[misc]
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "amount": money.format_money(instalment.left, instalment.checkout_currency, get_language() or "en-gb"),
             "description": instalment.checkout_description,
-            "card": card.description if card is not None else "",
+            "card": card.short_description if card is not None else "",
+            "declined": why_declined(instalment),
+            "overdue": instalment.due < clock.today(),
             "wanted": instalment.state_id == states.PAY_ON_SESSION,
             "busy": instalment.state_id == states.REQUEST,
             "caption": conf.STRIPE_CAPTION,
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
+
+
+def why_declined(instalment: ObjectPaymentPlanInstalment) -> str:
+    """Why the plan's card was declined when it was last asked for this; empty when it was not, or is another by now."""
+    card = instalment.object_payment_plan.card
+    if instalment.state_id != states.FAIL or card is None:
+        return ""
+    last = Checkout.objects.for_content_object(instalment).filter(action=actions.CHARGE).order_by("-pk").first()
+    if last is None or last.payment_method_id != card.payment_method_id or not (last.error_code or last.decline_code):
+        return ""
+    return declines.sentence(last.error_code, last.decline_code)
 
 
 def settled_page(request: HttpRequest, instalment: ObjectPaymentPlanInstalment) -> HttpResponse | None:
@@ -134,7 +150,11 @@ class PaymentLinkView(SignedLinkMixin, _BeforePaying):  # type: ignore[misc]
 
 def _instalments() -> QuerySet[ObjectPaymentPlanInstalment]:
     return ObjectPaymentPlanInstalment.objects.select_related(
-        "object_payment_plan__customer", "object_payment_plan__payment_plan", "object_payment_plan__user"
+        "object_payment_plan__customer",
+        "object_payment_plan__payment_plan",
+        "object_payment_plan__user",
+        "object_payment_plan__agreement__saved_card",
+        "debt",
     )
 
 

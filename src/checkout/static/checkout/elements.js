@@ -137,6 +137,7 @@
         other.addEventListener("click", useAnotherCard);
       }
       show();
+      if (config.confirmNow) form.requestSubmit(); // the button that led here says that it pays
     } else {
       saved = "";
       mount();
