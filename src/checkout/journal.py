@@ -43,6 +43,7 @@ class Code(TextChoices):
     DUE_CHANGED = "due_changed", _("Due %(before)s → %(due)s")
     INVOICE_ASKED_FOR = "invoice_asked_for", _("Invoice asked for")
     LINK_SENT_AGAIN = "link_sent_again", _("Link sent again")
+    LINKS_REVOKED = "links_revoked", _("Links revoked")
     MAIL_SENT_AGAIN = "mail_sent_again", _("Mail sent again")
     NOTHING_TO_PAY = "nothing_to_pay", _("There was nothing to pay")
     PAGE_LEFT = "page_left", _("The payer left the page")

@@ -37,7 +37,7 @@ class BadLink(CheckoutError):
 
 
 class RevokedLink(CheckoutError):
-    """The token was ours, and what it was made for has changed: the payer's address was corrected since."""
+    """The token was ours, and is good no more: the payer's address was corrected since, or staff revoked it."""
 
 
 class ExpiredLink(CheckoutError):
@@ -77,7 +77,7 @@ def unsign(token: str, model: type[Model]) -> str:
 def make_token(row: Linked) -> str:
     """Opens this one debt or plan, and says nothing else: no intent id, no e-mail address, no amount.
 
-    It is good for the address that its letters go to now: `is_current`.
+    It is good for the address that its letters go to now, and until staff revoke it: `is_current`.
     """
     raw = row.uuid.bytes + _recipient(row, settings.SECRET_KEY)
     return sign(base64.urlsafe_b64encode(raw).decode().rstrip("="), type(row))
@@ -89,7 +89,8 @@ def read_token(token: str, model: type[Model]) -> UUID:
 
 
 def is_current(token: str, row: Linked) -> bool:
-    """False when the letter with this link went to an address that was corrected since. Raises as `read_token`."""
+    """False when the letter with this link went to an address that was corrected since, or its links were revoked.
+    Raises as `read_token`."""
     kept = _read(token, type(row))[16:]
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return any(constant_time_compare(kept, _recipient(row, key)) for key in keys)
@@ -107,9 +108,13 @@ def _read(token: str, model: type[Model]) -> bytes:
 
 
 def _recipient(row: Linked, key: str | bytes) -> bytes:
-    """What stands for the address in a link: it tells nobody the address, and changes with it."""
+    """What stands for the address in a link: it tells nobody the address, and changes with it and when links are
+    revoked."""
     email = str(row.checkout_email).strip().lower()
-    mac = salted_hmac("checkout.links.recipient", row.uuid.bytes + email.encode(), secret=key, algorithm="sha256")
+    revoked = row.object_payment_plan if isinstance(row, ObjectPaymentPlanInstalment) else row
+    since = revoked.links_revoked_at.isoformat() if revoked.links_revoked_at is not None else ""
+    text = row.uuid.bytes + f"{email}{since}".encode()
+    mac = salted_hmac("checkout.links.recipient", text, secret=key, algorithm="sha256")
     return mac.digest()[:RECIPIENT]
 
 

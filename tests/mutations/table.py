@@ -444,6 +444,14 @@ MUTATIONS: Final = (
         "is_above(asked.amount, asked.currency)",
         ("tests/staff/test_proposals.py",),
     ),
+    Mutation(
+        "a link that was revoked opens",
+        8,
+        "links.py",
+        'text = row.uuid.bytes + f"{email}{since}".encode()',
+        "text = row.uuid.bytes + email.encode()",
+        ("tests/views/test_links_and_sessions.py",),
+    ),
     # 9. One bad row stops nothing.
     Mutation(
         "a row that cannot be claimed stops the run",

@@ -132,6 +132,7 @@ TABLE: dict[str, Staff | Public] = {
     f"{PLAN}.detail": Staff("checkout.view_objectpaymentplan", lambda b: [b.plan.uuid]),
     f"{PLAN}.delete": Staff("checkout.delete_objectpaymentplan", lambda b: [b.plan.uuid], reason),
     f"{PLAN}.resume": Staff("checkout.charge", lambda b: [b.plan.uuid], reason),
+    f"{PLAN}.revoke": Staff("checkout.send_mail", lambda b: [b.plan.uuid], reason),
     f"{PLAN}.card.expiry.list": Staff("checkout.view_customer"),
     "checkout.card.refresh.list": Staff("checkout.view_customer"),
     f"{PLAN}.instalment": Staff("checkout.view_objectpaymentplaninstalment", lambda b: [b.failed_line.pk]),
@@ -172,6 +173,7 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.customer.payment.send": Staff("checkout.send_mail", lambda b: [b.request.uuid], nothing),
     "checkout.customer.payment.charge": Staff("checkout.charge", lambda b: [b.request.uuid], nothing, done={409}),
     "checkout.customer.payment.paid": Staff("checkout.settle_by_hand", lambda b: [b.request.uuid], reason),
+    "checkout.customer.payment.revoke": Staff("checkout.send_mail", lambda b: [b.request.uuid], reason),
     "checkout.notice.again": Staff("checkout.send_mail", lambda b: [b.notice.pk], nothing),
     "checkout.event.list": Staff("checkout.view_stripeevent"),
     # Stripe does not know what it is about, so it fails again, and the page says so.

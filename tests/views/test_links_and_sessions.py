@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
+from post_office.models import Email
 
 from checkout import links
-from checkout.models import Checkout, Customer, ObjectPaymentPlanInstalment
+from checkout.gateway import gateway
+from checkout.models import Checkout, Customer, ObjectPaymentPlanInstalment, StateChange
 from checkout.services import requests, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -129,3 +134,88 @@ def test_a_link_of_another_kind_opens_nothing(waiting: Any) -> None:
     invoice = links.invoice_form(row).rstrip("/").rpartition("/")[2]
     assert Client().get(reverse("checkout.pay.link", args=[invoice])).status_code == 404
     assert Client().get(reverse("checkout.request.pay", args=[links.make_token(waiting)])).status_code == 404
+
+
+# -- revoked by staff ------------------------------------------------------------------------------------------
+
+
+def revoke(boss: Any, name: str, key: Any) -> Any:
+    client, url = logged_in(boss), reverse(name, args=[key])
+    return client.post(url, {"seen": client.get(url).context["seen"], "reason": "Went to somebody else"}, follow=True)
+
+
+@pytest.fixture
+def boss(db: None) -> Any:
+    return get_user_model().objects.create_superuser("boss", "boss@example.com", "boss")
+
+
+def test_revoked_links_of_a_plan_open_nothing_and_new_ones_do(waiting: Any, boss: Any, settings: Any) -> None:
+    settings.CHECKOUT_BASE_URL = "https://shop.example"
+    plan = waiting.object_payment_plan
+    addresses = [by_link(waiting), reverse("checkout.plan.link", args=[links.make_token(plan)])]
+    for address in addresses:
+        assert Client().get(address).status_code in (200, 302)
+    answer = revoke(boss, "checkout.object.payment.plan.revoke", plan.uuid)
+    assert "The links were revoked" in answer.content.decode()
+    waiting.refresh_from_db()
+    assert waiting.state_id == "pay_on_session"
+    for address in addresses:
+        refused = Client().get(address)
+        assert (refused.status_code, Client().post(address).status_code in (405, 410)) == (410, True)
+        assert b"26.66" not in refused.content
+    line = ObjectPaymentPlanInstalment.objects.get(pk=waiting.pk)
+    assert Client().get(by_link(line)).status_code == 200
+    assert (
+        Client().get(reverse("checkout.plan.link", args=[links.make_token(line.object_payment_plan)])).status_code
+        == 302
+    )
+    change = StateChange.objects.get(code="links_revoked", object_payment_plan=plan)
+    assert (change.user, change.note) == (boss, "Went to somebody else")
+
+
+def test_a_browser_that_had_opened_a_revoked_link_is_shut_out_and_its_payment_page_ended(
+    waiting: Any, boss: Any, emulator: Emulator
+) -> None:
+    stranger, plan = Client(), waiting.object_payment_plan
+    stranger.get(reverse("checkout.plan.link", args=[links.make_token(plan)]))
+    page = stranger.post(by_link(waiting)).headers["Location"]
+    assert b"clientSecret" in stranger.get(page).content
+    progress = reverse("checkout.plan.progress", args=[plan.uuid])
+    assert stranger.get(progress).status_code == 200
+    answer = revoke(boss, "checkout.object.payment.plan.revoke", plan.uuid)
+    assert "1 open payment page was ended" in answer.content.decode()
+    assert stranger.get(progress).status_code == 302
+    assert stranger.get(reverse("checkout.pay.on.session", args=[waiting.uuid])).status_code == 302
+    assert b"clientSecret" not in stranger.get(page).content
+    ended = Checkout.objects.for_content_object(waiting).get()
+    assert ended.failed
+    assert gateway().retrieve_payment_intent(ended.payment_intent_id).canceled
+
+
+def test_revoked_links_of_a_request_open_nothing_and_the_next_mail_has_a_good_one(
+    boss: Any, settings: Any, emulator: Emulator
+) -> None:
+    settings.CHECKOUT_BASE_URL = "https://shop.example"
+    call_command("init_app_checkout", verbosity=0)
+    request = requests.create(email="cleo@example.com", name="Cleo", description="Books", total=Decimal(25))
+    address = requests.payer_path(request)
+    stranger = Client()
+    page = stranger.post(address).headers["Location"]
+    assert stranger.get(page).status_code == 200
+    assert "1 open" in revoke(boss, "checkout.customer.payment.revoke", request.uuid).content.decode()
+    assert (Client().get(address).status_code, Client().post(address).status_code) == (410, 410)
+    assert b"clientSecret" not in stranger.get(page).content
+    requests.send_link(request, boss, again=True)
+    sent = Email.objects.order_by("pk").last()
+    new = re.search(r"https://shop\.example(/checkout/\S+)", sent.message)
+    assert Client().get(new[1]).status_code == 200
+
+
+def test_the_link_of_a_settled_request_takes_nothing_more(emulator: Emulator, boss: Any) -> None:
+    request = requests.create(email="cleo@example.com", name="Cleo", description="Books", total=Decimal(25))
+    requests.paid_by_hand(request, boss, "cash")
+    address = requests.payer_path(request)
+    assert b"nothing more is taken" in Client().get(address).content
+    before = Checkout.objects.count()
+    assert Client().post(address).headers["Location"] == address
+    assert Checkout.objects.count() == before

@@ -108,6 +108,9 @@ class CustomerPayment(models.Model):
         related_name="+",
         help_text=_("Who asked for it."),
     )
+    links_revoked_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("Links that were sent before open nothing any more.")
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
     checkouts = GenericRelation("checkout.Checkout", related_query_name="customer_payment")
 

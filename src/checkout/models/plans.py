@@ -184,6 +184,9 @@ class ObjectPaymentPlan(models.Model):
     deleted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    links_revoked_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("Links that were sent before open nothing any more.")
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = ObjectPaymentPlanManager()

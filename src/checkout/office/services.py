@@ -15,11 +15,18 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import links, mail, money, states
-from checkout.contract import Actor, actor
+from checkout import clock, links, mail, money, states
+from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
 from checkout.journal import Code, Why
-from checkout.models import Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
+from checkout.models import (
+    Checkout,
+    CustomerPayment,
+    Notice,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    StateChange,
+)
 from checkout.services import debts, intents, moves, notices, on_session
 
 logger = logging.getLogger("checkout.staff")
@@ -140,6 +147,28 @@ def send_again(notice: Notice, user: Actor) -> None:
         if notice.instalment is not None:
             _note(notice.instalment, user, Why(Code.MAIL_SENT_AGAIN))
     logger.info("notice %s sent again by user %s", notice.pk, user.pk if user is not None else None)
+
+
+def revoke_links(row: ObjectPaymentPlan | CustomerPayment, user: Actor, reason: str) -> int:
+    """No link that was sent so far opens this plan (with its lines) or request any more, and payment pages that are
+    open are ended at Stripe; how many those were. A payment that is being taken already goes on."""
+    now = clock.now()
+    column = "object_payment_plan" if isinstance(row, ObjectPaymentPlan) else "customer_payment"
+    state = "" if isinstance(row, ObjectPaymentPlan) else row.state_id or ""
+    why = Why(Code.LINKS_REVOKED, note=reason)
+    with transaction.atomic():
+        type(row)._default_manager.filter(pk=row.pk).update(links_revoked_at=now)
+        StateChange.objects.create(from_state=state, to_state=state, user=actor(user), **{column: row}, **why.columns)
+    row.links_revoked_at = now
+    payable: list[ContentObject] = [row, *row.instalments.all()] if isinstance(row, ObjectPaymentPlan) else [row]
+    closed = 0
+    for each in payable:
+        for checkout in Checkout.objects.for_content_object(each).open():
+            try:
+                closed += intents.close(checkout, why=Why(Code.LINKS_REVOKED), user=user).failed
+            except CheckoutError as problem:
+                logger.info("checkout %s stays open: %s", checkout.pk, type(problem).__name__)
+    return closed
 
 
 def note_stop(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:

@@ -50,6 +50,7 @@ urlpatterns = [
     path("plans/<uuid:uuid>/", plans.PlanDetailView.as_view(), name=f"{PLAN}.detail"),
     path("plans/<uuid:uuid>/stop/", plans.PlanStopView.as_view(), name=f"{PLAN}.delete"),
     path("plans/<uuid:uuid>/resume/", plans.PlanResumeView.as_view(), name=f"{PLAN}.resume"),
+    path("plans/<uuid:uuid>/revoke/", plans.PlanRevokeView.as_view(), name=f"{PLAN}.revoke"),
     path("cards/expiry/", plans.CardExpiryListView.as_view(), name=f"{PLAN}.card.expiry.list"),
     path("cards/refresh/", customers.CardRefreshListView.as_view(), name="checkout.card.refresh.list"),
     path("instalments/<int:pk>/", instalments.InstalmentDetailView.as_view(), name=f"{PLAN}.instalment"),
@@ -90,6 +91,11 @@ urlpatterns = [
     ),
     path(
         "requests/<uuid:uuid>/paid/", requests.CustomerPaymentPaidView.as_view(), name="checkout.customer.payment.paid"
+    ),
+    path(
+        "requests/<uuid:uuid>/revoke/",
+        requests.CustomerPaymentRevokeView.as_view(),
+        name="checkout.customer.payment.revoke",
     ),
     path("mails/<int:pk>/again/", events.NoticeAgainView.as_view(), name="checkout.notice.again"),
     path("events/", events.EventListView.as_view(), name="checkout.event.list"),

@@ -36,10 +36,14 @@ from checkout.views.signed_links import SignedLinkMixin
 # -- who may see what -----------------------------------------------------------------------------------
 
 
-def begun_here(request: HttpRequest, row: Any) -> bool:
-    """True if this browser session has begun an attempt for this row."""
+def begun_here(request: HttpRequest, row: ObjectPaymentPlanInstalment) -> bool:
+    """True if this browser session has begun an attempt at this line, since its links were last revoked."""
     uuids = remembered_uuids(request)
-    return bool(uuids) and Checkout.objects.for_content_object(row).filter(uuid__in=uuids).exists()
+    if not uuids:
+        return False
+    begun = Checkout.objects.for_content_object(row).filter(uuid__in=uuids)
+    revoked_at = row.object_payment_plan.links_revoked_at
+    return (begun if revoked_at is None else begun.filter(created_at__gt=revoked_at)).exists()
 
 
 # -- from the mail to the payment -----------------------------------------------------------------------
@@ -142,7 +146,7 @@ class PaymentLinkView(SignedLinkMixin, _BeforePaying):  # type: ignore[misc]
         self.token_uuid = links.read_token(token, ObjectPaymentPlanInstalment)
         instalment = _instalments().filter(uuid=self.token_uuid).first()
         if instalment is not None and not links.is_current(token, instalment):
-            raise links.RevokedLink("The payer's address was corrected since.")
+            raise links.RevokedLink("The payer's address was corrected, or the link revoked.")
 
     def get_instalment(self) -> ObjectPaymentPlanInstalment:
         return find_instalment(self.token_uuid)

@@ -69,7 +69,11 @@ def _begun_here(request: HttpRequest, plan: ObjectPaymentPlan) -> bool:
         | Q(content_type=plan_type, object_id=str(plan.pk))
         | Q(content_type=plan.content_type_id, object_id=plan.object_id, payment_plan=plan.payment_plan_id)
     )
-    return Checkout.objects.filter(of_plan, uuid__in=uuids).exists()
+    begun = Checkout.objects.filter(of_plan, uuid__in=uuids)
+    if plan.links_revoked_at is not None:
+        # By a link, perhaps: who it was cannot be told.
+        begun = begun.filter(created_at__gt=plan.links_revoked_at)
+    return begun.exists()
 
 
 class PlanLinkView(SignedLinkMixin, View):
@@ -86,7 +90,7 @@ class PlanLinkView(SignedLinkMixin, View):
         if found is None:
             raise links.BadLink("There is no such plan.")
         if not links.is_current(token, found):
-            raise links.RevokedLink("The payer's address was corrected since.")
+            raise links.RevokedLink("The payer's address was corrected, or the link revoked.")
         self.plan, self.token = found, token
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:

@@ -31,7 +31,7 @@ class RequestPayView(SignedLinkMixin, TemplateView):  # type: ignore[misc]
         self.token_uuid = links.read_token(token, CustomerPayment)
         payment = CustomerPayment.objects.select_related("customer").filter(uuid=self.token_uuid).first()
         if payment is not None and not links.is_current(token, payment):
-            raise links.RevokedLink("The payer's address was corrected since.")
+            raise links.RevokedLink("The payer's address was corrected, or the link revoked.")
 
     def get_payment(self) -> CustomerPayment:
         return get_object_or_404(CustomerPayment.objects.select_related("customer"), uuid=self.token_uuid)

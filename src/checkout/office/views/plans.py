@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from checkout import clock, states
 from checkout.models import Agreement, ObjectPaymentPlan, SavedCard
@@ -224,7 +224,9 @@ class PlanDetailView(StaffPageView):
 
     def _actions(self, plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
         resume, stop = (reverse(f"checkout.object.payment.plan.{do}", args=[plan.uuid]) for do in ("resume", "delete"))
+        revoke = reverse("checkout.object.payment.plan.revoke", args=[plan.uuid])
         return self.offer(
+            ("send_mail", revoke, _("Revoke its links"), not plan.deleted),
             ("charge", resume, _("Resume charging"), plan.paused and not plan.deleted),
             (
                 "delete_objectpaymentplan",
@@ -272,6 +274,37 @@ class PlanStopView(_PlanActionView):
         plans.stop(self.object, self.request.user)
         services.note_stop(self.object, self.request.user, form.cleaned_data["reason"])
         return _("The plan was stopped. Nothing more is taken.")
+
+
+class PlanRevokeView(_PlanActionView):
+    permission = "checkout.send_mail"
+    heading = gettext_lazy("Revoke the links of a plan")
+    question = gettext_lazy(
+        "No link of an earlier mail opens this plan or its payments any more, and payment pages that are open are "
+        "ended. What was paid stays paid, runs go on, and the payer's login is not touched. Send a new link afterwards."
+    )
+    button = gettext_lazy("Revoke the links")
+    danger = True
+
+    def get_version(self) -> str:
+        return f"{super().get_version()}-{self.object.links_revoked_at}"
+
+    def perform(self, form: Any) -> str:
+        return revoked(services.revoke_links(self.object, self.request.user, form.cleaned_data["reason"]))
+
+
+def revoked(closed: int) -> str:
+    """For whoever revoked links; `closed` payment pages were open."""
+    return (
+        ngettext(
+            "The links were revoked, and %(number)d open payment page was ended.",
+            "The links were revoked, and %(number)d open payment pages were ended.",
+            closed,
+        )
+        % {"number": closed}
+        if closed
+        else _("The links were revoked.")
+    )
 
 
 class PlanResumeView(_PlanActionView):

@@ -16,13 +16,13 @@ from django.views.generic import FormView
 from checkout import advice, states
 from checkout.errors import CheckoutError, OutcomeUnknown
 from checkout.models import Customer, CustomerPayment, Proposal
-from checkout.office import proposals, search, selectors, stories
+from checkout.office import proposals, search, selectors, services, stories
 from checkout.office.forms import ConfirmForm, CustomerPaymentForm
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, debt_cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.instalments import tell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
-from checkout.office.views.plans import customer_cell
+from checkout.office.views.plans import customer_cell, revoked
 from checkout.office.views.staff_actions import StaffActionView, newest_change
 from checkout.services import requests
 
@@ -187,6 +187,7 @@ class CustomerPaymentDetailView(StaffPageView):
                 unpaid and covered,
             ),
             ("settle_by_hand", to("paid"), _("Mark as paid"), unpaid),
+            ("send_mail", to("revoke"), _("Revoke its links"), True),
         )
 
 
@@ -225,6 +226,26 @@ class CustomerPaymentSendView(_RequestActionView):
     def perform(self, form: Any) -> str:
         requests.send_link(self.object, self.request.user, again=True)
         return _("The mail is on its way.")
+
+
+class CustomerPaymentRevokeView(_RequestActionView):
+    permission = "checkout.send_mail"
+    heading = gettext_lazy("Revoke the links of a request")
+    question = gettext_lazy(
+        "No link of an earlier mail opens this request any more, and payment pages that are open are ended. What was "
+        "paid stays paid. Send a new link afterwards."
+    )
+    button = gettext_lazy("Revoke the links")
+    danger = True
+
+    def get_version(self) -> str:
+        return f"{super().get_version()}-{self.object.links_revoked_at}"
+
+    def get_refusal(self) -> str:
+        return ""
+
+    def perform(self, form: Any) -> str:
+        return revoked(services.revoke_links(self.object, self.request.user, form.cleaned_data["reason"]))
 
 
 class CustomerPaymentChargeView(_RequestActionView):
