@@ -7,7 +7,7 @@
         "loggers": {"checkout": {"handlers": ["console"], "level": "INFO"}},
     }
 
-No line of ours at INFO or above holds a key, a card number, a client secret or an e-mail address.
+No line of ours at INFO or above holds a key, a card number, a client secret, or a payer's name or e-mail address.
 """
 
 from __future__ import annotations

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db.models.signals import pre_save
 from django.test import Client
 
 from checkout import clock, logs, mail
 from checkout.gateway import gateway
+from checkout.journal import Code, Why
 from checkout.models import Checkout, SavedCard
-from checkout.services import card_expiry, fulfillment, polling, reconcile, runs, stale
+from checkout.services import card_expiry, checkouts, fulfillment, intents, polling, reconcile, runs, stale
 from stripe_emulator import Emulator, faults
+from tests.conftest import Listener
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
 from tests.services.test_inbox import SECRET, URL, deliver
@@ -165,3 +168,29 @@ def test_the_formatters_show_what_is_beside_the_text() -> None:
 def test_a_line_break_cannot_make_a_second_line() -> None:
     line = logs.KeyValueFormatter().format(record_of(reason="one\ntwo"))
     assert "\n" not in line
+
+
+def test_the_filter_of_the_suite_finds_a_payers_name(db: None) -> None:
+    listener = Listener()
+    pre_save.connect(listener.saved)
+    try:
+        Membership.objects.create(name="Pat Payer")
+        listener.saved(Checkout(payer="Lee Loud <lee@example.com>"))
+    finally:
+        pre_save.disconnect(listener.saved)
+    listener.handle(logging.makeLogRecord({"name": "checkout", "msg": "membership 1 paid"}))
+    assert listener.named() == []
+    listener.handle(logging.makeLogRecord({"name": "checkout", "msg": "%s paid", "args": ("Pat Payer",)}))
+    listener.handle(logging.makeLogRecord({"name": "checkout", "msg": "paid", "who": "Lee Loud"}))
+    assert sorted(listener.named()) == ["Lee Loud", "Pat Payer"]
+
+
+def test_what_staff_write_is_not_in_the_log(emulator: Emulator, caplog: Any) -> None:
+    caplog.set_level(logging.INFO, "checkout")
+    checkouts.manual(Membership.objects.create(), None, "Pat Payer came with cash")
+    opened = begin(Membership.objects.create())
+    intents.close(opened, why=Why(Code.CANCELLED_BY_STAFF, note="Pat Payer asked for it"))
+    logged = "\n".join(whole(record) for record in caplog.records)
+    assert "pending -> success (noted)" in logged
+    assert "pending -> fail (Cancelled by staff)" in logged
+    assert "Pat" not in logged

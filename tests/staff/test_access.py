@@ -84,7 +84,7 @@ def a_proposal(books: Books) -> Proposal:
     about: Any = {"kind": "paid", "instalment": books.failed_line, "state": "waiting"}
     made = Proposal.objects.filter(**about).first()
     left = books.failed_line.left
-    return made or Proposal.objects.create(amount=left, whole=True, note="cash", **about)
+    return made or Proposal.objects.create(amount=left, whole=True, note="12", **about)
 
 
 def nothing(books: Books) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def make_rows(number: int) -> None:
         Problem.objects.create(kind="paid_too_much", subject=str(uuid.uuid4()), amount=1, checkout=checkout)
         # One of each kind of subject, by turns.
         about: Any = {"checkout": checkout} if row % 2 else {"instalment": line}
-        Proposal.objects.create(kind="paid", amount=1, note="cash", **about)
+        Proposal.objects.create(kind="paid", amount=1, note="12", **about)
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -11,12 +11,12 @@ from typing import Any, Final
 from django.db import DatabaseError, transaction
 from django.db.models import Q, prefetch_related_objects
 
-from checkout import clock, money, signals, states
+from checkout import actions, clock, money, signals, states
 from checkout.conf import conf
 from checkout.contract import Actor
 from checkout.errors import IntentMismatch, NotWanted, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
-from checkout.journal import Code, Why, in_english
+from checkout.journal import Code, Why, in_english, in_words
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Problem
 from checkout.services import agreements, applying, attempt_rows, cards, debts, hooks, moves, problems, staff_notices
 
@@ -358,7 +358,8 @@ def _compare(checkout: Checkout, intent: PaymentIntent | SetupIntent, expected: 
 def _log(checkout: Checkout, before: str | None, why: Why, request_id: str) -> None:
     """One line for each attempt that moved: our id and Stripe's, from, to, and how long ago it was begun."""
     with in_english():
-        reason = str(why)
+        # What staff wrote may name somebody. Where there is a code, it says enough.
+        reason = in_words(why.code, why.facts) or ("noted" if checkout.action_id == actions.MANUAL else why.note)
     took = clock.now() - (checkout.claimed_at or checkout.created_at)
     logger.info(
         "checkout %s %s -> %s (%s)",
