@@ -30,7 +30,7 @@ def error(method: str, path: str, body: bytes = b"", **headers: str) -> dict[str
     [
         ("POST", "/v1/subscriptions", "/v1/subscriptions"),
         ("GET", "/v1/subscriptions/sub_1", "/v1/subscriptions/*"),
-        ("POST", "/v1/customers/cus_1/tax_ids", "/v1/customers/*/tax_ids"),
+        ("POST", "/v1/customers/cus_1/sources", "/v1/customers/*/sources"),
         ("POST", "/v1/charges", "/v1/charges"),
         ("POST", "/v1/payment_intents/pi_1/increment_authorization", "/v1/payment_intents/*/increment_authorization"),
         ("GET", "/v2/core/accounts", "/v2/core/accounts"),
@@ -50,10 +50,10 @@ def test_what_nobody_has_is_refused_as_stripe_does() -> None:
 
 
 def test_a_body_of_another_form_is_no_reason_to_say_anything_else() -> None:
-    for path, kind in (("/v1/files", "multipart/form-data; boundary=x"), ("/v2/core/events", "application/json")):
-        method = "POST" if path == "/v1/files" else "GET"
+    for path, kind in (("/v1/coupons", "multipart/form-data; boundary=x"), ("/v2/core/events", "application/json")):
+        method = "POST" if path == "/v1/coupons" else "GET"
         assert "does not have" in error(method, path, b"{}", Content_Type=kind)["message"]
-    assert error("POST", "/v1/files", Authorization="Bearer nonsense")["status"] == 401
+    assert error("POST", "/v1/coupons", Authorization="Bearer nonsense")["status"] == 401
 
 
 def test_the_second_version_of_the_api_is_answered_by_the_server_too(served: str) -> None:
@@ -64,8 +64,8 @@ def test_the_second_version_of_the_api_is_answered_by_the_server_too(served: str
 
 def test_the_sdk_tells_it_as_a_mistake_of_the_request() -> None:
     shop: Bench = bench()
-    with pytest.raises(stripe.InvalidRequestError, match="The emulator does not have POST /v1/products"):
-        shop.v1.products.create({"name": "A course"})
+    with pytest.raises(stripe.InvalidRequestError, match="The emulator does not have POST /v1/coupons"):
+        shop.v1.coupons.create({"percent_off": 10})
 
 
 def test_every_request_that_the_sdk_can_send_is_answered_or_named() -> None:
@@ -83,7 +83,9 @@ def test_every_route_is_stripes_but_for_what_only_browsers_ask() -> None:
     browsers = {
         ("POST", "/v1/confirmation_tokens"),
         ("POST", "/v1/emulator/challenges/*"),
+        ("POST", "/v1/emulator/checkout/*"),
         ("POST", "/v1/emulator/customer_sessions"),
+        ("POST", "/v1/emulator/links/*"),
         ("POST", "/v1/emulator/wallet_cards"),
         ("POST", "/v1/emulator/wallets"),
     }

@@ -9,19 +9,24 @@ from .core.world import World
 from .resources import (  # noqa: F401 - importing a resource registers its routes
     account,
     browser,
+    catalog,
     challenges,
     charges,
     checkout_sessions,
+    configurations,
     customers,
     disputes,
     events,
+    files,
     paying,
     payment_intents,
+    payment_links,
     payment_methods,
     payouts,
     refunds,
     searches,
     setup_intents,
+    tax_ids,
     test_clocks,
     tokens,
     wallets,
@@ -30,6 +35,7 @@ from .resources import (  # noqa: F401 - importing a resource registers its rout
 from .wire.routing import ROUTES, resolve
 
 JOBS: dict[str, Callable[[World, JSON], None]] = {
+    "complete_session": checkout_sessions.complete_job,
     "expire_session": checkout_sessions.expire_job,
     "fraud_warning": disputes.warn_job,
     "lapse_hold": paying.lapse_hold,

@@ -23,7 +23,7 @@ from .core.world import compact
 from .resources.expanding import check_paths, expand
 from .resources.intents import trimmed
 from .wire import elsewhere, idempotency
-from .wire.forms import Tree, decode
+from .wire.forms import Tree, decode, decode_multipart
 from .wire.requests_log import record
 from .wire.routing import Call, Route
 
@@ -171,6 +171,8 @@ class Exchange:
         if self.method != "POST" or not self.body:
             return decode(self.query)
         kind = self.headers.get("content-type", "application/x-www-form-urlencoded")
+        if kind.startswith("multipart/form-data"):
+            return {**decode(self.query), **decode_multipart(kind, self.body)}
         if "x-www-form-urlencoded" not in kind:
             raise invalid(
                 "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If you have "

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stripe_emulator import Emulator
 
 from .challenge_page import ChallengePage
+from .hosted import HostedPages
 from .levers import Levers
 from .pages import Panel
 from .refusals import RefusedError
@@ -35,6 +36,7 @@ class Control:
             Route("/emulator/requests", self.requests),
             Route("/emulator/snapshot", self.snapshot),
             *ChallengePage(self.emulator).routes(),
+            *HostedPages(self.emulator).routes(),
             Route("/emulator/{action}", self.act, methods=["POST"]),
         ]
 

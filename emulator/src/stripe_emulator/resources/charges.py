@@ -17,6 +17,8 @@ _WHY_BLOCKED = {
     "highest_risk_level": "Stripe blocked this payment as too risky.",
     "previously_declined_do_not_retry": "The bank directed Stripe to block further attempts to charge this card.",
 }
+RECEIPT_DAYS = 30
+"""How long the address of a receipt leads to it."""
 _RISK_SCORES = {"normal": 20, "elevated": 68, "highest": 92}
 
 
@@ -66,7 +68,7 @@ def make(
         "payment_method_details": _details(world, intent, method, amount, flow, ok=ok, captured=captured),
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
-        "receipt_url": f"https://pay.stripe.com/receipts/payment/{world.ids.of(charge_id, 40)}" if ok else None,
+        "receipt_url": f"{world.public_url}/emulator/receipts/{world.ids.of(charge_id, 40)}" if ok else None,
         "refunded": False,
         "review": None,
         "shipping": intent["shipping"],

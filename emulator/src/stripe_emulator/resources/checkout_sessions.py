@@ -1,9 +1,9 @@
-"""Checkout Sessions (https://docs.stripe.com/api/checkout/sessions): made, listed and expired; no hosted page."""
+"""Checkout Sessions (https://docs.stripe.com/api/checkout/sessions), with a plain page to pay on (panel/hosted.py)."""
 
 from __future__ import annotations
 
 from stripe_emulator.core import money
-from stripe_emulator.core.errors import invalid, missing, refused
+from stripe_emulator.core.errors import invalid, refused
 from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import DAY, World
 from stripe_emulator.wire.listing import page
@@ -24,7 +24,7 @@ from stripe_emulator.wire.params import (
 from stripe_emulator.wire.routing import Call, route
 from stripe_emulator.wire.specs import CONNECT, CREATED_PAGE, ID, METADATA, METHOD_DATA, PAGE, PAYMENT_OPTIONS
 
-from . import customers, saving, setup_intents
+from . import catalog, customers, payment_intents, saving, setup_intents
 from .intents import METHOD_SELECTION, method_selection
 
 _URL = "/v1/checkout/sessions"
@@ -40,7 +40,7 @@ _PRODUCT = Hash(
     },
     ("name",),
 )
-_PRICE = Hash(
+PRICE = Hash(
     {
         "currency": Text(10),
         "product": ID,
@@ -57,7 +57,7 @@ _LINE = Hash(
         "adjustable_quantity": AnyHash(),
         "metadata": METADATA,
         "price": ID,
-        "price_data": _PRICE,
+        "price_data": PRICE,
         "quantity": Integer(1),
         "tax_rates": List(ID),
     }
@@ -164,20 +164,31 @@ def create(world: World, call: Call) -> JSON:
         raise invalid("Missing required param: success_url.", "success_url", "parameter_missing")
     if "customer" in params:
         customers.live(world, params["customer"])
-    items = [_line_item(world, line) for line in lines]
-    currencies = {item["currency"] for item in items}
-    if len(currencies) > 1:
-        raise invalid("All line items must use the same currency.", "line_items")
-    currency = next(iter(currencies), None)
+    items = line_items_of(world, lines)
+    currency = items[0]["currency"] if items else None
     if currency is None and "currency" in params:
         currency = money.check_currency(params["currency"])
-    row = _new(world, params, mode, ui_mode, currency, sum(item["amount_total"] for item in items))
+    row = new(world, params, mode, ui_mode, currency, items)
     if mode == "setup":
         row["setup_intent"] = _setup_intent(world, params)["id"]
+    return keep(world, row, params, items)
+
+
+def keep(world: World, row: JSON, params: JSON, items: list[JSON]) -> JSON:
+    """Add a new session, with what only its page needs to know."""
     world.add(row)
-    world.hide(row["id"])["line_items"] = items
+    hidden = {"line_items": items, "payment_intent_data": params.get("payment_intent_data") or {}}
+    world.hide(row["id"]).update(hidden)
     world.later(row["expires_at"] - world.now(), "expire_session", session=row["id"])
     return row
+
+
+def line_items_of(world: World, lines: list[JSON]) -> list[JSON]:
+    """The items of a request, all in one currency."""
+    items = [_line_item(world, line, place) for place, line in enumerate(lines)]
+    if len({item["currency"] for item in items}) > 1:
+        raise invalid("All line items must use the same currency.", "line_items")
+    return items
 
 
 def _setup_intent(world: World, params: JSON) -> JSON:
@@ -190,43 +201,59 @@ def _setup_intent(world: World, params: JSON) -> JSON:
     return intent
 
 
-def _line_item(world: World, line: JSON) -> JSON:
+def _line_item(world: World, line: JSON, place: int) -> JSON:
+    quantity = line.get("quantity", 1)
     if "price_data" not in line:
-        price = line.get("price")
-        if price is None:
+        if "price" not in line:
             raise invalid("Each line item needs either price or price_data.", "line_items")
-        raise missing("price", price[:200], "line_items[0][price]", in_path=False)
-    data, quantity = line["price_data"], line.get("quantity", 1)
-    currency = money.check_currency(data["currency"], "line_items[0][price_data][currency]")
+        param = f"line_items[{place}][price]"
+        price = catalog.existing_price(world, line["price"], param)
+        if not price["active"]:
+            message = f"The price specified is inactive. This field only accepts active prices ({price['id']})."
+            raise invalid(message, param)
+        name = world.get("product", price["product"])["name"]
+        amount = price["unit_amount"] if price["unit_amount"] is not None else float(price["unit_amount_decimal"])
+        return _item(world, line, dict(price), round(amount * quantity), name, quantity)
+    data = line["price_data"]
+    currency = money.check_currency(data["currency"], f"line_items[{place}][price_data][currency]")
     amount = data.get("unit_amount")
     if amount is None:
         amount = round(float(data.get("unit_amount_decimal", "0")))
-    product = data.get("product_data") or {}
+    name = (data.get("product_data") or {}).get("name")
+    if "product" in data:
+        name = world.find("product", data["product"], f"line_items[{place}][price_data][product]")["name"]
+    price = {
+        "id": world.ids.new("price"),
+        "object": "price",
+        "active": False,
+        "currency": currency,
+        "livemode": False,
+        "type": "one_time",
+        "unit_amount": amount,
+    }
+    return _item(world, line, price, amount * quantity, name, quantity)
+
+
+def _item(world: World, line: JSON, price: JSON, amount: int, name: str | None, quantity: int) -> JSON:
     return {
         "id": world.ids.new("li"),
         "object": "item",
         "adjustable_quantity": None,
         "amount_discount": 0,
-        "amount_subtotal": amount * quantity,
+        "amount_subtotal": amount,
         "amount_tax": 0,
-        "amount_total": amount * quantity,
-        "currency": currency,
-        "description": product.get("name"),
+        "amount_total": amount,
+        "currency": price["currency"],
+        "description": name,
         "metadata": line.get("metadata") or {},
-        "price": {
-            "id": world.ids.new("price"),
-            "object": "price",
-            "active": False,
-            "currency": currency,
-            "livemode": False,
-            "type": "one_time",
-            "unit_amount": amount,
-        },
+        "price": price,
         "quantity": quantity,
     }
 
 
-def _new(world: World, params: JSON, mode: str, ui_mode: str, currency: str | None, amount: int) -> JSON:
+def new(world: World, params: JSON, mode: str, ui_mode: str, currency: str | None, items: list[JSON]) -> JSON:
+    """The row of a new session, not yet kept."""
+    amount = sum(item["amount_total"] for item in items)
     session_id = world.ids.new("cs_test", 58)
     created = world.timestamp()
     selection = method_selection(world, {n: v for n, v in params.items() if n in METHOD_SELECTION})
@@ -268,6 +295,58 @@ def _new(world: World, params: JSON, mode: str, ui_mode: str, currency: str | No
     return row
 
 
+# -- paying on its page ---------------------------------------------------------------------------------------------
+@route("POST", "/v1/emulator/checkout/*", {"email": Email(800)}, publishable=True)
+def begin(world: World, call: Call) -> JSON:
+    """What the page asks for: the intent that pays the session, or saves a card for it."""
+    session = _find(world, call)
+    if session["status"] != "open":
+        raise invalid(f"This Checkout Session can no longer be paid: it has a status of {session['status']}.")
+    hidden = world.hide(session["id"])
+    if "email" in call.params:
+        hidden["email"] = call.params["email"]
+    if session["mode"] == "setup":
+        intent = world.get("setup_intent", session["setup_intent"])
+    elif "intent" in hidden:
+        intent = world.get("payment_intent", hidden["intent"])
+    else:
+        texts = ("capture_method", "description", "receipt_email", "setup_future_usage", "statement_descriptor_suffix")
+        data = hidden["payment_intent_data"]
+        asked = {name: data[name] for name in (*texts, "metadata") if name in data}
+        params = {"amount": session["amount_total"], **asked}
+        money.check_amount(session["amount_total"], session["currency"])
+        intent = payment_intents.new(world, params, session["currency"], session["customer"])
+        world.add(intent)
+        world.emit("payment_intent.created", intent)
+        hidden["intent"] = intent["id"]
+    world.hide(intent["id"])["session"] = session["id"]
+    return intent
+
+
+def complete_job(world: World, about: JSON) -> None:
+    """The payer paid, or saved a card."""
+    session = world.get("checkout.session", about["session"])
+    if session["status"] != "open":
+        return
+    hidden = world.hide(session["id"])
+    customer = world.tables["customer"].get(session["customer"] or "") or {}
+    changes: JSON = {"status": "complete", "url": None}
+    if session["mode"] == "payment":
+        changes |= {"payment_intent": hidden["intent"], "payment_status": "paid"}
+    changes["customer_details"] = {
+        "address": None,
+        "business_name": None,
+        "email": hidden.get("email") or session["customer_email"] or customer.get("email"),
+        "individual_name": None,
+        "name": customer.get("name"),
+        "phone": customer.get("phone"),
+        "tax_exempt": customer.get("tax_exempt", "none"),
+        "tax_ids": [],
+    }
+    world.change(session, **changes)
+    world.emit("checkout.session.completed", session)
+
+
 def _find(world: World, call: Call) -> JSON:
     return world.find("checkout.session", call.ids[0], "session", in_path=True)
 
@@ -306,14 +385,14 @@ def expire_job(world: World, about: JSON) -> None:
 @route("GET", f"{_URL}/*/line_items", PAGE)
 def line_items(world: World, call: Call) -> JSON:
     session = _find(world, call)
-    items = world.hidden[session["id"]]["line_items"]
+    return items_page(world, call, session, f"{_URL}/{session['id']}/line_items")
+
+
+def items_page(world: World, call: Call, owner: JSON, url: str) -> JSON:
+    """The first items of a session or of a payment link."""
+    items = world.hidden[owner["id"]]["line_items"]
     limit = max(1, min(100, call.params.get("limit", 10)))
-    return {
-        "object": "list",
-        "data": items[:limit],
-        "has_more": len(items) > limit,
-        "url": f"{_URL}/{session['id']}/line_items",
-    }
+    return {"object": "list", "data": items[:limit], "has_more": len(items) > limit, "url": url}
 
 
 @route(

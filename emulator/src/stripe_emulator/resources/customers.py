@@ -22,7 +22,7 @@ from stripe_emulator.wire.params import (
 from stripe_emulator.wire.routing import Call, route
 from stripe_emulator.wire.specs import CREATED_PAGE, ID, METADATA, SHIPPING, SOURCE, address
 
-from . import payment_methods
+from . import payment_methods, tax_ids
 
 _INVOICE_SETTINGS = Hash(
     {
@@ -112,7 +112,7 @@ def _changes(world: World, row: JSON, params: JSON) -> JSON:
 @route(
     "POST",
     "/v1/customers",
-    {**_WRITABLE, "payment_method": ID, "tax_id_data": List(AnyHash()), "test_clock": ID},
+    {**_WRITABLE, "payment_method": ID, "tax_id_data": List(tax_ids.DATA), "test_clock": ID},
 )
 def create(world: World, call: Call) -> JSON:
     params = call.params
@@ -162,6 +162,8 @@ def create(world: World, call: Call) -> JSON:
         row["invoice_settings"]["default_payment_method"] = method["id"]
     world.add(row)
     world.emit("customer.created", row)
+    for data in params.get("tax_id_data", ()):
+        tax_ids.make(world, row, data)
     if method is not None:
         payment_methods.attach_to(world, method, row["id"])
     return row

@@ -242,6 +242,9 @@ def _update(world: World, dispute: JSON, params: JSON) -> JSON:
         if dispute["status"] not in _OPEN:
             raise refused("This dispute is already closed, or its evidence was already submitted.")
         sent = {name: value for name, value in params["evidence"].items() if name != "enhanced_evidence"}
+        for name in _FILES:
+            if sent.get(name):
+                world.find("file", sent[name], f"evidence[{name}]")
         evidence = {**dispute["evidence"], **sent}
         details = {**dispute["evidence_details"], "has_evidence": any(evidence[name] for name in (*_TEXTS, *_FILES))}
         changes["evidence"] = evidence

@@ -45,13 +45,18 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
     "payment_method": {"customer": "customer"},
     "customer": {
         "default_source": "source", "invoice_settings.default_payment_method": "payment_method",
-        "test_clock": "test_helpers.test_clock",
+        "tax_ids": "tax_id", "test_clock": "test_helpers.test_clock",
     },
     "checkout.session": {
         "customer": "customer", "invoice": None, "line_items": "item", "payment_intent": "payment_intent",
-        "payment_link": None, "setup_intent": "setup_intent", "subscription": None,
+        "payment_link": "payment_link", "setup_intent": "setup_intent", "subscription": None,
     },
     "customer_session": {"customer": "customer"},
+    "payment_link": {"application": None, "line_items": "item", "on_behalf_of": None},
+    "price": {"product": "product"},
+    "product": {"default_price": "price"},
+    "item": {"price.product": "product"},
+    "tax_id": {"customer": "customer"},
     "mandate": {"payment_method": "payment_method"},
     "payout": {
         "application_fee": None, "balance_transaction": "balance_transaction", "destination": None,
@@ -61,7 +66,7 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
 
 
 # Not shown unless they are asked for.
-_HIDDEN = ("dispute", "line_items", "refunds")
+_HIDDEN = ("dispute", "line_items", "refunds", "tax_ids")
 
 
 def check_paths(answers: str, paths: Iterable[str]) -> None:
@@ -87,7 +92,7 @@ def _check(answers: str, parts: list[str], path: str) -> None:
             if rest and target is None:
                 raise refusal
             if rest and target != "*":
-                _check(f"list:{target}" if name in ("refunds", "line_items") else str(target), rest, path)
+                _check(f"list:{target}" if name in ("refunds", "line_items", "tax_ids") else str(target), rest, path)
             return
     raise refusal
 
@@ -122,7 +127,11 @@ def _target(world: World, owner: JSON, target: str | None, value: object, rest: 
         rows = list(world.tables["refund"].newest_first({"charge": owner["id"]}))
         found: object = everything(rows, f"/v1/charges/{owner['id']}/refunds")
     elif target == "item":
-        found = everything(world.hidden[owner["id"]]["line_items"], f"/v1/checkout/sessions/{owner['id']}/line_items")
+        place = "payment_links" if owner["object"] == "payment_link" else "checkout/sessions"
+        found = everything(world.hidden[owner["id"]]["line_items"], f"/v1/{place}/{owner['id']}/line_items")
+    elif target == "tax_id" and owner["object"] == "customer":
+        rows = list(world.tables["tax_id"].newest_first({"customer": owner["id"]}))
+        found = everything(rows, f"/v1/customers/{owner['id']}/tax_ids")
     elif target == "dispute" and owner["object"] == "charge":
         found = disputes.of_charge(world, owner["id"])
     elif isinstance(value, str) and target is not None:

@@ -13,7 +13,7 @@ from stripe_emulator.wire.params import Kind, List, Text
 from stripe_emulator.wire.routing import Call
 from stripe_emulator.wire.specs import ACCEPTED_METHODS, ALLOWED_METHODS, AUTOMATIC_METHODS, METHOD_TYPE
 
-from . import payment_methods
+from . import configurations, payment_methods
 from .cards import Card
 
 # What a publishable key and the client secret may see (https://docs.stripe.com/api/payment_intents/object, the
@@ -85,7 +85,7 @@ def method_selection(world: World, params: JSON) -> JSON:
     else:
         automatic = automatic or {"enabled": True}
         shown = {"allow_redirects": automatic.get("allow_redirects", "always"), "enabled": automatic["enabled"]}
-    configuration = params.get("payment_method_configuration") or "pmc_" + world.ids.of("configuration", 24)
+    configuration = params.get("payment_method_configuration") or configurations.default_id(world)
     return {
         "allowed_payment_method_types": allowed,
         "automatic_payment_methods": shown,

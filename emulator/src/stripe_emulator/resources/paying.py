@@ -151,6 +151,14 @@ def charge(
     _aftermath(world, made, card)
     world.change(intent, status="succeeded", amount_received=intent["amount"], latest_charge=made["id"])
     world.emit("payment_intent.succeeded", intent)
+    complete_session(world, intent)
+
+
+def complete_session(world: World, intent: JSON) -> None:
+    """Have the checkout session of this intent, if it has one, take note of its success."""
+    session = (world.hidden.get(intent["id"]) or {}).get("session")
+    if session is not None:
+        world.later(0, "complete_session", session=session)
 
 
 def _keep_method(world: World, intent: JSON, method: JSON, options: JSON, flow: str | None) -> None:

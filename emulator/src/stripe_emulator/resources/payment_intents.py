@@ -145,7 +145,7 @@ def create(world: World, call: Call) -> JSON:
     customer = params.get("customer")
     if customer is not None:
         customers.live(world, customer)
-    intent = _new(world, params, currency, customer)
+    intent = new(world, params, currency, customer)
     if not confirm:
         method = chosen_method(world, params, publishable=False)
         if method is not None:
@@ -163,7 +163,8 @@ def create(world: World, call: Call) -> JSON:
     return intent
 
 
-def _new(world: World, params: JSON, currency: str, customer: str | None) -> JSON:
+def new(world: World, params: JSON, currency: str, customer: str | None) -> JSON:
+    """The row of a new intent, not yet kept."""
     intent_id = world.ids.new("pi")
     options = card_options(params.get("payment_method_options"), payment=True)
     future = params.get("setup_future_usage")

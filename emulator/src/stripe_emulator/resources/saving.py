@@ -20,7 +20,7 @@ from .intents import (
     three_d_secure,
     unexpected_state,
 )
-from .paying import Attempt
+from .paying import Attempt, complete_session
 from .tokens import check_context
 
 _FAILED_AUTHENTICATION = "The latest attempt to set up the payment method has failed because authentication failed."
@@ -143,6 +143,7 @@ def finish(
         payment_methods.attach_to(world, method, intent["customer"])
     world.change(intent, status="succeeded", next_action=None, last_setup_error=None)
     world.emit("setup_intent.succeeded", intent)
+    complete_session(world, intent)
 
 
 def _record_failure(world: World, intent: JSON, tried: JSON, error: JSON) -> None:

@@ -15,7 +15,7 @@ from stripe_emulator.wire.params import Boolean, Choice, List, Text
 from stripe_emulator.wire.routing import Call, route
 from stripe_emulator.wire.specs import PAGE
 
-from . import payment_methods
+from . import configurations, payment_methods
 from .cards import card_for
 
 _URL = "/v1/payment_method_domains"
@@ -79,10 +79,11 @@ def index(world: World, call: Call) -> JSON:
 # -- for the stand-in of Stripe.js -----------------------------------------------------------------------------
 @route("POST", "/v1/emulator/wallets", {"domain_name": Text(253)}, ("domain_name",), publishable=True)
 def offered(world: World, call: Call) -> JSON:
-    """The wallets that a page of that domain may show: none unless it was registered, as at Stripe."""
+    """The wallets that a page of that domain may show: none unless it was registered, and those switched on."""
     domain = next(world.tables["payment_method_domain"].newest_first({"domain_name": call.params["domain_name"]}), None)
-    shown = domain is not None and domain["enabled"]
-    return {"object": "emulator.wallets", "wallets": list(WALLETS) if shown else []}
+    settings = configurations.default(world)
+    shown = [wallet for wallet in WALLETS if settings[wallet]["display_preference"]["value"] == "on"]
+    return {"object": "emulator.wallets", "wallets": shown if domain is not None and domain["enabled"] else []}
 
 
 @route(

@@ -1,8 +1,10 @@
-"""Form encoding with brackets, as Stripe's SDKs send it: `a[b][0]=1&c[]=2`."""
+"""Form encoding with brackets, as Stripe's SDKs send it: `a[b][0]=1&c[]=2`; and multipart forms, for files."""
 
 from __future__ import annotations
 
 import re
+from email import message_from_bytes
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,6 +16,36 @@ MAX_FIELDS = 5_000
 MAX_DEPTH = 12
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)\Z")
 _PART = re.compile(r"\[([^\[\]]*)\]")
+
+
+class FilePart(dict[str, Any]):
+    """A file of a multipart form, as a part of the tree: what it is called and is, not what is in it."""
+
+    def __init__(self, filename: str, kind: str, content: bytes) -> None:
+        digest = blake2b(content, digest_size=16).hexdigest()
+        super().__init__(filename=filename, type=kind, size=len(content), digest=digest)
+        self.filename, self.type, self.size = filename, kind, len(content)
+
+
+def decode_multipart(content_type: str, body: bytes) -> Tree:
+    """The fields of multipart/form-data. Raises ApiError for what is none."""
+    message = message_from_bytes(b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + body)
+    if not message.is_multipart():
+        raise invalid("Invalid request: the body is not multipart/form-data.")
+    tree: Tree = {}
+    for part in message.get_payload():
+        if isinstance(part, str):
+            continue
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        if not isinstance(name, str) or not isinstance(content, bytes):
+            continue
+        filename = part.get_filename()
+        if filename is not None:
+            tree[name] = FilePart(filename[:255], part.get_content_type(), content)
+        else:
+            _put(tree, name, content.decode("utf-8", "replace"))
+    return tree
 
 
 def decode(*texts: str) -> Tree:

@@ -13,7 +13,7 @@ _SECRETS = re.compile(r"((?:client_secret|\bkey|(?:%5B|\[)(?:number|cvc)(?:%5D|\
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """`form` is the body as it was sent; `status` is None when the request was lost before any work."""
+    """`form` is the body as it was sent, but for files; `status` is None when the request was lost before any work."""
 
     method: str
     path: str
@@ -49,4 +49,6 @@ def record(
         scheme, _, key = kept["authorization"].partition(" ")
         kind = re.match(r"[a-z]{2}_(?:test|live)_", key)
         kept["authorization"] = f"{scheme} {kind[0] if kind else ''}…"
-    return RecordedRequest(method, path, body.decode("utf-8", "replace"), kept, status, publishable)
+    multipart = headers.get("content-type", "").startswith("multipart/")
+    form = "" if multipart else body.decode("utf-8", "replace")
+    return RecordedRequest(method, path, form, kept, status, publishable)

@@ -58,7 +58,7 @@ _KINDS = {
 def _answers(method: str, pattern: str) -> str:
     """The kind of object that a request is answered with, read off its path."""
     parts = pattern.removeprefix("/v1/").split("/")
-    nested = [part for part in parts if part in ("payment_methods", "line_items", "dispute")]
+    nested = [part for part in parts if part in ("payment_methods", "line_items", "dispute", "tax_ids")]
     name = nested[-1] if nested else parts[0]
     if name in ("checkout", "radar", "test_helpers"):
         name = f"{name}/{parts[1]}"
