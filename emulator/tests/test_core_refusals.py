@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import stripe
 
-from stripe_emulator.resources.cards import decline_for
+from stripe_emulator.resources.declines import decline_for
 
 from .helpers import ONLY_CARDS, Bench, bench
 

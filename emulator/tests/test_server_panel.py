@@ -310,6 +310,8 @@ def test_the_bank_can_be_moved_from_another_process(send: Send, api: Any, emulat
     due = api("POST", "/v1/payment_intents", amount=900, currency="gbp", customer=story["customer"]["id"])
     refused = emulator.pay(due["client_secret"], saved["id"])
     assert refused["error"]["decline_code"] == "lost_card"
+    asked = {"decline_code": "insufficient_funds", "network_advice_code": "24"}
+    assert bank(send, do="decline_next", object=method, **asked)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -329,6 +331,7 @@ def test_the_bank_can_be_moved_from_another_process(send: Send, api: Any, emulat
         {"do": "replace_card", "object": "pm", "exp_month": 13, "exp_year": 2030},
         {"do": "replace_card", "object": "pm", "exp_month": 1, "exp_year": 2030, "last4": "x"},
         {"do": "decline_next", "object": "pm", "times": 1e9},
+        {"do": "decline_next", "object": "pm", "network_advice_code": "<b>"},
         {"do": "decide_dispute", "object": "pm", "status": "won"},
     ],
 )

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import stripe_emulator
 from stripe_emulator import Emulator, faults
-from stripe_emulator.resources import cards
+from stripe_emulator.resources import declines
 from stripe_emulator.server import serve_in_thread
 
 from .shop import DIALOG, FRAME, Host, shop
@@ -290,7 +290,7 @@ def test_every_sentence_that_a_payer_may_read_is_translated(host: Host, served: 
     host.visit()
     words = host.page.evaluate(f"import('{served}/stripe-js/words.js').then((module) => module.WORDS)")
     assert words["de"].keys() == words["fr"].keys()
-    banks = {cards.decline_for(word).message for word in (*cards._OWN_CODE, *cards._MESSAGES, "generic_decline")}
+    banks = {declines.decline_for(word).message for word in (*declines._OWN_CODE, *declines._MESSAGES, *declines.CODES)}
     live = {message for message in banks if "non test (live) card" in message}
     assert banks - live <= words["de"].keys()
     pages = "".join(path.read_text() for path in static.glob("*.html"))

@@ -40,16 +40,18 @@ class Bank:
         times: int = 1,
         *,
         code: str | None = None,
+        network_advice_code: str | None = None,
     ) -> None:
         """Decline the next `times` charges of a card that otherwise works.
 
         The bank itself refuses: with "authentication_required" too there is a failed charge, unlike with the test cards
         that are stopped before it. `code` is the error's code when it is to differ from the usual one; some banks'
-        authentication_required has been seen under "card_declined".
+        authentication_required has been seen under "card_declined". `network_advice_code` is what the network advises
+        when it is to be another than Mastercard usually says (24: in an hour, 25: in a day, 27 to 30: in days).
         """
         with self._emulator.lock:
             facts = self._emulator.world.hide(payment_method_id)
-            facts.setdefault("declines", []).extend([[decline_code, code]] * times)
+            facts.setdefault("declines", []).extend([[decline_code, code, network_advice_code]] * times)
 
     def decline_for_days(self, payment_method_id: str, days: float, decline_code: str = "insufficient_funds") -> None:
         """Decline every charge of a card until so many days have passed: there are no funds until payday, for example.

@@ -8,6 +8,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from .api import ROUTES
+from .resources.cards import ISSUED
+from .resources.declines import of_network
 from .wire.elsewhere import stripe_urls
 
 _HEAD = """# What it answers
@@ -34,6 +36,17 @@ _ELEMENTS = """
 | there | left out |
 | --- | --- |
 """
+_DECLINES = """
+## Decline codes
+
+Each has cards of the emulator's own: `pm_card_emulator_declines_CODE` and `pm_card_emulator_mastercard_declines_CODE`
+can be saved, and every charge is declined with that code. The advice is what Stripe tells merchants to do about the
+code, in the words of `advice_code`; the network's are `network_decline_code` and, of a Mastercard,
+`network_advice_code`.
+
+| code | Visa | Mastercard | advice | network | Mastercard's |
+| --- | --- | --- | --- | --- | --- |
+"""
 
 
 def page() -> str:
@@ -49,7 +62,25 @@ def page() -> str:
     others = "".join(f"| `{name}` | {len(lack)} |\n" for name, lack in none.items())
     here, elsewhere = elements()
     elements_row = f"| {', '.join(f'`{name}`' for name in here)} | {', '.join(f'`{name}`' for name in elsewhere)} |\n"
-    return f"{_HEAD}{rows}{_REST}{others}{_ELEMENTS}{elements_row}"
+    return f"{_HEAD}{rows}{_REST}{others}{_ELEMENTS}{elements_row}{_DECLINES}{_decline_rows()}"
+
+
+def _decline_rows() -> str:
+    rows = []
+    for visa, mastercard in zip(ISSUED[::2], ISSUED[1::2], strict=True):
+        if visa.decline is None or mastercard.decline is None:
+            continue
+        decline, by_mastercard = visa.decline, of_network(mastercard.decline, "mastercard").network_advice_code
+        cells = [
+            f"`{decline.decline_code}`",
+            visa.number,
+            mastercard.number,
+            f"`{decline.advice_code}`" if decline.advice_code else "",
+            decline.network_decline_code or "",
+            by_mastercard or "",
+        ]
+        rows.append(f"| {' | '.join(cells)} |\n")
+    return "".join(rows)
 
 
 def elements() -> tuple[list[str], list[str]]:

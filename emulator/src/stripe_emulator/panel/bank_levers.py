@@ -12,6 +12,7 @@ from .refusals import RefusedError, number
 
 JSON = dict[str, Any]
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
+_TWO_CHARACTERS = re.compile(r"[0-9A-Z]{2}\Z")
 _FOUR_DIGITS = re.compile(r"[0-9]{4}\Z")
 
 
@@ -27,7 +28,12 @@ class Deed:
 def _decline_next(emulator: Emulator, object_id: str, data: JSON) -> None:
     code = word(data, "code")
     times = whole(data, "times", 1, 100) or 1
-    emulator.bank.decline_next(object_id, word(data, "decline_code") or "insufficient_funds", times, code=code)
+    advice = data.get("network_advice_code") or None
+    if advice is not None and not (isinstance(advice, str) and _TWO_CHARACTERS.match(advice)):
+        raise RefusedError("network_advice_code should be two characters, such as 24.")
+    emulator.bank.decline_next(
+        object_id, word(data, "decline_code") or "insufficient_funds", times, code=code, network_advice_code=advice
+    )
 
 
 def _decline_for_days(emulator: Emulator, object_id: str, data: JSON) -> None:
@@ -70,7 +76,7 @@ _INTENTS = ("payment_intent", "setup_intent")
 DEEDS: Final[dict[str, Deed]] = {
     "complete_challenge": Deed(_INTENTS, (), lambda emulator, object_id, _: emulator.complete_challenge(object_id)),
     "fail_challenge": Deed(_INTENTS, (), lambda emulator, object_id, _: emulator.fail_challenge(object_id)),
-    "decline_next": Deed(("payment_method",), ("decline_code", "code", "times"), _decline_next),
+    "decline_next": Deed(("payment_method",), ("decline_code", "code", "times", "network_advice_code"), _decline_next),
     "decline_for_days": Deed(("payment_method",), ("days", "decline_code"), _decline_for_days),
     "replace_card": Deed(("payment_method",), ("exp_month", "exp_year", "last4"), _replace_card),
     "refund": Deed(("payment_intent",), ("amount",), _refund),

@@ -2,104 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Literal
+
+from .declines import BLOCKED, CODES, Decline, decline_for
 
 OffSession = Literal["ok", "ok_if_set_up", "refuse", "bank_refuses"]
 """`refuse`: Stripe stops it before any bank is asked; `bank_refuses`: the bank does, and there is a failed charge."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decline:
-    """How a bank (or Stripe, for the reason `blocked`) says no. `code` is the top-level code of the error."""
-
-    code: str
-    decline_code: str
-    message: str
-    advice_code: str | None = None
-    network_decline_code: str | None = None
-    param: str | None = None
-    blocked: str = ""
-
-
-_PLAIN = "Your card was declined."
-# message and param of the declines whose code is not `card_declined`
-_OWN_CODE = {
-    "authentication_required": ("Your card was declined. This transaction requires authentication.", None),
-    "card_decline_rate_limit_exceeded": (
-        "This card has been declined too many times. You can try to charge this card again after 24 hours.",
-        None,
-    ),
-    "expired_card": ("Your card has expired.", "exp_month"),
-    "incorrect_cvc": ("Your card's security code is incorrect.", "cvc"),
-    "incorrect_number": ("Your card number is incorrect.", "number"),
-    "incorrect_zip": ("The zip code you supplied failed validation.", "address_zip"),
-    "invalid_cvc": ("Your card's security code is invalid.", "cvc"),
-    "invalid_expiry_month": ("Your card's expiration month is invalid.", "exp_month"),
-    "invalid_expiry_year": ("Your card's expiration year is invalid.", "exp_year"),
-    "invalid_number": ("Your card number is not a valid credit card number.", "number"),
-    "processing_error": ("An error occurred while processing your card. Try again in a little bit.", None),
-}
-_MESSAGES = {
-    "card_velocity_exceeded": "Your card was declined for making repeated attempts too frequently or exceeding its "
-    "amount limit.",
-    "insufficient_funds": "Your card has insufficient funds.",
-    "card_not_supported": "Your card is not supported.",
-    "currency_not_supported": "Your card does not support this currency.",
-    "test_mode_live_card": "Your card was declined. Your request was in test mode, but used a non test (live) card. "
-    "For a list of valid test cards, visit: https://stripe.com/docs/testing.",
-}
-_NEVER_AGAIN = frozenset(
-    [
-        "lost_card",
-        "stolen_card",
-        "pickup_card",
-        "fraudulent",
-        "restricted_card",
-        "revocation_of_authorization",
-        "revocation_of_all_authorizations",
-        "stop_payment_order",
-        "do_not_try_again",
-        "invalid_account",
-    ]
-)
-_CHECK_DATA = frozenset(["expired_card", "incorrect_cvc", "incorrect_number", "incorrect_zip", "invalid_account"])
-_NETWORK_CODES = {
-    "generic_decline": "01", "do_not_honor": "05", "insufficient_funds": "51", "lost_card": "41", "stolen_card": "43",
-    "pickup_card": "04", "expired_card": "54", "card_velocity_exceeded": "61", "transaction_not_allowed": "57",
-    "restricted_card": "62", "authentication_required": "1A", "incorrect_cvc": "N7", "invalid_account": "14",
-    "issuer_not_available": "91", "revocation_of_authorization": "R1", "revocation_of_all_authorizations": "R3",
-    "stop_payment_order": "R0",
-}  # fmt: skip
-
-
-def decline_for(decline_code: str, code: str | None = None) -> Decline:
-    """The decline that a bank answers with for `decline_code`, any of Stripe's list or a new word.
-
-    `code` is the top-level code when it is to be another than Stripe documents.
-    """
-    advice = (
-        "do_not_try_again"
-        if decline_code in _NEVER_AGAIN
-        else "confirm_card_data"
-        if decline_code in _CHECK_DATA
-        else None
-        if decline_code == "authentication_required"
-        else "try_again_later"
-    )
-    network = _NETWORK_CODES.get(decline_code)
-    if decline_code in _OWN_CODE:
-        message, param = _OWN_CODE[decline_code]
-        return Decline(code or decline_code, decline_code, message, advice, network, param)
-    return Decline(code or "card_declined", decline_code, _MESSAGES.get(decline_code, _PLAIN), advice, network)
-
-
-# No bank was asked for the first two, so there is no advice and no network's code.
-BLOCKED = Decline("card_declined", "fraudulent", _PLAIN, blocked="highest_risk_level")
-AUTHENTICATION = replace(decline_for("authentication_required"), network_decline_code=None)
-# Stripe asks the bank no more after many declines of one card. Only the charge's outcome tells it from any other.
-TOO_MANY_TRIES = Decline("card_declined", "generic_decline", _PLAIN, blocked="previously_declined_do_not_retry")
-THREE_DS_ERROR = decline_for("generic_decline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +189,35 @@ CARDS: tuple[Card, ...] = (
          country="IE", available_at_once=True),
 )  # fmt: skip
 
-BY_NUMBER = {card.number: card for card in CARDS}
+
+def luhn(number: str) -> bool:
+    """Whether the check digit of a card number is right.
+
+    >>> luhn("4242424242424242"), luhn("4242424242424241")
+    (True, False)
+    """
+    total = 0
+    for place, digit in enumerate(reversed(number)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def _with_check_digit(number: str) -> str:
+    return next(number + digit for digit in "0123456789" if luhn(number + digit))
+
+
+def _issued() -> Iterator[Card]:
+    """The emulator's own: for each decline code a Visa and a Mastercard that can be saved, and is declined by it."""
+    for place, code in enumerate(sorted(CODES)):
+        declined = decline_for(code)
+        for brand, begin, word in (("visa", "40000099000", ""), ("mastercard", "55555599000", "mastercard_")):
+            names = (f"pm_card_emulator_{word}declines_{code}",)
+            yield Card(_with_check_digit(f"{begin}{place:04}"), names, (), brand, country="GB", decline=declined)
+
+
+ISSUED = tuple(_issued())
+BY_NUMBER = {card.number: card for card in (*CARDS, *ISSUED)}
 
 
 def _words(card: Card) -> set[str]:
@@ -295,26 +233,13 @@ def _words(card: Card) -> set[str]:
     return found
 
 
-BY_NAME = {f"pm_card_{word}": card for card in CARDS for word in _words(card)}
-BY_TOKEN = {f"tok_{word}": card for card in CARDS for word in _words(card)}
+BY_NAME = {f"pm_card_{word}": card for card in (*CARDS, *ISSUED) for word in _words(card)}
+BY_TOKEN = {f"tok_{word}": card for card in (*CARDS, *ISSUED) for word in _words(card)}
 
 _BRANDS = (
     ("34", "amex"), ("37", "amex"), ("6011", "discover"), ("65", "discover"), ("35", "jcb"), ("62", "unionpay"),
     ("30", "diners"), ("36", "diners"), ("38", "diners"), ("4", "visa"), ("5", "mastercard"), ("2", "mastercard"),
 )  # fmt: skip
-
-
-def luhn(number: str) -> bool:
-    """Whether the check digit of a card number is right.
-
-    >>> luhn("4242424242424242"), luhn("4242424242424241")
-    (True, False)
-    """
-    total = 0
-    for place, digit in enumerate(reversed(number)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
 
 
 def card_for(number: str) -> Card:

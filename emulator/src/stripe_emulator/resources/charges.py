@@ -10,7 +10,8 @@ from stripe_emulator.wire.routing import Call, route
 from stripe_emulator.wire.specs import CREATED_PAGE, ID, METADATA, SHIPPING
 
 from . import balance
-from .cards import Card, Decline
+from .cards import Card
+from .declines import Decline
 from .intents import three_d_secure
 
 _WHY_BLOCKED = {
@@ -93,7 +94,7 @@ def _descriptor(intent: JSON) -> str:
 def _outcome(card: Card, decline: Decline | None) -> JSON:
     found: JSON = {
         "advice_code": decline.advice_code if decline else None,
-        "network_advice_code": None,
+        "network_advice_code": decline.network_advice_code if decline else None,
         "network_decline_code": decline.network_decline_code if decline else None,
     }
     risk = {"risk_level": card.risk, "risk_score": _RISK_SCORES[card.risk]}

@@ -12,7 +12,8 @@ from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import DAY, World
 
 from . import payment_methods
-from .cards import TOO_MANY_TRIES, Card, Decline, decline_for
+from .cards import Card
+from .declines import TOO_MANY_TRIES, Decline, decline_for
 
 # Stripe stops after the fifteenth decline of one card and amount (stripe.com/support, "excessive retries"); the card
 # networks count thirty days, and an approval begins the count anew.

@@ -10,7 +10,8 @@ from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import World
 
 from . import charges, disputes, issuers, payment_methods
-from .cards import AUTHENTICATION, THREE_DS_ERROR, Card, Decline, decline_for
+from .cards import Card
+from .declines import AUTHENTICATION, THREE_DS_ERROR, Decline, decline_for, of_network
 from .intents import (
     authentication,
     check_owner,
@@ -139,6 +140,7 @@ def charge(
     options = (intent["payment_method_options"] or {}).get("card", {})
     manual = "manual" in (options.get("capture_method"), intent["capture_method"])
     if decline is not None:
+        decline = of_network(decline, method["card"]["brand"])
         failed = charges.make(world, intent, method, card, decline=decline, captured=False, flow=flow)
         raise fail(world, intent, method, decline, failed["id"])
     _keep_method(world, intent, method, options, flow)

@@ -25,7 +25,8 @@ from stripe_emulator.wire.specs import (
     PAGE,
 )
 
-from .cards import BY_NAME, BY_TOKEN, Card, Decline, card_for, decline_for, luhn
+from .cards import BY_NAME, BY_TOKEN, Card, card_for, luhn
+from .declines import Decline, decline_for
 
 _NEVER_USED_AGAIN = (
     "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a "
@@ -233,6 +234,7 @@ def decline_facts(decline: Decline) -> JSON:
         "code": decline.code,
         "decline_code": decline.decline_code,
         "advice_code": decline.advice_code,
+        "network_advice_code": decline.network_advice_code,
         "network_decline_code": decline.network_decline_code,
         "param": decline.param,
     }

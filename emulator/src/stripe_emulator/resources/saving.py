@@ -9,7 +9,8 @@ from stripe_emulator.core.tables import JSON
 from stripe_emulator.core.world import World
 
 from . import payment_methods
-from .cards import THREE_DS_ERROR, Card, Decline
+from .cards import Card
+from .declines import THREE_DS_ERROR, Decline
 from .intents import (
     authentication,
     check_owner,
