@@ -19,6 +19,7 @@ step mypy $bin/mypy
 step "templates" $bin/djlint --lint --quiet src emulator/src example_checkout tests
 step "scripts in the browser" $bin/oxlint --deny-warnings .
 step "length of lines" $bin/python scripts/check_lines.py
+step "bandit" $bin/bandit --quiet --configfile pyproject.toml --recursive src emulator/src example_checkout
 step "text that people typed is data" $bin/python scripts/check_text.py
 mkdir -p var  # where the example keeps its database, which makemigrations looks into
 step "makemigrations --check" $bin/python manage.py makemigrations --check --dry-run

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-import subprocess
+import subprocess  # for the emulator alone  # nosec B404
 import sys
 import threading
 import time
@@ -155,7 +155,7 @@ def emulator(port: int, emulator_port: int) -> Iterator[None]:
         webhook = f"http://{HOST}:{port}{reverse('checkout.webhook')}"
         command += ["--webhook", webhook, "--secret", settings.CHECKOUT_WEBHOOK_SECRET]
     # A session of its own: Ctrl-C is for us, and the child must answer until we are done.
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - words of ours  # nosec B603
     try:
         _wait_until_it_answers(child)
         yield

@@ -39,7 +39,7 @@ def until_answered(send: Callable[[], Answer]) -> Answer:
             lost = True
             if not further_tries:
                 raise
-            time.sleep(random.uniform(*PAUSE))  # noqa: S311 - only so that many processes do not come at once
+            time.sleep(random.uniform(*PAUSE))  # noqa: S311 - only so that many processes do not come at once  # nosec B311
         except GatewayRefused:
             raise
         except NothingHappened as problem:

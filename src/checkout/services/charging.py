@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from checkout import actions, clock, money, states
+from checkout import actions, clock, money, states, tracing
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject
 from checkout.errors import (
@@ -73,8 +73,10 @@ def charge(content_object: ContentObject, user: Actor = None, *, if_due: bool = 
     if not if_due:
         intents.close_open_attempts(content_object, user)
     checkout = claim(content_object, user, if_due=if_due)
-    answer = ask(request_for(checkout))
-    settled = settle(checkout, answer)
+    with tracing.span("checkout.attempt", checkout=checkout.pk):
+        answer = ask(request_for(checkout))
+        settled = settle(checkout, answer)
+        tracing.note(state=settled.state_id or "")
     if isinstance(answer, NothingHappened) and not isinstance(answer, GatewayRefused):
         raise answer
     return settled

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from checkout import tracing
 from checkout.contract import Actor
 from checkout.errors import GatewayError
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
@@ -45,6 +46,13 @@ def fulfill_setup_intent(intent_id: str, user: Actor = None) -> Checkout:
 
 def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor = None) -> Checkout:
     """Settle an intent that was just read (one by one or from a list), and do what follows once that is committed."""
+    with tracing.span("checkout.attempt", checkout=checkout.pk):
+        settled = _bring(checkout, intent, user)
+        tracing.note(state=settled.state_id or "")
+        return settled
+
+
+def _bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor) -> Checkout:
     if isinstance(intent, SetupIntent):
         return _bring_setup(checkout, intent, user)
     settled = settling.settle(checkout.pk, intent, user)

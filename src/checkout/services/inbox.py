@@ -16,7 +16,7 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
-from checkout import clock
+from checkout import clock, tracing
 from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.gateway.webhooks import Event
@@ -123,6 +123,13 @@ def handle(pk: int) -> bool | None:
     row = _claim(pk)
     if row is None:
         return None
+    with tracing.span("checkout.event", event=row.event_id, type=row.event_type, tries=row.attempts):
+        outcome = _work_on(row)
+        tracing.note(outcome=outcome.value or "waits")
+        return outcome != Outcome.WAITING
+
+
+def _work_on(row: StripeEvent) -> Outcome:
     started = time.perf_counter()
     outcome, error = Outcome.WAITING, ""
     try:
@@ -141,7 +148,7 @@ def handle(pk: int) -> bool | None:
         )
     _finish(row, outcome, error)
     _log(row, outcome, started)
-    return outcome != Outcome.WAITING
+    return outcome
 
 
 def try_again(row: StripeEvent) -> None:

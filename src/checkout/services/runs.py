@@ -12,7 +12,7 @@ from typing import Any
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q, QuerySet, prefetch_related_objects
 
-from checkout import clock, money, states
+from checkout import clock, money, states, tracing
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import GatewayError, KeyRefused, MoneyError, OtherAccount, OutcomeUnknown, TooManyRequests
@@ -129,6 +129,15 @@ class Run:
         self.after: tuple[Any, int] | None = None
 
     def work(self, workers: int) -> None:
+        with tracing.span("checkout.run", run=self.run.pk):
+            # The spans of other threads belong to this one.
+            self.trace = tracing.here()
+            try:
+                self._work(workers)
+            finally:
+                tracing.note(due=self.tally.due, claimed=self.claimed_count, stopped=bool(self.stopped))
+
+    def _work(self, workers: int) -> None:
         asking: dict[Future[PaymentIntent | GatewayError], tuple[Checkout, int]] = {}
         try:
             with ThreadPoolExecutor(workers, thread_name_prefix="charge") as pool:
@@ -275,6 +284,12 @@ class Run:
     # -- ask (in a worker thread, no database) -------------------------------------------------------
 
     def _ask(self, request: charging.ChargeRequest) -> PaymentIntent | GatewayError:
+        with tracing.span("checkout.attempt", self.trace, checkout=request.checkout_pk):
+            answer = self._ask_at_its_pace(request)
+            tracing.note(answer=answer.status if isinstance(answer, PaymentIntent) else type(answer).__name__)
+            return answer
+
+    def _ask_at_its_pace(self, request: charging.ChargeRequest) -> PaymentIntent | GatewayError:
         answer: PaymentIntent | GatewayError = OutcomeUnknown("not asked")
         for _attempt in range(TRIES_WHEN_BUSY):
             self.pace.wait()

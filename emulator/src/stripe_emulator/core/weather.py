@@ -30,7 +30,7 @@ class Weather:
         self.seed = seed
         self.seen = 0
         self.rules: list[Rule] = []
-        self._random = random.Random(f"weather/{seed}")  # noqa: S311 - chance must be the same again
+        self._random = random.Random(f"weather/{seed}")  # noqa: S311 - chance must be the same again  # nosec B311
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)

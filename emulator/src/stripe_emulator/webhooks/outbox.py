@@ -121,7 +121,7 @@ class Webhooks:
 
     def __init__(self, emulator: Emulator, seed: int) -> None:
         self._emulator = emulator
-        self._random = random.Random(f"webhooks/{seed}")  # noqa: S311 - chance must be the same again
+        self._random = random.Random(f"webhooks/{seed}")  # noqa: S311 - chance must be the same again  # nosec B311
         self._lanes: dict[str, Lane] = {}
         self._sent: dict[tuple[str, str, int], Waiting] = {}
         self._count = 0
@@ -136,7 +136,7 @@ class Webhooks:
 
     def reset(self, seed: int) -> None:
         """Forget what has to be sent, and fair weather again."""
-        self._random = random.Random(f"webhooks/{seed}")  # noqa: S311 - chance must be the same again
+        self._random = random.Random(f"webhooks/{seed}")  # noqa: S311 - chance must be the same again  # nosec B311
         self._lanes, self._sent, self._count = {}, {}, 0
         self.weather = WebhookWeather()
         self.log.clear()
