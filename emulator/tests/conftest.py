@@ -1,7 +1,5 @@
 """What the emulator's own tests share."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,18 +7,10 @@ import pytest
 
 from stripe_emulator import Emulator
 
+from .launch import browser_type_launch_args
 from .shop import host, host_url, payment, status_of
 
-__all__ = ["host", "host_url", "payment", "status_of"]
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Prefer the system's Chromium; Playwright's own download is used when there is none."""
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    quiet += ["--disable-sync", "--no-first-run"]
-    return {**browser_type_launch_args, "args": quiet, **({"executable_path": executable} if executable else {})}
+__all__ = ["browser_type_launch_args", "host", "host_url", "payment", "status_of"]
 
 
 @pytest.fixture
