@@ -1,7 +1,7 @@
 """Why a payment failed or waits, and what staff do next: in words for the office, not for the payer.
 
-Drawn from Stripe's list of decline codes (https://docs.stripe.com/declines/codes). Staff may read what a payer must
-not, for example that a card was reported stolen.
+What a decline means is in `declines`. Staff may read what a payer must not, for example that a card was reported
+stolen.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from checkout import journal, states
+from checkout import declines, journal, states
 
 if TYPE_CHECKING:
     from checkout.models import Checkout, Dispute
@@ -97,81 +97,11 @@ class Advice:
     next_step: Any
 
 
-_ANOTHER_DAY = _("Charge it again in a few days, or ask the payer to pay by the link.")
-_NEW_CARD = _("Ask the payer for a new card; this one will not work again.")
-_CALL_BANK = _("Ask the payer to call the bank, or to use another card. Try again once, not more often.")
-_PRIVATE = _("Ask the payer for another card. Do not tell the payer this reason: it is for you only.")
 _WITH_PAYER = _("Send the payer the mail with the link; the same payment goes on there.")
-_SOON = _("Charge it again in an hour.")
+#: Where a debt is behind it, staff go on; the payer of a page starts again.
+_WITHOUT_THE_PAYER = frozenset({declines.Retry.SOON, declines.Retry.LATER, declines.Retry.WITH_PAYER})
 _ON_THE_PAGE = _("The payer may try again on the page. After an hour the attempt is cancelled by itself.")
 _START_AGAIN = _("Ask the payer to start again, with another card if need be.")
-_OURS = _("Tell a developer: something in our settings or in the request is wrong.")
-
-#: Codes of Stripe -> advice. The bank's `decline_code` is looked up before the general `error_code`.
-CODES: dict[str, Advice] = {
-    "authentication_required": Advice(_("The bank requires the payer to confirm the payment."), _WITH_PAYER),
-    "authentication_not_handled": Advice(_("The bank requires the payer to confirm the payment."), _WITH_PAYER),
-    "mobile_device_authentication_required": Advice(
-        _("The bank requires the payer to confirm on a phone."), _WITH_PAYER
-    ),
-    "payment_intent_authentication_failure": Advice(_("The payer did not pass the bank's check."), _WITH_PAYER),
-    "setup_intent_authentication_failure": Advice(
-        _("The payer did not pass the bank's check."), _("Ask the payer to start again.")
-    ),
-    "insufficient_funds": Advice(_("There was not enough money on the card."), _ANOTHER_DAY),
-    "card_velocity_exceeded": Advice(_("The card has reached the bank's limit."), _ANOTHER_DAY),
-    "withdrawal_count_limit_exceeded": Advice(_("The card has reached the bank's limit."), _ANOTHER_DAY),
-    "try_again_later": Advice(_("The bank could not decide at that moment."), _ANOTHER_DAY),
-    "processing_error": Advice(_("The bank had a fault."), _SOON),
-    "issuer_not_available": Advice(_("The bank could not be reached."), _SOON),
-    "reenter_transaction": Advice(_("The bank could not decide for a reason it does not tell."), _SOON),
-    "approve_with_id": Advice(_("The bank could not authorise the payment."), _SOON),
-    "do_not_honor": Advice(_("The bank declined and does not say why."), _CALL_BANK),
-    "generic_decline": Advice(_("The bank declined and does not say why."), _CALL_BANK),
-    "no_action_taken": Advice(_("The bank declined and does not say why."), _CALL_BANK),
-    "card_declined": Advice(_("The bank declined and does not say why."), _CALL_BANK),
-    "call_issuer": Advice(_("The bank wants to speak to the payer."), _CALL_BANK),
-    "security_violation": Advice(_("The bank declined for a reason of its own."), _CALL_BANK),
-    "service_not_allowed": Advice(_("The bank does not allow this kind of payment."), _CALL_BANK),
-    "transaction_not_allowed": Advice(_("The bank does not allow this payment on this card."), _NEW_CARD),
-    "expired_card": Advice(_("The card has expired."), _NEW_CARD),
-    "card_not_supported": Advice(_("The card cannot be used for this kind of payment."), _NEW_CARD),
-    "currency_not_supported": Advice(_("The card cannot pay in this currency."), _NEW_CARD),
-    "restricted_card": Advice(_("The card is restricted, perhaps reported lost."), _NEW_CARD),
-    "invalid_account": Advice(_("The card's account does not exist any more."), _NEW_CARD),
-    "new_account_information_available": Advice(_("The bank has replaced the card."), _NEW_CARD),
-    "not_permitted": Advice(_("The bank does not permit the payment."), _NEW_CARD),
-    "do_not_try_again": Advice(_("The bank says not to try this card again."), _NEW_CARD),
-    "stop_payment_order": Advice(
-        _("The payer told the bank to stop these payments."), _("Speak to the payer before anything else is charged.")
-    ),
-    "revocation_of_authorization": Advice(
-        _("The payer withdrew permission for this payment."), _("Speak to the payer before anything else is charged.")
-    ),
-    "revocation_of_all_authorizations": Advice(
-        _("The payer withdrew permission for all our payments."), _("Stop the plan, or agree it anew with the payer.")
-    ),
-    "lost_card": Advice(_("The card was reported lost."), _PRIVATE),
-    "stolen_card": Advice(_("The card was reported stolen."), _PRIVATE),
-    "pickup_card": Advice(_("The bank wants the card back: it may be lost or stolen."), _PRIVATE),
-    "fraudulent": Advice(_("Stripe or the bank suspects fraud."), _PRIVATE),
-    "merchant_blacklist": Advice(_("The card is on our own block list at Stripe."), _PRIVATE),
-    "duplicate_transaction": Advice(
-        _("The bank saw the same amount a moment before."), _("Look whether it was paid already before you try again.")
-    ),
-    "incorrect_cvc": Advice(_("The security code was wrong."), _("Ask the payer to enter the card again.")),
-    "invalid_cvc": Advice(_("The security code was wrong."), _("Ask the payer to enter the card again.")),
-    "invalid_expiry_month": Advice(_("The expiry date was wrong."), _("Ask the payer to enter the card again.")),
-    "invalid_expiry_year": Advice(_("The expiry date was wrong."), _("Ask the payer to enter the card again.")),
-    "incorrect_number": Advice(_("The card number was wrong."), _("Ask the payer to enter the card again.")),
-    "invalid_number": Advice(_("The card number was wrong."), _("Ask the payer to enter the card again.")),
-    "incorrect_zip": Advice(_("The postal code was wrong."), _("Ask the payer to enter the card again.")),
-    "resource_missing": Advice(_("The card or the customer was deleted at Stripe."), _NEW_CARD),
-    "amount_too_small": Advice(_("The amount is below the least that Stripe takes."), _OURS),
-    "amount_too_large": Advice(_("The amount is above the most that Stripe takes."), _OURS),
-    "invalid_amount": Advice(_("The bank does not accept the amount."), _OURS),
-    "testmode_decline": Advice(_("A test card was used with live keys."), _("Ask the payer for a real card.")),
-}
 
 _BY_STATE: dict[str, Advice] = {
     states.PENDING: Advice(
@@ -189,7 +119,7 @@ _BY_STATE: dict[str, Advice] = {
 
 def code_name(code: str) -> str:
     """A code in words, for a table of reasons."""
-    known = CODES.get(code)
+    known = declines.MEANINGS.get(code)
     return str(known.why) if known else (code.replace("_", " ").capitalize() or str(_("No reason was given.")))
 
 
@@ -214,12 +144,12 @@ def advise(checkout: Checkout) -> Advice:
         return Advice(_("A newer attempt took its place."), _("Nothing to do here: look at the newer one."))
     if checkout.state_id in (states.REQUEST, states.PAY_ON_SESSION):
         return _BY_STATE[checkout.state_id]
-    known = CODES.get(checkout.decline_code) or CODES.get(checkout.error_code)
+    known = declines.MEANINGS.get(checkout.decline_code) or declines.MEANINGS.get(checkout.error_code)
     if known is not None:
         # Without a debt of ours behind it, nobody but the payer can go on.
-        if known.next_step in (_ANOTHER_DAY, _SOON, _WITH_PAYER) and not _is_owed(checkout):
+        if known.retry in _WITHOUT_THE_PAYER and not _is_owed(checkout):
             return Advice(known.why, _START_AGAIN if checkout.failed else _ON_THE_PAGE)
-        return known
+        return Advice(known.why, known.next_step)
     if checkout.failed:
         why = checkout.failure_text or _("It failed, and no reason was given.")
         return Advice(why, _("Try again, or ask the payer to pay by the link.") if _is_owed(checkout) else _START_AGAIN)
