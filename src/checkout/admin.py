@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from checkout.errors import CheckoutError
 from checkout.models import (
     Agreement,
+    Allocation,
     Checkout,
     CheckoutAction,
     CheckoutAdditional,
@@ -41,6 +42,8 @@ from checkout.models import (
     Posting,
     Problem,
     Proposal,
+    RecoveryPolicy,
+    RecoveryStep,
     Refund,
     SavedCard,
     ScheduledJob,
@@ -150,6 +153,20 @@ class ObjectPaymentPlanInstalmentAdmin(LookAdmin):
     search_fields = ("=pk",)
 
 
+@admin.register(RecoveryPolicy)
+class RecoveryPolicyAdmin(_ModelAdmin):
+    """What is tried by itself from now on; tries that are planned stay as they are."""
+
+    list_display = ("name", "days", "pay_day", "weekends")
+
+
+@admin.register(RecoveryStep)
+class RecoveryStepAdmin(LookAdmin):
+    list_display = ("pk", "instalment", "day", "number", "most", "policy", "ended")
+    list_filter = ("ended",)
+    list_select_related = ("instalment",)
+
+
 @admin.register(Customer)
 class CustomerAdmin(LookAdmin):
     """The name may be corrected; the rest is Stripe's."""
@@ -192,6 +209,13 @@ class PostingAdmin(LookAdmin):
     list_filter = ("kind",)
     list_select_related = ("user",)
     search_fields = ("=cause",)
+
+
+@admin.register(Allocation)
+class AllocationAdmin(LookAdmin):
+    list_display = ("pk", "checkout", "debt", "amount")
+    list_select_related = ("checkout__action", "debt")
+    search_fields = ("=checkout__pk",)
 
 
 @admin.register(Problem)

@@ -60,6 +60,7 @@ class Code(TextChoices):
     ATTEMPT = "attempt", _("Checkout %(checkout)s")
     ATTEMPT_AT_LINE = "attempt_at_line", _("Checkout %(checkout)s (%(action)s)")
     ATTEMPT_FAILED = "attempt_failed", _("Attempt failed")
+    TRIED_AGAIN = "tried_again", _("Due again after a decline")
     ATTEMPT_WANTS_PAYER = "attempt_wants_payer", _("Checkout %(checkout)s: the bank requires the payer")
 
     # What Stripe says of an attempt, or does not.

@@ -14,6 +14,8 @@ checkout_succeeded = Signal()
 checkout_failed = Signal()
 #: With `checkout`: the bank requires the payer.
 pay_on_session_required = Signal()
+#: With `checkout`: its card was declined, and nothing more is tried without the payer or staff.
+payment_overdue = Signal()
 #: With `refund`: the money went back.
 checkout_refunded = Signal()
 #: With `refund`: it did not, or it came back days later.

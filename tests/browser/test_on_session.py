@@ -220,11 +220,10 @@ def test_a_new_card_and_the_instalment_that_had_failed(visitor: Payer, emulator:
     visitor.page.get_by_role("button", name="Enter the new card").click()
     visitor.fill(MASTERCARD)
     visitor.expect_accessible()
-    visitor.page.get_by_role("button", name="Save card").click()
+    visitor.page.get_by_role("button", name="Save card and pay £21.25").click()
     visitor.page.wait_for_url("**/checkout/plans/**")
     expect(visitor.page.get_by_text("Mastercard ending in 4444")).to_be_visible()
-    visitor.page.get_by_role("button", name="Pay £21.25 now with the new card").click()
-    expect(visitor.page.get_by_text("Thank you, £21.25 was paid.")).to_be_visible()
+    expect(visitor.page.get_by_text("your new card is saved, and £21.25 was taken from it.")).to_be_visible()
     visitor.expect_accessible()
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     assert debt.state() == states.SUCCESS

@@ -85,10 +85,8 @@ def test_a_declined_card_is_replaced_and_the_payment_made_with_the_new_one(phone
     fits(phone)
     phone.page.get_by_role("button", name="Enter the new card").click()
     phone.fill(MASTERCARD)
-    phone.page.get_by_role("button", name="Save card").click()
-    told(phone, "Thank you, your new card is saved.")
-    phone.page.get_by_role("button", name="Pay £21.25 now with the new card").click()
-    told(phone, "Thank you, £21.25 was paid.")
+    phone.page.get_by_role("button", name="Save card and pay £21.25").click()
+    told(phone, "Thank you, your new card is saved, and £21.25 was taken from it.")
     assert_paid(debt, emulator)
 
 

@@ -115,6 +115,7 @@ QUERIES = [
 COMMANDS = [
     "audit_failed_checkout",
     "checkout_doctor",
+    "checkout_recovery",
     "init_app_checkout",
     "payment_intent_fulfillment",
     "payment_intent_on_session_fulfillment",

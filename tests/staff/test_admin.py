@@ -12,14 +12,14 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import reverse
 
-from checkout.models import Checkout, CheckoutSettings, Customer, PaymentPlan, StateChange, StripeEvent
+from checkout.models import Checkout, CheckoutSettings, Customer, PaymentPlan, RecoveryPolicy, StateChange, StripeEvent
 from tests.staff.conftest import Books
 from tests.staff.test_pages import make_rows
 
 pytestmark = pytest.mark.django_db
 
 MODELS = list(apps.get_app_config("checkout").get_models())
-EDITED = {PaymentPlan, CheckoutSettings, Customer}
+EDITED = {PaymentPlan, CheckoutSettings, Customer, RecoveryPolicy}
 
 
 @pytest.fixture

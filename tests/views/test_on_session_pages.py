@@ -393,15 +393,15 @@ def test_a_failed_instalment_is_paid_with_the_new_card(
     assert "with the new card" not in text(client.get(path))
     page = client.post(reverse("checkout.card.refresh"), follow=True)
     assert "Visa ending in 4242" in text(page)
+    assert "£26.66 could not be taken before. It is taken from the new card" in text(page)
+    assert "Save card and pay £26.66" in text(page)
     emulator.pay(page.context["client_secret"], number="5555555555554444")
     returned = client.get(reverse("checkout.return", args=[page.context["checkout"].uuid]))
     assert returned.headers["Location"] == path
-    assert "Thank you, your new card is saved." in text(client.get(path))
-    assert "Pay £26.66 now with the new card" in text(client.get(path))
-    response = client.post(path, {"instalment": line.uuid}, follow=True)
-    assert "Thank you, £26.66 was paid." in text(response)
-    assert "Next: £26.67 on" in text(response)
-    assert "Thank you, £26.66 was paid." not in text(client.get(path))
+    shown = text(client.get(path))
+    assert "Thank you, your new card is saved, and £26.66 was taken from it." in shown
+    assert "Next: £26.67 on" in shown
+    assert "Thank you" not in text(client.get(path))
     line.refresh_from_db()
     assert line.state_id == states.SUCCESS
     assert "does not wait any more" in text(client.post(path, {"instalment": line.uuid}, follow=True))

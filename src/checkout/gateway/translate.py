@@ -131,6 +131,8 @@ def _decline(details: Any) -> Decline | None:
         decline_code=details.get("decline_code") or "",
         message=message or "",
         advice_code=details.get("advice_code") or "",
+        network_advice_code=details.get("network_advice_code") or "",
+        network_decline_code=details.get("network_decline_code") or "",
         payment_method_id=_id(details.get("payment_method")),
     )
 

@@ -40,6 +40,8 @@ class Decline:
     decline_code: str = ""
     message: str = ""
     advice_code: str = ""
+    network_advice_code: str = ""
+    network_decline_code: str = ""
     payment_method_id: str = ""
 
     @property

@@ -12,6 +12,7 @@ from checkout.models.managers import content_key, model_of
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.models.problems import LookBack, Problem
 from checkout.models.proposals import Proposal
+from checkout.models.recovery import RecoveryPolicy, RecoveryStep
 from checkout.models.refunds import Dispute, Refund
 from checkout.models.runs import PaymentRun, PaymentRunItem
 
@@ -38,6 +39,8 @@ __all__ = [
     "Posting",
     "Problem",
     "Proposal",
+    "RecoveryPolicy",
+    "RecoveryStep",
     "Refund",
     "SavedCard",
     "ScheduledJob",

@@ -100,6 +100,14 @@ class CheckoutSettings(models.Model):
         related_name="+",
         help_text=_("Offered first when a payer may pay in instalments."),
     )
+    recovery = models.ForeignKey(
+        "checkout.RecoveryPolicy",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("When a declined card is asked again, unless a template has a policy of its own."),
+    )
 
     objects = CheckoutSettingsManager()
 

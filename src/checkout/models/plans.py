@@ -64,6 +64,15 @@ class PaymentPlan(models.Model):
     paid_early = models.CharField(
         _("when a part is paid early"), max_length=10, choices=PaidEarly.choices, default=PaidEarly.NEXT
     )
+    recovery = models.ForeignKey(
+        "checkout.RecoveryPolicy",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("when a card is declined"),
+        help_text=_("When it is asked again; without one, as the site's settings say."),
+    )
     deleted = models.BooleanField(default=False, help_text=_("No longer offered."))
     created_at = models.DateTimeField(default=clock.now, editable=False)
 

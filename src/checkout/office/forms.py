@@ -225,7 +225,7 @@ class PaymentPlanForm(_PlanModelForm):
 
     class Meta:
         model = PaymentPlan
-        fields: tuple[str, ...] = ("name", "slug", *PaymentPlan.TERMS)
+        fields: tuple[str, ...] = ("name", "slug", *PaymentPlan.TERMS, "recovery")
         labels = {"name": gettext_lazy("Name"), "slug": gettext_lazy("Short name")}
         help_texts = {"slug": gettext_lazy("A short name for addresses: lower-case letters, digits and hyphens.")}
 
@@ -255,13 +255,13 @@ class PaymentPlanVersionForm(PaymentPlanForm):
     """The slug of a new version is worked out."""
 
     class Meta(PaymentPlanForm.Meta):
-        fields = ("name", *PaymentPlan.TERMS)
+        fields = ("name", *PaymentPlan.TERMS, "recovery")
 
 
 class CheckoutSettingsForm(_SettingsModelForm):
     class Meta:
         model = CheckoutSettings
-        fields = ("default_payment_plan",)
+        fields = ("default_payment_plan", "recovery")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")

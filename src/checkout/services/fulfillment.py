@@ -13,7 +13,7 @@ from checkout.contract import Actor
 from checkout.errors import GatewayError
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
 from checkout.ids import uuid_or_none
-from checkout.models import Agreement, Checkout
+from checkout.models import Agreement, Checkout, ObjectPaymentPlan
 from checkout.services import cards, plans, settling
 
 logger = logging.getLogger("checkout.fulfillment")
@@ -67,6 +67,8 @@ def _bring_setup(before: Checkout, intent: SetupIntent, user: Actor) -> Checkout
         cards.detach_replaced(checkout.customer)
     if checkout.succeeded and checkout.is_payment_plan:
         plans.take_waiting_deposit(checkout)
+    if checkout.succeeded and isinstance(plan := checkout.content_object, ObjectPaymentPlan) and not before.succeeded:
+        plans.take_declined(plan)
     return checkout
 
 

@@ -31,9 +31,10 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     PaymentPlan,
     Posting,
+    RecoveryStep,
     content_key,
 )
-from checkout.services import agreements, charging
+from checkout.services import agreements, charging, recovery
 
 logger = logging.getLogger("checkout.plans")
 
@@ -75,6 +76,21 @@ def take_waiting_deposit(checkout: Checkout) -> Checkout | None:
             extra={"instalment": deposit.pk},
         )
         return None
+
+
+def take_declined(plan: ObjectPaymentPlan) -> list[Checkout]:
+    """A payer gave another card for a plan: what could not be taken from the old one is taken from it at once. The page
+    of the card says so, and the new agreement lists those lines."""
+    taken = []
+    for line in recovery.declined_lines(plan):
+        if not recovery.release(line, RecoveryStep.Ended.NEW_CARD):
+            continue
+        try:
+            taken.append(charging.charge(line, if_due=True))
+        except CheckoutError as problem:
+            # It is due, so the next run takes it.
+            logger.warning("instalment %s waits for a run: %s", line.pk, problem, extra={"instalment": line.pk})
+    return taken
 
 
 def waiting_deposits() -> QuerySet[ObjectPaymentPlanInstalment]:
@@ -168,7 +184,7 @@ def new_version(payment_plan: PaymentPlan, **changes: Any) -> PaymentPlan:
         number = PaymentPlan.objects.filter(slug__startswith=stem).count() + 1
         while PaymentPlan.objects.filter(slug=f"{stem}-v{number}").exists():
             number += 1
-        terms = {name: getattr(payment_plan, name) for name in ("name", *PaymentPlan.TERMS)}
+        terms = {name: getattr(payment_plan, name) for name in ("name", *PaymentPlan.TERMS, "recovery")}
         made = PaymentPlan.objects.create(slug=f"{stem}-v{number}", **(terms | changes))
         PaymentPlan.objects.filter(pk=payment_plan.pk).update(deleted=True)
     return made

@@ -26,7 +26,7 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
 )
-from checkout.services import attempt_rows, cards, charging, debts, look_back, moves, reconcile, settling
+from checkout.services import attempt_rows, cards, charging, debts, look_back, moves, reconcile, recovery, settling
 from checkout.services.pace import site_pace
 
 logger = logging.getLogger("checkout.runs")
@@ -100,6 +100,7 @@ def process_payments(
     reconcile.reconcile()
     # What was taken and is not known here would be taken again: a restored database has lost its last hours.
     look_back.look_back()
+    recovery.release_due()
     run = PaymentRun.objects.create(user=actor(user))
     Run(run, rows, user, limit, max_total, progress).work(workers or conf.CHECKOUT_WORKERS)
     return run
@@ -422,10 +423,14 @@ def dry_run(
     payment_plan: PaymentPlan | None = None,
     currency: str = "",
 ) -> Iterator[DryRunLine]:
-    """What `process_payments` with the same options would take, in the same order. Reads only, and never Stripe."""
+    """What `process_payments` with the same options would take, what is tried again after a decline first. Reads only,
+    and never Stripe."""
     rows = due_instalments(payment_plan, currency)
     if max_total is not None:
         _check_one_currency(rows, currency)
+    for step in recovery.due_steps(clock.today()):
+        # They are due again when the run begins.
+        yield _dry_run_line(step.instalment, _trouble(step.instalment, account=""))
     total = Decimal(0)
     count = 0
     after: tuple[Any, int] | None = None

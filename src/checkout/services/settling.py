@@ -18,7 +18,18 @@ from checkout.errors import IntentMismatch, NotWanted, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
 from checkout.journal import Code, Why, in_english, in_words
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Problem
-from checkout.services import agreements, applying, attempt_rows, cards, debts, hooks, moves, problems, staff_notices
+from checkout.services import (
+    agreements,
+    applying,
+    attempt_rows,
+    cards,
+    debts,
+    hooks,
+    moves,
+    problems,
+    recovery,
+    staff_notices,
+)
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -144,6 +155,9 @@ def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Acto
             request_id=intent.request_id,
             error_code=decline.code,
             decline_code=decline.decline_code,
+            advice_code=decline.advice_code,
+            network_advice_code=decline.network_advice_code,
+            network_decline_code=decline.network_decline_code,
             payment_intent_id=intent.id,
         )
 
@@ -219,6 +233,9 @@ def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str
         lease_until=None,
         error_code="",
         decline_code="",
+        advice_code="",
+        network_advice_code="",
+        network_decline_code="",
         failure="",
         failure_code="",
         superseded=False,
@@ -276,6 +293,8 @@ def fail(
         content_object = checkout.content_object
         if content_object is not None and not superseded:
             hooks.run(content_object, "checkout_fail")
+        if not superseded:
+            recovery.after_decline(checkout)
         staff_notices.settled(checkout)
         signals.send_after_commit(signals.checkout_failed, checkout)
     _log(checkout, before, why, request_id)

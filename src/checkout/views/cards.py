@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -11,12 +12,14 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
-from checkout import actions
+from checkout import actions, money
 from checkout.conf import conf
 from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import intents, payers
+from checkout.services import intents, payers, recovery
 from checkout.views import limits
 from checkout.views.access import remember_checkout, remembered_uuids
 from checkout.views.mixins import CheckoutMixin
@@ -76,8 +79,11 @@ class _CardRefresh(CheckoutMixin, ABC):
         return rows.select_related("customer", "payment_plan").order_by("-pk").first()
 
     def _shared(self) -> dict[str, Any]:
-        card = self.object_payment_plan.card
+        plan = self.object_payment_plan
+        card = plan.card
+        overdue = sum((line.left for line in recovery.declined_lines(plan)), Decimal(0))
         return {
+            "overdue": money.format_money(overdue, plan.currency, get_language() or "en-gb") if overdue else "",
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "object_payment_plan": self.object_payment_plan,
             "old_card": card.description if card is not None else "",
@@ -95,7 +101,11 @@ class _CardRefresh(CheckoutMixin, ABC):
         return render(self.request, template, context)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | self._shared()
+        context = super().get_context_data(**kwargs) | self._shared()
+        if context["overdue"]:
+            # The button says what pressing it costs.
+            context["button_text"] = _("Save card and pay %(amount)s") % {"amount": context["overdue"]}
+        return context
 
 
 class ObjectPaymentPlanSetupIntentCardRefreshMixin(LoginRequiredMixin, _CardRefresh):

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
-from checkout import declines, states
+from checkout import actions, declines, money, states
 from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
@@ -109,7 +110,15 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
 def thanks(checkout: Checkout) -> str:
     """One sentence for an attempt that succeeded."""
     if checkout.saves_card:
-        return _("Thank you, your new card is saved.")
+        taken = sum(
+            Checkout.objects.success()
+            .filter(action=actions.CHARGE, payment_method_id=checkout.payment_method_id)
+            .values_list("total", flat=True)
+        )
+        if not taken:
+            return _("Thank you, your new card is saved.")
+        amount = money.format_money(taken, checkout.currency, get_language() or "en-gb")
+        return _("Thank you, your new card is saved, and %(amount)s was taken from it.") % {"amount": amount}
     return _("Thank you, %(amount)s was paid.") % {"amount": amount_text(checkout)}
 
 

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.utils import formats
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
@@ -22,7 +23,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid, NoSavedCard
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import charging
+from checkout.services import charging, recovery
 from checkout.views import payer
 from checkout.views.access import (
     PayerViewMixin,
@@ -144,6 +145,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
             object_id__in=[str(row.pk) for row in rows],
         )
+        tries = recovery.next_tries_of(plan)
         # The card that each was last asked of: only another one is worth asking without the payer's bank.
         asked: dict[str, str] = {}
         reasons: dict[str, str] = {}
@@ -164,6 +166,11 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             open_now = row.state_id in PAYABLE and not plan.deleted
             new_card = bool(card) and asked.get(str(row.pk)) not in (None, card)
             mood, says = line_in_words(row, stopped=plan.deleted)
+            if (again := tries.get(row.pk)) and not plan.deleted:
+                says = _("%(says)s; it is tried again on %(day)s") % {
+                    "says": says,
+                    "day": formats.date_format(again, "DATE_FORMAT"),
+                }
             in_part = row.state_id != states.SUCCESS and row.net_paid > 0
             if in_part:
                 says = _("%(says)s; %(paid)s is paid already") % {"says": says, "paid": self._money(row.net_paid)}

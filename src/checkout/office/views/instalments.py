@@ -18,7 +18,7 @@ from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.plans import customer_cell
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import charging
+from checkout.services import charging, recovery
 
 
 def find(pk: Any) -> ObjectPaymentPlanInstalment:
@@ -36,6 +36,7 @@ class InstalmentDetailView(StaffPageView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         instalment = find(self.kwargs["pk"])
         plan = instalment.object_payment_plan
+        tries = recovery.next_tries_of(plan)
         attempts = list(selectors.attempts(instalment).order_by("-pk")[:50])
         latest = next((each for each in attempts if not each.superseded), None)
         told = advice.advise(latest) if latest is not None and instalment.state_id != states.SUCCESS else None
@@ -54,6 +55,7 @@ class InstalmentDetailView(StaffPageView):
                 (_("Paid"), show_money(instalment.net_paid, plan.currency) if instalment.net_paid else "", ""),
                 (_("Left"), show_money(instalment.left, plan.currency) if instalment.net_paid else "", ""),
                 (_("Card"), plan.card or _("no card that may be charged"), ""),
+                (_("Tried again"), show_date(again) if (again := tries.get(instalment.pk)) else "", ""),
             ],
             "attempts": [{"checkout": each, "told": advice.advise(each)} for each in attempts],
             "story": stories.instalment_story(instalment),

@@ -1,0 +1,89 @@
+"""What becomes of a declined instalment: the policy that says when its card is asked again, and the steps planned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from checkout import clock, retries
+from checkout.models.primary import PrimaryManager
+
+
+def _check_days(days: Any) -> None:
+    whole = isinstance(days, list) and all(isinstance(day, int) and 1 <= day <= 60 for day in days)
+    if not whole or list(days) != sorted(set(days)) or len(days) > retries.MOST_IN_30_DAYS:
+        raise ValidationError(
+            _("A list of days, the earliest first, each from 1 to 60, and %(most)d of them at most: [3, 7]."),
+            params={"most": retries.MOST_IN_30_DAYS},
+        )
+
+
+class RecoveryPolicy(models.Model):
+    """When a declined card is asked again. A template may have one of its own; the site's is in its settings."""
+
+    name = models.CharField(max_length=100, unique=True)
+    days = models.JSONField(
+        _("days after the decline"), default=list, blank=True, validators=[_check_days], help_text=_("Such as [3, 7].")
+    )
+    pay_day = models.BooleanField(
+        default=True, help_text=_("Once more on the first working day of a month, when wages have come.")
+    )
+    weekends = models.BooleanField(_("on weekends too"), default=False)
+
+    objects: models.Manager[RecoveryPolicy] = PrimaryManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        ordering = ["name"]
+        verbose_name = _("recovery policy")
+        verbose_name_plural = _("recovery policies")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def rules(self) -> retries.Policy:
+        return retries.Policy(tuple(self.days), self.pay_day, self.weekends)
+
+
+class RecoveryStep(models.Model):
+    """One more try, planned in the commit that settled a decline. It is over as soon as its line moves."""
+
+    class Ended(models.TextChoices):
+        TRIED = "tried", _("tried")
+        NEW_CARD = "new_card", _("tried with a new card")
+        OVERTAKEN = "overtaken", _("paid, charged or stopped before")
+
+    instalment = models.ForeignKey(
+        "checkout.ObjectPaymentPlanInstalment", on_delete=models.CASCADE, related_name="recovery_steps"
+    )
+    checkout = models.OneToOneField(
+        "checkout.Checkout", on_delete=models.CASCADE, related_name="recovery_step", help_text=_("What was declined.")
+    )
+    day = models.DateField(help_text=_("When the card is asked again."))
+    number = models.PositiveSmallIntegerField(help_text=_("Which try it will be, the first one included."))
+    most = models.PositiveSmallIntegerField(help_text=_("How many the policy allows at most."))
+    policy = models.CharField(max_length=100, help_text=_("The policy's name, as it was."))
+    made_at = models.DateTimeField(default=clock.now, editable=False)
+    ended = models.CharField(max_length=20, choices=Ended.choices, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects: models.Manager[RecoveryStep] = PrimaryManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        ordering = ["day", "pk"]
+        verbose_name = _("recovery step")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["instalment"], condition=Q(ended=""), name="checkout_one_open_recovery_step"
+            )
+        ]
+        indexes = [models.Index(fields=["day", "id"], condition=Q(ended=""), name="checkout_recovery_step_due")]
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d}, try {self.number} of {self.most}"
