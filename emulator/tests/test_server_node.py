@@ -33,7 +33,7 @@ def install() -> None:
 
 
 @pytest.mark.node
-@pytest.mark.parametrize("version", [API_VERSION, "2026-08-26.dahlia"])
+@pytest.mark.parametrize("version", [API_VERSION, "2026-08-26.dahlia", "2026-02-25.clover"])
 def test_the_node_sdk_finds_stripe_here(served: str, version: str) -> None:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
