@@ -31,7 +31,8 @@ def test_a_product_has_a_price_and_each_change_is_told(it: Bench) -> None:
     it.v1.products.update(product.id, {"name": "Long course", "active": False})
     it.v1.prices.update(price.id, {"nickname": "early"})
     assert [one.id for one in it.v1.products.list({"active": False}).data] == [product.id]
-    assert [one.id for one in it.v1.prices.list({"product": product.id}).data] == [price.id]
+    (listed,) = it.v1.prices.list({"product": product.id, "expand": ["data.tiers", "data.product"]}).data
+    assert (listed.id, listed.product.name, "tiers" in listed) == (price.id, "Long course", False)
     assert "one or more user-created prices" in str(refused(it.v1.products.delete, product.id))
     other = it.v1.products.create({"name": "Mistake"})
     assert it.v1.products.delete(other.id).deleted is True

@@ -77,3 +77,12 @@ def test_the_default_is_one_of_the_customers_own_old_cards(shop: Bench, kind: st
         with pytest.raises(stripe.InvalidRequestError) as caught:
             shop.v1.customers.update(customer, {"default_source": wrong})
         assert (caught.value.http_status, caught.value.code) == (400, "resource_missing")
+
+
+def test_a_customer_shows_old_cards_and_no_subscriptions_when_asked(shop: Bench) -> None:
+    customer, _ = shop.saved()
+    card = shop.emulator.bank.add_legacy_card(customer)
+    (shown,) = shop.v1.customers.list({"expand": ["data.sources", "data.subscriptions"]}).data
+    assert [one.id for one in shown.sources.data] == [card]
+    assert (shown.subscriptions.data, shown.subscriptions.url) == ([], f"/v1/customers/{customer}/subscriptions")
+    assert "sources" not in shop.v1.customers.retrieve(customer)

@@ -45,7 +45,8 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
     "payment_method": {"customer": "customer"},
     "customer": {
         "default_source": "source", "invoice_settings.default_payment_method": "payment_method",
-        "tax_ids": "tax_id", "test_clock": "test_helpers.test_clock",
+        "sources": "sources", "subscriptions": "subscriptions", "tax_ids": "tax_id",
+        "test_clock": "test_helpers.test_clock",
     },
     "checkout.session": {
         "customer": "customer", "invoice": None, "line_items": "item", "payment_intent": "payment_intent",
@@ -53,7 +54,7 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
     },
     "customer_session": {"customer": "customer"},
     "payment_link": {"application": None, "line_items": "item", "on_behalf_of": None},
-    "price": {"product": "product"},
+    "price": {"currency_options": None, "product": "product", "tiers": None},
     "product": {"default_price": "price"},
     "item": {"price.product": "product"},
     "tax_id": {"customer": "customer"},
@@ -66,7 +67,7 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
 
 
 # Not shown unless they are asked for.
-_HIDDEN = ("dispute", "line_items", "refunds", "tax_ids")
+_HIDDEN = ("dispute", "line_items", "refunds", "sources", "subscriptions", "tax_ids")
 
 
 def check_paths(answers: str, paths: Iterable[str]) -> None:
@@ -129,6 +130,12 @@ def _target(world: World, owner: JSON, target: str | None, value: object, rest: 
     elif target == "item":
         place = "payment_links" if owner["object"] == "payment_link" else "checkout/sessions"
         found = everything(world.hidden[owner["id"]]["line_items"], f"/v1/{place}/{owner['id']}/line_items")
+    elif target == "sources":
+        methods = world.tables["payment_method"].newest_first({"customer": owner["id"]})
+        cards = [legacy.shown(method) for method in methods if legacy.is_legacy(method["id"])]
+        found = everything(cards, f"/v1/customers/{owner['id']}/sources")
+    elif target == "subscriptions":
+        found = everything([], f"/v1/customers/{owner['id']}/subscriptions")
     elif target == "tax_id" and owner["object"] == "customer":
         rows = list(world.tables["tax_id"].newest_first({"customer": owner["id"]}))
         found = everything(rows, f"/v1/customers/{owner['id']}/tax_ids")
