@@ -24,11 +24,12 @@ def test_the_recipes_in_python_run(tmp_path: Path) -> None:
     assert len(found) == 3
     for number, recipe in enumerate(found):
         (tmp_path / f"test_recipe_{number}.py").write_text(recipe)
-    result = run_pytest(tmp_path, "-p", "no:playwright")
+    result = run_pytest(tmp_path, "-p", "no:playwright", "--durations=0", "-vv")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "3 passed" in result.stdout
-    (seconds,) = re.findall(r"passed in ([0-9.]+)s", result.stdout)
-    assert float(seconds) < 5, "a year in a second, on a busy machine too"
+    # Of the recipe itself, without the start of Python; a second is what it takes, and a busy machine is given more.
+    (seconds,) = re.findall(r"([0-9.]+)s call .*test_a_plan_of_a_year", result.stdout)
+    assert float(seconds) < 5
 
 
 @pytest.mark.browser
