@@ -350,7 +350,7 @@ MUTATIONS: Final = (
         1,
         "services/early.py",
         "parts = parts_of(held.get(pk=plan.pk), amount)",
-        "parts = parts_of(plan, amount)",
+        "parts = parts_of(plan, amount=amount)",
         (EARLY,),
     ),
     Mutation(
