@@ -106,6 +106,7 @@ class CheckoutSettings(models.Model):
         null=True,
         blank=True,
         related_name="+",
+        verbose_name=_("when a card is declined"),
         help_text=_("When a declined card is asked again, unless a template has a policy of its own."),
     )
 
