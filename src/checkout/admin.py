@@ -32,6 +32,7 @@ from checkout.models import (
     CustomerPayment,
     Debt,
     Dispute,
+    Letter,
     LookBack,
     Notice,
     ObjectPaymentPlan,
@@ -304,6 +305,12 @@ class StripeEventAdmin(LookAdmin):
 class NoticeAdmin(LookAdmin):
     list_display = ("pk", "template", "recipient", "queued_at")
     search_fields = ("=cause", "=recipient")
+
+
+@admin.register(Letter)
+class LetterAdmin(LookAdmin):
+    list_display = ("pk", "kind", "asked_at", "write_after", "ended_at", "outcome")
+    search_fields = ("=cause",)
 
 
 @admin.register(StateChange)

@@ -41,6 +41,7 @@ class Conf:
     CHECKOUT_BACKGROUND = Setting("inline")
     CHECKOUT_BASE_TEMPLATE = Setting("checkout/base.html")
     CHECKOUT_BASE_URL = Setting("")
+    CHECKOUT_BRAND = Setting[Mapping[str, str]]({})
     CHECKOUT_CAN_LOGIN_AND_PAY = Setting[str | Callable[[Any], object]]("checkout.logins.user_has_active_account")
     CHECKOUT_CAPTCHA = Setting[str | Callable[[Any, Any], object]]("")
     # Instalments that one Celery task charges: about a minute of work, so that little waits behind a worker that died.
@@ -62,11 +63,14 @@ class Conf:
     # Longer than any dispute may come after the payment.
     CHECKOUT_KEEP_VISITORS_DAYS = Setting(730)
     CHECKOUT_LEASE_MINUTES = Setting(10)
+    # Names of letters -> False for those that the site writes itself. All are on.
+    CHECKOUT_LETTERS = Setting[Mapping[str, bool]]({})
     CHECKOUT_LIMIT_MINUTES = Setting(60)
     CHECKOUT_LINK_DAYS = Setting(14)
     CHECKOUT_MAX_ATTEMPTS = Setting(10)
     CHECKOUT_MAX_ATTEMPTS_PER_ADDRESS = Setting(60)
     CHECKOUT_MAX_DECLINES = Setting(10)
+    CHECKOUT_NOTICE_DAYS = Setting(3)
     CHECKOUT_NOTIFY = Setting("immediate")
     CHECKOUT_NOTIFY_EMAILS = Setting[Sequence[str]](())
     CHECKOUT_ON_SESSION_REMINDER_DAYS = Setting(3)

@@ -25,6 +25,7 @@ from post_office.lockfile import FileLock, FileLocked, default_lockfile
 from post_office.models import Email, EmailTemplate
 from post_office.signals import email_queued
 
+from checkout import brand
 from checkout.errors import CheckoutError
 from checkout.models import Customer, CustomerPayment, ObjectPaymentPlanInstalment
 
@@ -42,7 +43,17 @@ LETTERS: dict[str, str] = {
     Customer.MAIL_TEMPLATE_CARD_EXPIRY: "The card that instalments are taken from runs out.",
     Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST: "Staff ask a payer for a new card.",
     CustomerPayment.MAIL_TEMPLATE_REQUEST: "Staff ask a customer for an amount, with a signed link to pay it.",
+    ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ASKED: "Staff ask a payer to pay a line of a plan, with a signed link.",
     PLAN_AGREED: "Confirms a payment plan to its payer, with every date and amount.",
+    "payment_received": "Receipt for a payment at once.",
+    "instalment_paid": "Receipt for a payment of a plan, with what comes next.",
+    "plan_finished": "Receipt for the last payment of a plan, with thanks.",
+    "payment_due": "A payment is taken soon.",
+    "instalment_declined": "A bank declined a payment of a plan: why, and what to do.",
+    "card_changed": "A plan is charged to another card.",
+    "plan_stopped": "A plan was stopped.",
+    "payment_refunded": "Money was given back.",
+    "refund_failed": "Money that was given back came back.",
     "invoice_requested": "The payer asked for an invoice.",
 }
 
@@ -154,7 +165,7 @@ def queue(name: str, recipient: str, context: Mapping[str, Any], language: str) 
     """Queue one letter. The caller holds the transaction. Raises MailNotReady without the template, for one that cannot
     be rendered, and for an address to which nothing can be sent."""
     # One line each: a line break in a name or a description would begin another header in the subject.
-    words = _words(context)
+    words = _words(context) | {"brand": brand.for_letters(), "language": language}
     template = _template(name, language)
     try:
         _put(recipient, settings.DEFAULT_FROM_EMAIL, template=template, context=words)

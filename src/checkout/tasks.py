@@ -31,6 +31,7 @@ from checkout.services import (
     staff_notices,
     stale,
 )
+from checkout.services.letters import due, writing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,6 +103,14 @@ def send_on_session_payment_emails() -> int:
     """Mail payers whose bank requires them; how many."""
     with jobs.recorded("send_on_session_payment_emails"):
         return on_session.send_on_session_payment_emails().mailed
+
+
+@_task(540)
+def send_letters() -> int:
+    """Write the letters that were asked for, and the notices before payments; how many."""
+    with jobs.recorded("send_letters"):
+        due.ask_for_notices()
+        return writing.write_waiting().mailed
 
 
 @_task(540)

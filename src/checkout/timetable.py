@@ -86,6 +86,7 @@ JOBS: Final = (
         for_plans=True,
     ),
     Job("process_events", _every(5), HOUR / 2, _("webhook events that failed are not tried again"), for_webhooks=True),
+    Job("send_letters", _every(5), HOUR, _("payers get no receipts, and are not told what was declined")),
     # Whoever sends the queue (cron runs post_office's own command), the doctor sees letters that have waited too long.
     Job("send_queued_mail", _every(5), None),
     Job("reconcile", _every(30), 3 * HOUR, _("charges without an answer stay unknown")),

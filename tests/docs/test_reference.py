@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.core.management import BaseCommand, get_commands, load_command_class
 from django.dispatch import Signal
 from django.template.loader import get_template
@@ -199,6 +200,20 @@ def test_templates_and_blocks() -> None:
 
 def test_mails() -> None:
     assert [code(row[0])[0] for row in rows("Mails", "template")] == list(mail.LETTERS)
+
+
+#: What every letter has.
+ALWAYS = {"name", "contact", "organisation", "brand", "language"}
+
+
+@pytest.mark.parametrize("letter", list(mail.LETTERS))
+def test_variables_of_mails(letter: str) -> None:
+    [row] = [row for row in rows("Mails", "template") if code(row[0]) == [letter]]
+    folder = SOURCE / "templates" / "checkout" / "mail"
+    text = "".join((folder / f"{letter}{ending}").read_text() for ending in (".subject.txt", ".txt", ".html"))
+    loops = dict(re.findall(r"{%\s*for\s+(\w+)\s+in\s+(\w+)", text))
+    used = {shown or asked for shown, asked in re.findall(r"{{\s*(\w+)|{%\s*if\s+(\w+)", text)}
+    assert set(code(row[2])) == ({loops.get(each, each) for each in used} | {*loops.values()}) - ALWAYS
 
 
 def test_permissions() -> None:

@@ -126,6 +126,7 @@ COMMANDS = [
     "reconcile",
     "refresh_card_expiry_dates",
     "report_card_expiry_dates",
+    "send_letters",
     "send_on_session_payment_emails",
     "send_staff_digest",
     "settle_refunds",

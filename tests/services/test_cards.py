@@ -184,11 +184,15 @@ def test_a_card_that_runs_out_is_flagged_and_its_payer_told_once(
     assert settings.CHECKOUT_CONTACT_TEXT in letter.message
 
 
-def test_a_payer_with_a_login_is_led_to_the_page(emulator: Emulator, plan: ObjectPaymentPlan, settings: Any) -> None:
-    get_user_model().objects.create_user("member", "member@example.com", "secret")
+@pytest.mark.parametrize("has_login", [True, False])
+def test_whoever_has_a_login_or_none_is_led_to_the_page(
+    emulator: Emulator, plan: ObjectPaymentPlan, settings: Any, has_login: bool
+) -> None:
+    if has_login:
+        get_user_model().objects.create_user("member", "member@example.com", "secret")
     bank_sends_card(emulator, the_card(plan), months=0)
     card_expiry.refresh_card_expiry_dates()
-    assert f"{settings.CHECKOUT_BASE_URL}/checkout/card-refresh/" in letters().get().message
+    assert f"{settings.CHECKOUT_BASE_URL}/checkout/plan/" in letters().get().message
 
 
 def test_a_card_that_is_good_for_long_is_left_alone(emulator: Emulator, plan: ObjectPaymentPlan) -> None:

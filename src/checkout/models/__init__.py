@@ -7,6 +7,7 @@ from checkout.models.customers import Customer, CustomerPayment
 from checkout.models.debts import Allocation, Debt, Posting
 from checkout.models.inbox import Notice, StripeEvent
 from checkout.models.jobs import ScheduledJob
+from checkout.models.letters import Letter
 from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutState
 from checkout.models.managers import content_key, model_of
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
@@ -29,6 +30,7 @@ __all__ = [
     "CustomerPayment",
     "Debt",
     "Dispute",
+    "Letter",
     "LookBack",
     "Notice",
     "ObjectPaymentPlan",

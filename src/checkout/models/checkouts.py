@@ -59,6 +59,11 @@ class Checkout(models.Model):
     payer = models.CharField(
         max_length=400, blank=True, help_text=_("Name and e-mail address at that time, for lists and searching.")
     )
+    language = models.CharField(
+        max_length=12,
+        blank=True,
+        help_text=_("Of the page that it was begun on, for letters to a payer without a row."),
+    )
     total = fields.amount(null=True, blank=True)
     currency = fields.currency()
     payment_intent_id = models.CharField(max_length=255, blank=True)

@@ -319,6 +319,7 @@ class ObjectPaymentPlan(models.Model):
 class ObjectPaymentPlanInstalment(models.Model):
     """One line of a plan; `count` 1 is the deposit. It is itself a content object."""
 
+    MAIL_TEMPLATE_ASKED = "payment_asked"
     MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON = "object_payment_plan_instalment_on_session_payment_anon"
     MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH = "object_payment_plan_instalment_on_session_payment_auth"
 

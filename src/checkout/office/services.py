@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from post_office.models import Email
 
 from checkout import clock, links, mail, money, states
+from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
 from checkout.journal import Code, Why
@@ -85,7 +86,8 @@ def part_paid(
 
 
 def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
-    """Mail the payer a link to pay this line. One that nobody tried yet waits for its payer from now on, and no run
+    """Mail the payer a link to pay this line, with the reason that is true of it, once a day; False when there was one
+    today. One that nobody tried yet waits for its payer from now on, and no run
     takes it.
 
     Raises AttemptInProgress while a charge is unanswered, AlreadyPaid, CannotPay when the plan was stopped, and
@@ -100,7 +102,7 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
     if plan.deleted:
         raise CannotPay(_("This payment plan was stopped."))
     stem = f"staff-ask-{instalment.pk}-"
-    number = Notice.objects.filter(cause__startswith=stem).count() + 1
+    asked_before = Notice.objects.filter(cause__startswith=stem).exists()
     language = notices.language_of(plan.content_object, plan.customer)
     with transaction.atomic():
         if instalment.state_id == states.PENDING:
@@ -108,10 +110,11 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
         else:
             _note(instalment, user, Why(Code.ASKED_BY_LINK))
         with translation.override(language):
-            context = on_session.words(instalment, links.payment_link(instalment), language, reminder=number > 1)
+            context = on_session.asked(instalment, links.payment_link(instalment), language, reminder=asked_before)
         return notices.send_once(
-            f"{stem}{number}",
-            instalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON,
+            # One a day: a second press, or a second person, adds nothing.
+            f"{stem}{clock.today().isoformat()}",
+            instalment.MAIL_TEMPLATE_ASKED,
             instalment.checkout_email,
             context,
             language=language,
@@ -121,7 +124,12 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
 
 
 def send_again(notice: Notice, user: Actor) -> None:
-    """Queue the same letter once more, to the same address. Raises CheckoutError when its text is not kept any more."""
+    """Queue the same letter once more, to the same address.
+
+    Raises AlreadyPaid for one that asks for money that has come, CannotPay for one about a plan that was stopped, and
+    CheckoutError when its text is not kept any more, or its link is no longer good.
+    """
+    _check_still_true(notice)
     sent = (
         Email.objects.filter(
             to__iexact=notice.recipient,
@@ -147,6 +155,30 @@ def send_again(notice: Notice, user: Actor) -> None:
         if notice.instalment is not None:
             _note(notice.instalment, user, Why(Code.MAIL_SENT_AGAIN))
     logger.info("notice %s sent again by user %s", notice.pk, user.pk if user is not None else None)
+
+
+#: Letters that ask their payer to do something about one line.
+_ASKING = frozenset(
+    (
+        ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH,
+        ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON,
+        ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ASKED,
+        "instalment_declined",
+        "payment_due",
+    )
+)
+
+
+def _check_still_true(notice: Notice) -> None:
+    line = notice.instalment
+    if notice.template not in _ASKING or line is None:
+        return
+    if line.state_id == states.SUCCESS:
+        raise AlreadyPaid(_("This was paid already."))
+    if line.object_payment_plan.deleted:
+        raise CannotPay(_("This payment plan was stopped."))
+    if notice.queued_at < clock.now() - timedelta(days=conf.CHECKOUT_LINK_DAYS):
+        raise CheckoutError(_("The link in this mail has expired. Ask the payer by a new link instead."))
 
 
 def revoke_links(row: ObjectPaymentPlan | CustomerPayment, user: Actor, reason: str) -> int:

@@ -13,6 +13,7 @@ from checkout.contract import Actor
 from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, HookFailed, NotWanted
 from checkout.models import Checkout, Problem
 from checkout.services import agreements, debts, hooks, moves, problems, staff_notices
+from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -89,6 +90,7 @@ def apply(checkout: Checkout, user: Actor = None) -> None:
         _run(held)
         problems.close_about(held, user)
         staff_notices.settled(held)
+        letters.paid(held)
         signals.send_after_commit(signals.checkout_succeeded, held)
 
 

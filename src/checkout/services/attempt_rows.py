@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from checkout import actions, money, states
@@ -153,6 +154,7 @@ def build(content_object: ContentObject, slug: str, user: Actor, **fields: Any) 
         action_id=slug,
         **content_key(content_object),
         payer=_payer(content_object),
+        language=(get_language() or "")[:12],
         currency=currency_of(content_object),
         user=actor(user),
         livemode=is_live_key(conf.STRIPE_SECRET_KEY),

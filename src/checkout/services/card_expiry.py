@@ -20,7 +20,7 @@ from checkout.contract import Actor
 from checkout.errors import CheckoutError, GatewayError, KeyRefused, NotFoundAtStripe
 from checkout.gateway import PaymentMethod, gateway
 from checkout.models import Customer, Notice, ObjectPaymentPlan, SavedCard
-from checkout.services import cards, notices, payers, unsent
+from checkout.services import cards, notices, unsent
 from checkout.services.pace import Pace
 
 logger = logging.getLogger("checkout.cards")
@@ -178,9 +178,7 @@ def _send_about(plan: ObjectPaymentPlan, card: SavedCard | None, cause: str, tem
             "description": ", ".join(str(line) for line in description),
             "next_amount": money.format_money(waiting.amount, plan.currency, language) if waiting else "",
             "next_due": formats.date_format(waiting.due, "DATE_FORMAT") if waiting else "",
-            # The page asks for a login, so who has none is asked to get in touch.
-            "can_log_in": payers.payer_of(plan) is not None,
-            "link": links.absolute("checkout.card.refresh"),
+            "link": links.plan_page(plan),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
             "organisation": conf.STRIPE_CAPTION,
         }

@@ -16,6 +16,7 @@ from checkout.conf import conf, is_live_key
 from checkout.errors import CannotPay, GatewayError, NotFoundAtStripe
 from checkout.gateway import Card, PaymentIntent, PaymentMethod, SetupIntent, gateway
 from checkout.models import Agreement, Checkout, Customer, ObjectPaymentPlan, SavedCard, StripeCustomer
+from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.cards")
 
@@ -151,7 +152,7 @@ def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
     In the settling transaction. The card that was replaced is taken off afterwards, by `detach_replaced`.
     """
     card = agreement.saved_card if agreement is not None else None
-    if card is None:
+    if agreement is None or card is None:
         return False
     newer = Q(agreement__saved_card__set_up_at__gt=card.set_up_at, agreement__saved_card__gone=False)
     same = Q(agreement__saved_card=card)
@@ -164,6 +165,7 @@ def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
     SavedCard.objects.filter(pk=card.pk, refresh=True).update(refresh=False)
     if former is not None and former != card.pk:
         SavedCard.objects.filter(pk=former).update(replaced=True)
+        letters.card_changed(plan, agreement)
     return True
 
 

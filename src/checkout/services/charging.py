@@ -37,6 +37,7 @@ from checkout.gateway import (
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, SavedCard
 from checkout.services import agreements, attempt_rows, cards, intents, moves, settling
+from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.instalments")
 
@@ -234,13 +235,16 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
         case GatewayRefused():
             if isinstance(answer, NotFoundAtStripe):
                 cards.learn_of_deletion(checkout.stripe_customer_id)
-            settling.fail(
-                checkout,
-                why=Why(Code.STRIPE_REFUSED_CHARGE),
-                failure=Why.said(_refusal(answer), otherwise=Code.STRIPE_REFUSED_CHARGE),
-                error_code=answer.code,
-                only_if=_held(checkout),
-            )
+            with transaction.atomic():
+                failed = settling.fail(
+                    checkout,
+                    why=Why(Code.STRIPE_REFUSED_CHARGE),
+                    failure=Why.said(_refusal(answer), otherwise=Code.STRIPE_REFUSED_CHARGE),
+                    error_code=answer.code,
+                    only_if=_held(checkout),
+                )
+                if failed:
+                    letters.declined(checkout)
         case NothingHappened():
             release(checkout, why=Why(Code.STRIPE_NEVER_TOOK))
         case _:

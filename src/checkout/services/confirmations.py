@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import formats, translation
 from django.utils.translation import gettext as _
 
-from checkout import mail, money, states
+from checkout import links, mail, money, states
 from checkout.conf import conf
 from checkout.models import ObjectPaymentPlan
 from checkout.services import notices, unsent
@@ -56,6 +56,7 @@ def _send(plan: ObjectPaymentPlan) -> bool:
                 }
                 for line in plan.payments
             ],
+            "link": links.plan_page(plan),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
             "organisation": conf.STRIPE_CAPTION,
         }

@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, Concat
 from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 
-from checkout import actions, clock, links, money, states
+from checkout import actions, clock, declines, links, money, states
 from checkout import mail as letters
 from checkout.conf import conf
 from checkout.contract import Actor, actor
@@ -274,6 +274,30 @@ def _mail(instalment: Any, can_login_and_pay: CanLoginAndPay) -> bool:
 
 def words(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, reminder: bool) -> dict[str, Any]:
     """What the mail says, as plain text in the language that is active."""
+    return _of_line(instalment, link, language) | {"reminder": reminder}
+
+
+def asked(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, reminder: bool) -> dict[str, Any]:
+    """What the letter of staff who ask for a line says. The reason is the one of its last attempt, if there was any: no
+    bank's check is claimed that no bank has asked for."""
+    said = _of_line(instalment, link, language)
+    rows = [(_("What for"), said["description"]), (_("Amount"), said["amount"]), (_("Due"), said["due"])]
+    return said | {
+        "reminder": reminder,
+        "reason": _reason(instalment),
+        "facts": [{"label": label, "value": value} for label, value in rows if value],
+    }
+
+
+def _reason(instalment: ObjectPaymentPlanInstalment) -> str:
+    attempts = Checkout.objects.for_content_object(instalment).taking_money().exclude(superseded=True)
+    last = attempts.order_by("-pk").first()
+    if last is None or not last.error_code or last.error_code == settling.NOT_WRITTEN_DOWN:
+        return ""
+    return declines.sentence(last.error_code, last.decline_code)
+
+
+def _of_line(instalment: ObjectPaymentPlanInstalment, link: str, language: str) -> dict[str, Any]:
     plan = instalment.object_payment_plan
     expires = timezone.localdate(clock.now() + datetime.timedelta(days=conf.CHECKOUT_LINK_DAYS))
     return {
@@ -284,7 +308,6 @@ def words(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, 
         "card": plan.card.description if plan.card is not None else "",
         "link": link,
         "link_expires": formats.date_format(expires, "DATE_FORMAT"),
-        "reminder": reminder,
         "contact": conf.CHECKOUT_CONTACT_TEXT,
         "organisation": conf.STRIPE_CAPTION,
     }

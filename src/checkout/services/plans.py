@@ -35,6 +35,7 @@ from checkout.models import (
     content_key,
 )
 from checkout.services import agreements, charging, recovery
+from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.plans")
 
@@ -99,16 +100,20 @@ def waiting_deposits() -> QuerySet[ObjectPaymentPlanInstalment]:
     return rows.select_related("object_payment_plan__customer", "object_payment_plan__agreement").order_by("due", "pk")
 
 
-def stop(plan: ObjectPaymentPlan, user: Actor = None) -> ObjectPaymentPlan:
-    """Stop a plan: nothing more is taken. Attempts that are open are cancelled at Stripe first.
+def stop(plan: ObjectPaymentPlan, user: Actor = None, *, tell: bool = True) -> ObjectPaymentPlan:
+    """Stop a plan: nothing more is taken. Attempts that are open are cancelled at Stripe first. Its payer is told,
+    unless it is they who end it (`tell`).
 
     Raises AttemptInProgress while a charge is unanswered: whether it is taken is not known yet. Where the process dies
     in the middle, `stale.end_payments` finishes; stopping again does so at once.
     """
     # First nothing new may begin, then what has begun is ended: a run that claims in between is refused by the flag.
-    ours = ObjectPaymentPlan.objects.filter(pk=plan.pk, deleted=False).update(
-        deleted=True, deleted_at=clock.now(), deleted_by=actor(user)
-    )
+    with transaction.atomic():
+        ours = ObjectPaymentPlan.objects.filter(pk=plan.pk, deleted=False).update(
+            deleted=True, deleted_at=clock.now(), deleted_by=actor(user)
+        )
+        if ours and tell:
+            letters.plan_stopped(plan)
     try:
         for instalment in plan.instalments.exclude(Q(state=states.SUCCESS)):
             charging.close_attempts(instalment, why=Why(Code.PLAN_STOPPED), user=user)
@@ -131,7 +136,7 @@ def end_if_never_begun(content_object: ContentObject, user: Actor = None) -> Non
     plan = live.filter(instalments__deposit=True, instalments__state__in=[states.FAIL, states.PAY_ON_SESSION]).first()
     if plan is None or _is_paid_for(plan):
         return
-    stop(plan, user)
+    stop(plan, user, tell=False)
     if _is_paid_for(plan):
         _go_on(plan)
         raise AlreadyPaid(_("The deposit of the payment plan has been paid meanwhile. Nothing more was taken."))
@@ -147,6 +152,7 @@ def _go_on(plan: ObjectPaymentPlan) -> None:
     try:
         with transaction.atomic():
             ObjectPaymentPlan.objects.filter(pk=plan.pk).update(deleted=False, deleted_at=None, deleted_by=None)
+            letters.plan_goes_on(plan)
     except IntegrityError:
         # Another plan was agreed for the same row in between, and one is live at a time: this one stays stopped.
         logger.warning("plan %s stays stopped, for another has begun", plan.pk, extra={"plan": plan.pk})

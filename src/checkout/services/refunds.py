@@ -38,6 +38,7 @@ from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, Problem, Refund
 from checkout.services import debts, fulfillment, hooks, moves, problems, refund_effects, staff_notices
 from checkout.services.attempt_rows import KEY_TRUSTED_FOR, check_account
+from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.refunds")
 
@@ -271,6 +272,7 @@ def _succeed(row: Refund) -> None:
         user=row.requested_by, note=row.note,
     )  # fmt: skip
     _tell_host(row)
+    letters.refunded(row)
     transaction.on_commit(partial(signals.checkout_refunded.send_robust, sender=Refund, refund=row))
     logger.info("refund %s succeeded", row.pk, extra={"refund": row.pk, "checkout": row.checkout_id})
 
@@ -292,6 +294,7 @@ def _fail(row: Refund, why: Why, failure: str) -> bool:
         cause = f"refund_failed:{row.uuid}"
         debts.post_for(row.checkout, debts.Kind.GIVE_BACK_FAILED, row.amount, cause=cause, refund=row)
         problems.reopen_about(row.checkout)
+        letters.refund_failed(row)
     undone = refund_effects.take_back(row)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None)
     row.plan_effect_done = True

@@ -30,6 +30,7 @@ from checkout.services import (
     recovery,
     staff_notices,
 )
+from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -78,7 +79,7 @@ def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor 
     A run settles so what came back at the same time. When it raises, settle them one by one.
     """
     at_once = moves.together() if len(intents) > 1 else nullcontext()
-    with transaction.atomic(durable=True), debts.ledger(), moves.journal(), at_once:
+    with transaction.atomic(durable=True), debts.ledger(), moves.journal(), letters.together(), at_once:
         # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
         rows = (
             Checkout.objects.select_for_update(of=("self",)).select_related("customer", "debt").filter(pk__in=intents)
@@ -147,7 +148,7 @@ def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Acto
         _wait_for_payer(checkout, intent, user)
     elif intent.decline is not None or intent.status == "requires_payment_method":
         decline = intent.decline or Decline(code="")
-        fail(
+        failed = fail(
             checkout,
             user=user,
             why=Why(Code.STRIPE_SAYS, code=decline.decline_code or decline.code or intent.status),
@@ -160,6 +161,8 @@ def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Acto
             network_decline_code=decline.network_decline_code,
             payment_intent_id=intent.id,
         )
+        if failed:
+            letters.declined(checkout)
 
 
 def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
@@ -250,6 +253,7 @@ def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str
         if checkout.is_payment_plan:
             agreements.ensure_plan(checkout)
         staff_notices.settled(checkout)
+        letters.paid(checkout)
         signals.send_after_commit(signals.checkout_succeeded, checkout)
     _log(checkout, before, why, request_id)
     return True

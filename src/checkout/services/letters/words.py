@@ -1,0 +1,301 @@
+"""What each letter says, read from the rows at the moment it is written. None: it is no longer true.
+
+The language of the reader is active. Every value is plain text; `facts` are the lines of its little table.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Q
+from django.utils import formats, timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from checkout import declines, links, money, states
+from checkout.conf import conf
+from checkout.models import (
+    Checkout,
+    Customer,
+    Letter,
+    Notice,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    RecoveryStep,
+    Refund,
+    SavedCard,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A letter that is true: its template, what goes into it, and to whom."""
+
+    template: str
+    context: dict[str, Any]
+
+
+def day(value: datetime.date | datetime.datetime | None) -> str:
+    """A day as its reader writes it; of a moment, the day it was here."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime.datetime):
+        value = timezone.localdate(value)
+    return formats.date_format(value, "DATE_FORMAT")
+
+
+def amount(value: Decimal | None, currency: str) -> str:
+    return money.format_money(value, currency, get_language() or "en-gb") if value is not None else ""
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Those that say something."""
+    return [{"label": label, "value": value} for label, value in rows if value]
+
+
+def common(name: str) -> dict[str, Any]:
+    """What every letter knows."""
+    return {"name": name, "contact": conf.CHECKOUT_CONTACT_TEXT, "organisation": conf.STRIPE_CAPTION}
+
+
+def of_line(line: ObjectPaymentPlanInstalment) -> str:
+    return ", ".join(str(each) for each in line.checkout_description)
+
+
+def of_plan(plan: ObjectPaymentPlan) -> str:
+    row: Any = plan.content_object
+    return ", ".join(str(each) for each in row.checkout_description) if row is not None else ""
+
+
+def card_used(checkout: Checkout) -> str:
+    """The card that a payment came from, as far as it is known here."""
+    if checkout.is_manual or not checkout.payment_method_id:
+        return ""
+    card = SavedCard.objects.filter(payment_method_id=checkout.payment_method_id, livemode=checkout.livemode).first()
+    return card.description if card is not None and card.last4 else ""
+
+
+def payment_received(letter: Letter) -> Words | None:
+    checkout = _paid(letter)
+    row: Any = checkout.content_object if checkout is not None else None
+    if checkout is None or row is None:
+        return None
+    about = _receipt(checkout, ", ".join(checkout.description_lines))
+    return Words("payment_received", common(str(row.checkout_name)) | about)
+
+
+def _paid(letter: Letter) -> Checkout | None:
+    checkout = letter.checkout
+    return checkout if checkout is not None and checkout.succeeded and not checkout.unapplied else None
+
+
+def _receipt(checkout: Checkout, description: str, *more: tuple[str, str]) -> dict[str, Any]:
+    said = {
+        "description": description,
+        "amount": amount(checkout.total, checkout.currency),
+        "paid_on": day(checkout.settled_at),
+        "card": card_used(checkout),
+    }
+    rows = [
+        (_("What for"), said["description"]),
+        (_("Amount"), said["amount"]),
+        (_("Paid on"), said["paid_on"]),
+        (_("Card"), said["card"]),
+        *more,
+    ]
+    return said | {"facts": facts(rows)}
+
+
+def instalment_paid(letter: Letter) -> Words | None:
+    """The receipt says what comes next; that of the last payment says thank you."""
+    checkout, line = _paid(letter), letter.instalment
+    if checkout is None or line is None:
+        return None
+    plan = line.object_payment_plan
+    if line.deposit and Notice.objects.filter(cause=f"plan_agreed:{plan.pk}").exists():
+        return None  # that letter has said that the deposit is paid
+    description = ", ".join(checkout.description_lines) if checkout.allocated else of_line(line)
+    unpaid = list(plan.instalments.select_related("debt").exclude(Q(state=states.SUCCESS)).order_by("due"))
+    link = links.plan_page(plan)
+    if not unpaid:
+        said = _receipt(checkout, description, (_("In all"), amount(plan.total, plan.currency)))
+        total = {"total": amount(plan.total, plan.currency), "plan": of_plan(plan), "link": link}
+        return Words("plan_finished", common(plan.checkout_name) | said | total)
+    left = amount(sum((each.left for each in unpaid), Decimal(0)), plan.currency)
+    said = _receipt(checkout, description, (_("Still to pay"), left))
+    return Words(
+        "instalment_paid", common(plan.checkout_name) | said | {"left": left, "link": link} | _next(plan, unpaid)
+    )
+
+
+def _next(plan: ObjectPaymentPlan, unpaid: list[ObjectPaymentPlanInstalment]) -> dict[str, Any]:
+    """What comes next of a plan: the next payment, whether it comes by itself, and what waits for its payer."""
+    coming = next((line for line in unpaid if line.state_id == states.PENDING), None)
+    waits = any(line.state_id in (states.FAIL, states.PAY_ON_SESSION) for line in unpaid)
+    running = plan.card is not None and not plan.paused and not plan.deleted
+    return {
+        "next_amount": amount(coming.left, plan.currency) if coming is not None else "",
+        "next_due": day(coming.due) if coming is not None else "",
+        "next_from_card": running,
+        "another_waits": waits and not plan.deleted,
+    }
+
+
+def instalment_declined(letter: Letter) -> Words | None:
+    checkout, line = letter.checkout, letter.instalment
+    if checkout is None or line is None or not checkout.failed or line.state_id != states.FAIL:
+        return None
+    plan = line.object_payment_plan
+    if plan.deleted:
+        return None
+    tried = checkout.settled_at or checkout.created_at
+    said = {
+        "description": of_line(line),
+        "amount": amount(line.left, plan.currency),
+        "due": day(line.due),
+        "tried_on": day(tried),
+        "card": card_used(checkout),
+        "reason": _why_not(checkout, plan),
+        "retry_on": day(_next_try(line, plan)),
+        "link": links.plan_page(plan),
+    }
+    rows = [
+        (_("What for"), said["description"]),
+        (_("Amount"), said["amount"]),
+        (_("Due"), said["due"]),
+        (_("Tried on"), said["tried_on"]),
+        (_("Card"), said["card"]),
+    ]
+    return Words("instalment_declined", common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def _next_try(line: ObjectPaymentPlanInstalment, plan: ObjectPaymentPlan) -> datetime.date | None:
+    """When the card is asked again, if that is planned. Of a plan that is paused nothing is promised."""
+    if plan.paused or plan.card is None:
+        return None
+    return RecoveryStep.objects.filter(instalment=line, ended="").values_list("day", flat=True).first()
+
+
+def _why_not(checkout: Checkout, plan: ObjectPaymentPlan) -> str:
+    """In the payer's words. What Stripe refused for another reason than a bank's is not said to be the bank's."""
+    code = checkout.error_code
+    if checkout.decline_code or code in ("", "card_declined") or code in declines.MEANINGS:
+        return declines.sentence(code, checkout.decline_code)
+    return "" if plan.card is not None else _("The card that we have can no longer be charged.")
+
+
+def payment_due(letter: Letter) -> Words | None:
+    line = letter.instalment
+    if line is None or line.state_id != states.PENDING or letter.cause != f"due:{line.pk}:{line.due.isoformat()}":
+        return None
+    plan = line.object_payment_plan
+    if plan.deleted or plan.paused:
+        return None
+    said: dict[str, Any] = {
+        "description": of_line(line),
+        "amount": amount(line.left, plan.currency),
+        "due": day(line.due),
+        "card": plan.card.description if plan.card is not None else "",
+        "has_card": plan.card is not None,
+        "link": links.plan_page(plan),
+    }
+    rows = [
+        (_("What for"), said["description"]),
+        (_("Amount"), said["amount"]),
+        (_("On"), said["due"]),
+        (_("Card"), said["card"]),
+    ]
+    return Words("payment_due", common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def card_changed(letter: Letter) -> Words | None:
+    plan = letter.plan
+    if plan is None or plan.deleted or plan.card is None:
+        return None
+    if letter.cause != f"card_changed:{plan.pk}:{plan.agreement_id}":
+        return None  # it was changed once more since, which has a letter of its own
+    unpaid = list(plan.instalments.select_related("debt").exclude(Q(state=states.SUCCESS)).order_by("due"))
+    if not unpaid:
+        return None
+    said = {
+        "description": of_plan(plan),
+        "card": plan.card.description if plan.card.last4 else "",
+        "changed_on": day(letter.asked_at),
+        "left": amount(sum((each.left for each in unpaid), Decimal(0)), plan.currency),
+        "link": links.plan_page(plan),
+    }
+    rows = [
+        (_("What for"), said["description"]),
+        (_("New card"), said["card"]),
+        (_("Changed on"), said["changed_on"]),
+        (_("Still to pay"), said["left"]),
+    ]
+    return Words("card_changed", common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def plan_stopped(letter: Letter) -> Words | None:
+    plan = letter.plan
+    if plan is None or not plan.deleted:
+        return None
+    paid = sum((line.net_paid for line in plan.instalments.select_related("debt")), Decimal(0))
+    said = {
+        "description": of_plan(plan),
+        "paid": amount(paid, plan.currency),
+        "stopped_on": day(plan.deleted_at),
+        "link": links.plan_page(plan),
+    }
+    rows = [
+        (_("What for"), said["description"]),
+        (_("Paid so far"), said["paid"]),
+        (_("Stopped on"), said["stopped_on"]),
+    ]
+    return Words("plan_stopped", common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def payment_refunded(letter: Letter) -> Words | None:
+    refund = letter.refund
+    return _refund("payment_refunded", refund) if refund is not None and refund.state == Refund.SUCCEEDED else None
+
+
+def refund_failed(letter: Letter) -> Words | None:
+    refund = letter.refund
+    if refund is None or refund.state != Refund.FAILED:
+        return None
+    # Whoever was never told that it was on its way is not told that it came back.
+    told = Notice.objects.filter(cause=f"refunded:{refund.pk}").exists()
+    return _refund("refund_failed", refund) if told else None
+
+
+def _refund(template: str, refund: Refund) -> Words:
+    checkout = refund.checkout
+    row: Any = checkout.content_object
+    said = {
+        "description": ", ".join(checkout.description_lines),
+        "amount": amount(refund.amount, refund.currency),
+        "given_back_on": day(refund.settled_at) if refund.state == Refund.SUCCEEDED else "",
+        "card": card_used(checkout),
+    }
+    rows = [
+        (_("What for"), said["description"]),
+        (_("Amount"), said["amount"]),
+        (_("Given back on"), said["given_back_on"]),
+        (_("To your card"), said["card"]),
+    ]
+    return Words(template, common(str(getattr(row, "checkout_name", ""))) | said | {"facts": facts(rows)})
+
+
+def recipient(letter: Letter) -> tuple[str, Customer | None, Any]:
+    """Who gets it: the address, their row if there is one, and the row whose language counts."""
+    line = letter.instalment
+    plan = letter.plan or (line.object_payment_plan if line is not None else None)
+    row: Any = letter.checkout.content_object if letter.checkout is not None and plan is None else None
+    if plan is None and isinstance(row, ObjectPaymentPlanInstalment):
+        plan = row.object_payment_plan
+    if plan is not None:
+        return plan.checkout_email, plan.customer, plan.content_object
+    customer = letter.checkout.customer if letter.checkout is not None else None
+    return str(getattr(row, "checkout_email", "")), customer, row

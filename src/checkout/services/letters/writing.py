@@ -1,0 +1,101 @@
+"""The sweep that writes the letters that were asked for, and nothing that is no longer true."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import translation
+
+from checkout import clock
+from checkout.models import Letter
+from checkout.services import notices, unsent
+from checkout.services.letters import register, words
+
+logger = logging.getLogger("checkout.letters")
+
+#: How many are read at a time; each is committed by itself.
+CHUNK = 200
+#: A letter that could not be written is tried again after this.
+AGAIN_AFTER = timedelta(minutes=30)
+
+
+@dataclass(slots=True)
+class Written:
+    """What one sweep did. `untrue` were asked for and are not true any more; `errors` are tried again."""
+
+    mailed: int = 0
+    untrue: int = 0
+    errors: int = 0
+
+
+def write_waiting() -> Written:
+    """Write every letter that waits, as a mail in post_office's queue. Safe at any time, in many processes at once.
+
+    One that cannot be written, for its template, its address or its row, is a problem for staff, is tried again, and
+    keeps nobody else's from going.
+    """
+    done = Written()
+    waiting = Letter.objects.filter(ended_at=None, write_after__lte=clock.now()).order_by("pk")
+    # The list is fixed first: those that fail would otherwise be found again for ever.
+    pks = list(waiting.values_list("pk", flat=True))
+    for start in range(0, len(pks), CHUNK):
+        for letter in _read(pks[start : start + CHUNK]):
+            try:
+                with transaction.atomic():
+                    _write(letter, done)
+                unsent.gone(letter.cause)
+            except Exception as problem:
+                # Staff word the templates, and the host's rows are read, so anything may come out of them.
+                logger.exception("letter %s was not written", letter.pk, extra={"letter": letter.pk})
+                unsent.report(letter.cause, problem, checkout=letter.checkout)
+                Letter.objects.filter(pk=letter.pk).update(write_after=clock.now() + AGAIN_AFTER)
+                done.errors += 1
+    return done
+
+
+def _read(pks: list[int]) -> list[Letter]:
+    rows = Letter.objects.filter(pk__in=pks, ended_at=None).order_by("pk")
+    plan = "object_payment_plan"
+    return list(
+        rows.select_related(
+            "checkout__customer",
+            "refund__checkout",
+            "plan__customer",
+            "plan__payment_plan",
+            "plan__agreement__saved_card",
+            "instalment__debt",
+            f"instalment__{plan}__customer",
+            f"instalment__{plan}__payment_plan",
+            f"instalment__{plan}__agreement__saved_card",
+        ).prefetch_related("plan__content_object", f"instalment__{plan}__content_object", "checkout__content_object")
+    )
+
+
+def _write(letter: Letter, done: Written) -> None:
+    # Whoever ends it writes it; another sender waits here, and finds that it has ended.
+    rows = Letter.objects.filter(pk=letter.pk, ended_at=None)
+    if not rows.update(ended_at=clock.now(), outcome=Letter.Outcome.WRITTEN):
+        return
+    address, customer, row = words.recipient(letter)
+    on_page = letter.checkout.language if letter.checkout is not None else None
+    language = notices.language_of(row, customer, on_page=on_page)
+    with translation.override(language):
+        said = register.LETTERS[letter.kind].write(letter)
+    if said is None:
+        Letter.objects.filter(pk=letter.pk).update(outcome=Letter.Outcome.NOT_TRUE)
+        done.untrue += 1
+        return
+    sent = notices.send_once(
+        letter.cause,
+        said.template,
+        address,
+        said.context,
+        language=language,
+        checkout=letter.checkout,
+        instalment=letter.instalment,
+        customer=customer,
+    )
+    done.mailed += sent

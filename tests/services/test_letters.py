@@ -1,0 +1,401 @@
+"""One letter for one cause, and every claim of it true."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import transaction
+from django.test import Client, override_settings
+from django.utils import formats, translation
+from post_office.models import Email, EmailTemplate
+
+from checkout import clock, declines, mail, money, states
+from checkout.models import (
+    Checkout,
+    Letter,
+    Notice,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    Problem,
+    RecoveryStep,
+)
+from checkout.office import services as office
+from checkout.services import card_expiry, checkouts, fulfillment, on_session, plans, refunds, runs
+from checkout.services.letters import asking, due, register, writing
+from stripe_emulator import Emulator
+from tests.host.models import Membership
+from tests.services.conftest import SavePlan, enter_card, make_due
+
+pytestmark = pytest.mark.django_db
+
+LANGUAGES = ["en-gb", "de"]
+DECLINED = "4000000000000341"
+
+
+@pytest.fixture(autouse=True)
+def templates(db: None) -> Iterator[None]:
+    """Installed, and what a letter asks for and is not given is seen."""
+    with override_settings(LANGUAGES=[("en-gb", "English"), ("de", "Deutsch")]):
+        mail.install()
+        yield
+
+
+@dataclass
+class Site:
+    """A payer with a plan, whose bank and office do what a test wants."""
+
+    emulator: Emulator
+    save_plan: SavePlan
+    membership: Membership
+
+    def plan(self, number: str = "4242424242424242") -> ObjectPaymentPlan:
+        return self.save_plan(number)
+
+    def run(self) -> None:
+        runs.process_payments()
+
+    def take_next(self, plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:
+        [line] = make_due(plan)
+        self.run()
+        line.refresh_from_db()
+        return line
+
+    def new_card(self, plan: ObjectPaymentPlan, number: str) -> None:
+        checkout = Checkout.objects.create_checkout("card_refresh", plan, None)
+        enter_card(self.emulator, checkout, number)
+        fulfillment.fulfill(checkout)
+
+
+@pytest.fixture
+def site(emulator: Emulator, save_plan: SavePlan, membership: Membership) -> Site:
+    return Site(emulator, save_plan, membership)
+
+
+#: What a letter claims: texts that have to be in it. A Decimal is said as money, a day as a date, a str as it is.
+Claims = list[Decimal | datetime.date | str]
+
+
+def _paid_at_once(site: Site) -> Claims:
+    checkout = Checkout.objects.create_checkout("payment", site.membership, None)
+    enter_card(site.emulator, checkout, "4242424242424242")
+    fulfillment.fulfill(checkout)
+    return [site.membership.total, clock.today(), "One year"]
+
+
+def _agreed(site: Site) -> Claims:
+    plan = site.plan()
+    return [plan.total, *(line.amount for line in plan.payments), *(line.due for line in plan.payments), "4242"]
+
+
+def _instalment(site: Site) -> Claims:
+    plan = site.plan()
+    line = site.take_next(plan)
+    coming = plan.payments.filter(state_id=states.PENDING).first()
+    left = sum((each.amount for each in plan.payments if each.state_id == states.PENDING), Decimal(0))
+    return [line.amount, clock.today(), coming.amount, coming.due, left, "4242"]
+
+
+def _last(site: Site) -> Claims:
+    plan = site.plan()
+    lines = make_due(plan, 3)
+    site.run()
+    # The others have their receipts as well; only the last one is looked at here.
+    Letter.objects.exclude(instalment=lines[-1]).delete()
+    Letter.objects.filter(kind="instalment_paid").exclude(instalment__count=4).delete()
+    return [plan.total, clock.today()]
+
+
+def _declined(site: Site) -> Claims:
+    plan = site.plan()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds")
+    line = site.take_next(plan)
+    assert line.state_id == states.FAIL
+    return [line.amount, line.due, "4242", declines.sentence("", "insufficient_funds"), RecoveryStep.objects.get().day]
+
+
+def _deposit_declined(site: Site) -> Claims:
+    site.plan(DECLINED)
+    line = ObjectPaymentPlanInstalment.objects.get()
+    assert line.state_id == states.FAIL
+    return [line.amount, line.due, "0341"]
+
+
+def _wanted(site: Site) -> Claims:
+    plan = site.plan()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "authentication_required")
+    line = site.take_next(plan)
+    assert line.state_id == states.PAY_ON_SESSION
+    on_session.send_on_session_payment_emails()
+    return [line.amount, line.due, "4242"]
+
+
+def _asked(site: Site) -> Claims:
+    line = site.plan().payments.get(count=3)
+    office.ask_payer(line, None)
+    return [line.amount, line.due]
+
+
+def _asked_after_a_decline(site: Site) -> Claims:
+    plan = site.plan()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "expired_card")
+    line = site.take_next(plan)
+    Letter.objects.all().delete()
+    office.ask_payer(line, None)
+    return [line.amount, line.due, declines.sentence("", "expired_card")]
+
+
+def _due(site: Site) -> Claims:
+    line = site.plan().payments.get(count=2)
+    ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(due=clock.today() + datetime.timedelta(days=3))
+    due.ask_for_notices()
+    return [line.amount, clock.today() + datetime.timedelta(days=3), "4242"]
+
+
+def _runs_out(site: Site) -> Claims:
+    plan = site.plan()
+    type(plan.card).objects.update(expiry_date=clock.today(), read_at=clock.now())
+    card_expiry.refresh_card_expiry_dates()
+    coming = plan.payments.get(count=2)
+    return ["4242", coming.amount, coming.due]
+
+
+def _card_asked_for(site: Site) -> Claims:
+    plan = site.plan()
+    card_expiry.send_card_refresh_mail(plan.customer)
+    coming = plan.payments.get(count=2)
+    return ["4242", coming.amount, coming.due]
+
+
+def _card_changed(site: Site) -> Claims:
+    plan = site.plan()
+    with time_machine.travel(clock.now() + datetime.timedelta(days=1)):
+        site.emulator.clock.advance(days=1)
+        site.new_card(plan, "5555555555554444")
+    left = sum((line.amount for line in plan.payments if line.state_id == states.PENDING), Decimal(0))
+    return ["4444", left]
+
+
+def _stopped(site: Site) -> Claims:
+    plan = site.plan()
+    plans.stop(plan)
+    return [plan.payments.get(count=1).amount, clock.today()]
+
+
+def _refunded(site: Site) -> Claims:
+    plan = site.plan()
+    checkout = Checkout.objects.get(action_id="charge")
+    refunds.refund(checkout, Decimal("5.00"))
+    assert plan.payments.get(count=1).amount > 5
+    return [Decimal("5.00"), clock.today(), "4242"]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What happens, and the one letter that follows."""
+
+    happens: Callable[[Site], Claims]
+    template: str
+    #: What is told only later.
+    after: datetime.timedelta = datetime.timedelta(0)
+    #: The letter holds a link.
+    link: bool = True
+    #: Besides the letter that confirms the plan.
+    first: str = mail.PLAN_AGREED
+
+
+ANON = ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON
+AUTH = ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH
+CAUSES = {
+    "paid at once": Cause(_paid_at_once, "payment_received", link=False, first=""),
+    "plan agreed": Cause(_agreed, mail.PLAN_AGREED, first=""),
+    "instalment paid": Cause(_instalment, "instalment_paid"),
+    "finished": Cause(_last, "plan_finished"),
+    "declined": Cause(_declined, "instalment_declined"),
+    "deposit declined": Cause(_deposit_declined, "instalment_declined", after=asking.DEPOSIT_GRACE, first=""),
+    "bank requires the payer": Cause(_wanted, ANON),
+    "asked by staff": Cause(_asked, "payment_asked"),
+    "asked by staff after a decline": Cause(_asked_after_a_decline, "payment_asked"),
+    "due": Cause(_due, "payment_due"),
+    "card runs out": Cause(_runs_out, "customer_card_expiry"),
+    "card asked for": Cause(_card_asked_for, "customer_card_refresh_request"),
+    "card changed": Cause(_card_changed, "card_changed", after=datetime.timedelta(days=1)),
+    "stopped": Cause(_stopped, "plan_stopped"),
+    "refunded": Cause(_refunded, "payment_refunded", link=False),
+}
+
+
+def said(claim: Decimal | datetime.date | str, language: str) -> str:
+    with translation.override(language):
+        if isinstance(claim, Decimal):
+            return money.format_money(claim, "GBP", language)
+        return formats.date_format(claim, "DATE_FORMAT") if isinstance(claim, datetime.date) else claim
+
+
+@pytest.mark.parametrize("has_login", [False, True], ids=["no login", "login"])
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", CAUSES)
+def test_every_cause_has_one_letter_whose_every_claim_holds(
+    site: Site, settings: Any, name: str, language: str, has_login: bool
+) -> None:
+    cause = CAUSES[name]
+    settings.CHECKOUT_CAN_LOGIN_AND_PAY = lambda contact: True
+    if has_login:
+        get_user_model().objects.create_user("member", "member@example.com", "secret")
+    with translation.override(language):
+        claims = cause.happens(site)
+        claims = [str(claim) if not isinstance(claim, Decimal | datetime.date) else claim for claim in claims]
+    with time_machine.travel(clock.now() + cause.after + datetime.timedelta(seconds=1)):
+        writing.write_waiting()
+        assert writing.write_waiting() == writing.Written(), "a second sweep finds nothing"
+    template = AUTH if has_login and cause.template == ANON else cause.template
+    notices = list(Notice.objects.exclude(template="staff").values_list("template", flat=True))
+    assert notices == [*filter(None, [cause.first]), template]
+    letter = Email.objects.latest("pk")
+    assert letter.to == ["member@example.com"]
+    for text in (letter.message, letter.html_message.replace("\xa0", " ").replace("&nbsp;", " ")):
+        flat = " ".join(text.replace("\xa0", " ").replace("&#x27;", "'").split())
+        for claim in claims:
+            assert said(claim, language).replace("\xa0", " ") in flat, claim
+    assert ("Guten Tag A Member" if language == "de" else "Hello A Member") in letter.message
+    assert "None" not in letter.message
+    links = re.findall(r"https?://[^\s\"<]+", letter.message)
+    assert bool(links) == cause.link
+    for link in links:
+        answer = Client().get(link.removeprefix(settings.CHECKOUT_BASE_URL), follow=template != AUTH)
+        assert answer.status_code == (302 if template == AUTH else 200)
+    assert not Problem.objects.exists()
+
+
+def test_every_letter_of_the_register_has_a_cause_here_and_a_template() -> None:
+    tested = {cause.template for cause in CAUSES.values()}
+    # `refund_failed` is looked at below; the register's `instalment_paid` writes `plan_finished` as well.
+    assert set(register.LETTERS) <= tested | {"refund_failed"}
+    assert {*register.LETTERS, "plan_finished"} <= set(mail.LETTERS)
+
+
+def test_no_letter_about_what_was_rolled_back(site: Site) -> None:
+    plan = site.plan()
+    Letter.objects.all().delete()
+    with transaction.atomic():
+        asking.plan_stopped(plan)
+        transaction.set_rollback(True)
+    assert not Letter.objects.exists()
+
+
+def test_a_decline_that_was_paid_meanwhile_is_not_told(site: Site) -> None:
+    plan = site.plan()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds")
+    line = site.take_next(plan)
+    checkouts.manual(line, None, "Cash")
+    Email.objects.all().delete()
+    done = writing.write_waiting()
+    assert (done.mailed, done.errors) == (1, 0)
+    assert Letter.objects.get(kind="instalment_declined").outcome == Letter.Outcome.NOT_TRUE
+    assert Notice.objects.filter(template="instalment_paid").exists()
+
+
+def test_a_template_that_cannot_be_rendered_silences_nobody_else_and_is_tried_again(site: Site) -> None:
+    plan = site.plan()
+    line = site.take_next(plan)
+    plans.stop(plan)
+    template = EmailTemplate.objects.get(name="instalment_paid", default_template=None)
+    words = template.content
+    EmailTemplate.objects.filter(pk=template.pk).update(content="{% if %}")
+    done = writing.write_waiting()
+    assert (done.mailed, done.errors) == (1, 1)
+    problem = Problem.objects.get(kind=Problem.Kind.LETTER)
+    assert problem.subject == f"paid:{Letter.objects.get(instalment=line).checkout_id}"
+    EmailTemplate.objects.filter(pk=template.pk).update(content=words)
+    assert writing.write_waiting() == writing.Written(), "not before its time"
+    with time_machine.travel(clock.now() + writing.AGAIN_AFTER + datetime.timedelta(seconds=1)):
+        assert writing.write_waiting().mailed == 1
+    problem.refresh_from_db()
+    assert problem.closed_at is not None
+
+
+def test_a_letter_that_is_switched_off_is_not_asked_for(site: Site, settings: Any) -> None:
+    settings.CHECKOUT_LETTERS = {"instalment_paid": False, "payment_due": False}
+    plan = site.plan()
+    site.take_next(plan)
+    assert due.ask_for_notices() == 0
+    assert not Letter.objects.filter(kind="instalment_paid").exists()
+
+
+@pytest.mark.parametrize(("days", "asked"), [(0, 0), (3, 1)])
+def test_notices_come_so_many_days_before_and_once_for_each_day(
+    site: Site, settings: Any, days: int, asked: int
+) -> None:
+    settings.CHECKOUT_NOTICE_DAYS = days
+    line = site.plan().payments.get(count=2)
+    with time_machine.travel(datetime.datetime.combine(line.due, datetime.time(9)) - datetime.timedelta(days=3)):
+        assert due.ask_for_notices() == asked
+        assert due.ask_for_notices() == 0
+    with time_machine.travel(datetime.datetime.combine(line.due, datetime.time(9)) - datetime.timedelta(days=2)):
+        assert due.ask_for_notices() == 0
+
+
+def test_a_notice_whose_day_was_moved_is_not_sent(site: Site) -> None:
+    line = site.plan().payments.get(count=2)
+    rows = ObjectPaymentPlanInstalment.objects.filter(pk=line.pk)
+    rows.update(due=clock.today() + datetime.timedelta(days=2))
+    due.ask_for_notices()
+    rows.update(due=clock.today() + datetime.timedelta(days=9))
+    assert writing.write_waiting().untrue == 2, "this one, and the deposit, which the plan's letter has told"
+
+
+def test_staff_ask_once_a_day_and_the_next_day_it_is_a_reminder(site: Site) -> None:
+    line = site.plan().payments.get(count=3)
+    assert office.ask_payer(line, None)
+    assert not office.ask_payer(line, None)
+    with time_machine.travel(clock.now() + datetime.timedelta(days=1)):
+        assert office.ask_payer(line, None)
+    assert Email.objects.latest("pk").subject.startswith("Reminder")
+
+
+def test_a_refund_that_comes_back_is_told_to_whom_the_first_letter_went(site: Site) -> None:
+    site.plan()
+    refund = refunds.refund(Checkout.objects.get(action_id="charge"), Decimal("5.00"))
+    writing.write_waiting()
+    with transaction.atomic():
+        refunds.fail(refund, refunds.Why(note="The account is closed."))
+    writing.write_waiting()
+    assert Notice.objects.filter(template="refund_failed").count() == 1
+    assert "£5.00" in Email.objects.latest("pk").subject
+
+
+def test_a_refund_that_fails_before_anybody_was_told_is_not_told(site: Site) -> None:
+    site.plan()
+    refund = refunds.refund(Checkout.objects.get(action_id="charge"), Decimal("5.00"))
+    refunds.fail(refund, refunds.Why(note="The account is closed."))
+    writing.write_waiting()
+    told = Letter.objects.filter(refund=refund)
+    assert {letter.outcome for letter in told} == {Letter.Outcome.NOT_TRUE}
+    assert [letter.kind for letter in told] == ["payment_refunded", "refund_failed"]
+
+
+def test_nothing_is_sent_again_about_a_line_that_was_paid(site: Site) -> None:
+    line = site.plan().payments.get(count=3)
+    office.ask_payer(line, None)
+    checkouts.manual(line, None, "Cash")
+    with pytest.raises(office.AlreadyPaid):
+        office.send_again(Notice.objects.get(template="payment_asked"), None)
+
+
+def test_the_command_and_the_task_write_and_leave_a_sign_of_life(site: Site, capsys: Any) -> None:
+    from checkout import tasks
+    from checkout.models import ScheduledJob
+
+    site.take_next(site.plan())
+    call_command("send_letters")
+    assert "mailed 1, no longer true 1, errors 0" in capsys.readouterr().out, "the deposit is in the plan's own letter"
+    assert tasks.send_letters() == 0
+    assert ScheduledJob.objects.get(name="send_letters").last_succeeded_at is not None
