@@ -81,6 +81,7 @@ _MAILS: dict[str, Any] = {
     "payment_due": _("A payment is taken soon"),
     "instalment_declined": _("A payment could not be taken"),
     "card_changed": _("Your card was changed"),
+    "plan_link": _("A new link to the plan"),
     "plan_stopped": _("Your plan was stopped"),
     "payment_refunded": _("Money is on its way back to you"),
     "refund_failed": _("A refund has come back"),

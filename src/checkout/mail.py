@@ -52,6 +52,7 @@ LETTERS: dict[str, str] = {
     "instalment_declined": "A bank declined a payment of a plan: why, and what to do.",
     "card_changed": "A plan is charged to another card.",
     "plan_stopped": "A plan was stopped.",
+    "plan_link": "A payer asked for a new link to their plan.",
     "payment_refunded": "Money was given back.",
     "refund_failed": "Money that was given back came back.",
     "invoice_requested": "The payer asked for an invoice.",

@@ -190,6 +190,13 @@ def _stopped(site: Site) -> Claims:
     return [plan.payments.get(count=1).amount, clock.today()]
 
 
+def _link_asked(site: Site) -> Claims:
+    plan = site.plan()
+    asking.link_asked(plan)
+    asking.link_asked(plan)
+    return [clock.today() + datetime.timedelta(days=14), "One year"]
+
+
 def _refunded(site: Site) -> Claims:
     plan = site.plan()
     checkout = Checkout.objects.get(action_id="charge")
@@ -228,6 +235,7 @@ CAUSES = {
     "card runs out": Cause(_runs_out, "customer_card_expiry"),
     "card asked for": Cause(_card_asked_for, "customer_card_refresh_request"),
     "card changed": Cause(_card_changed, "card_changed", after=datetime.timedelta(days=1)),
+    "link asked for": Cause(_link_asked, "plan_link"),
     "stopped": Cause(_stopped, "plan_stopped"),
     "refunded": Cause(_refunded, "payment_refunded", link=False),
 }

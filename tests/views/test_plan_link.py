@@ -13,10 +13,12 @@ import pytest
 import time_machine
 from django.test import Client
 from django.urls import reverse
+from post_office.models import Email
 
-from checkout import clock, links, states
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout import clock, links, mail, states
+from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import runs
+from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.services.conftest import SavePlan, make_due
 
@@ -142,6 +144,26 @@ def test_a_link_that_is_over_closes_the_pages_that_it_had_opened(
         refused = client.get(address)
         assert (refused.status_code, says in text(refused)) == (410, True)
         assert client.get(page_of(plan)).headers["Location"].startswith("/log-in/")
+
+
+def test_whoever_holds_a_link_that_has_expired_gets_a_new_one_by_mail_and_not_on_the_page(
+    client: Client, plan: ObjectPaymentPlan
+) -> None:
+    mail.install()
+    address = link(plan)
+    with time_machine.travel(clock.now() + datetime.timedelta(days=15)):
+        assert "Send me a new link" in text(client.get(address))
+        assert not Letter.objects.filter(kind="plan_link").exists()
+        for _press in range(3):
+            asked = client.post(address)
+            assert "A new link is on its way" in text(asked)
+            assert "payer@example.com" not in text(asked)
+        writing.write_waiting()
+        [letter] = Email.objects.filter(subject="A new link to your payment plan")
+        assert letter.to == ["payer@example.com"]
+        [new] = set(re.findall(r"https://shop.example(/checkout/plan/\S+)", letter.message))
+        assert client.get(new, follow=True).status_code == 200
+        assert client.post(address.replace("plan/", "plan/x")).status_code == 404
 
 
 def test_a_link_to_one_payment_opens_no_plan_and_the_other_way_round(client: Client, plan: ObjectPaymentPlan) -> None:

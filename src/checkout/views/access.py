@@ -192,14 +192,18 @@ def waiting_answer(processing: bool, **more: str | None) -> JsonResponse:
     return JsonResponse({"processing": processing, **more})
 
 
-def problem_page(request: HttpRequest, status: int, heading: str, message: str, *, retry: bool = False) -> HttpResponse:
-    """A page that says what happened and what to do next."""
+def problem_page(
+    request: HttpRequest, status: int, heading: str, message: str, *, retry: bool = False, press: str = ""
+) -> HttpResponse:
+    """A page that says what happened and what to do next; `press` is what a button on it says, which posts to the same
+    address."""
     context = {
         "base_template": conf.CHECKOUT_BASE_TEMPLATE,
         "heading": heading,
         "message": message,
         "contact": conf.CHECKOUT_CONTACT_TEXT,
         "retry_url": request.get_full_path() if retry and request.method == "GET" else "",
+        "press": press,
         "back_url": _came_from(request) if request.method == "POST" else "",
     }
     return render(request, "checkout/problem.html", context, status=status)

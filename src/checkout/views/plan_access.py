@@ -9,11 +9,13 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 from django.views.generic import View
 
 from checkout import links
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import payers
+from checkout.services.letters import asking
 from checkout.views.access import remembered_uuids
 from checkout.views.signed_links import SignedLinkMixin
 
@@ -92,6 +94,26 @@ class PlanLinkView(SignedLinkMixin, View):
         if not links.is_current(token, found):
             raise links.RevokedLink("The payer's address was corrected, or the link revoked.")
         self.plan, self.token = found, token
+
+    def expired(self, token: str) -> HttpResponse:
+        """Whoever holds it may have a new one sent, to the address that we know and no other. The same words for a plan
+        that is there and one that is not."""
+        if self.request.method == "POST":
+            uuid = links.read_expired(token, ObjectPaymentPlan)
+            plan = ObjectPaymentPlan.objects.filter(uuid=uuid).first()
+            if plan is not None:
+                asking.link_asked(plan)
+            return self.refusal(
+                200,
+                _("A new link is on its way"),
+                _("It comes by mail within a few minutes, to the address that we have for this plan."),
+            )
+        return self.refusal(
+            410,
+            _("This link has expired"),
+            _("Our links work for a limited time. We can send a new one to the address that we have for this plan."),
+            press=_("Send me a new link"),
+        )
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         opened: dict[str, str] = request.session.get(SESSION_KEY, {})

@@ -32,13 +32,9 @@ class SignedLinkMixin(PayerViewMixin, ABC):
         try:
             self.read_token(str(kwargs["token"]))
         except links.ExpiredLink:
-            return self._refusal(
-                410,
-                _("This link has expired"),
-                _("Our links work for a limited time. Please ask us for a new one; nothing was taken."),
-            )
+            return self.expired(str(kwargs["token"]))
         except links.RevokedLink:
-            return self._refusal(
+            return self.refusal(
                 410,
                 _("This link is no longer valid"),
                 _("It was replaced by a newer one. Please use the link of our latest mail, or ask us for a new one."),
@@ -47,7 +43,7 @@ class SignedLinkMixin(PayerViewMixin, ABC):
             # A link that we made is never refused: behind one proxy or network a guesser would lock out every payer.
             limit = _Guesses(request)
             if limit.too_many:
-                return self._refusal(
+                return self.refusal(
                     429,
                     _("Too many wrong links"),
                     _(
@@ -56,15 +52,23 @@ class SignedLinkMixin(PayerViewMixin, ABC):
                     ),
                 )
             limit.count()
-            return self._refusal(
+            return self.refusal(
                 404,
                 _("This link does not work"),
                 _("Perhaps it was cut off. Copy the whole address from the mail into your browser."),
             )
         return super().dispatch(request, *args, **kwargs)
 
-    def _refusal(self, status: int, heading: str, message: str) -> HttpResponse:
-        page = problem_page(self.request, status, heading, message)
+    def expired(self, token: str) -> HttpResponse:
+        """What a link that was good once answers."""
+        return self.refusal(
+            410,
+            _("This link has expired"),
+            _("Our links work for a limited time. Please ask us for a new one; nothing was taken."),
+        )
+
+    def refusal(self, status: int, heading: str, message: str, *, press: str = "") -> HttpResponse:
+        page = problem_page(self.request, status, heading, message, press=press)
         patch_cache_control(page, no_store=True, private=True)
         page.headers["Referrer-Policy"] = "same-origin"
         csp.protect(self.request, page, stripe=True)

@@ -107,6 +107,12 @@ def _stopped(plan: ObjectPaymentPlan) -> str:
     return f"plan_stopped:{plan.pk}"
 
 
+def link_asked(plan: ObjectPaymentPlan) -> None:
+    """Somebody holds a link to a plan that has expired, and asks for another: once an hour at most, to the address that
+    we know."""
+    ask("plan_link", f"plan_link:{plan.pk}:{clock.now():%Y%m%d%H}", plan=plan)
+
+
 def refunded(refund: Refund) -> None:
     """Stripe has given money back."""
     ask("payment_refunded", f"refunded:{refund.pk}", refund=refund, checkout=refund.checkout)

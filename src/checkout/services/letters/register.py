@@ -38,6 +38,7 @@ LETTERS: Final[dict[str, Entry]] = {
     ),
     "payment_due": Entry("a payment is taken soon", "CHECKOUT_NOTICE_DAYS before its day", words.payment_due),
     "card_changed": Entry("a plan is charged to another card", AT_ONCE, words.card_changed),
+    "plan_link": Entry("a payer asked for a new link to their plan", AT_ONCE, words.plan_link),
     "plan_stopped": Entry("a plan was stopped", AT_ONCE, words.plan_stopped),
     "payment_refunded": Entry("money was given back", AT_ONCE, words.payment_refunded),
     "refund_failed": Entry("money that was given back came back", AT_ONCE, words.refund_failed),

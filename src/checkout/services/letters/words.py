@@ -16,7 +16,7 @@ from django.utils import formats, timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from checkout import declines, links, money, states
+from checkout import clock, declines, links, money, states
 from checkout.conf import conf
 from checkout.models import (
     Checkout,
@@ -235,6 +235,16 @@ def card_changed(letter: Letter) -> Words | None:
         (_("Still to pay"), said["left"]),
     ]
     return Words("card_changed", common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def plan_link(letter: Letter) -> Words | None:
+    plan = letter.plan
+    if plan is None:
+        return None
+    expires = clock.today() + datetime.timedelta(days=conf.CHECKOUT_LINK_DAYS)
+    said = {"description": of_plan(plan), "link_expires": day(expires), "link": links.plan_page(plan)}
+    rows = [(_("What for"), said["description"]), (_("The link works until"), said["link_expires"])]
+    return Words("plan_link", common(plan.checkout_name) | said | {"facts": facts(rows)})
 
 
 def plan_stopped(letter: Letter) -> Words | None:
