@@ -69,7 +69,7 @@ STATEMENTS = {
             description, payer, total, refunded, currency, payment_intent_id, setup_intent_id, payment_method_id,
             stripe_customer_id, on_session, livemode, created_at, seen_at, settled_at, error_code, decline_code,
             advice_code, network_advice_code, network_decline_code, failure, failure_code, superseded, allocated,
-            unapplied)
+            unapplied, language)
         SELECT n, gen_random_uuid(), CASE WHEN n % 5 = 0 THEN 'payment' ELSE 'charge' END,
             CASE WHEN n % 25 = 0 THEN 'fail' WHEN n % 601 = 0 THEN 'pay_on_session' ELSE 'success' END,
             {line_type}, n::text, 1 + n % {plans}, 'Instalment of a course', c.name || ' <' || c.email || '>', 100, 0,
@@ -77,7 +77,7 @@ STATEMENTS = {
             CASE WHEN n % 25 = 0 THEN 'card_declined' ELSE '' END,
             CASE WHEN n % 25 = 0 THEN (ARRAY['insufficient_funds', 'do_not_honor', 'expired_card'])[1 + n % 3]
                 ELSE '' END,
-            '', '', '', '', CASE WHEN n % 25 = 0 THEN 'card_declined' ELSE '' END, false, false, false
+            '', '', '', '', CASE WHEN n % 25 = 0 THEN 'card_declined' ELSE '' END, false, false, false, ''
         FROM generate_series(1, {checkouts}) n JOIN checkout_customer c ON c.id = 1 + n % {plans},
             LATERAL (SELECT now() - (({checkouts} - n) * 1800.0 / {checkouts}) * interval '1 day' moment) at
     """,

@@ -81,7 +81,7 @@ def test_the_payers_pages_are_free_of_barriers(visitor: Payer, books: Books, vie
     visitor.visit(links.invoice_form(Membership.objects.create(name="Dan")))
     visitor.expected.append("status of 422")
     visitor.page.get_by_role("button", name="Ask for the invoice").click()
-    expect(visitor.page.get_by_text("This field is required.").first).to_be_visible()
+    expect(visitor.page.get_by_text("Enter the town or city.")).to_be_visible()
     visitor.expect_accessible()
     keep(visitor.page, "invoice", viewport["width"])
 

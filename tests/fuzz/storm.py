@@ -174,8 +174,10 @@ def blow(
 def _hidden(clients: dict[str, Client], url: str) -> dict[str, str]:
     """The hidden fields of the page's form, for whoever gets one: without them a POST is not read further."""
     for client in clients.values():
+        cookies = copy.deepcopy(client.cookies)
         with undone():
             page = client.get(url)
+        client.cookies = cookies
         found = re.findall(
             r'name="(seen|shown)" value="([^"]*)"', "" if page.streaming else page.content.decode(errors="replace")
         )

@@ -362,6 +362,22 @@ MUTATIONS: Final = (
         (EARLY,),
     ),
     Mutation(
+        "a card is asked again after a no",
+        1,
+        "retries.py",
+        "verdict.retry not in BY_ITSELF or tries > most",
+        "tries > most",
+        ("tests/unit/test_retries.py",),
+    ),
+    Mutation(
+        "a declined line is due again before its day",
+        1,
+        "services/recovery.py",
+        "        day__lte=day,\n",
+        "",
+        ("tests/services/test_recovery.py",),
+    ),
+    Mutation(
         "two work on one event",
         5,
         "services/inbox.py",

@@ -149,7 +149,7 @@ def test_what_is_said_when_something_is_wrong(
 OF_THE_BOOKS = re.compile(
     r"boss|Bob|Cleo|Eve|Inv\b|Ann Smith|[Ss]pare|standard|Books|GBP|immediate|[\w.]+@example\.com|&[lg]t;"
     r"|Stripe gave no answer|Stripe"
-    r"|Your payment plan|Please confirm your payment of|We will send you an invoice for|(?<=\d) for"
+    r"|Your payment plan|Please confirm your payment of|Please pay|We will send you an invoice for|(?<=\d) for"
     r"|\b(cus|pi|du|evt|re)_\w+|\b[a-z]+([_.][a-z]+)+\b|\breconcile\b|CHECKOUT_[A-Z_]+"
 )
 
