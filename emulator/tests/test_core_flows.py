@@ -180,6 +180,27 @@ def test_manual_capture_and_the_hold_that_lapses(shop: Bench) -> None:
     assert shop.emulator.ledger.taken_minor() == 1500
 
 
+def test_a_capture_that_is_refused_names_its_parameter_and_shows_the_intent(shop: Bench) -> None:
+    form = {"amount": 2000, "currency": "gbp", "payment_method": "pm_card_visa", "confirm": True, **ONLY_CARDS}
+    held = shop.v1.payment_intents.create({**form, "capture_method": "manual"})
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        shop.v1.payment_intents.capture(held.id, {"amount_to_capture": 2001})
+    error = caught.value.error
+    assert error is not None
+    assert (error.code, error.param, error.payment_intent.id) == ("amount_too_large", "amount_to_capture", held.id)
+    shop.v1.payment_intents.capture(held.id)
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        shop.v1.payment_intents.capture(held.id)
+    error = caught.value.error
+    assert error is not None
+    assert (error.code, error.payment_intent.status) == ("payment_intent_unexpected_state", "succeeded")
+
+
+def test_a_space_in_a_path_is_part_of_the_id(shop: Bench) -> None:
+    answer = shop.emulator.handle("GET", "/v1/customers/cus%20x", {"Authorization": "Bearer sk_test_x"}, b"")
+    assert (answer.status, answer.json()["error"]["message"]) == (404, "No such customer: 'cus x'")
+
+
 def test_refunds_in_part_in_full_and_never_more(shop: Bench) -> None:
     customer, method = shop.saved()
     intent = shop.charge(customer, method, 4000)
