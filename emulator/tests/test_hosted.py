@@ -84,6 +84,7 @@ def test_a_declined_card_and_a_challenge_on_the_page_of_a_session(page: Page, se
     page.get_by_role("button", name="Fail authentication").click()
     expect(page.get_by_role("button", name="Pay £25.00 GBP")).to_be_visible()
     pay(page, "4000002760003184")
+    expect(page.get_by_role("button", name="Complete authentication")).to_be_visible()
     page.go_back()
     pay(page, "4000002760003184")
     page.get_by_role("button", name="Complete authentication").click()

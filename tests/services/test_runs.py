@@ -309,19 +309,18 @@ def test_bad_options_are_refused() -> None:
 def test_queries_per_charge_are_constant(
     emulator: Emulator, save_plan: SavePlan, count_queries: Callable[[Callable[[], Any]], int]
 ) -> None:
-    """Each further instalment of a run costs the same number of queries, whatever else is due."""
-    plan = save_plan()
-    make_due(plan, 1)
+    """Each further instalment of a run costs at most so many queries, even where each answer is settled by itself.
+
+    Answers that come together are settled together, which is cheaper; how many come together depends on the
+    machine's load, so only the dearest way is a promise.
+    """
+    make_due(save_plan(), 1)
     one = count_queries(lambda: runs.process_payments(limit=1))
-    make_due(plan, 2)
-    two = count_queries(lambda: runs.process_payments(limit=2))
-    more = [save_plan(email=f"p{number}@example.com") for number in range(4)]
-    for other in more:
-        make_due(other)
-    four = count_queries(lambda: runs.process_payments(limit=4))
-    each = two - one
-    assert each <= 24
-    assert four <= one + 3 * each
+    for number in range(8):
+        make_due(save_plan(email=f"p{number}@example.com"))
+    eight = count_queries(lambda: runs.process_payments(limit=8))
+    assert PaymentRun.objects.latest("pk").items.filter(outcome="charged").count() == 8
+    assert eight <= one + 7 * 24
 
 
 def test_a_host_that_raises_costs_its_own_row_only(emulator: Emulator, save_plan: SavePlan, monkeypatch: Any) -> None:
