@@ -65,7 +65,7 @@ MUTATIONS: Final = (
         "counters are written whatever they were",
         1,
         "services/debts.py",
-        "only_if=unmoved if only_if_unmoved else None",
+        "only_if=before if only_if_unmoved else None",
         "only_if=None",
         (DEBTS, NEVER_TWICE),
     ),

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4, uuid5
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
+from django.db.models import F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -22,8 +22,9 @@ from checkout import clock
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress
-from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key, fields
+from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key
 from checkout.services import problems
+from checkout.services.update_each import update_each
 
 Kind = Posting.Kind
 ZERO = Decimal(0)
@@ -194,9 +195,7 @@ def reserve(attempts: Sequence[Checkout]) -> None:
 
 
 def _reserve(attempts: Sequence[Checkout], debts: Mapping[int, Debt]) -> bool:
-    unmoved = Q()
-    for debt in debts.values():
-        unmoved |= Q(pk=debt.pk, owed=debt.owed, paid=debt.paid, asked=debt.asked, attempts=debt.attempts)
+    unmoved = _counters(debts.values(), "owed", "paid", "asked", "attempts")
     asked: dict[int, Decimal] = {}
     for attempt in attempts:
         debt = debts[attempt.debt_id or 0]
@@ -421,18 +420,17 @@ def _change(posting: Posting) -> tuple[Decimal, Decimal]:
 def _move(debts: Collection[Debt], movements: Sequence[_Movement], *, only_if_unmoved: bool = False) -> bool:
     """Move the counters of `debts`, in the rows and in the database, in one statement. False when one of them had been
     moved since it was read: nothing is changed then."""
-    before = {debt.pk: (debt.owed, debt.paid, debt.asked) for debt in debts}
-    unmoved = Q()
-    for debt in debts:
-        unmoved |= Q(pk=debt.pk, owed=debt.owed, paid=debt.paid, asked=debt.asked)
-        for movement in movements:
-            if movement.debt_id == debt.pk:
-                owed, paid = _change(movement.posting) if movement.posting is not None else (ZERO, ZERO)
-                debt.owed, debt.paid, debt.asked = debt.owed + owed, debt.paid + paid, debt.asked - movement.release
-    if _write(debts, "owed", "paid", "asked", only_if=unmoved if only_if_unmoved else None) == len(debts):
+    before = _counters(debts, "owed", "paid", "asked")
+    by_pk = {debt.pk: debt for debt in debts}
+    for movement in movements:
+        debt = by_pk[movement.debt_id]
+        owed, paid = _change(movement.posting) if movement.posting is not None else (ZERO, ZERO)
+        debt.owed, debt.paid, debt.asked = debt.owed + owed, debt.paid + paid, debt.asked - movement.release
+    if _write(debts, "owed", "paid", "asked", only_if=before if only_if_unmoved else None) == len(debts):
         return True
     for debt in debts:
-        debt.owed, debt.paid, debt.asked = before[debt.pk]
+        for name, value in before[debt.pk].items():
+            setattr(debt, name, value)
     return False
 
 
@@ -455,15 +453,11 @@ def _lock(pks: Iterable[int | None]) -> list[Debt]:
     return list(Debt.objects.select_for_update(no_key=True).filter(pk__in=set(pks)).order_by("pk"))
 
 
-def _write(debts: Iterable[Debt], *names: str, only_if: Q | None = None) -> int:
-    """The new counters of debts that are locked, in one statement. The sums are made here and not in the database:
-    SQLite would make them in binary."""
-    rows = list(debts)
-    changes: dict[str, Any] = {
-        name: Case(
-            *(When(pk=row.pk, then=Value(getattr(row, name))) for row in rows),
-            output_field=fields.amount(),
-        )
-        for name in names
-    }
-    return Debt.objects.filter(only_if or Q(), pk__in=[row.pk for row in rows]).update(**changes)
+def _counters(debts: Iterable[Debt], *names: str) -> dict[int, dict[str, Any]]:
+    return {debt.pk: {name: getattr(debt, name) for name in names} for debt in debts}
+
+
+def _write(debts: Iterable[Debt], *names: str, only_if: Mapping[int, Mapping[str, Any]] | None = None) -> int:
+    """The new counters of debts, in one statement. The sums are made here and not in the database: SQLite would make
+    them in binary."""
+    return update_each(Debt, _counters(debts, *names), only_if=only_if)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import models, transaction
-from django.db.models import Case, Q, QuerySet, Value, When
+from django.db.models import Q, QuerySet
 
 from checkout import states
 from checkout.contract import Actor, actor
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Refund, StateChange
+from checkout.services.update_each import update_each
 
 logger = logging.getLogger("checkout.requests")
 
@@ -165,20 +166,11 @@ def _write(waiting: list[_Later]) -> None:
         moves = {later.row.pk: later for later in waiting if isinstance(later.row, model)}
         for names in {tuple(later.fields) for later in moves.values()}:
             alike = {pk: later.fields for pk, later in moves.items() if tuple(later.fields) == names}
-            rows = model._default_manager.filter(Q(state=states.REQUEST), pk__in=alike)
-            columns = {name: _column(model, name, {pk: each[name] for pk, each in alike.items()}) for name in names}
-            if rows.update(state=states.SUCCESS, **columns) != len(alike):
+            changes = {pk: {"state": states.SUCCESS, **fields} for pk, fields in alike.items()}
+            standing = {pk: {"state": states.REQUEST} for pk in alike}
+            if update_each(model, changes, only_if=standing) != len(alike):
                 raise LostRace
     waiting.clear()
-
-
-def _column(model: type[models.Model], name: str, values: dict[Any, Any]) -> Any:
-    """What an UPDATE sets a column to: one value, or for each row its own."""
-    first, *others = values.values()
-    if all(value == first for value in others):
-        return first
-    field: Any = model._meta.get_field(name)
-    return Case(*(When(pk=pk, then=Value(value)) for pk, value in values.items()), output_field=field)
 
 
 def move_many(
