@@ -36,7 +36,7 @@ Progress = Callable[["Tally"], None]
 
 #: How many instalments are claimed in one transaction.
 BATCH = 50
-#: What comes back within so many seconds of the first answer is settled with it: a commit costs nearly the same for ten.
+#: What comes back within so many seconds of the first answer is settled with it: one commit costs no more for ten.
 GATHERED_FOR = 0.05
 #: How often the same request is sent when Stripe was too busy to take it.
 TRIES_WHEN_BUSY = 6
