@@ -27,6 +27,11 @@ def plan_line(checkout: Checkout) -> ObjectPaymentPlanInstalment | None:
     return content_object if isinstance(content_object, ObjectPaymentPlanInstalment) else None
 
 
+def goes_on(plan: ObjectPaymentPlan) -> bool:
+    """Whether something is still to be taken of a plan."""
+    return not plan.deleted and plan.instalments.filter(Q(state__in=states.UNPAID)).exists()
+
+
 def check_can_give_back(line: ObjectPaymentPlanInstalment | None, amount: Decimal) -> None:
     """Raises RefundError or MoneyError unless `amount` may be owed again in this line's place."""
     if line is None:
