@@ -107,9 +107,9 @@ def send_on_session_payment_emails() -> int:
 
 @_task(540)
 def send_letters() -> int:
-    """Write the letters that were asked for, and the notices before payments; how many."""
+    """Write the letters that were asked for, notices before payments and reminders; how many."""
     with jobs.recorded("send_letters"):
-        due.ask_for_notices()
+        due.ask()
         return writing.write_waiting().mailed
 
 

@@ -276,6 +276,23 @@ class CheckoutAdditional(models.Model):
     def __str__(self) -> str:
         return ", ".join(filter(None, [self.company_name, self.contact_name, self.email or self.phone]))
 
+    @property
+    def lines(self) -> list[str]:
+        """What is known, as it is written on an envelope, and how to reach them."""
+        said = (
+            self.company_name,
+            self.address_1,
+            self.address_2,
+            self.town,
+            self.county,
+            self.postcode,
+            self.country,
+            self.contact_name,
+            self.email,
+            self.phone,
+        )
+        return [line for line in said if line]
+
 
 class StateChange(models.Model):
     """What moved, from where to where, when, by whom and why. Written with the move, never changed."""
