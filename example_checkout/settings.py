@@ -96,6 +96,12 @@ EMULATOR_URL = f"http://127.0.0.1:{os.environ.get('EMULATOR_PORT', '12111')}"
 STRIPE_SECRET_KEY = os.environ.get("STRIPE_SECRET_KEY", "")
 STRIPE_PUBLISH_KEY = os.environ.get("STRIPE_PUBLISH_KEY", "")
 STRIPE_CAPTION = "Green Lane College"
+CHECKOUT_ORGANISATION = {
+    "name": "Green Lane College",
+    "address": "1 Green Lane\nBath BA1 1AA",
+    "tax_number": "GB 999 9999 73",
+    "payment_details": "Please pay within 14 days to Green Lane College, sort code 00-00-00, account 12345678.",
+}
 USES_EMULATOR = not (STRIPE_SECRET_KEY and STRIPE_PUBLISH_KEY)
 if USES_EMULATOR:
     STRIPE_SECRET_KEY, STRIPE_PUBLISH_KEY = "sk_test_emulator", "pk_test_emulator"

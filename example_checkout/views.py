@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views.generic import DetailView, ListView, TemplateView, View
 from post_office.models import Email
 
+from checkout import links
 from checkout.models import Checkout, CheckoutAction
 from checkout.views import CheckoutMixin, PayerViewMixin, PaymentChoiceMixin, remember_checkout
 from example_checkout.forms import BuyForm
@@ -116,6 +117,9 @@ class ThankYouView(SalesLedgerAccessMixin, DetailView):  # type: ignore[type-arg
         if self.get_object().status == SalesLedger.Status.OPEN:
             return redirect("example.sales.ledger", pk=self.kwargs["pk"])
         return super().get(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"receipt": links.receipt_page(self.get_object())}
 
 
 class SalesLedgerSessionRedirectView(SalesLedgerAccessMixin, View):

@@ -37,6 +37,8 @@ from checkout.models import (
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    Paper,
+    PaperSeries,
     PaymentPlan,
     PaymentRun,
     PaymentRunItem,
@@ -331,6 +333,18 @@ class AgreementAdmin(LookAdmin):
 @admin.register(CheckoutAdditional)
 class CheckoutAdditionalAdmin(LookAdmin):
     list_display = ("pk", "checkout_id", "company_name", "contact_name", "email", "phone")
+
+
+@admin.register(Paper)
+class PaperAdmin(LookAdmin):
+    list_display = ("pk", "series", "number", "checkout_id", "issued_at")
+    list_filter = ("series",)
+
+
+@admin.register(PaperSeries)
+class PaperSeriesAdmin(LookAdmin):
+    list_display = ("name", "last")
+    ordering = ("name",)
 
 
 @admin.register(ScheduledJob)

@@ -13,6 +13,9 @@ DEFAULTS: Final = {
     "accent_in_the_dark": "#8fd3b0",
     "font": "-apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif",
     "logo": "",
+    # Paths of TrueType files.
+    "pdf_font": "",
+    "pdf_font_bold": "",
 }
 
 

@@ -56,6 +56,7 @@ class Conf:
     CHECKOUT_GIVE_BACK_REFUSED = Setting(False)
     CHECKOUT_HEALTH_TOKEN = Setting("")
     CHECKOUT_HEARTBEAT_URL = Setting("")
+    CHECKOUT_INVOICE_SERIES = Setting("I-%Y")
     # About as long as Stripe keeps them.
     CHECKOUT_KEEP_EVENTS_DAYS = Setting(90)
     # Seven years, as tax law in the UK asks, and more than most others.
@@ -63,7 +64,7 @@ class Conf:
     # Longer than any dispute may come after the payment.
     CHECKOUT_KEEP_VISITORS_DAYS = Setting(730)
     CHECKOUT_LEASE_MINUTES = Setting(10)
-    # Names of letters -> False for those that the site does without, or writes itself. All are on.
+    # Names of letters -> False for those that the site writes itself. All are on.
     CHECKOUT_LETTERS = Setting[Mapping[str, bool]]({})
     CHECKOUT_LIMIT_MINUTES = Setting(60)
     CHECKOUT_LINK_DAYS = Setting(14)
@@ -74,10 +75,11 @@ class Conf:
     CHECKOUT_NOTIFY = Setting("immediate")
     CHECKOUT_NOTIFY_EMAILS = Setting[Sequence[str]](())
     CHECKOUT_ON_SESSION_REMINDER_DAYS = Setting(3)
+    CHECKOUT_ORGANISATION = Setting[Mapping[str, str]]({})
     CHECKOUT_PAUSE_DISPUTED_PLANS = Setting(True)
     CHECKOUT_RATE_LIMIT = Setting(100)
     CHECKOUT_RATE_LIMIT_REDIS = Setting("")
-    CHECKOUT_REMINDER_DAYS = Setting(7)
+    CHECKOUT_RECEIPT_SERIES = Setting("R-%Y")
     # None: one person is enough, whatever the amount.
     CHECKOUT_SECOND_PERSON_ABOVE = Setting[Decimal | int | None](None)
     CHECKOUT_STAFF_BASE_TEMPLATE = Setting("checkout/staff/base.html")
@@ -86,6 +88,7 @@ class Conf:
     CHECKOUT_STRIPE_HTTP_CLIENT = Setting[str | Callable[[], object]]("")
     CHECKOUT_STRIPE_JS_URL = Setting("https://js.stripe.com/endive/stripe.js")
     CHECKOUT_STRIPE_MAX_RETRIES = Setting(2)
+    CHECKOUT_STRIPE_RECEIPTS = Setting(False)
     CHECKOUT_STRIPE_TIMEOUT = Setting[tuple[float, float]]((5, 20))
     CHECKOUT_WEBHOOK_SECRET = Setting[str | Sequence[str]]("")
     CHECKOUT_WORKERS = Setting(8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from django.conf import settings
@@ -18,6 +18,7 @@ from checkout.conf import conf
 from checkout.contract import ContentObject
 from checkout.errors import CheckoutError
 from checkout.models import (
+    Checkout,
     CheckoutAdditional,
     CustomerPayment,
     ObjectPaymentPlan,
@@ -26,7 +27,7 @@ from checkout.models import (
 )
 
 #: What a signed link opens for a payer without a login.
-Linked: TypeAlias = ObjectPaymentPlanInstalment | ObjectPaymentPlan | CustomerPayment
+Linked: TypeAlias = ObjectPaymentPlanInstalment | ObjectPaymentPlan | CustomerPayment | Checkout
 
 #: Bytes of a link that stand for its recipient.
 RECIPIENT: Final = 6
@@ -122,9 +123,11 @@ def _bytes(text: str) -> bytes:
 def _recipient(row: Linked, key: str | bytes) -> bytes:
     """What stands for the address in a link: it tells nobody the address, and changes with it and when links are
     revoked."""
-    email = str(row.checkout_email).strip().lower()
-    revoked = row.object_payment_plan if isinstance(row, ObjectPaymentPlanInstalment) else row
-    since = revoked.links_revoked_at.isoformat() if revoked.links_revoked_at is not None else ""
+    to: Any = row.content_object if isinstance(row, Checkout) else row
+    email = str(getattr(to, "checkout_email", "")).strip().lower()
+    revoked = to.object_payment_plan if isinstance(to, ObjectPaymentPlanInstalment) else to
+    revoked_at = getattr(revoked, "links_revoked_at", None)
+    since = revoked_at.isoformat() if revoked_at is not None else ""
     text = row.uuid.bytes + f"{email}{since}".encode()
     mac = salted_hmac("checkout.links.recipient", text, secret=key, algorithm="sha256")
     return mac.digest()[:RECIPIENT]
@@ -138,6 +141,22 @@ def payment_link(instalment: ObjectPaymentPlanInstalment) -> str:
 def plan_page(plan: ObjectPaymentPlan) -> str:
     """The whole address of the payer's own page of a plan, for letters. It needs no login."""
     return absolute("checkout.plan.link", make_token(plan))
+
+
+def receipt(checkout: Checkout) -> str:
+    """The whole address of the receipt of a payment, for its letter. It needs no login: one of a plan is opened by the
+    link to the plan."""
+    line = checkout.content_object
+    if isinstance(line, ObjectPaymentPlanInstalment):
+        return f"{plan_page(line.object_payment_plan)}?receipt={checkout.uuid}"
+    return absolute("checkout.receipt.link", make_token(checkout))
+
+
+def receipt_page(row: ContentObject) -> str:
+    """The path of the receipt of the newest payment of a row, or an empty text. It opens for its payer: by login, and
+    in the browser that paid."""
+    paid = Checkout.objects.for_content_object(row).success().taking_money().filter(total__gt=0).order_by("-pk").first()
+    return reverse("checkout.receipt", args=[paid.uuid]) if paid is not None else ""
 
 
 def invoice_form(row: ContentObject) -> str:

@@ -23,6 +23,7 @@ SIGNATURES = {
     "checkout.errors:DifferencesFound": None,
     "checkout.errors:InsideTransaction": None,
     "checkout.links:invoice_form": "(row)",
+    "checkout.links:receipt_page": "(row)",
     "checkout.logins:user_has_active_account": "(contact)",
     "checkout.mail:queue_text": "(recipient, subject, text, html='', *, sender='')",
     "checkout.models:Checkout.failed": None,

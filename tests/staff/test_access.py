@@ -107,6 +107,8 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.cancel": Staff("checkout.cancel_attempt", lambda b: [b.open.uuid], reason),
     "checkout.look": Staff("checkout.view_checkout", lambda b: [b.open.uuid], nothing),
     "checkout.invoice.paid": Staff("checkout.settle_by_hand", lambda b: [b.invoice.uuid], reason),
+    "checkout.invoice.paper": Staff("checkout.view_checkout", lambda b: [b.invoice.uuid]),
+    "checkout.invoice.paper.pdf": Staff("checkout.view_checkout", lambda b: [b.invoice.uuid]),
     "checkout.refund.create": Staff(
         "checkout.refund",
         lambda b: [b.paid.uuid],
@@ -215,6 +217,15 @@ TABLE: dict[str, Staff | Public] = {
         *[(OK, MOVED)] * 4,
     ),
     "checkout.pay.on.session": Public(lambda b: [b.waiting_line.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),
+    **{
+        f"checkout.{name}": Public(
+            lambda b, name=name: [b.plan.uuid if "statement" in name else b.paid.uuid],
+            (TO_LOGIN, NOT_ALLOWED),
+            *[(MISSING, NOT_ALLOWED)] * 3,
+        )
+        for name in ("receipt", "receipt.pdf", "statement", "statement.pdf")
+    },
+    "checkout.receipt.link": Public(lambda b: [links.make_token(b.paid)], *[(MOVED, NOT_ALLOWED)] * 4),
     "checkout.plan.progress": Public(
         lambda b: [b.plan.uuid], (TO_LOGIN | MISSING, TO_LOGIN | MISSING), *[(MISSING, MISSING)] * 3
     ),

@@ -81,6 +81,7 @@ class Gateway(RefundVerbs):
         idempotency_key: str,
         customer_id: str = "",
         save_card: bool = False,
+        receipt_email: str = "",
     ) -> PaymentIntent:
         """An intent for a payer who is on the page; Stripe.js confirms it. `save_card` keeps the card on the customer
         for instalments (https://docs.stripe.com/payments/save-during-payment)."""
@@ -95,6 +96,8 @@ class Gateway(RefundVerbs):
         }
         if customer_id:
             params["customer"] = customer_id
+        if receipt_email:
+            params["receipt_email"] = receipt_email
         if save_card:
             params["setup_future_usage"] = "off_session"
             params["payment_method_options"] = {"card": {"setup_credential_usage": INSTALMENT_USAGE}}
@@ -114,6 +117,7 @@ class Gateway(RefundVerbs):
         metadata: dict[str, str],
         idempotency_key: str,
         usage: str = INSTALMENT_USAGE,
+        receipt_email: str = "",
     ) -> PaymentIntent:
         """Create and confirm in one call while the payer is away.
 
@@ -133,6 +137,8 @@ class Gateway(RefundVerbs):
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "payment_method_options": {"card": {"stored_credential_usage": usage}},
         }
+        if receipt_email:
+            params["receipt_email"] = receipt_email
         # Not the SDK's own retries, see `until_answered`.
         options: Any = _key(idempotency_key) | {"max_network_retries": 0}
         return until_answered(

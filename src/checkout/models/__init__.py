@@ -10,6 +10,7 @@ from checkout.models.jobs import ScheduledJob
 from checkout.models.letters import Letter
 from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutState
 from checkout.models.managers import content_key, model_of
+from checkout.models.papers import Paper, PaperSeries
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.models.problems import LookBack, Problem
 from checkout.models.proposals import Proposal
@@ -35,6 +36,8 @@ __all__ = [
     "Notice",
     "ObjectPaymentPlan",
     "ObjectPaymentPlanInstalment",
+    "Paper",
+    "PaperSeries",
     "PaymentPlan",
     "PaymentRun",
     "PaymentRunItem",

@@ -278,20 +278,18 @@ class CheckoutAdditional(models.Model):
 
     @property
     def lines(self) -> list[str]:
-        """What is known, as it is written on an envelope, and how to reach them."""
-        said = (
+        """The address as it stands on an envelope."""
+        columns = (
             self.company_name,
+            self.contact_name,
             self.address_1,
             self.address_2,
             self.town,
             self.county,
             self.postcode,
             self.country,
-            self.contact_name,
-            self.email,
-            self.phone,
         )
-        return [line for line in said if line]
+        return [line for line in columns if line]
 
 
 class StateChange(models.Model):

@@ -388,6 +388,13 @@ class ObjectPaymentPlanInstalment(models.Model):
         return reverse("checkout.object.payment.plan.instalment", args=[self.pk])
 
     @property
+    def name(self) -> str:
+        """What its payer calls it."""
+        if self.replaces_id:
+            return str(_("To pay again"))
+        return str(_("Deposit")) if self.deposit else str(_("Instalment %(number)d") % {"number": self.count - 1})
+
+    @property
     def net_paid(self) -> Decimal:
         """What came for this line, less what was given back or taken back: the sum of its postings."""
         if self.debt is not None:

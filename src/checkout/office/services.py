@@ -15,7 +15,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import clock, letters, links, mail, money, states
+from checkout import clock, links, mail, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
@@ -29,7 +29,6 @@ from checkout.models import (
     StateChange,
 )
 from checkout.services import debts, intents, moves, notices, on_session
-from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.staff")
 
@@ -46,8 +45,7 @@ def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user
             # The condition and the change are one statement, so a run cannot claim it in between.
             if not rows.update(due=due):
                 raise CannotPay(_("This line is being charged, or was settled, so its date does not change any more."))
-            change = _note(instalment, user, Why(Code.DUE_CHANGED, before=before, due=due, note=reason))
-            asking.plan_changed(instalment.object_payment_plan, change)
+            _note(instalment, user, Why(Code.DUE_CHANGED, before=before, due=due, note=reason))
     except IntegrityError as error:
         raise PlanError(_("Another line of this plan is due on that day. Choose another day.")) from error
     instalment.due = due
@@ -81,8 +79,7 @@ def part_paid(
         booked = debts.part_came(debt, amount, cause=f"part:{key}", user=user, note=reason)
         if booked:
             shown = f"{money.tidy(amount, plan.currency)} {plan.currency}"
-            change = _note(instalment, user, Why(Code.PART_PAID, amount=shown, note=reason))
-            asking.plan_changed(plan, change)
+            _note(instalment, user, Why(Code.PART_PAID, amount=shown, note=reason))
             if within is not None:
                 within(amount)
     return booked
@@ -166,9 +163,7 @@ _ASKING = frozenset(
         ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH,
         ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON,
         ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ASKED,
-        letters.DECLINED,
-        letters.RETRIES_ENDED,
-        "payment_reminder",
+        "instalment_declined",
         "payment_due",
     )
 )
@@ -220,7 +215,6 @@ def note_instalment(instalment: ObjectPaymentPlanInstalment, user: Actor, reason
     _note(instalment, user, Why(note=reason))
 
 
-def _note(instalment: ObjectPaymentPlanInstalment, user: Actor, why: Why) -> StateChange:
+def _note(instalment: ObjectPaymentPlanInstalment, user: Actor, why: Why) -> None:
     state = instalment.state_id or ""
-    who = actor(user)
-    return StateChange.objects.create(instalment=instalment, from_state=state, to_state=state, user=who, **why.columns)
+    StateChange.objects.create(instalment=instalment, from_state=state, to_state=state, user=actor(user), **why.columns)

@@ -136,6 +136,23 @@ def what_is_left(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
     return _as_data(unpaid)
 
 
+def not_made_yet(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalment]:
+    """The instalments of a plan whose deposit is not paid: their rows are made of what was agreed once it is."""
+    if plan.agreement is None or plan.instalments.filter(deposit=False).exists():
+        return []
+    return [
+        ObjectPaymentPlanInstalment(
+            object_payment_plan=plan,
+            count=line["count"],
+            due=datetime.date.fromisoformat(line["due"]),
+            amount=Decimal(line["amount"]),
+            state_id=states.PENDING,
+        )
+        for line in plan.agreement.lines
+        if line["count"] > 1
+    ]
+
+
 def _as_data(lines: Iterable[Line]) -> list[dict[str, Any]]:
     return [{"count": line.count, "due": line.due.isoformat(), "amount": str(line.amount)} for line in lines]
 

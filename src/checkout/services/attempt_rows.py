@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import QuerySet
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -62,6 +64,17 @@ def site() -> str:
     """The mark that everything of ours at Stripe bears: other sites may use the same account. It comes from the
     database, so a copy of it that was restored still knows its own."""
     return str(CheckoutSettings.objects.settings.site)
+
+
+def receipt_email(checkout: Checkout) -> str:
+    """To whom Stripe mails its own receipt (CHECKOUT_STRIPE_RECEIPTS), or an empty text. As the row keeps it, so that
+    a repeated request is the same; Stripe refuses a payment whose address is none."""
+    email = checkout.payer.rpartition(" <")[2].rstrip(">") if conf.CHECKOUT_STRIPE_RECEIPTS else ""
+    try:
+        validate_email(email)
+    except ValidationError:
+        return ""
+    return email
 
 
 def is_line_debt(debt: Debt) -> bool:

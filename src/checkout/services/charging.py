@@ -36,7 +36,7 @@ from checkout.gateway import (
 )
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, SavedCard
-from checkout.services import agreements, attempt_rows, cards, intents, moves, recovery, settling
+from checkout.services import agreements, attempt_rows, cards, intents, moves, settling
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.instalments")
@@ -60,6 +60,7 @@ class ChargeRequest:
     usage: str
     #: When the lease runs out under which it may be asked.
     until: datetime
+    receipt_email: str = ""
 
 
 def charge(content_object: ContentObject, user: Actor = None, *, if_due: bool = False) -> Checkout:
@@ -93,8 +94,6 @@ def claim(content_object: ContentObject, user: Actor = None, *, if_due: bool = F
     money.check_chargeable(content_object.checkout_total, attempt_rows.currency_of(content_object))
     if not content_object.checkout_can_charge:
         raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
-    if not if_due:
-        recovery.check_may_be_asked(card, content_object.checkout_total)
     try:
         with transaction.atomic(durable=True):
             if isinstance(content_object, ObjectPaymentPlanInstalment):
@@ -167,6 +166,7 @@ def request_for(checkout: Checkout) -> ChargeRequest:
         idempotency_key=str(checkout.uuid),
         usage=INSTALMENT_USAGE if attempt_rows.is_plan_line(checkout) else UNSCHEDULED_USAGE,
         until=checkout.lease_until,
+        receipt_email=attempt_rows.receipt_email(checkout),
     )
 
 
@@ -206,6 +206,7 @@ def ask(request: ChargeRequest) -> PaymentIntent | GatewayError:
             metadata=request.metadata,
             idempotency_key=request.idempotency_key,
             usage=request.usage,
+            receipt_email=request.receipt_email,
         )
     except GatewayError as error:
         return error

@@ -133,6 +133,7 @@ def _request_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
         metadata=attempt_rows.metadata(checkout),
         idempotency_key=str(checkout.uuid),
         customer_id=checkout.stripe_customer_id,
+        receipt_email=attempt_rows.receipt_email(checkout),
         # A card that the payer agreed to is kept for what follows; no other.
         save_card=checkout.customer_id is not None and Agreement.objects.filter(checkout=checkout).exists(),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from checkout import letters, mail
+from checkout import mail as letters
 from checkout.contract import ContentObject
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlanInstalment
 
@@ -24,13 +24,11 @@ def send_once(
     instalment: ObjectPaymentPlanInstalment | None = None,
     customer: Customer | None = None,
 ) -> bool:
-    """Queue a letter and write down its cause, in one transaction. False if this cause has had its letter (of any
-    number of senders at once one queues it), and for one that the site has switched off.
+    """Queue a letter and write down its cause, in one transaction. False if this cause has had its letter: of any
+    number of senders at once one queues it.
 
     Raises MailNotReady without the template, or for an address that is none; nothing is written down then.
     """
-    if not letters.is_on(template):
-        return False
     try:
         with transaction.atomic():
             Notice.objects.create(
@@ -41,7 +39,7 @@ def send_once(
                 instalment=instalment,
                 customer=customer,
             )
-            mail.queue(template, recipient, context, language)
+            letters.queue(template, recipient, context, language)
     except IntegrityError:
         if Notice.objects.filter(cause=cause).exists():
             return False

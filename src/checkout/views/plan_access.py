@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.generic import View
 
 from checkout import links
+from checkout.ids import uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import payers
 from checkout.services.letters import asking
@@ -122,4 +123,8 @@ class PlanLinkView(SignedLinkMixin, View):
             request.session.cycle_key()
         opened.pop(str(self.plan.uuid), None)
         request.session[SESSION_KEY] = dict([*opened.items(), (str(self.plan.uuid), self.token)][-REMEMBERED:])
+        # That page asks for itself whether the plan's link opens it.
+        receipt = uuid_or_none(request.GET.get("receipt", ""))
+        if receipt is not None:
+            return redirect("checkout.receipt", uuid=receipt)
         return redirect("checkout.plan.progress", uuid=self.plan.uuid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -13,6 +12,7 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -23,7 +23,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid, NoSavedCard
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import charging, recovery
+from checkout.services import agreements, charging, papers, recovery
 from checkout.views import payer
 from checkout.views.access import (
     PayerViewMixin,
@@ -133,6 +133,15 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "card": card.description if card is not None else "",
             "card_wanted": bool(unpaid and (card is None or card.refresh or card.is_expiring)),
             "may_refresh": bool(self.get_access().is_payer and unpaid and not plan.deleted),
+            "receipts": [
+                {
+                    "url": reverse("checkout.receipt", args=[paid.uuid]),
+                    "day": papers.paid_on(paid),
+                    "amount": self._money(paid.total),
+                }
+                for paid in papers.receipts_of(plan)
+                if paid.total is not None
+            ],
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
 
@@ -140,7 +149,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         return money.format_money(amount, self.get_plan().currency, get_language() or "en-gb")
 
     def _lines(self, plan: ObjectPaymentPlan) -> list[LineView]:
-        rows = [*plan.payments.select_related("replaced_by", "debt"), *_not_made_yet(plan)]
+        rows = [*plan.payments.select_related("replaced_by", "debt"), *agreements.not_made_yet(plan)]
         attempts = Checkout.objects.filter(
             content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
             object_id__in=[str(row.pk) for row in rows],
@@ -177,7 +186,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             made.append(
                 LineView(
                     line=row,
-                    name=line_name(row),
+                    name=row.name,
                     amount=self._money(row.left if in_part else row.amount),
                     says=says,
                     mood=mood,
@@ -188,29 +197,6 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                 )
             )
         return made
-
-
-def _not_made_yet(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalment]:
-    """The instalments of a plan whose deposit is not paid: their rows are made of what was agreed once it is."""
-    if plan.agreement is None or plan.instalments.filter(deposit=False).exists():
-        return []
-    return [
-        ObjectPaymentPlanInstalment(
-            object_payment_plan=plan,
-            count=line["count"],
-            due=datetime.date.fromisoformat(line["due"]),
-            amount=Decimal(line["amount"]),
-            state_id=states.PENDING,
-        )
-        for line in plan.agreement.lines
-        if line["count"] > 1
-    ]
-
-
-def line_name(line: ObjectPaymentPlanInstalment) -> str:
-    if line.replaces_id:
-        return _("To pay again")
-    return _("Deposit") if line.deposit else _("Instalment %(number)d") % {"number": line.count - 1}
 
 
 def line_in_words(line: ObjectPaymentPlanInstalment, *, stopped: bool = False) -> tuple[str, str]:

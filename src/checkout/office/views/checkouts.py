@@ -24,7 +24,7 @@ from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import fulfillment, intents, reconcile, refunds
+from checkout.services import fulfillment, intents, papers, reconcile, refunds
 
 
 def number_cell(checkout: Checkout) -> Cell:
@@ -254,12 +254,15 @@ class CheckoutDetailView(StaffPageView):
         page = owed.get_absolute_url() if isinstance(owed, ObjectPaymentPlanInstalment | CustomerPayment) else ""
         owed_text = _("Open the request") if isinstance(owed, CustomerPayment) else _("Open the instalment")
         to_pay = checkout.is_invoice and checkout.succeeded
+        receipt, invoice = papers.has_receipt(checkout), papers.has_invoice(checkout)
         return self.offer(
             ("", page, owed_text, bool(page) and not checkout.succeeded),
             ("refund", reverse("checkout.refund.create", args=[uuid]), _("Refund"), not refunds.why_not(checkout)),
             ("", reverse("checkout.look", args=[uuid]), _("Ask Stripe now"), is_open and bool(checkout.intent_id)),
             ("cancel_attempt", reverse("checkout.cancel", args=[uuid]), _("Cancel this attempt"), is_open),
             ("settle_by_hand", reverse("checkout.invoice.paid", args=[uuid]), _("Mark as paid"), to_pay),
+            ("", reverse("checkout.receipt", args=[uuid]), _("Receipt"), receipt),
+            ("", reverse("checkout.invoice.paper", args=[uuid]), _("Invoice"), invoice),
         )
 
 

@@ -234,6 +234,7 @@ class PlanDetailView(StaffPageView):
                 _("Finish stopping this plan") if plan.deleted else _("Stop this plan"),
                 not plan.deleted or plans.is_half_stopped(plan),
             ),
+            ("", reverse("checkout.statement", args=[plan.uuid]), _("Statement"), True),
         )
 
 

@@ -1,0 +1,347 @@
+"""Receipts, statements and invoices: their numbers, and what stands on them, read from the books."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
+from django.utils import formats, timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from checkout import actions, clock, money, states
+from checkout.conf import conf
+from checkout.errors import CannotPay, GatewayError
+from checkout.gateway import gateway
+from checkout.models import (
+    Checkout,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    Paper,
+    PaperSeries,
+    Posting,
+    SavedCard,
+    content_key,
+)
+from checkout.services import agreements
+from checkout.services.letters import asking
+from checkout.sheets import Sheet, Table
+
+Kind = Posting.Kind
+ZERO = Decimal(0)
+
+#: What came of a payment, and what of it went back; both are signed.
+CAME = frozenset({Kind.TAKEN, Kind.OTHER_MEANS, Kind.UNDONE})
+WENT_BACK = frozenset({Kind.GIVEN_BACK, Kind.GIVE_BACK_FAILED, Kind.DISPUTED, Kind.DISPUTE_WON})
+
+
+# -- numbers ---------------------------------------------------------------------------------------------
+
+
+def has_receipt(checkout: Checkout) -> bool:
+    """True for an attempt that took money."""
+    return checkout.succeeded and checkout.action_id in actions.TAKES_MONEY and bool(checkout.total)
+
+
+def has_invoice(checkout: Checkout) -> bool:
+    """True for an invoice that was asked for."""
+    return checkout.succeeded and checkout.is_invoice and bool(checkout.total)
+
+
+def number_of(checkout: Checkout) -> Paper:
+    """The number of a receipt or an invoice, given now if it has none.
+
+    The counter is moved in the transaction that writes the paper, and is locked until its commit: one that comes to
+    nothing leaves no gap, and of two who are first at the same paper one gets the other's.
+
+    Raises CannotPay for an attempt that has neither.
+    """
+    if not has_receipt(checkout) and not has_invoice(checkout):
+        raise CannotPay(_("There is no receipt of this, because nothing was paid."))
+    found = Paper.objects.filter(checkout=checkout).first()
+    if found is not None:
+        return found
+    pattern = conf.CHECKOUT_INVOICE_SERIES if checkout.is_invoice else conf.CHECKOUT_RECEIPT_SERIES
+    series = paid_on(checkout).strftime(pattern)
+    try:
+        with transaction.atomic():
+            number = _next(series)
+            card = _saved_card(checkout)
+            about = {"card_brand": card.brand, "card_last4": card.last4} if card is not None else {}
+            return Paper.objects.create(checkout=checkout, series=series, number=number, **about)
+    except IntegrityError:
+        return Paper.objects.get(checkout=checkout)
+
+
+def _next(series: str) -> int:
+    rows = PaperSeries.objects.filter(name=series)
+    if not rows.update(last=F("last") + 1):
+        PaperSeries.objects.bulk_create([PaperSeries(name=series)], ignore_conflicts=True)
+        rows.update(last=F("last") + 1)
+    return rows.get().last
+
+
+def paid_on(checkout: Checkout) -> datetime.date:
+    """The day on which the money came (or the invoice was asked for), where the site is."""
+    return timezone.localdate(checkout.settled_at or checkout.created_at)
+
+
+def _saved_card(checkout: Checkout) -> SavedCard | None:
+    """The card that it was paid with, if we keep it."""
+    if checkout.is_manual or not checkout.payment_method_id:
+        return None
+    return SavedCard.objects.filter(payment_method_id=checkout.payment_method_id, livemode=checkout.livemode).first()
+
+
+def _look_up_card(paper: Paper) -> None:
+    """Ask Stripe once for the card of a payment whose card we do not keep. Without an answer the receipt names none,
+    and it is asked for again the next time."""
+    checkout = paper.checkout
+    if paper.card_last4 or checkout.action_id not in actions.BY_CARD or not checkout.payment_method_id:
+        return
+    try:
+        card = gateway().retrieve_payment_method(checkout.payment_method_id).card
+    except GatewayError:
+        return
+    if card is not None:
+        paper.card_brand, paper.card_last4 = card.brand[:30], card.last4[:4]
+        Paper.objects.filter(pk=paper.pk).update(card_brand=paper.card_brand, card_last4=paper.card_last4)
+
+
+def _paid_with(paper: Paper) -> str:
+    if paper.checkout.is_manual:
+        return _("Other means than a card")
+    return SavedCard(brand=paper.card_brand, last4=paper.card_last4).short_description if paper.card_last4 else ""
+
+
+# -- what stands on them ---------------------------------------------------------------------------------
+
+
+def receipt(checkout: Checkout, *, ask_stripe: bool = False) -> Sheet:
+    """The receipt of a payment, in the language that is active. `ask_stripe` for a card that we did not keep, outside
+    of any transaction. Raises CannotPay when nothing was paid."""
+    paper = number_of(checkout)
+    if ask_stripe:
+        _look_up_card(paper)
+    total = checkout.total or ZERO
+    back = given_back(checkout)
+    facts = [
+        (_("Paid on"), _day(paid_on(checkout))),
+        (_("What for"), ", ".join(checkout.description_lines)),
+        (_("Paid with"), _paid_with(paper)),
+    ]
+    if back:
+        facts += [
+            (_("Given back since"), _money(back, checkout.currency)),
+            (_("Remains paid"), _money(total - back, checkout.currency)),
+        ]
+    return _sheet(
+        _("Receipt"),
+        number=paper.label,
+        to=_payer_of(checkout),
+        facts=facts,
+        amount=(_("Received"), _money(total, checkout.currency)),
+        tables=_parts(checkout),
+    )
+
+
+def given_back(checkout: Checkout) -> Decimal:
+    """How much of a payment went back to its payer, or was taken back by a bank: by the postings."""
+    rows = Posting.objects.filter(checkout=checkout, kind__in=WENT_BACK).values_list("amount", flat=True)
+    return -sum(rows, ZERO)
+
+
+def _parts(checkout: Checkout) -> list[Table]:
+    """Which payments of a plan one payment was for, where it was for several, or for a part."""
+    if not checkout.allocated:
+        return []
+    rows = [
+        (part.debt.instalment.name, _money(part.amount, checkout.currency))
+        for part in checkout.allocations.select_related("debt__instalment").order_by("debt__instalment__count")
+    ]
+    return [Table(_("What it paid"), (_("Payment"), _("Amount")), tuple(rows))]
+
+
+def _payer_of(checkout: Checkout) -> tuple[str, ...]:
+    """Their name. The address of a letter is nobody's business who holds its link."""
+    name, bracket, _email = checkout.payer.partition(" <")
+    return (name,) if bracket else ()
+
+
+def statement(plan: ObjectPaymentPlan) -> Sheet:
+    """What was agreed for a plan, came, went back and is left, and every movement: by the postings."""
+    currency = plan.currency
+    lines = [*plan.payments.select_related("debt"), *agreements.not_made_yet(plan)]
+    moved = _movements(lines)
+    rows, in_all = [], [ZERO] * 4
+    for line in lines:
+        sums = _sums(line, moved, stopped=plan.deleted)
+        in_all = [before + here for before, here in zip(in_all, sums, strict=True)]
+        rows.append((f"{line.name}, {_day(line.due)}", sums))
+    columns = [_("Agreed"), _("Paid"), _("Given back"), _("Left")]
+    shown = [place for place in range(4) if place != 2 or in_all[2]]
+    table = Table(
+        _("Payments"),
+        (_("Payment"), *(columns[place] for place in shown)),
+        tuple((name, *(_money(sums[place], currency) for place in shown)) for name, sums in rows),
+        (_("In all"), *(_money(in_all[place], currency) for place in shown)),
+    )
+    row: Any = plan.content_object
+    return _sheet(
+        _("Statement"),
+        to=(plan.checkout_name,) if plan.checkout_name else (),
+        facts=[
+            (_("As of"), _day(clock.today())),
+            (_("What for"), ", ".join(str(each) for each in row.checkout_description) if row is not None else ""),
+            (_("Agreed on"), _day(timezone.localdate(plan.created_at))),
+            (_("Taken from"), plan.card.short_description if plan.card is not None and in_all[3] else ""),
+        ],
+        amount=(_("Left to pay"), _money(in_all[3], currency)),
+        tables=[table, *_list_of_movements(lines, moved, currency)],
+        notes=[_("This payment plan was stopped. Nothing more is taken.")] if plan.deleted else [],
+    )
+
+
+def _movements(lines: Iterable[ObjectPaymentPlanInstalment]) -> dict[int, list[Posting]]:
+    """What moved on each debt, oldest first."""
+    found: dict[int, list[Posting]] = {}
+    debts = [line.debt_id for line in lines if line.debt_id is not None]
+    for posting in Posting.objects.filter(debt__in=debts, kind__in=CAME | WENT_BACK).order_by("pk"):
+        found.setdefault(posting.debt_id, []).append(posting)
+    return found
+
+
+def _sums(line: ObjectPaymentPlanInstalment, moved: dict[int, list[Posting]], *, stopped: bool) -> list[Decimal]:
+    """Agreed, paid, given back, left. A line that is owed again adds nothing to what was agreed."""
+    postings = moved.get(line.debt_id or 0, [])
+    # Without a debt, its row was moved over from an older system.
+    came = sum((each.amount for each in postings if each.kind in CAME), ZERO) if line.debt_id else line.net_paid
+    back = -sum((each.amount for each in postings if each.kind in WENT_BACK), ZERO)
+    left = ZERO if stopped or line.state_id == states.SUCCESS else line.left
+    return [ZERO if line.replaces_id else line.amount, came, back, left]
+
+
+def _list_of_movements(
+    lines: Iterable[ObjectPaymentPlanInstalment], moved: dict[int, list[Posting]], currency: str
+) -> list[Table]:
+    rows = [
+        (posting.pk, f"{_day(posting.day)}: {_kind(posting)}, {line.name}", posting.amount)
+        for line in lines
+        for posting in moved.get(line.debt_id or 0, [])
+    ]
+    if not rows:
+        return []
+    shown = [(what, _money(amount, currency)) for _pk, what, amount in sorted(rows)]
+    return [Table(_("Movements"), (_("Movement"), _("Amount")), tuple(shown))]
+
+
+def _kind(posting: Posting) -> str:
+    """In the payer's words."""
+    return {
+        Kind.TAKEN: _("paid by card"),
+        Kind.OTHER_MEANS: _("paid by other means"),
+        Kind.GIVEN_BACK: _("given back"),
+        Kind.GIVE_BACK_FAILED: _("giving back failed"),
+        Kind.DISPUTED: _("taken back by the bank"),
+        Kind.DISPUTE_WON: _("returned by the bank"),
+        Kind.UNDONE: _("undone"),
+    }[Kind(posting.kind)]
+
+
+def invoice(checkout: Checkout) -> Sheet:
+    """The invoice that a payer asked for, to the address that they gave. Raises CannotPay when nobody asked for one."""
+    if not has_invoice(checkout):
+        raise CannotPay(_("No invoice was asked for here."))
+    paper = number_of(checkout)
+    address = checkout.invoice_data
+    paid = _paid_since(checkout)
+    how = conf.CHECKOUT_ORGANISATION.get("payment_details", "")
+    return _sheet(
+        _("Invoice"),
+        number=paper.label,
+        to=tuple(address.lines) if address is not None else _payer_of(checkout),
+        facts=[
+            (_("Date"), _day(timezone.localdate(paper.issued_at))),
+            (_("What for"), ", ".join(checkout.description_lines)),
+            (_("Paid on"), _day(paid_on(paid)) if paid is not None else ""),
+        ],
+        amount=(_("Paid") if paid is not None else _("To pay"), _money(checkout.total or ZERO, checkout.currency)),
+        notes=[*how.strip().splitlines()] if how and paid is None else [],
+    )
+
+
+def _paid_since(checkout: Checkout) -> Checkout | None:
+    row: Any = checkout.content_object
+    if row is None:
+        return None
+    return Checkout.objects.filter(**content_key(row)).taking_money().success().order_by("-pk").first()
+
+
+def send_again(checkout: Checkout) -> None:
+    """Somebody holds a link to a receipt that has expired, and asks for another: its letter once more, once an hour at
+    most, to the address that we know."""
+    asking.ask("payment_received", f"receipt_asked:{checkout.pk}:{clock.now():%Y%m%d%H}", checkout=checkout)
+
+
+def plans() -> QuerySet[ObjectPaymentPlan]:
+    """Plans with what their statements ask of them."""
+    return ObjectPaymentPlan.objects.select_related("customer", "payment_plan", "agreement__saved_card")
+
+
+def receipts_of(plan: ObjectPaymentPlan) -> list[Checkout]:
+    """The payments of a plan, oldest first."""
+    return list(
+        Checkout.objects.filter(
+            **_any_line_of(plan), action_id__in=actions.TAKES_MONEY, state=states.SUCCESS, total__gt=0
+        ).order_by("settled_at", "pk")
+    )
+
+
+def _any_line_of(plan: ObjectPaymentPlan) -> dict[str, Any]:
+    lines = list(plan.instalments.all())
+    key = content_key(lines[0]) if lines else {"content_type": None}
+    return {"content_type": key["content_type"], "object_id__in": [str(line.pk) for line in lines]}
+
+
+# -- what all of them share --------------------------------------------------------------------------------
+
+
+def _sheet(
+    title: str,
+    *,
+    number: str = "",
+    to: tuple[str, ...] = (),
+    facts: Iterable[tuple[str, str]],
+    amount: tuple[str, str],
+    tables: Iterable[Table] = (),
+    notes: Iterable[str] = (),
+) -> Sheet:
+    about = conf.CHECKOUT_ORGANISATION
+    lines = [line.strip() for line in about.get("address", "").splitlines() if line.strip()]
+    if about.get("tax_number"):
+        lines.append(_("Tax number: %(number)s") % {"number": about["tax_number"]})
+    return Sheet(
+        title=title,
+        file=f"{title.lower()}-{number or clock.today().isoformat()}",
+        language=get_language() or "en-gb",
+        number=number,
+        organisation=about.get("name") or conf.STRIPE_CAPTION,
+        organisation_lines=tuple(lines),
+        to=to,
+        facts=tuple((label, value) for label, value in facts if value),
+        amount=amount,
+        tables=tuple(tables),
+        notes=tuple(notes),
+    )
+
+
+def _day(value: datetime.date) -> str:
+    return formats.date_format(value, "DATE_FORMAT")
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return money.format_money(amount, currency, get_language() or "en-gb")
