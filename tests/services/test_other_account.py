@@ -17,7 +17,7 @@ from checkout import clock, errors, states
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
-from checkout.services import audit, doctor, fulfillment, intents, reconcile, refunds, runs, stale
+from checkout.services import audit, doctor, fulfillment, intents, plans, reconcile, refunds, runs, stale
 from stripe_emulator import Clock, Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -147,6 +147,21 @@ def test_the_doctor_says_which_key_is_wanted(
     [finding] = [finding for finding in doctor.examine() if "live key" in finding.message]
     assert finding.level == doctor.Level.ERROR
     assert not ObjectPaymentPlan.objects.exists()
+
+
+def test_the_doctor_tells_of_cards_that_the_key_cannot_charge_before_a_run_does(
+    emulator: Emulator, save_plan: SavePlan, other_account: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    save_plan()
+    save_plan(email="b@example.com")
+    assert not [finding for finding in doctor.examine() if "another mode or account" in finding.message]
+    other_account()
+    [finding] = [finding for finding in doctor.examine() if "another mode or account" in finding.message]
+    assert finding.message.startswith("The cards of 2 payment plans")
+    for plan in ObjectPaymentPlan.objects.all():
+        plans.stop(plan)
+    assert not [finding for finding in doctor.examine() if "another mode or account" in finding.message]
 
 
 @pytest.mark.parametrize("hours", [1, 25])

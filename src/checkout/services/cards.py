@@ -191,6 +191,15 @@ def is_of_this_key(card: SavedCard, account: str) -> bool:
     return not card.account or not account or card.account == account
 
 
+def plans_of_another_key(account: str) -> QuerySet[ObjectPaymentPlan]:
+    """Plans that go on, and whose card our key cannot charge."""
+    unpaid = ObjectPaymentPlan.objects.filter(Q(instalments__state__in=states.UNPAID), deleted=False)
+    other = ~Q(agreement__saved_card__livemode=is_live_key(conf.STRIPE_SECRET_KEY))
+    if account:
+        other |= ~Q(agreement__saved_card__account__in=["", account])
+    return unpaid.filter(other, agreement__saved_card__isnull=False).distinct()
+
+
 # -- cards that were replaced ------------------------------------------------------------------------------
 
 

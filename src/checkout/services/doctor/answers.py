@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from checkout import clock
 from checkout.conf import conf, is_live_key, webhook_secrets
 from checkout.errors import CheckoutError, GatewayError
 from checkout.gateway import API_VERSION, gateway
 from checkout.gateway.webhooks import sign
-from checkout.services import inbox
+from checkout.services import cards, inbox
 from checkout.services.doctor.findings import Finding, Level, skipped
 
 #: Stripe refuses signatures older than five minutes, and keys and leases are counted by the clock.
@@ -57,6 +58,29 @@ def check_stripe() -> Iterator[Finding]:
                 % {"seconds": int(skew.total_seconds())},
                 _("Let the machine keep its time by NTP; webhooks are refused when the clocks differ by five minutes."),
             )
+    yield from _cards_of_another_key()
+
+
+def _cards_of_another_key() -> Iterator[Finding]:
+    try:
+        account = gateway().account_id()
+    except GatewayError as problem:
+        yield skipped(
+            "stripe", _("whose account the key is of, Stripe does not say: %(problem)s") % {"problem": problem}
+        )
+        return
+    if plans := cards.plans_of_another_key(account).count():
+        message = ngettext(
+            "The card of %(number)d payment plan was saved with a key of another mode or account of Stripe.",
+            "The cards of %(number)d payment plans were saved with a key of another mode or account of Stripe.",
+            plans,
+        )
+        yield Finding(
+            "stripe",
+            Level.WARNING,
+            message % {"number": plans},
+            _("No run can charge them. Is STRIPE_SECRET_KEY the right one? If so, ask for new cards."),
+        )
 
 
 def check_endpoint() -> Iterator[Finding]:
