@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from checkout import declines, journal, states
+from checkout import declines, journal, letters, states
 
 if TYPE_CHECKING:
     from checkout.models import Checkout, Dispute
@@ -66,33 +66,12 @@ _EVENTS: dict[str, Any] = {
 }
 
 
-#: Our letters in words, by the name of their template (`checkout.mail.LETTERS`).
-_MAILS: dict[str, Any] = {
-    "object_payment_plan_instalment_on_session_payment_auth": _("Please confirm a payment (to a payer who can log in)"),
-    "object_payment_plan_instalment_on_session_payment_anon": _("Please confirm a payment, with a link"),
-    "customer_card_expiry": _("Your card runs out"),
-    "customer_card_refresh_request": _("Please give us a new card"),
-    "customer_payment_request": _("Request for money, with a link"),
-    "payment_asked": _("Please pay, with a link"),
-    "plan_agreed": _("Confirmation of the payment plan"),
-    "payment_received": _("Receipt"),
-    "instalment_paid": _("Receipt, and what comes next"),
-    "plan_finished": _("Receipt: everything is paid"),
-    "payment_due": _("A payment is taken soon"),
-    "instalment_declined": _("A payment could not be taken"),
-    "card_changed": _("Your card was changed"),
-    "plan_link": _("A new link to the plan"),
-    "plan_stopped": _("Your plan was stopped"),
-    "payment_refunded": _("Money is on its way back to you"),
-    "refund_failed": _("A refund has come back"),
-    "invoice_requested": _("Confirmation that an invoice was asked for"),
-    "staff": _("News for staff"),
-}
-
-
 def mail_name(template: str) -> str:
-    """What a letter is about; the template's own name where it is none of ours."""
-    return str(_MAILS.get(template, template.replace("_", " ")))
+    """What staff call one of our letters; the template's own name where it is none of them."""
+    if template == "staff":
+        return str(_("News for staff"))
+    entry = letters.REGISTER.get(template)
+    return str(entry.name) if entry is not None else template.replace("_", " ")
 
 
 def event_name(event_type: str) -> str:

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.db.models import Model
 
-from checkout import contract, money
+from checkout import contract, letters, money
 from checkout.conf import DEFAULTS, conf, is_live_key, webhook_secrets
 from checkout.errors import MoneyError
 
@@ -266,6 +266,7 @@ LEAST: Final = {
     "CHECKOUT_NOTICE_DAYS": 0,
     "CHECKOUT_ON_SESSION_REMINDER_DAYS": 0,
     "CHECKOUT_RATE_LIMIT": 1,
+    "CHECKOUT_REMINDER_DAYS": 0,
     "CHECKOUT_STALE_MINUTES": 1,
     "CHECKOUT_STRIPE_MAX_RETRIES": 0,
     "CHECKOUT_WORKERS": 1,
@@ -284,6 +285,23 @@ def check_numbers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> li
         for name, minimum in LEAST.items()
         if not isinstance(getattr(conf, name), int) or getattr(conf, name) < minimum
     ]
+
+
+@register()
+def check_letters(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Every switch is one of a letter, and none turns off what somebody waits for."""
+    found: list[CheckMessage] = []
+    for name, on in conf.CHECKOUT_LETTERS.items():
+        entry = letters.REGISTER.get(name)
+        if entry is None:
+            close = difflib.get_close_matches(str(name), letters.REGISTER, n=1, cutoff=0.6)
+            hint = f"Did you mean {close[0]}?" if close else "docs/reference.md lists the letters, under Mails."
+            found.append(Error(f"CHECKOUT_LETTERS names {name!r}, which is no letter.", hint=hint, id="checkout.E035"))
+        elif entry.always and not on:
+            text = f"CHECKOUT_LETTERS switches off {name}, and somebody waits for it: {entry.always}."
+            hint = "Take it out of the setting; you may reword the letter in the admin."
+            found.append(Error(text, hint=hint, id="checkout.E036"))
+    return found
 
 
 @register()

@@ -64,7 +64,7 @@ class Conf:
     # Longer than any dispute may come after the payment.
     CHECKOUT_KEEP_VISITORS_DAYS = Setting(730)
     CHECKOUT_LEASE_MINUTES = Setting(10)
-    # Names of letters -> False for those that the site writes itself. All are on.
+    # Names of letters -> False for those that the site does without, or writes itself. All are on.
     CHECKOUT_LETTERS = Setting[Mapping[str, bool]]({})
     CHECKOUT_LIMIT_MINUTES = Setting(60)
     CHECKOUT_LINK_DAYS = Setting(14)
@@ -80,6 +80,7 @@ class Conf:
     CHECKOUT_RATE_LIMIT = Setting(100)
     CHECKOUT_RATE_LIMIT_REDIS = Setting("")
     CHECKOUT_RECEIPT_SERIES = Setting("R-%Y")
+    CHECKOUT_REMINDER_DAYS = Setting(7)
     # None: one person is enough, whatever the amount.
     CHECKOUT_SECOND_PERSON_ABOVE = Setting[Decimal | int | None](None)
     CHECKOUT_STAFF_BASE_TEMPLATE = Setting("checkout/staff/base.html")

@@ -25,38 +25,8 @@ from post_office.lockfile import FileLock, FileLocked, default_lockfile
 from post_office.models import Email, EmailTemplate
 from post_office.signals import email_queued
 
-from checkout import brand
+from checkout import brand, letters
 from checkout.errors import CheckoutError
-from checkout.models import Customer, CustomerPayment, ObjectPaymentPlanInstalment
-
-PLAN_AGREED = "plan_agreed"
-
-#: Name in the database -> what staff read beside it. The wording is in templates/checkout/mail/; a folder
-#: there, named like a language, holds all of them in that language.
-LETTERS: dict[str, str] = {
-    ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH: (
-        "The bank requires the payer to confirm an instalment; to payers who can log in."
-    ),
-    ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON: (
-        "The bank requires the payer to confirm an instalment; to payers who cannot log in, with a signed link."
-    ),
-    Customer.MAIL_TEMPLATE_CARD_EXPIRY: "The card that instalments are taken from runs out.",
-    Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST: "Staff ask a payer for a new card.",
-    CustomerPayment.MAIL_TEMPLATE_REQUEST: "Staff ask a customer for an amount, with a signed link to pay it.",
-    ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ASKED: "Staff ask a payer to pay a line of a plan, with a signed link.",
-    PLAN_AGREED: "Confirms a payment plan to its payer, with every date and amount.",
-    "payment_received": "Receipt for a payment at once.",
-    "instalment_paid": "Receipt for a payment of a plan, with what comes next.",
-    "plan_finished": "Receipt for the last payment of a plan, with thanks.",
-    "payment_due": "A payment is taken soon.",
-    "instalment_declined": "A bank declined a payment of a plan: why, and what to do.",
-    "card_changed": "A plan is charged to another card.",
-    "plan_stopped": "A plan was stopped.",
-    "plan_link": "A payer asked for a new link to their plan.",
-    "payment_refunded": "Money was given back.",
-    "refund_failed": "Money that was given back came back.",
-    "invoice_requested": "The payer asked for an invoice.",
-}
 
 
 class MailNotReady(CheckoutError):
@@ -83,11 +53,12 @@ def install(*, also_reworded: bool = False) -> Installed:
     translation, unless `also_reworded`: its readers would no longer get the site's words, but ours.
     """
     done = Installed()
-    for name, description in LETTERS.items():
+    for name, entry in letters.REGISTER.items():
         with transaction.atomic():
             base = EmailTemplate.objects.filter(name=name, default_template=None).first()
             (done.kept if base else done.made).append(name)
             if base is None:
+                description = f"{entry.name}: {entry.cause}; {entry.to}, {entry.when}"
                 base = EmailTemplate.objects.create(name=name, description=description, **_wording(name))
             _translate(base, done, leave_alone=not also_reworded and not _is_ours(base))
     return done
@@ -124,7 +95,7 @@ def languages() -> list[tuple[str, str]]:
 
 def _has_wording(folder: str) -> bool:
     try:
-        get_template(_path(PLAN_AGREED, ".subject.txt", folder))
+        get_template(_path(letters.PLAN_AGREED, ".subject.txt", folder))
     except TemplateDoesNotExist:
         return False
     return True

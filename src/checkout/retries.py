@@ -18,6 +18,8 @@ from checkout.declines import BY_ITSELF, Retry, Verdict
 
 #: So many declines of one card and amount within 30 days, and no more is asked without its owner.
 MOST_IN_30_DAYS: Final = 8
+#: People may press more often, but no more than Stripe lets through to the bank.
+MOST_BY_HAND_IN_30_DAYS: Final = 15
 SATURDAY: Final = 5
 #: A try on pay day is worth waiting for this long, and no longer.
 PAY_DAY_WITHIN: Final = timedelta(days=35)

@@ -107,9 +107,9 @@ def send_on_session_payment_emails() -> int:
 
 @_task(540)
 def send_letters() -> int:
-    """Write the letters that were asked for, and the notices before payments; how many."""
+    """Write the letters that were asked for, notices before payments and reminders; how many."""
     with jobs.recorded("send_letters"):
-        due.ask_for_notices()
+        due.ask()
         return writing.write_waiting().mailed
 
 
@@ -145,13 +145,13 @@ def send_staff_digest() -> int:
 
 @_task(540)
 def audit_failed_checkout() -> int:
-    """Compare failed attempts with Stripe; how many differ. `checkout_doctor` tells when there are any."""
+    """Compare attempts that are over with Stripe; how many differ. `checkout_doctor` tells when there are any."""
     with jobs.recorded("audit_failed_checkout"):
         audited = audit.audit_failed_checkouts()
         if audited.wrong or audited.unread:
             raise DifferencesFound(
-                f"{audited.wrong} attempts failed here and not at Stripe, {audited.unread} could not be compared. Run "
-                "the command audit_failed_checkout."
+                f"{audited.wrong - audited.unpaid} attempts failed here and not at Stripe, {audited.unpaid} are paid "
+                f"here and not at Stripe, {audited.unread} could not be compared. Run audit_failed_checkout."
             )
     return audited.wrong
 

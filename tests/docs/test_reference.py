@@ -19,7 +19,7 @@ from django.template.loader import get_template
 from django.urls import URLPattern, URLResolver, get_resolver
 
 import checkout
-from checkout import actions, conf, contract, errors, mail, signals, states, tasks, views
+from checkout import actions, conf, contract, errors, letters, signals, states, tasks, views
 from checkout.office.views.base import StaffMixin
 from tests.public.test_names import SIGNATURES
 
@@ -199,20 +199,20 @@ def test_templates_and_blocks() -> None:
 
 
 def test_mails() -> None:
-    assert [code(row[0])[0] for row in rows("Mails", "template")] == list(mail.LETTERS)
+    assert [code(row[0])[0] for row in rows("Mails", "template")] == list(letters.REGISTER)
 
 
 #: What every letter has.
 ALWAYS = {"name", "contact", "organisation", "brand", "language"}
 
 
-@pytest.mark.parametrize("letter", list(mail.LETTERS))
+@pytest.mark.parametrize("letter", list(letters.REGISTER))
 def test_variables_of_mails(letter: str) -> None:
     [row] = [row for row in rows("Mails", "template") if code(row[0]) == [letter]]
     folder = SOURCE / "templates" / "checkout" / "mail"
     text = "".join((folder / f"{letter}{ending}").read_text() for ending in (".subject.txt", ".txt", ".html"))
     loops = dict(re.findall(r"{%\s*for\s+(\w+)\s+in\s+(\w+)", text))
-    used = {shown or asked for shown, asked in re.findall(r"{{\s*(\w+)|{%\s*if\s+(\w+)", text)}
+    used = {shown or asked for shown, asked in re.findall(r"{{\s*(\w+)|{%\s*(?:el)?if\s+(\w+)", text)}
     assert set(code(row[2])) == ({loops.get(each, each) for each in used} | {*loops.values()}) - ALWAYS
 
 

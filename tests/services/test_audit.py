@@ -50,8 +50,23 @@ def test_repair_brings_it_to_the_door(wrong: Checkout, membership: Membership, c
     membership.refresh_from_db()
     assert (wrong.state_id, membership.successes) == (states.SUCCESS, 1)
     call_command("audit_failed_checkout")
-    assert "compared 0, found 0, left 0" in capsys.readouterr().out
+    assert "compared 1, found 0, left 0" in capsys.readouterr().out
     assert ScheduledJob.objects.get(name="audit_failed_checkout").last_succeeded_at is not None
+
+
+def test_what_is_called_paid_and_is_not_at_stripe_is_told_and_left_to_a_person(
+    emulator: Emulator, membership: Membership, capsys: Any
+) -> None:
+    checkout = begin(membership)
+    # No code of ours does this: somebody has edited rows.
+    Checkout.objects.filter(pk=checkout.pk).update(state=states.SUCCESS, settled_at=clock.now())
+    for options in ([], ["--repair"]):
+        with pytest.raises(CommandError, match="1 paid here and not at Stripe"):
+            call_command("audit_failed_checkout", *options)
+        out = capsys.readouterr().out
+        assert checkout.payment_intent_id in out
+        assert "Stripe has not taken the money" in out
+    assert emulator.ledger.taken_minor() == 0
 
 
 @pytest.fixture

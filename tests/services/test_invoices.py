@@ -19,6 +19,7 @@ from checkout.gateway import gateway
 from checkout.journal import Why
 from checkout.models import Checkout, CheckoutAdditional, ScheduledJob
 from checkout.services import fulfillment, invoices, settling
+from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS
@@ -54,6 +55,7 @@ def test_the_form_keeps_the_address_and_mails_staff_and_payer_once(client: Clien
     assert (checkout.is_invoice, checkout.succeeded, checkout.total) == (True, True, Decimal(100))
     assert checkout.invoice_data is not None
     assert checkout.invoice_data.postcode == "BA1 1AA"
+    assert writing.write_waiting().mailed == 1
     to = {str(mail.to[0]): mail for mail in Email.objects.all()}
     assert set(to) == {"office@example.com", "ann@example.com"}
     assert "1 High Street" in to["office@example.com"].message

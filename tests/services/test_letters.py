@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,19 +20,33 @@ from django.test import Client, override_settings
 from django.utils import formats, translation
 from post_office.models import Email, EmailTemplate
 
-from checkout import clock, declines, mail, money, states
+from checkout import checks, clock, declines, letters, mail, money, states
 from checkout.models import (
     Checkout,
+    CheckoutAdditional,
+    CheckoutSettings,
     Letter,
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     Problem,
+    RecoveryPolicy,
     RecoveryStep,
 )
 from checkout.office import services as office
-from checkout.services import card_expiry, checkouts, fulfillment, on_session, plans, refunds, runs
-from checkout.services.letters import asking, due, register, writing
+from checkout.services import (
+    card_expiry,
+    checkouts,
+    fulfillment,
+    invoices,
+    notices,
+    on_session,
+    plans,
+    refunds,
+    requests,
+    runs,
+)
+from checkout.services.letters import about_declines, asking, due, writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -58,7 +74,10 @@ class Site:
     membership: Membership
 
     def plan(self, number: str = "4242424242424242") -> ObjectPaymentPlan:
-        return self.save_plan(number)
+        """Agreed, and confirmed by its letter."""
+        plan = self.save_plan(number)
+        writing.write_waiting()
+        return plan
 
     def run(self) -> None:
         runs.process_payments()
@@ -205,6 +224,92 @@ def _refunded(site: Site) -> Claims:
     return [Decimal("5.00"), clock.today(), "4242"]
 
 
+def _refund_failed(site: Site) -> Claims:
+    site.plan()
+    refund = refunds.refund(Checkout.objects.get(action_id="charge"), Decimal("5.00"))
+    writing.write_waiting()
+    with transaction.atomic():
+        refunds.fail(refund, refunds.Why(note="The account is closed."))
+    return [Decimal("5.00"), "4242"]
+
+
+def _one_more_try() -> None:
+    """The site's policy: a declined card is asked once more, three days later."""
+    rules = CheckoutSettings.objects.settings
+    rules.recovery = RecoveryPolicy.objects.create(name="Once", days=[3], pay_day=False, weekends=True)
+    rules.save()
+
+
+def _tried_again(site: Site) -> Claims:
+    _one_more_try()
+    claims = _declined(site)
+    plan = ObjectPaymentPlan.objects.get()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "card_velocity_exceeded")
+    with time_machine.travel(clock.now() + datetime.timedelta(days=3)):
+        site.emulator.clock.advance(days=3)
+        site.run()
+    assert not RecoveryStep.objects.filter(ended="").exists()
+    return [*claims[:3], declines.sentence("", "card_velocity_exceeded")]
+
+
+def _declined_together(site: Site) -> Claims:
+    plan = site.plan()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds", times=2)
+    lines = make_due(plan, 2)
+    site.run()
+    days = {step.day for step in RecoveryStep.objects.filter(ended="")}
+    amounts = [line.amount for line in lines]
+    return [*amounts, sum(amounts, Decimal(0)), *(line.due for line in lines), *days, "4242"]
+
+
+def _still_open(site: Site) -> Claims:
+    plan = site.plan()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "expired_card")
+    line = site.take_next(plan)
+    writing.write_waiting()
+    assert due.ask_for_reminders() == 0
+    with time_machine.travel(clock.now() + datetime.timedelta(days=7, minutes=1)):
+        assert due.ask_for_reminders() == 1
+        assert due.ask_for_reminders() == 0
+    return [line.amount, line.due, "4242"]
+
+
+def _date_moved(site: Site) -> Claims:
+    plan = site.plan()
+    line, other = plan.payments.get(count=2), plan.payments.get(count=3)
+    before, later = line.due, line.due + datetime.timedelta(days=9)
+    office.change_due(line, later, None, "asked by phone")
+    office.change_due(other, other.due + datetime.timedelta(days=9), None, "asked by phone")
+    left = sum((each.amount for each in plan.payments if each.state_id == states.PENDING), Decimal(0))
+    return [line.amount, before, later, other.due, left]
+
+
+def _part_came(site: Site) -> Claims:
+    line = site.plan().payments.get(count=2)
+    office.part_paid(line, Decimal(5), None, "cash", uuid.uuid4())
+    return [Decimal(5), line.amount - 5, line.due]
+
+
+def _by_hand(site: Site) -> Claims:
+    line = site.plan().payments.get(count=2)
+    checkouts.manual(line, None, "Cash")
+    return [line.amount, clock.today()]
+
+
+def _invoice(site: Site) -> Claims:
+    address = CheckoutAdditional(
+        contact_name="A Member", address_1="1 High Street", town="Bath", email="member@example.com"
+    )
+    invoices.request_invoice(site.membership, address)
+    return [site.membership.total, "1 High Street", "Bath"]
+
+
+def _money_asked_for(site: Site) -> Claims:
+    row = requests.create(email="member@example.com", name="A Member", description="Books", total=Decimal("12.50"))
+    requests.send_link(row)
+    return [Decimal("12.50"), "Books"]
+
+
 @dataclass(frozen=True)
 class Cause:
     """What happens, and the one letter that follows."""
@@ -215,19 +320,19 @@ class Cause:
     after: datetime.timedelta = datetime.timedelta(0)
     #: The letter holds a link.
     link: bool = True
-    #: Besides the letter that confirms the plan.
-    first: str = mail.PLAN_AGREED
+    #: Those that came before.
+    first: tuple[str, ...] = (letters.PLAN_AGREED,)
 
 
 ANON = ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON
 AUTH = ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH
 CAUSES = {
-    "paid at once": Cause(_paid_at_once, "payment_received", first=""),
-    "plan agreed": Cause(_agreed, mail.PLAN_AGREED, first=""),
+    "paid at once": Cause(_paid_at_once, "payment_received", first=()),
+    "plan agreed": Cause(_agreed, letters.PLAN_AGREED, first=()),
     "instalment paid": Cause(_instalment, "instalment_paid"),
     "finished": Cause(_last, "plan_finished"),
     "declined": Cause(_declined, "instalment_declined"),
-    "deposit declined": Cause(_deposit_declined, "instalment_declined", after=asking.DEPOSIT_GRACE, first=""),
+    "deposit declined": Cause(_deposit_declined, "instalment_declined", after=asking.DEPOSIT_GRACE, first=()),
     "bank requires the payer": Cause(_wanted, ANON),
     "asked by staff": Cause(_asked, "payment_asked"),
     "asked by staff after a decline": Cause(_asked_after_a_decline, "payment_asked"),
@@ -238,6 +343,22 @@ CAUSES = {
     "link asked for": Cause(_link_asked, "plan_link"),
     "stopped": Cause(_stopped, "plan_stopped"),
     "refunded": Cause(_refunded, "payment_refunded", link=False),
+    "refund failed": Cause(
+        _refund_failed, "refund_failed", link=False, first=(letters.PLAN_AGREED, "payment_refunded")
+    ),
+    "declined again": Cause(_tried_again, letters.RETRIES_ENDED, after=datetime.timedelta(days=4)),
+    "several declined": Cause(_declined_together, letters.DECLINED),
+    "still open": Cause(
+        _still_open,
+        "payment_reminder",
+        after=datetime.timedelta(days=8),
+        first=(letters.PLAN_AGREED, letters.DECLINED),
+    ),
+    "dates moved": Cause(_date_moved, "plan_changed", after=asking.CHANGE_GRACE),
+    "a part came": Cause(_part_came, "plan_changed", after=asking.CHANGE_GRACE),
+    "paid by other means": Cause(_by_hand, "instalment_paid"),
+    "invoice asked for": Cause(_invoice, "invoice_requested", link=False, first=()),
+    "money asked for": Cause(_money_asked_for, "customer_payment_request", first=()),
 }
 
 
@@ -265,8 +386,8 @@ def test_every_cause_has_one_letter_whose_every_claim_holds(
         writing.write_waiting()
         assert writing.write_waiting() == writing.Written(), "a second sweep finds nothing"
     template = AUTH if has_login and cause.template == ANON else cause.template
-    notices = list(Notice.objects.exclude(template="staff").values_list("template", flat=True))
-    assert notices == [*filter(None, [cause.first]), template]
+    told = list(Notice.objects.exclude(template="staff").values_list("template", flat=True))
+    assert told == [*cause.first, template]
     letter = Email.objects.latest("pk")
     assert letter.to == ["member@example.com"]
     for text in (letter.message, letter.html_message.replace("\xa0", " ").replace("&nbsp;", " ")):
@@ -283,11 +404,9 @@ def test_every_cause_has_one_letter_whose_every_claim_holds(
     assert not Problem.objects.exists()
 
 
-def test_every_letter_of_the_register_has_a_cause_here_and_a_template() -> None:
-    tested = {cause.template for cause in CAUSES.values()}
-    # `refund_failed` is looked at below; the register's `instalment_paid` writes `plan_finished` as well.
-    assert set(register.LETTERS) <= tested | {"refund_failed"}
-    assert {*register.LETTERS, "plan_finished"} <= set(mail.LETTERS)
+def test_every_letter_of_the_register_has_a_cause_here() -> None:
+    assert set(letters.REGISTER) == {cause.template for cause in CAUSES.values()} | {AUTH}
+    assert set(writing.WRITERS) <= set(letters.REGISTER)
 
 
 def test_no_letter_about_what_was_rolled_back(site: Site) -> None:
@@ -330,12 +449,87 @@ def test_a_template_that_cannot_be_rendered_silences_nobody_else_and_is_tried_ag
     assert problem.closed_at is not None
 
 
-def test_a_letter_that_is_switched_off_is_not_asked_for(site: Site, settings: Any) -> None:
-    settings.CHECKOUT_LETTERS = {"instalment_paid": False, "payment_due": False}
+def test_every_letter_can_be_switched_off_but_those_that_somebody_waits_for(settings: Any) -> None:
+    settings.CHECKOUT_LETTERS = dict.fromkeys(letters.REGISTER, False)
+    sent = {name for name in letters.REGISTER if notices.send_once(name, name, "member@example.com", {})}
+    assert sent == {name for name, entry in letters.REGISTER.items() if entry.always}
+    assert sent == {"payment_asked", "customer_payment_request", "customer_card_refresh_request", "plan_link"}
+    assert {found.id for found in checks.check_letters()} == {"checkout.E036"}
+    assert len(checks.check_letters()) == len(sent)
+
+
+@pytest.mark.parametrize("name", ["bank requires the payer", "card runs out", "finished", "still open", "dates moved"])
+def test_nothing_goes_wrong_when_a_letter_is_switched_off(site: Site, settings: Any, name: str) -> None:
+    settings.CHECKOUT_LETTERS = dict.fromkeys(letters.REGISTER, False)
+    settings.CHECKOUT_LETTERS[letters.DECLINED] = True
+    with contextlib.suppress(AssertionError):  # of a cause that counts what it asks for
+        CAUSES[name].happens(site)
+    with time_machine.travel(clock.now() + CAUSES[name].after + datetime.timedelta(seconds=1)):
+        writing.write_waiting()
+    assert {notice.template for notice in Notice.objects.all()} <= {letters.DECLINED}
+    assert not Problem.objects.exists()
+
+
+def test_a_switch_that_is_no_letters_is_found(settings: Any) -> None:
+    settings.CHECKOUT_LETTERS = {"payment_recieved": False}
+    [found] = checks.check_letters()
+    assert (found.id, found.hint) == ("checkout.E035", "Did you mean payment_received?")
+
+
+def test_the_receipt_of_a_deposit_goes_when_no_plan_is_confirmed(site: Site, settings: Any) -> None:
+    settings.CHECKOUT_LETTERS = {letters.PLAN_AGREED: False}
+    site.plan()
+    writing.write_waiting()
+    assert Notice.objects.get().template == "instalment_paid"
+
+
+def test_declines_of_one_plan_are_told_once_a_day(site: Site) -> None:
     plan = site.plan()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds", times=2)
     site.take_next(plan)
-    assert due.ask_for_notices() == 0
-    assert not Letter.objects.filter(kind="instalment_paid").exists()
+    assert writing.write_waiting().mailed == 1
+    late = site.take_next(plan)
+    assert writing.write_waiting() == writing.Written(), "the next one waits"
+    with time_machine.travel(datetime.datetime.combine(clock.today(), datetime.time(23, 59))):
+        assert writing.write_waiting() == writing.Written()
+    with time_machine.travel(datetime.datetime.combine(clock.today() + datetime.timedelta(days=1), writing.MORNING)):
+        assert writing.write_waiting().mailed == 1
+    assert Notice.objects.filter(template=letters.DECLINED, instalment=late).exists()
+
+
+def test_the_letter_before_the_last_try_says_that_it_is_the_last(site: Site) -> None:
+    plan = site.plan()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds")
+    site.take_next(plan)
+    step = RecoveryStep.objects.get()
+    for last in (False, True):
+        RecoveryStep.objects.update(number=step.most - (not last))
+        with override_settings(LANGUAGE_CODE="en-gb"), translation.override("en-gb"):
+            said = about_declines.instalment_declined(Letter.objects.get(kind=letters.DECLINED))
+        assert said is not None
+        assert said.context["last_try"] is last
+
+
+def test_a_change_that_was_taken_back_is_not_told(site: Site) -> None:
+    line = site.plan().payments.get(count=2)
+    before = line.due
+    office.change_due(line, before + datetime.timedelta(days=3), None, "")
+    office.change_due(line, before, None, "mistyped")
+    with time_machine.travel(clock.now() + asking.CHANGE_GRACE + datetime.timedelta(seconds=1)):
+        writing.write_waiting()
+    assert not Notice.objects.filter(template="plan_changed").exists()
+
+
+def test_an_amount_that_is_owed_again_after_a_refund_is_told(site: Site) -> None:
+    plan = site.plan()
+    deposit = Checkout.objects.get(action_id="charge")
+    refunds.refund(deposit, deposit.total, plan_effect="give_back")
+    with time_machine.travel(clock.now() + asking.CHANGE_GRACE + datetime.timedelta(seconds=1)):
+        writing.write_waiting()
+    new = plan.payments.get(count=5)
+    assert f"that we gave back to you is owed again, and due on {said(new.due, 'en-gb')}" in Email.objects.get(
+        subject="Your payment plan was changed"
+    ).message.replace("\n", " ")
 
 
 @pytest.mark.parametrize(("days", "asked"), [(0, 0), (3, 1)])
@@ -357,7 +551,7 @@ def test_a_notice_whose_day_was_moved_is_not_sent(site: Site) -> None:
     rows.update(due=clock.today() + datetime.timedelta(days=2))
     due.ask_for_notices()
     rows.update(due=clock.today() + datetime.timedelta(days=9))
-    assert writing.write_waiting().untrue == 2, "this one, and the deposit, which the plan's letter has told"
+    assert writing.write_waiting() == writing.Written(untrue=1)
 
 
 def test_staff_ask_once_a_day_and_the_next_day_it_is_a_reminder(site: Site) -> None:
@@ -404,6 +598,6 @@ def test_the_command_and_the_task_write_and_leave_a_sign_of_life(site: Site, cap
 
     site.take_next(site.plan())
     call_command("send_letters")
-    assert "mailed 1, no longer true 1, errors 0" in capsys.readouterr().out, "the deposit is in the plan's own letter"
+    assert "mailed 1, no longer true 0, errors 0" in capsys.readouterr().out
     assert tasks.send_letters() == 0
     assert ScheduledJob.objects.get(name="send_letters").last_succeeded_at is not None

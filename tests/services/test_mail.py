@@ -15,7 +15,7 @@ from django.db import transaction
 from post_office.mail import send_queued
 from post_office.models import Email, EmailTemplate
 
-from checkout import checks, clock, links, mail, states
+from checkout import checks, clock, letters, links, mail, states
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.services import notices, on_session
 from tests.host.models import Membership
@@ -153,17 +153,17 @@ def test_the_hosts_row_may_say_the_language(membership: Membership) -> None:
 
 def test_init_makes_the_templates_and_never_overwrites_a_sites_words(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("init_app_checkout")
-    assert f"mail templates: made {len(mail.LETTERS)}, kept 0" in capsys.readouterr().out
+    assert f"mail templates: made {len(letters.REGISTER)}, kept 0" in capsys.readouterr().out
     EmailTemplate.objects.filter(name=ANON).update(subject="Our own words")
     EmailTemplate.objects.filter(name=Customer.MAIL_TEMPLATE_CARD_EXPIRY).delete()
     call_command("init_app_checkout")
     out = capsys.readouterr().out
     assert f"made {Customer.MAIL_TEMPLATE_CARD_EXPIRY}" in out
-    assert f"mail templates: made 1, kept {len(mail.LETTERS) - 1}" in out
+    assert f"mail templates: made 1, kept {len(letters.REGISTER) - 1}" in out
     assert EmailTemplate.objects.get(name=ANON, default_template=None).subject == "Our own words"
 
 
-@pytest.mark.parametrize("name", sorted(mail.LETTERS))
+@pytest.mark.parametrize("name", sorted(letters.REGISTER))
 def test_every_template_is_whole(name: str) -> None:
     mail.install()
     made = EmailTemplate.objects.get(name=name, default_template=None)

@@ -25,7 +25,8 @@ from checkout.models import (
     PaymentPlan,
     SavedCard,
 )
-from checkout.services import agreements, confirmations, fulfillment, intents, plans
+from checkout.services import agreements, fulfillment, intents, plans
+from checkout.services.letters import writing
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, lines, make_due
@@ -56,14 +57,15 @@ def test_the_card_is_saved_the_deposit_taken_and_the_lines_made(
 
 def test_the_payer_gets_the_plan_by_mail_once(emulator: Emulator, save_plan: SavePlan) -> None:
     call_command("init_app_checkout")
-    plan = save_plan()
+    save_plan()
+    writing.write_waiting()
     letter = Email.objects.get()
     assert letter.to == ["member@example.com"]
     assert letter.subject == "Your payment plan: £100.00 for Membership, One year"
     for words in ("£20.00 (deposit, paid)", "£26.66 (instalment 1)", "£26.67 (instalment 3)", "Visa ending in 4242"):
         assert words in letter.message
     assert "£26.66" in letter.html_message
-    assert not confirmations.confirm_plan(plan)
+    assert writing.write_waiting() == writing.Written()
     assert Email.objects.count() == 1
 
 
@@ -72,6 +74,7 @@ def test_a_missing_mail_template_does_not_undo_a_deposit(
 ) -> None:
     plan = save_plan()
     assert lines(plan)[0][2] == states.SUCCESS
+    assert writing.write_waiting().errors == 2
     assert "init_app_checkout" in caplog.text
     assert not Notice.objects.exists()
 

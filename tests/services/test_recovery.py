@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from post_office.models import Email
 
-from checkout import clock, mail, signals, states
+from checkout import clock, errors, mail, retries, signals, states
 from checkout.models import (
     Checkout,
     CheckoutSettings,
@@ -229,11 +229,33 @@ def test_a_card_that_was_declined_everywhere_is_not_asked_for_this_either(
                 content_object=Membership.objects.create(email=f"{number}@example.com"),
                 total=Decimal("26.66"),
                 currency="GBP",
+                customer=plan.card.customer,
                 payment_method_id=plan.card.payment_method_id,
                 error_code="card_declined",
             )
     decline(plan, emulator, "insufficient_funds")
     assert not RecoveryStep.objects.exists()
+
+
+def test_a_card_that_its_bank_refused_for_good_is_not_asked_again_by_hand_either(
+    plan: ObjectPaymentPlan, emulator: Emulator
+) -> None:
+    decline(plan, emulator, "lost_card")
+    before = Checkout.objects.count()
+    with on(DECEMBER, emulator), pytest.raises(errors.CannotPay, match="refused this card for good"):
+        Checkout.objects.charge(first(plan), None)
+    assert Checkout.objects.count() == before
+
+
+def test_staff_press_no_more_often_than_stripe_lets_through(plan: ObjectPaymentPlan, emulator: Emulator) -> None:
+    decline(plan, emulator, "insufficient_funds")
+    assert plan.card is not None
+    emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds", times=30)
+    with on(DECEMBER, emulator):
+        for _ in range(retries.MOST_BY_HAND_IN_30_DAYS - 1):
+            assert Checkout.objects.charge(first(plan), None).failed
+        with pytest.raises(errors.CannotPay, match="too often within 30 days"):
+            Checkout.objects.charge(first(plan), None)
 
 
 # -- policies -----------------------------------------------------------------------------------------------

@@ -212,6 +212,33 @@ def test_from_the_dashboard_first_and_ours_after(emulator: Emulator, membership:
     assert books_agree(emulator, checkout)
 
 
+def test_who_gives_money_back_at_stripe_is_told_that_the_plan_goes_on(
+    emulator: Emulator, save_plan: SavePlan, settings: Any
+) -> None:
+    settings.CHECKOUT_NOTIFY_EMAILS = ["office@example.com"]
+    plan = save_plan()
+    deposit = Checkout.objects.for_content_object(plans.deposit_of(plan)).success().get()
+    made = emulator.bank.dashboard_refund(deposit.payment_intent_id)
+    for _ in range(2):
+        refunds.refund_updated_at_stripe(made["id"])
+    mail = Email.objects.get(to=["office@example.com"], subject__contains="given back")
+    assert mail.subject.startswith("£20.00 was given back at Stripe: ")
+    assert "The payment plan goes on" in mail.message
+    assert f"/plans/{plan.uuid}/" in mail.message
+
+
+def test_nobody_is_told_that_a_plan_goes_on_which_does_not(
+    emulator: Emulator, save_plan: SavePlan, settings: Any
+) -> None:
+    settings.CHECKOUT_NOTIFY_EMAILS = ["office@example.com"]
+    plan = save_plan()
+    deposit = Checkout.objects.for_content_object(plans.deposit_of(plan)).success().get()
+    plans.stop(plan)
+    made = emulator.bank.dashboard_refund(deposit.payment_intent_id)
+    refunds.refund_updated_at_stripe(made["id"])
+    assert not Email.objects.filter(to=["office@example.com"], subject__contains="given back").exists()
+
+
 def test_news_of_our_own_refund_before_its_answer_is_no_second_refund(
     emulator: Emulator, membership: Membership
 ) -> None:

@@ -10,9 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 from django.urls import NoReverseMatch
-from post_office.models import Email, EmailTemplate
+from post_office.models import EmailTemplate
 
-from checkout import advice, errors, mail, signals, states
+from checkout import advice, errors, letters, mail, signals, states
 from checkout.models import Checkout, CustomerPayment, Notice, ObjectPaymentPlan
 from checkout.services import (
     debts,
@@ -25,6 +25,7 @@ from checkout.services import (
     staff_notices,
     stale,
 )
+from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.saved import agreed
@@ -85,11 +86,12 @@ def test_a_letter_that_staff_reworded_wrongly_stops_no_deposit(
     emulator: Emulator, save_plan: SavePlan, words: str
 ) -> None:
     mail.install()
-    EmailTemplate.objects.filter(name=mail.PLAN_AGREED).update(content=words)
+    EmailTemplate.objects.filter(name=letters.PLAN_AGREED).update(content=words)
     plan = save_plan()
     assert [line.state_id for line in plan.payments] == [states.SUCCESS] + [states.PENDING] * 3
     assert emulator.ledger.taken_minor() == 2000
-    assert not Email.objects.exists()
+    assert writing.write_waiting().errors == 1
+    assert {notice.template for notice in Notice.objects.all()} == {"instalment_paid"}, "the receipt goes all the same"
 
 
 def test_a_row_that_cannot_describe_itself_stops_no_deposit(

@@ -16,11 +16,12 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from post_office.models import Email, EmailTemplate
 
-from checkout import clock, links, mail
+from checkout import clock, letters, links, mail
 from checkout.gateway import gateway
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, PaymentPlan, Problem
 from checkout.office import services as office
 from checkout.services import disputes, fulfillment, notices, staff_notices
+from checkout.services.letters import writing
 from checkout.spreadsheets import harmless
 from example_checkout.models import Product, SalesLedger
 from scripts import check_text
@@ -78,7 +79,7 @@ def test_every_letter_shows_a_name_and_runs_none(name: str) -> None:
         "lines": [{"label": name, "due": "1 Nov", "amount": "£1.00", "paid": False}],
     }
     shown = kept(name)
-    for letter in mail.LETTERS:
+    for letter in letters.REGISTER:
         for language in ("", "de"):
             mail.queue(letter, "payer@example.com", context, language)
             queued = Email.objects.latest("pk")
@@ -92,7 +93,7 @@ def test_every_letter_shows_a_name_and_runs_none(name: str) -> None:
 
 def test_a_letter_sent_again_is_sent_as_it_was(settings: Any) -> None:
     customer = Customer.objects.create(name="Smith {% and %} {{ 7|add:35 }}", email="smith@example.com")
-    assert notices.send_once("cause", mail.PLAN_AGREED, customer.email, {"name": customer.name}, customer=customer)
+    assert notices.send_once("cause", letters.PLAN_AGREED, customer.email, {"name": customer.name}, customer=customer)
     office.send_again(Notice.objects.get(), None)
     first, second = Email.objects.order_by("pk")
     assert (second.subject, second.message, second.html_message) == (first.subject, first.message, first.html_message)
@@ -175,6 +176,7 @@ def test_a_template_that_cannot_be_rendered_is_a_problem_and_the_invoice_is_take
     row = Membership.objects.create()
     assert client.post(links.invoice_form(row), ADDRESS).status_code == 302
     assert to_the_office()
+    writing.write_waiting()
     problem = Problem.objects.get()
     assert problem.kind == Problem.Kind.LETTER
     assert "invoice_requested" in problem.detail
@@ -183,8 +185,9 @@ def test_a_template_that_cannot_be_rendered_is_a_problem_and_the_invoice_is_take
 def test_a_plan_that_cannot_be_confirmed_by_mail_is_a_problem(
     emulator: Emulator, save_plan: Any, payment_plan: PaymentPlan
 ) -> None:
-    EmailTemplate.objects.filter(name=mail.PLAN_AGREED).update(content="{% broken %}")
+    EmailTemplate.objects.filter(name=letters.PLAN_AGREED).update(content="{% broken %}")
     plan: ObjectPaymentPlan = save_plan()
+    writing.write_waiting()
     assert Problem.objects.get().subject == f"plan_agreed:{plan.pk}"
 
 

@@ -11,7 +11,7 @@ import pytest
 from django.template import Engine, Template
 from django.utils import translation
 
-from checkout import actions, advice, journal, mail, money, states, timetable
+from checkout import actions, advice, journal, letters, money, states, timetable
 from checkout.errors import MoneyError
 from checkout.models import ObjectPaymentPlan, PaymentPlan
 from scripts import messages
@@ -115,7 +115,7 @@ def test_templates_have_no_words_outside_a_translation(path: Path) -> None:
 
 
 @pytest.mark.parametrize("language", FOLDERS)
-@pytest.mark.parametrize("name", sorted(mail.LETTERS))
+@pytest.mark.parametrize("name", sorted(letters.REGISTER))
 def test_every_letter_is_whole_in_every_language(name: str, language: str) -> None:
     for ending in ENDINGS:
         ours, theirs = ((folder / f"{name}{ending}").read_text() for folder in (LETTERS, LETTERS / language))

@@ -16,8 +16,10 @@ from django.utils import translation
 from post_office.models import Email, EmailTemplate
 
 from checkout import clock, deployment, links, mail, states
+from checkout.letters import PLAN_AGREED, REGISTER
 from checkout.models import Agreement, Checkout, Customer, ObjectPaymentPlan, PaymentPlan, SavedCard, StripeEvent
 from checkout.services import card_expiry, on_session, requests
+from checkout.services.letters import writing
 from example_checkout.urls import urlpatterns as shop_urls
 from stripe_emulator import Emulator, faults
 from tests.german import GERMAN, english_in
@@ -135,6 +137,7 @@ def test_a_request_and_an_invoice(german: Client, emulator: Emulator, membership
     assert "Auf Rechnung bezahlen" in shown(german, form)
     assert "Bitte geben Sie eine E-Mail-Adresse" in shown(german, form, 422, **(ADDRESS | {"email": ""}))
     german.post(form, ADDRESS)
+    writing.write_waiting()
     letter = Email.objects.get(to="ann@example.com")
     assert letter.subject.startswith("Wir schicken Ihnen eine Rechnung")
     assert "100,00" in letter.message
@@ -181,6 +184,7 @@ def test_every_letter_of_a_german_payer_is_german(
     SavedCard.objects.update(exp_year=clock.today().year, exp_month=clock.today().month)
     SavedCard.objects.update(expiry_date=clock.today())
     line = wait_for(plan, emulator, payer)
+    writing.write_waiting()
     on_session.send_on_session_payment_emails(lambda _contact: False)
     plan.refresh_from_db()
     customer = Customer.objects.get()
@@ -212,7 +216,7 @@ def test_staff_are_written_to_in_the_sites_language(
 
 
 class TestInstalling:
-    def languages(self, name: str = mail.PLAN_AGREED) -> list[str]:
+    def languages(self, name: str = PLAN_AGREED) -> list[str]:
         return sorted(EmailTemplate.objects.filter(name=name).values_list("language", flat=True))
 
     def test_only_languages_of_the_site(self, settings: Any) -> None:
@@ -228,18 +232,18 @@ class TestInstalling:
         assert mail.languages() == [("de", "de")]
 
     def test_the_sites_own_words_stay(self, capsys: pytest.CaptureFixture[str]) -> None:
-        EmailTemplate.objects.filter(name=mail.PLAN_AGREED, language="de").update(subject="Unsere Worte")
+        EmailTemplate.objects.filter(name=PLAN_AGREED, language="de").update(subject="Unsere Worte")
         call_command("init_app_checkout")
-        assert f"translations of them: made 0, kept {len(mail.LETTERS)}, left out 0" in capsys.readouterr().out
-        assert EmailTemplate.objects.get(name=mail.PLAN_AGREED, language="de").subject == "Unsere Worte"
+        assert f"translations of them: made 0, kept {len(REGISTER)}, left out 0" in capsys.readouterr().out
+        assert EmailTemplate.objects.get(name=PLAN_AGREED, language="de").subject == "Unsere Worte"
 
     def test_a_reworded_letter_is_not_overruled_by_our_german(self, capsys: pytest.CaptureFixture[str]) -> None:
         EmailTemplate.objects.filter(language="de").delete()
-        EmailTemplate.objects.filter(name=mail.PLAN_AGREED).update(subject="Unsere Worte für alle")
+        EmailTemplate.objects.filter(name=PLAN_AGREED).update(subject="Unsere Worte für alle")
         call_command("init_app_checkout")
         out = capsys.readouterr().out
         assert "left plan_agreed as you reworded it" in out
-        assert f"made {len(mail.LETTERS) - 1}, kept 0, left out 1" in out
+        assert f"made {len(REGISTER) - 1}, kept 0, left out 1" in out
         assert self.languages() == [""]
         call_command("init_app_checkout", "--translate-reworded")
         assert self.languages() == ["", "de"]

@@ -183,12 +183,12 @@ def _wait_until_it_answers(child: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def mails_going_out() -> Iterator[None]:
-    """Tells payers whose bank requires them, and sends what is queued, every few seconds.
-
-    A real site does both by cron or Celery.
+    """Writes the letters that were asked for, tells payers whose bank requires them, and sends what is queued, every
+    few seconds. A real site does all three by cron or Celery.
     """
 
     def send() -> None:
+        call_command("send_letters", stdout=io.StringIO())
         ObjectPaymentPlanInstalment.objects.send_on_session_payment_emails()
         # Without post_office's lock file, which would stay behind when we are killed: nobody else sends here.
         if get_queued().exists():

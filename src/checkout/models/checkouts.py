@@ -277,9 +277,9 @@ class CheckoutAdditional(models.Model):
         return ", ".join(filter(None, [self.company_name, self.contact_name, self.email or self.phone]))
 
     @property
-    def lines(self) -> list[str]:
-        """The address as it stands on an envelope."""
-        columns = (
+    def address(self) -> list[str]:
+        """What is known of it, as it is written on an envelope."""
+        said = (
             self.company_name,
             self.contact_name,
             self.address_1,
@@ -289,7 +289,12 @@ class CheckoutAdditional(models.Model):
             self.postcode,
             self.country,
         )
-        return [line for line in columns if line]
+        return [line for line in said if line]
+
+    @property
+    def lines(self) -> list[str]:
+        """The address, and how to reach them."""
+        return [*self.address, *filter(None, [self.email, self.phone])]
 
 
 class StateChange(models.Model):

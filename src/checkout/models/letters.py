@@ -20,6 +20,8 @@ class Letter(models.Model):
     class Outcome(models.TextChoices):
         WAITING = "", _("waiting")
         WRITTEN = "written", _("written")
+        TOGETHER = "together", _("said in another letter")
+        OFF = "off", _("not sent, because it is switched off")
         NOT_TRUE = "not_true", _("not sent, because it was no longer true")
 
     cause = models.CharField(max_length=200, unique=True)

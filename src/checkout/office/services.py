@@ -15,7 +15,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import clock, links, mail, money, states
+from checkout import clock, letters, links, mail, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
@@ -29,6 +29,7 @@ from checkout.models import (
     StateChange,
 )
 from checkout.services import debts, intents, moves, notices, on_session
+from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.staff")
 
@@ -45,7 +46,8 @@ def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user
             # The condition and the change are one statement, so a run cannot claim it in between.
             if not rows.update(due=due):
                 raise CannotPay(_("This line is being charged, or was settled, so its date does not change any more."))
-            _note(instalment, user, Why(Code.DUE_CHANGED, before=before, due=due, note=reason))
+            change = _note(instalment, user, Why(Code.DUE_CHANGED, before=before, due=due, note=reason))
+            asking.plan_changed(instalment.object_payment_plan, change)
     except IntegrityError as error:
         raise PlanError(_("Another line of this plan is due on that day. Choose another day.")) from error
     instalment.due = due
@@ -79,7 +81,8 @@ def part_paid(
         booked = debts.part_came(debt, amount, cause=f"part:{key}", user=user, note=reason)
         if booked:
             shown = f"{money.tidy(amount, plan.currency)} {plan.currency}"
-            _note(instalment, user, Why(Code.PART_PAID, amount=shown, note=reason))
+            change = _note(instalment, user, Why(Code.PART_PAID, amount=shown, note=reason))
+            asking.plan_changed(plan, change)
             if within is not None:
                 within(amount)
     return booked
@@ -163,7 +166,9 @@ _ASKING = frozenset(
         ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH,
         ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON,
         ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ASKED,
-        "instalment_declined",
+        letters.DECLINED,
+        letters.RETRIES_ENDED,
+        "payment_reminder",
         "payment_due",
     )
 )
@@ -215,6 +220,7 @@ def note_instalment(instalment: ObjectPaymentPlanInstalment, user: Actor, reason
     _note(instalment, user, Why(note=reason))
 
 
-def _note(instalment: ObjectPaymentPlanInstalment, user: Actor, why: Why) -> None:
+def _note(instalment: ObjectPaymentPlanInstalment, user: Actor, why: Why) -> StateChange:
     state = instalment.state_id or ""
-    StateChange.objects.create(instalment=instalment, from_state=state, to_state=state, user=actor(user), **why.columns)
+    who = actor(user)
+    return StateChange.objects.create(instalment=instalment, from_state=state, to_state=state, user=who, **why.columns)

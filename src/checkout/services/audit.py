@@ -1,4 +1,5 @@
-"""Comparing what we call failed with what Stripe says: behind a `fail` no money was taken, and no card saved."""
+"""Comparing what is over here with what Stripe says: behind a `fail` no money was taken and no card saved, and behind
+what is called paid there is money."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ from checkout.services import agreements, attempt_rows, fulfillment, polling, re
 
 logger = logging.getLogger("checkout.audit")
 
-#: A card may be refunded and disputed for months, but an intent that failed here is not paid later than this.
+#: A card may be refunded and disputed for months, but an intent that is over here changes no later than this.
 DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A failed attempt that Stripe sees differently. `amount` is what Stripe took, as text with its currency; empty for
-    a card that it saved."""
+    """An attempt that Stripe sees differently. `amount` is what Stripe took, or did not take, as text with its
+    currency; empty for a card that it saved."""
 
     checkout: Checkout
     intent_id: str
@@ -49,25 +50,29 @@ class Audited:
         """How many differences are left."""
         return sum(not finding.repaired for finding in self.findings)
 
+    @property
+    def unpaid(self) -> int:
+        """How many of them are called paid here although Stripe has not taken the money: only a person can say why."""
+        return sum(finding.checkout.succeeded for finding in self.findings)
 
-def failed_attempts(days: int = DAYS) -> QuerySet[Checkout]:
-    """Attempts at taking money by card, or at saving a card, that failed and were begun or settled in the last `days`
-    days."""
+
+def attempts(days: int = DAYS) -> QuerySet[Checkout]:
+    """Attempts at taking money by card that are over, and failed ones at saving a card, begun or settled in the last
+    `days` days."""
     since = clock.now() - timedelta(days=days)
-    by_card = Q(action__in=[*actions.BY_CARD, *actions.SAVES_CARD])
-    return Checkout.objects.filter(Q(state=states.FAIL), by_card).filter(
-        Q(created_at__gte=since) | Q(settled_at__gte=since)
-    )
+    by_card = Q(state__in=[states.FAIL, states.SUCCESS], action__in=actions.BY_CARD)
+    rows = Checkout.objects.filter(by_card | Q(state=states.FAIL, action__in=actions.SAVES_CARD))
+    return rows.filter(Q(created_at__gte=since) | Q(settled_at__gte=since))
 
 
 def audit_failed_checkouts(days: int = DAYS, *, repair: bool = False) -> Audited:
-    """Compare every failed attempt of the last `days` days with Stripe: a hundred per call where they lie close.
+    """Compare every attempt of the last `days` days that is over with Stripe: a hundred per call where they lie close.
 
-    `repair` brings what was found to the one door, where it becomes a success, with its hook. Safe to run again.
-    Raises GatewayError when Stripe cannot be asked.
+    `repair` brings what failed here alone to the one door, where it becomes a success, with its hook. Safe to run
+    again. Raises GatewayError when Stripe cannot be asked.
     """
     audited = Audited([])
-    for checkout, intent in _read(failed_attempts(days)):
+    for checkout, intent in _read(attempts(days)):
         audited.looked_at += 1
         if isinstance(intent, CheckoutError):
             logger.warning(
@@ -92,7 +97,7 @@ def _read(rows: QuerySet[Checkout]) -> Iterator[tuple[Checkout, polling.Intent |
                 yield checkout, intent
     # The answer that named the intent was lost. One without a customer never reached a browser, so nobody could pay it,
     # and neither did one that saves a card.
-    taking_money = rows.filter(Q(action__in=actions.BY_CARD), payment_intent_id="")
+    taking_money = rows.filter(Q(state=states.FAIL, action__in=actions.BY_CARD), payment_intent_id="")
     for batch in polling.batches(taking_money.exclude(stripe_customer_id="")):
         for checkout in batch:
             if checkout.claimed_at is not None:
@@ -111,6 +116,11 @@ def _compare(checkout: Checkout, intent: polling.Intent | None) -> Finding | Non
         if not intent.succeeded or not _still_wanted(checkout):
             return None
         return Finding(checkout, intent.id, intent.status, "", "Stripe saved the card")
+    if checkout.succeeded:
+        if intent is None or intent.succeeded:
+            return None
+        asked = f"{money.from_minor(intent.amount_minor, intent.currency)} {intent.currency}"
+        return Finding(checkout, intent.id, intent.status, asked, "Stripe has not taken the money")
     if intent is None or not (intent.succeeded or intent.processing or intent.amount_received_minor):
         return None
     problem = "Stripe took the money" if intent.amount_received_minor else "Stripe is still taking the money"
@@ -129,6 +139,8 @@ def _still_wanted(checkout: Checkout) -> bool:
 
 
 def _repaired(finding: Finding) -> Finding:
+    if finding.checkout.succeeded:
+        return finding
     try:
         saved = finding.checkout.saves_card
         door = fulfillment.fulfill_setup_intent if saved else fulfillment.fulfill_payment_intent

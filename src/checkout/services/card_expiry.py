@@ -13,8 +13,7 @@ from django.db.models import F, Max, Q, QuerySet
 from django.utils import formats, translation
 from django.utils.translation import gettext as _
 
-from checkout import clock, links, money, states
-from checkout import mail as letters
+from checkout import clock, letters, links, mail, money, states
 from checkout.conf import conf, is_live_key
 from checkout.contract import Actor
 from checkout.errors import CheckoutError, GatewayError, KeyRefused, NotFoundAtStripe
@@ -50,7 +49,8 @@ def refresh_card_expiry_dates() -> CardsRead:
 
     Raises MailNotReady when the mail template is missing, and CheckoutError when CHECKOUT_BASE_URL is not set.
     """
-    letters.require(Customer.MAIL_TEMPLATE_CARD_EXPIRY)
+    if letters.is_on(Customer.MAIL_TEMPLATE_CARD_EXPIRY):
+        mail.require(Customer.MAIL_TEMPLATE_CARD_EXPIRY)
     links.base_url()
     done = CardsRead()
     _read_cards(done)
@@ -131,7 +131,7 @@ def send_card_refresh_mail(customer: Customer, user: Actor = None) -> bool:
 
     Raises MailNotReady without the template, CheckoutError without CHECKOUT_BASE_URL or without an outstanding plan.
     """
-    letters.require(Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST)
+    mail.require(Customer.MAIL_TEMPLATE_CARD_REFRESH_REQUEST)
     links.base_url()
     plan = next_plan(customer)
     if plan is None:

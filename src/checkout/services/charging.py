@@ -36,7 +36,7 @@ from checkout.gateway import (
 )
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, SavedCard
-from checkout.services import agreements, attempt_rows, cards, intents, moves, settling
+from checkout.services import agreements, attempt_rows, cards, intents, moves, recovery, settling
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.instalments")
@@ -94,6 +94,8 @@ def claim(content_object: ContentObject, user: Actor = None, *, if_due: bool = F
     money.check_chargeable(content_object.checkout_total, attempt_rows.currency_of(content_object))
     if not content_object.checkout_can_charge:
         raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
+    if not if_due:
+        recovery.check_may_be_asked(card, content_object.checkout_total)
     try:
         with transaction.atomic(durable=True):
             if isinstance(content_object, ObjectPaymentPlanInstalment):

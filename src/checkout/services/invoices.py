@@ -10,19 +10,15 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from checkout import actions, links, money, states
-from checkout.conf import conf
 from checkout.contract import Actor, ContentObject
 from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
-from checkout.mail import MailNotReady
 from checkout.models import Checkout, CheckoutAdditional, model_of
-from checkout.services import attempt_rows, checkouts, notices, settling, staff_notices, unsent
-
-TEMPLATE = "invoice_requested"
+from checkout.services import attempt_rows, checkouts, settling, staff_notices
+from checkout.services.letters import asking as letters
 
 
 def read_token(token: str) -> ContentObject:
@@ -66,12 +62,8 @@ def request_invoice(content_object: ContentObject, address: CheckoutAdditional, 
         address.save()
         settling.succeed(checkout, user=user, why=Why(Code.INVOICE_ASKED_FOR))
         _tell_staff(checkout, address)
-        _tell_payer(checkout, address)
+        letters.invoice_requested(checkout)
     return checkout
-
-
-def _lines(address: CheckoutAdditional) -> list[str]:
-    return [*address.lines, *filter(None, [address.email, address.phone])]
 
 
 def _amount(checkout: Checkout, locale: str) -> str:
@@ -87,31 +79,9 @@ def _tell_staff(checkout: Checkout, address: CheckoutAdditional) -> None:
             "amount": _amount(checkout, settings.LANGUAGE_CODE),
             "company": address.company_name or address.contact_name,
         },
-        [*checkout.description_lines, "", *_lines(address), "", staff_notices.link("checkout.detail", checkout.uuid)],
+        [*checkout.description_lines, "", *address.lines, "", staff_notices.link("checkout.detail", checkout.uuid)],
         checkout=checkout,
     )
-
-
-def _tell_payer(checkout: Checkout, address: CheckoutAdditional) -> None:
-    recipient = address.email or getattr(checkout.content_object, "checkout_email", "")
-    if not recipient:
-        return
-    language = notices.language_of(checkout.content_object, None, on_page=get_language())
-    context = {
-        "name": address.contact_name,
-        "description": ", ".join(checkout.description_lines),
-        "amount": _amount(checkout, language),
-        "address": ", ".join(_lines(address)),
-        "contact": conf.CHECKOUT_CONTACT_TEXT,
-        "organisation": conf.STRIPE_CAPTION,
-    }
-    cause = f"invoice-payer-{checkout.pk}"
-    try:
-        with transaction.atomic():
-            notices.send_once(cause, TEMPLATE, recipient, context, language=language, checkout=checkout)
-    except MailNotReady as problem:
-        # The office has the invoice to send; a missing template must not send the payer away.
-        unsent.report(cause, problem, checkout=checkout)
 
 
 def mark_paid(

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from checkout import mail as letters
+from checkout import letters, mail
 from checkout.contract import ContentObject
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlanInstalment
 
@@ -24,11 +24,13 @@ def send_once(
     instalment: ObjectPaymentPlanInstalment | None = None,
     customer: Customer | None = None,
 ) -> bool:
-    """Queue a letter and write down its cause, in one transaction. False if this cause has had its letter: of any
-    number of senders at once one queues it.
+    """Queue a letter and write down its cause, in one transaction. False if this cause has had its letter (of any
+    number of senders at once one queues it), and for one that the site has switched off.
 
     Raises MailNotReady without the template, or for an address that is none; nothing is written down then.
     """
+    if not letters.is_on(template):
+        return False
     try:
         with transaction.atomic():
             Notice.objects.create(
@@ -39,7 +41,7 @@ def send_once(
                 instalment=instalment,
                 customer=customer,
             )
-            letters.queue(template, recipient, context, language)
+            mail.queue(template, recipient, context, language)
     except IntegrityError:
         if Notice.objects.filter(cause=cause).exists():
             return False

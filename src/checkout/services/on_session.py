@@ -16,8 +16,7 @@ from django.db.models.functions import Cast, Concat
 from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 
-from checkout import actions, clock, declines, links, money, states
-from checkout import mail as letters
+from checkout import actions, clock, declines, letters, links, mail, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
@@ -185,12 +184,11 @@ def send_on_session_payment_emails(can_login_and_pay: CanLoginAndPay | None = No
     """
     function = can_login_and_pay or conf.load("CHECKOUT_CAN_LOGIN_AND_PAY")
     check_one_parameter(function)
-    letters.require(
-        ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH,
-        ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON,
-    )
+    mail.require(*(name for name in (letters.ON_SESSION_AUTH, letters.ON_SESSION_ANON) if letters.is_on(name)))
     links.base_url()
     sent = Sent()
+    if not (letters.is_on(letters.ON_SESSION_AUTH) or letters.is_on(letters.ON_SESSION_ANON)):
+        return sent
     # The list is fixed first: rows that fail would otherwise be found again for ever.
     waiting = list(waiting_for_mail().values_list("pk", flat=True))
     for start in range(0, len(waiting), CHUNK):

@@ -263,7 +263,7 @@ def invoice(checkout: Checkout) -> Sheet:
     return _sheet(
         _("Invoice"),
         number=paper.label,
-        to=tuple(address.lines) if address is not None else _payer_of(checkout),
+        to=tuple(address.address) if address is not None else _payer_of(checkout),
         facts=[
             (_("Date"), _day(timezone.localdate(paper.issued_at))),
             (_("What for"), ", ".join(checkout.description_lines)),

@@ -7,7 +7,8 @@ import logging
 from checkout import states
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import agreements, confirmations, debts, moves
+from checkout.services import agreements, debts, moves
+from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.instalments")
 
@@ -34,7 +35,7 @@ def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout)
         return
     if instalment.deposit and not instalment.object_payment_plan.instalments.filter(deposit=False).exists():
         agreements.create_instalments(instalment.object_payment_plan)
-        confirmations.confirm_plan(instalment.object_payment_plan)
+        letters.plan_agreed(instalment.object_payment_plan)
 
 
 def _parts_paid(checkout: Checkout) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
@@ -16,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from checkout import actions, clock, declines, retries, signals, states
+from checkout.errors import CannotPay
 from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
@@ -86,12 +88,33 @@ def _declines_of(checkout: Checkout) -> QuerySet[Checkout]:
 
 
 def _same_in_30_days(checkout: Checkout) -> int:
-    """How often this card was declined over this amount lately, for whatever debt, with its owner or without."""
-    since = clock.now() - timedelta(days=30)
-    same = Checkout.objects.filter(
-        Q(state=states.FAIL), payment_method_id=checkout.payment_method_id, total=checkout.total, created_at__gte=since
-    )
-    return same.exclude(pk=checkout.pk).exclude(error_code="", decline_code="").count()
+    """How often this card was declined over this amount lately, before this attempt."""
+    asked = _asked(checkout.customer_id, checkout.payment_method_id).exclude(pk=checkout.pk)
+    return _lately_declined(asked, checkout.total).count()
+
+
+def _asked(customer: int | None, payment_method_id: str) -> QuerySet[Checkout]:
+    """Attempts at a card that a bank answered."""
+    asked = Checkout.objects.filter(customer=customer, payment_method_id=payment_method_id)
+    return asked.filter(Q(state=states.SUCCESS) | (Q(state=states.FAIL) & ~Q(error_code="", decline_code="")))
+
+
+def _lately_declined(asked: QuerySet[Checkout], total: Decimal | None) -> QuerySet[Checkout]:
+    """Of these the declines over an amount in the last 30 days, for whatever debt, with the card's owner or without."""
+    return asked.filter(Q(state=states.FAIL), total=total, created_at__gte=clock.now() - timedelta(days=30))
+
+
+def check_may_be_asked(card: SavedCard, total: Decimal) -> None:
+    """Before somebody has a saved card charged by hand. Raises CannotPay when its bank has refused it for good, or has
+    declined this amount as often as the networks let anybody ask."""
+    asked = _asked(card.customer_id, card.payment_method_id)
+    last = asked.order_by("pk").last()
+    if last is not None and last.failed and verdict_of(last).retry is declines.Retry.NEVER:
+        raise CannotPay(_("The bank has refused this card for good, so it is not asked again. Another card is needed."))
+    if _lately_declined(asked, total).count() >= retries.MOST_BY_HAND_IN_30_DAYS:
+        raise CannotPay(
+            _("This card was declined for this amount too often within 30 days. Another card is needed, or some time.")
+        )
 
 
 def _day_of(checkout: Checkout) -> datetime.date:

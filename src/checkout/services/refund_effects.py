@@ -15,6 +15,7 @@ from checkout.errors import CheckoutError, RefundError
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
 from checkout.services import debts, plans
+from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.refunds")
 
@@ -25,6 +26,11 @@ def plan_line(checkout: Checkout) -> ObjectPaymentPlanInstalment | None:
     """The line of a plan that this payment paid, if it did."""
     content_object = checkout.content_object
     return content_object if isinstance(content_object, ObjectPaymentPlanInstalment) else None
+
+
+def goes_on(plan: ObjectPaymentPlan) -> bool:
+    """Whether something is still to be taken of a plan."""
+    return not plan.deleted and plan.instalments.filter(Q(state__in=states.UNPAID)).exists()
 
 
 def check_can_give_back(line: ObjectPaymentPlanInstalment | None, amount: Decimal) -> None:
@@ -62,7 +68,8 @@ def give_back(row: Refund) -> None:
     if row.checkout.debt is not None:
         # It is owed by the new line, and no longer by the old one.
         debts.post(row.checkout.debt, debts.Kind.MOVED, -row.amount, refund=row, cause=f"owed_again:{row.uuid}")
-    _record_plan(plan, row, Why(Code.LINE_OWED_AGAIN, line=line.count, new=new.count))
+    change = _record_plan(plan, row, Why(Code.LINE_OWED_AGAIN, line=line.count, new=new.count))
+    letters.plan_changed(plan, change)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True)
     row.plan_effect_done = True
 
@@ -111,7 +118,7 @@ def stop_plan(row: Refund) -> None:
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None if settled else row.lease_until)
 
 
-def _record_plan(plan: ObjectPaymentPlan, row: Refund, why: Why) -> None:
-    StateChange.objects.create(
+def _record_plan(plan: ObjectPaymentPlan, row: Refund, why: Why) -> StateChange:
+    return StateChange.objects.create(
         object_payment_plan=plan, refund=row, from_state="", to_state="refund", user=row.requested_by, **why.columns
     )

@@ -273,8 +273,29 @@ def _succeed(row: Refund) -> None:
     )  # fmt: skip
     _tell_host(row)
     letters.refunded(row)
+    if row.from_dashboard:
+        _tell_that_the_plan_goes_on(row)
     transaction.on_commit(partial(signals.checkout_refunded.send_robust, sender=Refund, refund=row))
     logger.info("refund %s succeeded", row.pk, extra={"refund": row.pk, "checkout": row.checkout_id})
+
+
+@staff_notices.in_office_language()
+def _tell_that_the_plan_goes_on(row: Refund) -> None:
+    """Whoever gives money back here is asked what becomes of the plan; in Stripe's dashboard nobody asks."""
+    line = refund_effects.plan_line(row.checkout)
+    if line is None or not refund_effects.goes_on(line.object_payment_plan):
+        return
+    amount = money.format_money(row.amount, row.currency, settings.LANGUAGE_CODE)
+    staff_notices.tell_staff(
+        f"refund-plan-goes-on-{row.pk}",
+        _("%(amount)s was given back at Stripe: %(payer)s") % {"amount": amount, "payer": row.checkout.payer},
+        [
+            _("The payment plan goes on, so what is still to come is taken as agreed. Stop the plan if that is wrong."),
+            "",
+            staff_notices.link("checkout.object.payment.plan.detail", line.object_payment_plan.uuid),
+        ],
+        checkout=row.checkout,
+    )
 
 
 def fail(row: Refund, why: Why) -> bool:

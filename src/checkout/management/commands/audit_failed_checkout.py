@@ -1,4 +1,4 @@
-"""Compare failed attempts with Stripe."""
+"""Compare attempts that are over with Stripe."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ COLUMNS = ("checkout", "begun", "action", "intent", "status", "amount", "problem
 
 class Command(BaseCommand):
     help = (
-        "Compare every failed attempt of the last days with Stripe: none of them may have taken money or saved a card. "
-        "Changes nothing unless --repair is given. Safe to run at any time, again. Exits 1 when a difference is left."
+        "Compare every attempt of the last days that is over with Stripe: one that failed may have taken no money and "
+        "saved no card, and one that is called paid must have taken its money. Changes nothing without --repair. Safe "
+        "to run at any time, again. Exits 1 when a difference is left."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--days", type=positive, default=audit.DAYS, help="how far to look back (%(default)s)")
-        parser.add_argument("--repair", action="store_true", help="settle what is found; its hook runs")
+        parser.add_argument("--repair", action="store_true", help="settle what failed here alone; its hook runs")
         parser.add_argument("--csv", action="store_true", help="print the differences as CSV, and nothing else")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -38,6 +39,11 @@ class Command(BaseCommand):
             writer.writerows([harmless(cell) for cell in _cells(finding)] for finding in audited.findings)
         else:
             self._table(audited)
+        if audited.unpaid:
+            raise CommandError(
+                f"{audited.unpaid} paid here and not at Stripe. Somebody has to look: see the runbook. "
+                f"{audited.wrong - audited.unpaid} failed here and not at Stripe."
+            )
         if audited.wrong:
             raise CommandError(
                 f"{audited.wrong} failed here and not at Stripe. Run it again with --repair to settle them."

@@ -14,15 +14,16 @@ from checkout.services.letters import due, writing
 
 class Command(BaseCommand):
     help = (
-        "Write the letters to payers that were asked for: receipts, declined payments, changed cards, refunds, and "
-        "the notices CHECKOUT_NOTICE_DAYS before a payment is taken. send_queued_mail sends them. Safe to run at any "
-        "time, and in many places at once. Exits 1 when a letter could not be written."
+        "Write the letters to payers that were asked for: receipts, declined payments, changed cards, refunds; the "
+        "notices CHECKOUT_NOTICE_DAYS before a payment is taken, and reminders after CHECKOUT_REMINDER_DAYS. "
+        "send_queued_mail sends them. Safe to run at any time, and in many places at once. Exits 1 when a letter could "
+        "not be written."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with jobs.recorded("send_letters"):
-                due.ask_for_notices()
+                due.ask()
                 written = writing.write_waiting()
         except (CheckoutError, ImproperlyConfigured) as problem:
             raise CommandError(str(problem)) from problem

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from post_office.models import STATUS, Email, EmailTemplate
 
 from checkout import checks, clock, deployment, states
-from checkout.mail import LETTERS
+from checkout.letters import REGISTER
 from checkout.models import CheckoutAction, CheckoutState
 from checkout.services.doctor.findings import LONG, Finding, Level, skipped
 
@@ -68,7 +68,7 @@ def check_database() -> Iterator[Finding]:
 
 def check_mail() -> Iterator[Finding]:
     there = EmailTemplate.objects.filter(default_template=None).values_list("name", flat=True)
-    if missing := sorted(set(LETTERS) - set(there)):
+    if missing := sorted(set(REGISTER) - set(there)):
         message = _("Mail templates are not in the database: %(names)s. These mails are not sent.")
         message %= {"names": ", ".join(missing)}
         yield Finding("mail", Level.ERROR, message, _("Run `init_app_checkout`; it keeps what you have reworded."))

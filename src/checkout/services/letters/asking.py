@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, Final
 
-from checkout import actions, clock
-from checkout.conf import conf
+from checkout import actions, clock, letters
+from checkout.journal import Code
 from checkout.models import (
     Agreement,
     Checkout,
@@ -17,10 +17,17 @@ from checkout.models import (
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     Refund,
+    StateChange,
 )
 
 #: The payer of a deposit has just saved the card, most likely is still on the page, and reads there what became of it.
 DEPOSIT_GRACE: Final = timedelta(minutes=30)
+
+#: Staff who rearrange a plan change more than one line; one letter tells of all of it.
+CHANGE_GRACE: Final = timedelta(minutes=15)
+
+#: What `plan_changed` tells.
+CHANGES: Final = (Code.DUE_CHANGED, Code.PART_PAID, Code.LINE_OWED_AGAIN)
 
 _waiting: ContextVar[list[Letter] | None] = ContextVar("checkout_letters", default=None)
 
@@ -37,15 +44,10 @@ def together() -> Iterator[None]:
         _waiting.reset(token)
 
 
-def is_on(kind: str) -> bool:
-    """False for a letter that the site has switched off (CHECKOUT_LETTERS)."""
-    return bool(conf.CHECKOUT_LETTERS.get(kind, True))
-
-
 def ask(kind: str, cause: str, *, after: timedelta = timedelta(0), **about: Any) -> None:
     """Ask for a letter, once per cause, unless the site has switched it off. `about` are the rows that it is about:
     `checkout`, `instalment`, `plan`, `refund`. It is written no sooner than `after` from now."""
-    if not is_on(kind):
+    if not letters.is_wanted(kind):
         return
     letter = Letter(cause=cause, kind=kind, write_after=clock.now() + after, **about)
     waiting = _waiting.get()
@@ -55,10 +57,10 @@ def ask(kind: str, cause: str, *, after: timedelta = timedelta(0), **about: Any)
         waiting.append(letter)
 
 
-def _insert(letters: list[Letter]) -> None:
+def _insert(rows: list[Letter]) -> None:
     # A cause that has asked before is left as it is, without a savepoint for each.
-    if letters:
-        Letter.objects.bulk_create(letters, ignore_conflicts=True)
+    if rows:
+        Letter.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def take_back(cause: str) -> None:
@@ -85,7 +87,35 @@ def declined(checkout: Checkout) -> None:
     line = checkout.content_object
     if isinstance(line, ObjectPaymentPlanInstalment):
         after = DEPOSIT_GRACE if line.deposit else timedelta(0)
-        ask("instalment_declined", f"declined:{checkout.pk}", after=after, checkout=checkout, instalment=line)
+        ask(letters.DECLINED, f"declined:{checkout.pk}", after=after, checkout=checkout, instalment=line)
+
+
+def plan_agreed(plan: ObjectPaymentPlan) -> None:
+    """Its deposit came, and the plan has begun."""
+    ask(letters.PLAN_AGREED, agreed_cause(plan), plan=plan)
+
+
+def agreed_cause(plan: ObjectPaymentPlan) -> str:
+    return f"plan_agreed:{plan.pk}"
+
+
+def plan_changed(plan: ObjectPaymentPlan, change: StateChange) -> None:
+    """Something that its payer agreed to is not so any more: a line of the journal, one of CHANGES. What was to be told
+    and has not been is told together with it."""
+    waiting = Letter.objects.filter(kind="plan_changed", plan=plan, ended_at=None)
+    waiting.update(ended_at=clock.now(), outcome=Letter.Outcome.TOGETHER)
+    ask("plan_changed", f"plan_changed:{plan.pk}:{change.pk}", after=CHANGE_GRACE, plan=plan)
+
+
+def first_change(letter: Letter) -> int:
+    """The first line of the journal that this letter tells of, by its primary key."""
+    same = Letter.objects.filter(kind=letter.kind, plan=letter.plan_id, pk__lt=letter.pk).order_by("-pk")
+    causes = [letter.cause]
+    for earlier in same:
+        if earlier.outcome != Letter.Outcome.TOGETHER:
+            break
+        causes.append(earlier.cause)
+    return min(int(cause.rpartition(":")[2]) for cause in causes)
 
 
 def card_changed(plan: ObjectPaymentPlan, agreement: Agreement) -> None:
@@ -111,6 +141,11 @@ def link_asked(plan: ObjectPaymentPlan) -> None:
     """Somebody holds a link to a plan that has expired, and asks for another: once an hour at most, to the address that
     we know."""
     ask("plan_link", f"plan_link:{plan.pk}:{clock.now():%Y%m%d%H}", plan=plan)
+
+
+def invoice_requested(checkout: Checkout) -> None:
+    """Somebody asked for an invoice, and the office has been told."""
+    ask("invoice_requested", f"invoice-payer-{checkout.pk}", checkout=checkout)
 
 
 def refunded(refund: Refund) -> None:

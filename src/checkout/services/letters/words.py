@@ -1,6 +1,7 @@
-"""What each letter says, read from the rows at the moment it is written. None: it is no longer true.
+"""What letters about payments say, read from the rows at the moment they are written; and what all letters share.
 
-The language of the reader is active. Every value is plain text; `facts` are the lines of its little table.
+None: it is no longer true. The language of the reader is active. Every value is plain text; `facts` are the lines of
+its little table.
 """
 
 from __future__ import annotations
@@ -16,28 +17,32 @@ from django.utils import formats, timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from checkout import clock, declines, links, money, states
+from checkout import links, money, states
 from checkout.conf import conf
 from checkout.models import (
     Checkout,
+    CheckoutAdditional,
     Customer,
     Letter,
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
-    RecoveryStep,
     Refund,
     SavedCard,
 )
 from checkout.services import papers
+from checkout.services.letters import asking
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A letter that is true: its template, what goes into it, and to whom."""
+    """A letter that is true: its template and what goes into it. `to` is whom it goes to, where that is not the payer.
+    `also` are other letters that it says as well, by their primary keys."""
 
     template: str
     context: dict[str, Any]
+    to: str = ""
+    also: tuple[int, ...] = ()
 
 
 def day(value: datetime.date | datetime.datetime | None) -> str:
@@ -120,7 +125,7 @@ def instalment_paid(letter: Letter) -> Words | None:
     if checkout is None or line is None:
         return None
     plan = line.object_payment_plan
-    if line.deposit and Notice.objects.filter(cause=f"plan_agreed:{plan.pk}").exists():
+    if line.deposit and Notice.objects.filter(cause=asking.agreed_cause(plan)).exists():
         return None  # that letter has said that the deposit is paid
     description = ", ".join(checkout.description_lines) if checkout.allocated else of_line(line)
     unpaid = list(plan.instalments.select_related("debt").exclude(Q(state=states.SUCCESS)).order_by("due"))
@@ -149,49 +154,6 @@ def _next(plan: ObjectPaymentPlan, unpaid: list[ObjectPaymentPlanInstalment]) ->
     }
 
 
-def instalment_declined(letter: Letter) -> Words | None:
-    checkout, line = letter.checkout, letter.instalment
-    if checkout is None or line is None or not checkout.failed or line.state_id != states.FAIL:
-        return None
-    plan = line.object_payment_plan
-    if plan.deleted:
-        return None
-    tried = checkout.settled_at or checkout.created_at
-    said = {
-        "description": of_line(line),
-        "amount": amount(line.left, plan.currency),
-        "due": day(line.due),
-        "tried_on": day(tried),
-        "card": card_used(checkout),
-        "reason": _why_not(checkout, plan),
-        "retry_on": day(_next_try(line, plan)),
-        "link": links.plan_page(plan),
-    }
-    rows = [
-        (_("What for"), said["description"]),
-        (_("Amount"), said["amount"]),
-        (_("Due"), said["due"]),
-        (_("Tried on"), said["tried_on"]),
-        (_("Card"), said["card"]),
-    ]
-    return Words("instalment_declined", common(plan.checkout_name) | said | {"facts": facts(rows)})
-
-
-def _next_try(line: ObjectPaymentPlanInstalment, plan: ObjectPaymentPlan) -> datetime.date | None:
-    """When the card is asked again, if that is planned. Of a plan that is paused nothing is promised."""
-    if plan.paused or plan.card is None:
-        return None
-    return RecoveryStep.objects.filter(instalment=line, ended="").values_list("day", flat=True).first()
-
-
-def _why_not(checkout: Checkout, plan: ObjectPaymentPlan) -> str:
-    """In the payer's words. What Stripe refused for another reason than a bank's is not said to be the bank's."""
-    code = checkout.error_code
-    if checkout.decline_code or code in ("", "card_declined") or code in declines.MEANINGS:
-        return declines.sentence(code, checkout.decline_code)
-    return "" if plan.card is not None else _("The card that we have can no longer be charged.")
-
-
 def payment_due(letter: Letter) -> Words | None:
     line = letter.instalment
     if line is None or line.state_id != states.PENDING or letter.cause != f"due:{line.pk}:{line.due.isoformat()}":
@@ -216,60 +178,6 @@ def payment_due(letter: Letter) -> Words | None:
     return Words("payment_due", common(plan.checkout_name) | said | {"facts": facts(rows)})
 
 
-def card_changed(letter: Letter) -> Words | None:
-    plan = letter.plan
-    if plan is None or plan.deleted or plan.card is None:
-        return None
-    if letter.cause != f"card_changed:{plan.pk}:{plan.agreement_id}":
-        return None  # it was changed once more since, which has a letter of its own
-    unpaid = list(plan.instalments.select_related("debt").exclude(Q(state=states.SUCCESS)).order_by("due"))
-    if not unpaid:
-        return None
-    said = {
-        "description": of_plan(plan),
-        "card": plan.card.description if plan.card.last4 else "",
-        "changed_on": day(letter.asked_at),
-        "left": amount(sum((each.left for each in unpaid), Decimal(0)), plan.currency),
-        "link": links.plan_page(plan),
-    }
-    rows = [
-        (_("What for"), said["description"]),
-        (_("New card"), said["card"]),
-        (_("Changed on"), said["changed_on"]),
-        (_("Still to pay"), said["left"]),
-    ]
-    return Words("card_changed", common(plan.checkout_name) | said | {"facts": facts(rows)})
-
-
-def plan_link(letter: Letter) -> Words | None:
-    plan = letter.plan
-    if plan is None:
-        return None
-    expires = clock.today() + datetime.timedelta(days=conf.CHECKOUT_LINK_DAYS)
-    said = {"description": of_plan(plan), "link_expires": day(expires), "link": links.plan_page(plan)}
-    rows = [(_("What for"), said["description"]), (_("The link works until"), said["link_expires"])]
-    return Words("plan_link", common(plan.checkout_name) | said | {"facts": facts(rows)})
-
-
-def plan_stopped(letter: Letter) -> Words | None:
-    plan = letter.plan
-    if plan is None or not plan.deleted:
-        return None
-    paid = sum((line.net_paid for line in plan.instalments.select_related("debt")), Decimal(0))
-    said = {
-        "description": of_plan(plan),
-        "paid": amount(paid, plan.currency),
-        "stopped_on": day(plan.deleted_at),
-        "link": links.plan_page(plan),
-    }
-    rows = [
-        (_("What for"), said["description"]),
-        (_("Paid so far"), said["paid"]),
-        (_("Stopped on"), said["stopped_on"]),
-    ]
-    return Words("plan_stopped", common(plan.checkout_name) | said | {"facts": facts(rows)})
-
-
 def payment_refunded(letter: Letter) -> Words | None:
     refund = letter.refund
     return _refund("payment_refunded", refund) if refund is not None and refund.state == Refund.SUCCEEDED else None
@@ -282,6 +190,21 @@ def refund_failed(letter: Letter) -> Words | None:
     # Whoever was never told that it was on its way is not told that it came back.
     told = Notice.objects.filter(cause=f"refunded:{refund.pk}").exists()
     return _refund("refund_failed", refund) if told else None
+
+
+def invoice_requested(letter: Letter) -> Words | None:
+    checkout = letter.checkout
+    address: CheckoutAdditional | None = getattr(checkout, "additional", None)
+    if checkout is None or address is None:
+        return None
+    said = {
+        "description": ", ".join(checkout.description_lines),
+        "amount": amount(checkout.total, checkout.currency),
+        "address": ", ".join(address.lines),
+    }
+    rows = [(_("What for"), said["description"]), (_("Amount"), said["amount"])]
+    about = common(address.contact_name) | said | {"facts": facts(rows)}
+    return Words("invoice_requested", about, to=address.email)
 
 
 def _refund(template: str, refund: Refund) -> Words:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, time, timedelta
+from typing import Final
 
 from django.db import transaction
-from django.utils import translation
+from django.utils import timezone, translation
 
-from checkout import clock
-from checkout.models import Letter
+from checkout import clock, letters
+from checkout.models import Letter, Notice, ObjectPaymentPlan
 from checkout.services import notices, unsent
-from checkout.services.letters import register, words
+from checkout.services.letters import about_declines, about_plans, words
 
 logger = logging.getLogger("checkout.letters")
 
@@ -20,6 +22,29 @@ logger = logging.getLogger("checkout.letters")
 CHUNK = 200
 #: A letter that could not be written is tried again after this.
 AGAIN_AFTER = timedelta(minutes=30)
+
+#: What a cause asks for, and who reads its words from the rows, in the language that is active.
+WRITERS: Final[Mapping[str, Callable[[Letter], words.Words | None]]] = {
+    letters.PLAN_AGREED: about_plans.plan_agreed,
+    "payment_received": words.payment_received,
+    "instalment_paid": words.instalment_paid,
+    "payment_due": words.payment_due,
+    letters.DECLINED: about_declines.instalment_declined,
+    "payment_reminder": about_declines.payment_reminder,
+    "card_changed": about_plans.card_changed,
+    "plan_changed": about_plans.plan_changed,
+    "plan_stopped": about_plans.plan_stopped,
+    "plan_link": about_plans.plan_link,
+    "payment_refunded": words.payment_refunded,
+    "refund_failed": words.refund_failed,
+    "invoice_requested": words.invoice_requested,
+}
+
+#: Nobody is written to twice a day about declined payments of one plan, whatever the number of its lines.
+ONE_A_DAY: Final = frozenset({letters.DECLINED, "payment_reminder"})
+ONE_A_DAY_TEMPLATES: Final = ONE_A_DAY | {letters.RETRIES_ENDED}
+#: When a letter goes that had to wait for the next day.
+MORNING: Final = time(8)
 
 
 @dataclass(slots=True)
@@ -75,6 +100,10 @@ def _read(pks: list[int]) -> list[Letter]:
 
 
 def _write(letter: Letter, done: Written) -> None:
+    if letter.kind in ONE_A_DAY:
+        _hold_plan(letter)
+        if _had_one_today(letter):
+            return
     # Whoever ends it writes it; another sender waits here, and finds that it has ended.
     rows = Letter.objects.filter(pk=letter.pk, ended_at=None)
     if not rows.update(ended_at=clock.now(), outcome=Letter.Outcome.WRITTEN):
@@ -83,19 +112,45 @@ def _write(letter: Letter, done: Written) -> None:
     on_page = letter.checkout.language if letter.checkout is not None else None
     language = notices.language_of(row, customer, on_page=on_page)
     with translation.override(language):
-        said = register.LETTERS[letter.kind].write(letter)
+        said = WRITERS[letter.kind](letter)
     if said is None:
         Letter.objects.filter(pk=letter.pk).update(outcome=Letter.Outcome.NOT_TRUE)
         done.untrue += 1
         return
+    if not letters.is_on(said.template):
+        Letter.objects.filter(pk=letter.pk).update(outcome=Letter.Outcome.OFF)
+        return
     sent = notices.send_once(
         letter.cause,
         said.template,
-        address,
+        said.to or address,
         said.context,
         language=language,
         checkout=letter.checkout,
         instalment=letter.instalment,
         customer=customer,
     )
+    also = Letter.objects.filter(pk__in=said.also, ended_at=None)
+    also.update(ended_at=clock.now(), outcome=Letter.Outcome.TOGETHER)
     done.mailed += sent
+
+
+def _hold_plan(letter: Letter) -> None:
+    """Locked, so that of two senders the second sees what the first has said."""
+    plans = ObjectPaymentPlan.objects.select_for_update(no_key=True, of=("self",))
+    list(plans.filter(instalments=letter.instalment_id))
+
+
+def _had_one_today(letter: Letter) -> bool:
+    """A plan whose payer was written to today about declines: this letter waits until tomorrow morning."""
+    today = clock.today()
+    told = Notice.objects.filter(
+        template__in=ONE_A_DAY_TEMPLATES,
+        instalment__object_payment_plan__instalments=letter.instalment_id,
+        queued_at__gte=timezone.make_aware(datetime.combine(today, time.min)),
+    )
+    if not told.exists():
+        return False
+    morning = timezone.make_aware(datetime.combine(today + timedelta(days=1), MORNING))
+    Letter.objects.filter(pk=letter.pk, ended_at=None).update(write_after=morning)
+    return True

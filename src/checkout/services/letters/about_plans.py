@@ -1,0 +1,150 @@
+"""What letters about a whole plan say: agreed, changed, another card, stopped, and a new link to it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from checkout import clock, letters, links, states
+from checkout.conf import conf
+from checkout.journal import Code
+from checkout.models import Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
+from checkout.services.letters import asking
+from checkout.services.letters.words import Words, amount, common, day, facts, of_plan
+
+
+def plan_agreed(letter: Letter) -> Words | None:
+    """The card networks ask for this letter, and payers keep it."""
+    plan = letter.plan
+    if plan is None or plan.deleted:
+        return None
+    said: dict[str, Any] = {
+        "description": of_plan(plan),
+        "total": amount(plan.total, plan.currency),
+        "card": plan.card.description if plan.card is not None else "",
+        "lines": [_row(line, plan) for line in plan.payments],
+        "link": links.plan_page(plan),
+    }
+    rows = [(_("What for"), said["description"]), (_("In all"), said["total"]), (_("Card"), said["card"])]
+    return Words(letters.PLAN_AGREED, common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def _row(line: ObjectPaymentPlanInstalment, plan: ObjectPaymentPlan) -> dict[str, Any]:
+    return {
+        "label": _("deposit") if line.deposit else _("instalment %(number)d") % {"number": line.count - 1},
+        "due": day(line.due),
+        "amount": amount(line.amount, plan.currency),
+        "paid": line.state_id == states.SUCCESS,
+    }
+
+
+def plan_changed(letter: Letter) -> Words | None:
+    """Everything that was changed since, in one letter; what was changed back is not worth one."""
+    plan = letter.plan
+    if plan is None or plan.deleted:
+        return None
+    changes = list(_changes(plan, asking.first_change(letter)))
+    if not changes:
+        return None
+    lines = [line for line in plan.payments.select_related("debt") if line.state_id != states.SUCCESS]
+    said: dict[str, Any] = {
+        "description": of_plan(plan),
+        "changes": changes,
+        "lines": [_row(line, plan) | {"amount": amount(line.left, plan.currency)} for line in lines],
+        "left": amount(sum((line.left for line in lines), Decimal(0)), plan.currency),
+        "link": links.plan_page(plan),
+    }
+    rows = [(_("What for"), said["description"]), (_("Still to pay"), said["left"])]
+    return Words(letter.kind, common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def _changes(plan: ObjectPaymentPlan, first: int) -> Iterator[str]:
+    """A sentence for each line that is not as it was before the change of that primary key."""
+    by_line = {line.pk: line for line in plan.payments.select_related("debt")}
+    rows = StateChange.objects.filter(
+        Q(instalment__in=by_line) | Q(object_payment_plan=plan), pk__gte=first, code__in=asking.CHANGES
+    ).order_by("pk")
+    seen: set[tuple[str, Any]] = set()
+    for row in rows:
+        if row.code == Code.LINE_OWED_AGAIN:
+            line = next((each for each in by_line.values() if each.count == row.facts["new"]), None)
+        else:
+            line = by_line.get(row.instalment_id or 0)
+        # The first change of a kind knows how it was before; how it is now says the line itself.
+        if line is None or line.state_id == states.SUCCESS or (row.code, line.pk) in seen:
+            continue
+        seen.add((row.code, line.pk))
+        said = {"amount": amount(line.left, plan.currency), "due": day(line.due)}
+        match row.code:
+            case Code.DUE_CHANGED:
+                before = datetime.date.fromisoformat(row.facts["before"])
+                if before != line.due:
+                    yield _("%(amount)s: due on %(due)s now, and no longer on %(before)s.") % (
+                        said | {"before": day(before)}
+                    )
+            case Code.PART_PAID:
+                paid = amount(line.amount - line.left, plan.currency)
+                yield _("%(paid)s of the payment of %(due)s came by other means; %(amount)s of it is left.") % (
+                    said | {"paid": paid}
+                )
+            case _:
+                yield _("%(amount)s that we gave back to you is owed again, and due on %(due)s.") % said
+
+
+def card_changed(letter: Letter) -> Words | None:
+    plan = letter.plan
+    if plan is None or plan.deleted or plan.card is None:
+        return None
+    if letter.cause != f"card_changed:{plan.pk}:{plan.agreement_id}":
+        return None  # it was changed once more since, which has a letter of its own
+    unpaid = list(plan.instalments.select_related("debt").exclude(Q(state=states.SUCCESS)).order_by("due"))
+    if not unpaid:
+        return None
+    said: dict[str, Any] = {
+        "description": of_plan(plan),
+        "card": plan.card.description if plan.card.last4 else "",
+        "changed_on": day(letter.asked_at),
+        "left": amount(sum((each.left for each in unpaid), Decimal(0)), plan.currency),
+        "link": links.plan_page(plan),
+    }
+    rows = [
+        (_("What for"), said["description"]),
+        (_("New card"), said["card"]),
+        (_("Changed on"), said["changed_on"]),
+        (_("Still to pay"), said["left"]),
+    ]
+    return Words("card_changed", common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def plan_link(letter: Letter) -> Words | None:
+    plan = letter.plan
+    if plan is None:
+        return None
+    expires = clock.today() + datetime.timedelta(days=conf.CHECKOUT_LINK_DAYS)
+    said = {"description": of_plan(plan), "link_expires": day(expires), "link": links.plan_page(plan)}
+    rows = [(_("What for"), said["description"]), (_("The link works until"), said["link_expires"])]
+    return Words("plan_link", common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def plan_stopped(letter: Letter) -> Words | None:
+    plan = letter.plan
+    if plan is None or not plan.deleted:
+        return None
+    paid = sum((line.net_paid for line in plan.instalments.select_related("debt")), Decimal(0))
+    said: dict[str, Any] = {
+        "description": of_plan(plan),
+        "paid": amount(paid, plan.currency),
+        "stopped_on": day(plan.deleted_at),
+        "link": links.plan_page(plan),
+    }
+    rows = [
+        (_("What for"), said["description"]),
+        (_("Paid so far"), said["paid"]),
+        (_("Stopped on"), said["stopped_on"]),
+    ]
+    return Words("plan_stopped", common(plan.checkout_name) | said | {"facts": facts(rows)})
