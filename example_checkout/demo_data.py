@@ -12,6 +12,8 @@ from example_checkout.models import Contact, Product
 
 #: name and password alike
 PAYER, STAFF = "payer", "staff"
+#: Whose login the first one is.
+PAYER_NAME = "Pat Payer"
 
 PRODUCTS = [
     {
@@ -87,7 +89,7 @@ def load() -> None:
     if not users.filter(username=PAYER).exists():
         users.create_user(PAYER, "pat@payer.example", PAYER)
     payer = users.get(username=PAYER)
-    Contact.objects.get_or_create(user=payer, defaults={"name": "Pat Payer", "email": payer.email})
+    Contact.objects.get_or_create(user=payer, defaults={"name": PAYER_NAME, "email": payer.email})
     for product in PRODUCTS:
         Product.objects.get_or_create(slug=product["slug"], defaults=product)
     for plan in PLANS:

@@ -14,6 +14,7 @@ urlpatterns = [
     path("orders/<int:pk>/", views.SalesLedgerView.as_view(), name="example.sales.ledger"),
     path("orders/<int:pk>/pay/", views.SalesLedgerSessionRedirectView.as_view(), name="example.pay"),
     path("orders/<int:pk>/how-to-pay/", views.SalesLedgerChoiceView.as_view(), name="example.choose"),
+    path("orders/<int:pk>/next-month/", views.NextMonthView.as_view(), name="example.next.month"),
     path("orders/<int:pk>/thank-you/", views.ThankYouView.as_view(), name="example.thank.you"),
     path("pay/<uuid:uuid>/", views.SalesLedgerCheckoutView.as_view(), name="example.checkout"),
     path("mails/", views.MailsView.as_view(), name="example.mails"),

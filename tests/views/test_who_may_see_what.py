@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from checkout import mail
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from example_checkout.models import SalesLedger
+from checkout.services import fulfillment
+from example_checkout.models import Product, SalesLedger
+from tests.services.conftest import enter_card
 from tests.views.shop import logged_in, order, pay_page, return_page
 
 pytestmark = pytest.mark.django_db
@@ -26,12 +29,14 @@ TABLE: list[tuple[str, str, list[int]]] = [
     ("product", "post", [405, 405, 405, 405, 405]),
     ("buy", "get", [200, 200, 200, 200, 200]),
     ("buy", "post", [422, 422, 422, 422, 422]),
-    ("orders", "get", [302, 200, 200, 200, 302]),
-    ("orders", "post", [302, 405, 405, 405, 302]),
+    ("orders", "get", [200, 200, 200, 200, 200]),
+    ("orders", "post", [405, 405, 405, 405, 405]),
     ("order", "get", [404, 404, 404, 200, 200]),
     ("order", "post", [405, 405, 405, 405, 405]),
     ("press_pay", "get", [405, 405, 405, 405, 405]),
     ("press_pay", "post", [404, 404, 404, 302, 302]),
+    ("next_month", "get", [405, 405, 405, 405, 405]),
+    ("next_month", "post", [404, 404, 404, 404, 404]),
     ("thank_you", "get", [404, 404, 404, 302, 302]),
     ("thank_you", "post", [405, 405, 405, 405, 405]),
     ("pay", "get", [404, 404, 404, 200, 200]),
@@ -66,6 +71,7 @@ class Scene:
             "orders": "/orders/",
             "order": f"/orders/{self.sale.pk}/",
             "press_pay": f"/orders/{self.sale.pk}/pay/",
+            "next_month": f"/orders/{self.sale.pk}/next-month/",
             "thank_you": f"/orders/{self.sale.pk}/thank-you/",
             "pay": f"/pay/{self.checkout.uuid}/",
             "return": return_page(self.checkout),
@@ -196,6 +202,39 @@ def test_the_demonstration_says_how_to_take_the_next_instalment(
     assert command not in logged_in(payer).get(page).content.decode()
     settings.DEBUG = True
     assert command in logged_in(payer).get(page).content.decode()
+
+
+def test_the_demonstration_has_a_button_for_next_month(emulator: Any, payer: Any, settings: Any) -> None:
+    mail.install()
+    sale = order(payer)
+    Product.objects.update(on_plan=True)
+    sale.refresh_from_db()
+    template = PaymentPlan.objects.create_payment_plan("half", "Half now", 50, 2, 1)
+    checkout = Checkout.objects.create_checkout("payment_plan", sale, None, payment_plan=template)
+    enter_card(emulator, checkout, "4242424242424242")
+    fulfillment.fulfill(checkout)
+    client, address = logged_in(payer), f"/orders/{sale.pk}/next-month/"
+    assert client.post(address).status_code == 404
+    settings.DEBUG = True
+    assert address in client.get(f"/orders/{sale.pk}/").content.decode()
+    assert Client().post(address).status_code == 404
+    for paid in (2, 3, 3):
+        page = client.post(address, follow=True)
+        assert page.status_code == 200
+        assert ObjectPaymentPlan.objects.get().payments.filter(state="success").count() == paid
+    assert emulator.ledger.taken_minor() == 8500
+
+
+def test_who_buys_without_a_login_finds_the_order_in_the_same_browser(payer: Any) -> None:
+    theirs = order(payer)
+    browser = Client()
+    assert "Log in" in browser.get("/orders/").content.decode()
+    browser.post("/courses/pottery/buy/", {"name": "Alex Example", "email": "alex@example.com", "quantity": 1})
+    mine = SalesLedger.objects.latest("pk")
+    page = browser.get("/orders/").content.decode()
+    assert f"/orders/{mine.pk}/" in page
+    assert f"/orders/{theirs.pk}/" not in page
+    assert f"/orders/{mine.pk}/" not in Client().get("/orders/").content.decode()
 
 
 def test_staff_find_their_office(staff: Any, payer: Any) -> None:
