@@ -32,6 +32,7 @@ PAGES = [
     ("checkout.list.audit", "?state=pay_on_session"),
     ("checkout.object.payment.plan.list", ""),
     ("checkout.object.payment.plan.list", "?show=overdue"),
+    ("checkout.overdue.list", ""),
     ("checkout.object.payment.plan.list", "?show=waiting"),
     ("checkout.object.payment.plan.list", "?show=paused"),
     ("checkout.object.payment.plan.list", "?show=finished"),

@@ -32,6 +32,7 @@ from checkout.models import (
     CustomerPayment,
     Debt,
     Dispute,
+    FollowUp,
     Letter,
     LookBack,
     Notice,
@@ -167,6 +168,12 @@ class RecoveryPolicyAdmin(_ModelAdmin):
 class RecoveryStepAdmin(LookAdmin):
     list_display = ("pk", "instalment", "day", "number", "most", "policy", "ended")
     list_filter = ("ended",)
+    list_select_related = ("instalment",)
+
+
+@admin.register(FollowUp)
+class FollowUpAdmin(LookAdmin):
+    list_display = ("pk", "instalment", "promised_for", "snoozed_until", "done_at", "note")
     list_select_related = ("instalment",)
 
 

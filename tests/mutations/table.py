@@ -378,6 +378,22 @@ MUTATIONS: Final = (
         ("tests/services/test_recovery.py",),
     ),
     Mutation(
+        "a line is due again while it is being asked for",
+        1,
+        "services/recovery.py",
+        "only_from={states.FAIL}, only_if=only_if,",
+        "only_if=only_if,",
+        ("tests/services/test_promises.py",),
+    ),
+    Mutation(
+        "a promise holds its own day too",
+        1,
+        "services/promises.py",
+        "follow_up__promised_for__gt",
+        "follow_up__promised_for__gte",
+        ("tests/services/test_promises.py",),
+    ),
+    Mutation(
         "two work on one event",
         5,
         "services/inbox.py",

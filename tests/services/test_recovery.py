@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from io import StringIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import time_machine
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
+from django.urls import reverse
 from post_office.models import Email
 
 from checkout import clock, errors, mail, retries, signals, states
 from checkout.models import (
     Checkout,
     CheckoutSettings,
+    Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentPlan,
@@ -26,6 +30,7 @@ from checkout.models import (
     RecoveryStep,
 )
 from checkout.services import fulfillment, recovery, runs
+from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card
@@ -92,7 +97,10 @@ def test_without_money_it_is_asked_three_days_later_and_taken(plan: ObjectPaymen
     assert step.ended == RecoveryStep.Ended.TRIED
 
 
-def test_funds_that_come_on_the_28th_are_found_without_a_person(plan: ObjectPaymentPlan, emulator: Emulator) -> None:
+def test_funds_that_come_on_the_28th_are_found_without_a_person(
+    plan: ObjectPaymentPlan, emulator: Emulator, settings: Any
+) -> None:
+    settings.CHECKOUT_NOTIFY_EMAILS = ["office@example.com"]
     assert plan.card is not None
     with on(DECEMBER, emulator):
         emulator.bank.decline_for_days(plan.card.payment_method_id, 27)
@@ -104,6 +112,32 @@ def test_funds_that_come_on_the_28th_are_found_without_a_person(plan: ObjectPaym
         DECEMBER + datetime.timedelta(7),
         datetime.date(2027, 1, 1),
     ]
+    assert first(plan).state_id == states.SUCCESS
+    assert not Notice.objects.filter(cause__startswith="fell-off").exists()
+
+
+def test_a_lost_card_is_not_asked_again_and_its_payer_is_asked_for_another_the_same_day(
+    plan: ObjectPaymentPlan, emulator: Emulator, client: Any
+) -> None:
+    assert plan.card is not None
+    emulator.bank.decline_next(plan.card.payment_method_id, "lost_card")
+    with on(DECEMBER, emulator):
+        runs.process_payments(workers=1)
+        writing.write_waiting()
+    letter = Email.objects.filter(to=plan.checkout_email).latest("pk")
+    assert clock.on_the_wall(letter.created) == DECEMBER
+    assert "another card" in letter.message
+    assert "lost" not in letter.message.lower()
+    with on(DECEMBER + datetime.timedelta(1), emulator):
+        [link] = re.findall(r"http\S+", letter.message)
+        page = client.get(urlsplit(link)._replace(scheme="", netloc="").geturl(), follow=True)
+        assert reverse("checkout.plan.card", args=[plan.uuid]) in page.content.decode()
+    live(plan, emulator, 30)
+    assert tried(plan) == [DECEMBER]
+    with on(DECEMBER + datetime.timedelta(30), emulator):
+        refresh = Checkout.objects.create_checkout("card_refresh", plan)
+        enter_card(emulator, refresh, "5555555555554444")
+        fulfillment.fulfill(refresh)
     assert first(plan).state_id == states.SUCCESS
 
 

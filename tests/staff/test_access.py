@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db.models import Sum
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from checkout import links
+from checkout import clock, links
 from checkout.models import (
     Checkout,
     CheckoutSettings,
@@ -68,6 +69,10 @@ class Public:
 
 def reason(books: Books) -> dict[str, Any]:
     return {"reason": "asked by phone"}
+
+
+def a_later_day(books: Books) -> dict[str, Any]:
+    return {"day": clock.today() + timedelta(days=7), "reason": "by phone"}
 
 
 def a_problem(books: Books) -> Problem:
@@ -143,6 +148,10 @@ TABLE: dict[str, Staff | Public] = {
     ),
     f"{PLAN}.instalment.charge": Staff("checkout.charge", lambda b: [b.failed_line.pk], nothing),
     f"{PLAN}.instalment.ask": Staff("checkout.send_mail", lambda b: [b.failed_line.pk], nothing),
+    "checkout.overdue.list": Staff("checkout.view_objectpaymentplaninstalment"),
+    f"{PLAN}.instalment.promise": Staff("checkout.change_followup", lambda b: [b.failed_line.pk], a_later_day),
+    f"{PLAN}.instalment.snooze": Staff("checkout.change_followup", lambda b: [b.failed_line.pk], a_later_day),
+    f"{PLAN}.instalment.done": Staff("checkout.change_followup", lambda b: [b.failed_line.pk], reason),
     f"{PLAN}.instalment.due": Staff(
         "checkout.change_objectpaymentplaninstalment",
         lambda b: [b.plan.payments.get(count=4).pk],

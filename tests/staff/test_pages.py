@@ -56,6 +56,7 @@ pytestmark = pytest.mark.django_db
 PLAN = "checkout.object.payment.plan"
 LISTS = [
     "checkout.list", "checkout.list.success", "checkout.list.audit", f"{PLAN}.list", f"{PLAN}.list?show=overdue",
+    "checkout.overdue.list", "checkout.overdue.list?show=all",
     f"{PLAN}.list?show=waiting",
     f"{PLAN}.list?show=finished", f"{PLAN}.list?show=stopped", f"{PLAN}.list?show=paused", f"{PLAN}.card.expiry.list",
     "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",

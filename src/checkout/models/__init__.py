@@ -14,7 +14,7 @@ from checkout.models.papers import Paper, PaperSeries
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.models.problems import LookBack, Problem
 from checkout.models.proposals import Proposal
-from checkout.models.recovery import RecoveryPolicy, RecoveryStep
+from checkout.models.recovery import FollowUp, RecoveryPolicy, RecoveryStep
 from checkout.models.refunds import Dispute, Refund
 from checkout.models.runs import PaymentRun, PaymentRunItem
 
@@ -31,6 +31,7 @@ __all__ = [
     "CustomerPayment",
     "Debt",
     "Dispute",
+    "FollowUp",
     "Letter",
     "LookBack",
     "Notice",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
@@ -56,6 +58,7 @@ class RecoveryStep(models.Model):
     class Ended(models.TextChoices):
         TRIED = "tried", _("tried")
         NEW_CARD = "new_card", _("tried with a new card")
+        MOVED = "moved", _("moved to another day")
         OVERTAKEN = "overtaken", _("paid, charged or stopped before")
 
     instalment = models.ForeignKey(
@@ -87,3 +90,40 @@ class RecoveryStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d}, try {self.number} of {self.most}"
+
+    @property
+    def tried_on(self) -> datetime.date:
+        """The day that it comes to: not before the one that its payer promised to pay on."""
+        promised = FollowUp.objects.filter(instalment=self.instalment_id).values_list("promised_for", flat=True).first()
+        return max(self.day, promised) if promised is not None else self.day
+
+
+class FollowUp(models.Model):
+    """What the office knows of one overdue line: what its payer promised, and until when nobody needs to look."""
+
+    instalment = models.OneToOneField(
+        "checkout.ObjectPaymentPlanInstalment", on_delete=models.CASCADE, related_name="follow_up"
+    )
+    promised_for = models.DateField(
+        null=True,
+        blank=True,
+        help_text=_("When its payer said that they pay. Before that day neither the card nor the payer is asked."),
+    )
+    snoozed_until = models.DateField(null=True, blank=True, help_text=_("Not to do before that day."))
+    done_at = models.DateTimeField(null=True, blank=True, help_text=_("Nothing to do until its card is declined anew."))
+    note = models.CharField(max_length=255, blank=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    changed_at = models.DateTimeField(default=clock.now, editable=False)
+
+    objects: models.Manager[FollowUp] = PrimaryManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        ordering = ["pk"]
+        verbose_name = _("follow-up of an overdue payment")
+        verbose_name_plural = _("follow-ups of overdue payments")
+
+    def __str__(self) -> str:
+        return f"{self.instalment_id}: {self.promised_for or self.snoozed_until or self.done_at or ''}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,28 @@ class DueForm(ReasonForm):
         if due.year > clock.today().year + 30:
             raise forms.ValidationError(_("Choose a day within the next thirty years."))
         return due
+
+
+class DayForm(OptionalReasonForm):
+    """A day from tomorrow on, within a year."""
+
+    day = forms.DateField(label=gettext_lazy("Day"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
+    field_order = ("day", "reason")
+
+    def clean_day(self) -> Any:
+        day = self.cleaned_data["day"]
+        if day is not None and not clock.today() < day <= clock.today() + timedelta(days=366):
+            raise forms.ValidationError(_("Choose a later day than today, within a year."))
+        return day
+
+
+class PromiseForm(DayForm):
+    """Without a day the promise is taken back."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["day"].required = False
+        self.fields["day"].help_text = _("Leave it empty to take the promise back.")
 
 
 class KeyedForm(_Described):
@@ -276,10 +299,12 @@ __all__ = [
     "CheckoutSettingsForm",
     "ConfirmForm",
     "CustomerPaymentForm",
+    "DayForm",
     "DueForm",
     "OptionalReasonForm",
     "PaymentPlanForm",
     "PaymentPlanVersionForm",
+    "PromiseForm",
     "ReasonForm",
     "RefundForm",
 ]

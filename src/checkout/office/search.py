@@ -12,6 +12,7 @@ from checkout.models import (
     Checkout,
     Customer,
     ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
     Refund,
 )
 
@@ -88,6 +89,14 @@ def find_customers(rows: QuerySet[Customer], text: str) -> QuerySet[Customer]:
 
 def _customers(text: str) -> QuerySet[Any]:
     return find_customers(Customer.objects.all(), text).order_by().values("pk")[:500]
+
+
+def find_lines(rows: QuerySet[ObjectPaymentPlanInstalment], text: str) -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Lines of plans that `find_plans` would find."""
+    text = text.strip()
+    if uuid_or_none(text) or (text.isdecimal() and len(text) < 19):
+        return rows.filter(object_payment_plan__in=find_plans(ObjectPaymentPlan.objects.all(), text).order_by())
+    return rows.filter(object_payment_plan__customer__in=_customers(text))
 
 
 def find_plans(rows: QuerySet[ObjectPaymentPlan], text: str) -> QuerySet[ObjectPaymentPlan]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import Case, Count, Exists, F, Min, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 from post_office.models import Email
@@ -42,6 +43,47 @@ def overdue_lines(*, of_stopped: bool | None = False) -> QuerySet[ObjectPaymentP
     """Lines whose day has passed and that are not paid; of live plans, of stopped ones, or (None) of both."""
     rows = ObjectPaymentPlanInstalment.objects.filter(Q(state__in=states.UNPAID), due__lt=clock.today())
     return rows if of_stopped is None else rows.filter(object_payment_plan__deleted=of_stopped)
+
+
+def to_do(show: str = "open") -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Overdue lines of live plans with something left: `open` (somebody has to look), `promised` (their day has not
+    come), `put_off`, `done` (until they are declined anew) or `all`."""
+    rows = (
+        overdue_lines()
+        .filter(Q(debt=None) | Q(debt__paid__lt=F("debt__owed")))
+        .select_related(
+            "object_payment_plan__customer",
+            "object_payment_plan__payment_plan",
+            "object_payment_plan__agreement__saved_card",
+            "debt",
+            "follow_up",
+        )
+    )
+    promised = Q(follow_up__promised_for__gt=clock.today())
+    put_off = Q(follow_up__snoozed_until__gt=clock.today())
+    done = Q(follow_up__done_at__isnull=False)
+    match show:
+        case "promised":
+            return rows.filter(promised)
+        case "put_off":
+            return rows.filter(put_off)
+        case "done":
+            return rows.filter(done)
+        case "all":
+            return rows
+        case _:
+            return rows.exclude(promised).exclude(put_off).exclude(done)
+
+
+def newest_attempts(lines: Iterable[ObjectPaymentPlanInstalment]) -> dict[int, Checkout]:
+    """The newest attempt at each of these lines that says something, by the line's primary key, in one query."""
+    keys = [str(line.pk) for line in lines]
+    attempts = Checkout.objects.filter(
+        content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
+        object_id__in=keys,
+        superseded=False,
+    )
+    return {int(attempt.object_id): attempt for attempt in attempts.order_by("pk")}
 
 
 def to_look_at() -> QuerySet[Checkout]:

@@ -28,20 +28,27 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import debts, intents, moves, notices, on_session
+from checkout.services import debts, intents, moves, notices, on_session, recovery
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.staff")
 
 
 def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user: Actor, reason: str) -> None:
-    """Move a line that nobody has claimed to another day. Raises CannotPay when it was claimed or paid meanwhile, and
-    PlanError when the plan has a line on that day already."""
+    """Move a line that nobody has claimed, or that was declined, to another day.
+
+    Raises CannotPay when it was claimed or paid meanwhile, or its card has said no for good, and PlanError when the
+    plan has a line on that day already.
+    """
     if instalment.object_payment_plan.deleted:
         raise CannotPay(_("This payment plan was stopped."))
     before = instalment.due
+    if instalment.state_id == states.FAIL and recovery.has_said_no(instalment):
+        raise CannotPay(_("This card will not work again, on no day. Ask the payer for another card first."))
     try:
         with transaction.atomic():
+            if recovery.put_on_another_day(instalment, due, user, reason):
+                return
             rows = ObjectPaymentPlanInstalment.objects.filter(Q(state=states.PENDING), pk=instalment.pk)
             # The condition and the change are one statement, so a run cannot claim it in between.
             if not rows.update(due=due):

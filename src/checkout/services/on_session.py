@@ -23,7 +23,18 @@ from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutE
 from checkout.gateway import assert_no_transaction
 from checkout.logins import CanLoginAndPay
 from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import agreements, attempt_rows, cards, checkouts, intents, notices, payers, settling, unsent
+from checkout.services import (
+    agreements,
+    attempt_rows,
+    cards,
+    checkouts,
+    intents,
+    notices,
+    payers,
+    promises,
+    settling,
+    unsent,
+)
 
 logger = logging.getLogger("checkout.on_session")
 
@@ -147,7 +158,7 @@ def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
     charges = attempts.filter(Q(action=actions.CHARGE), on_session=True).order_by("-pk")
     told = Notice.objects.filter(cause=Concat(OuterRef("cause_stem"), Value("1"), output_field=CharField()))
     rows = ObjectPaymentPlanInstalment.objects.filter(
-        Q(state=states.PAY_ON_SESSION), object_payment_plan__deleted=False
+        ~promises.held_on(clock.today()), Q(state=states.PAY_ON_SESSION), object_payment_plan__deleted=False
     ).annotate(
         reason=Subquery(charges.values("pk")[:1]),
         asked_at=Subquery(charges.values("claimed_at")[:1], output_field=DateTimeField()),

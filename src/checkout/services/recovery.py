@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from checkout import actions, clock, declines, retries, signals, states
+from checkout.contract import Actor
 from checkout.errors import CannotPay
 from checkout.journal import Code, Why
 from checkout.models import (
@@ -28,7 +29,7 @@ from checkout.models import (
     RecoveryStep,
     SavedCard,
 )
-from checkout.services import hooks, moves, staff_notices
+from checkout.services import hooks, moves, promises, staff_notices
 
 logger = logging.getLogger("checkout.recovery")
 
@@ -45,6 +46,7 @@ def after_decline(checkout: Checkout) -> RecoveryStep | None:
     if not checkout.is_charge or not isinstance(line, ObjectPaymentPlanInstalment) or line.state_id != states.FAIL:
         return None
     RecoveryStep.objects.filter(instalment=line, ended="").update(ended=Ended.OVERTAKEN, ended_at=clock.now())
+    promises.declined_anew(line)
     name, policy = policy_of(line.object_payment_plan)
     refused = [_day_of(each) for each in _declines_of(checkout)]
     day = retries.next_try(
@@ -123,10 +125,10 @@ def _day_of(checkout: Checkout) -> datetime.date:
 
 @staff_notices.in_office_language()
 def _falls_off(checkout: Checkout, line: ObjectPaymentPlanInstalment) -> None:
-    """Nothing more is tried by itself: staff and the host hear of it once for each debt and card."""
+    """Nothing more is tried by itself: staff hear of it once for each plan and card, the host for each debt."""
     meaning = declines.meaning(checkout.error_code, checkout.decline_code)
     staff_notices.tell_staff(
-        f"fell-off-{line.pk}-{checkout.payment_method_id}",
+        f"fell-off-{line.object_payment_plan_id}-{checkout.payment_method_id}",
         _("Nothing more is tried by itself: %(payer)s") % {"payer": checkout.payer},
         [
             *checkout.description_lines,
@@ -149,6 +151,7 @@ def _falls_off(checkout: Checkout, line: ObjectPaymentPlanInstalment) -> None:
 def due_steps(day: datetime.date) -> QuerySet[RecoveryStep]:
     """Tries whose day has come, of lines that still stand as declined and of plans that go on."""
     return open_steps().filter(
+        ~promises.held_on(day, "instalment__"),
         day__lte=day,
         instalment__object_payment_plan__paused=False,
         instalment__object_payment_plan__agreement__saved_card__gone=False,
@@ -176,8 +179,10 @@ def release_due(day: datetime.date | None = None) -> int:
     """Make what is to be tried again due anew, so that the next run takes it by the same claim as everything else. How
     many lines. Safe to run at any time and by several at once."""
     released = 0
-    for step in list(due_steps(day or clock.today())):
-        released += release(step.instalment, Ended.TRIED)
+    today = day or clock.today()
+    for step in list(due_steps(today)):
+        # A promise that is made at this moment is seen by the move itself.
+        released += release(step.instalment, Ended.TRIED, only_if=~promises.held_on(today))
     # Whoever saw the new card takes these at once; this finds what they had no time for.
     for line in list(_declined_by_another_card()):
         released += release(line, Ended.NEW_CARD)
@@ -198,6 +203,7 @@ def _declined_by_another_card() -> QuerySet[ObjectPaymentPlanInstalment]:
     card = "object_payment_plan__agreement__saved_card"
     rows = ObjectPaymentPlanInstalment.objects.filter(
         Q(state=states.FAIL),
+        ~promises.held_on(clock.today()),
         due__lte=clock.today(),
         object_payment_plan__deleted=False,
         object_payment_plan__paused=False,
@@ -207,13 +213,34 @@ def _declined_by_another_card() -> QuerySet[ObjectPaymentPlanInstalment]:
     return rows.annotate(asked=Subquery(asked)).exclude(asked=None).exclude(asked=F(f"{card}__payment_method_id"))
 
 
-def release(line: ObjectPaymentPlanInstalment, why: str) -> bool:
-    """Make one declined line due anew. False when somebody else has moved it."""
+def release(line: ObjectPaymentPlanInstalment, why: str, *, only_if: Q | None = None) -> bool:
+    """Make one declined line due anew. False when somebody else has moved it, or it is not as `only_if` says."""
     with transaction.atomic():
-        moved = moves.move(line, to=states.PENDING, only_from={states.FAIL}, why=Why(Code.TRIED_AGAIN))
+        moved = moves.move(line, to=states.PENDING, only_from={states.FAIL}, only_if=only_if, why=Why(Code.TRIED_AGAIN))
         if moved:
             RecoveryStep.objects.filter(instalment=line, ended="").update(ended=why, ended_at=clock.now())
     return moved
+
+
+def put_on_another_day(line: ObjectPaymentPlanInstalment, due: datetime.date, user: Actor, note: str) -> bool:
+    """A declined line is due on another day, as if nobody had tried: the run of that day takes it. False when somebody
+    else has moved it. In the caller's transaction, which may fail for two lines of one day."""
+    before = line.due
+    why = Why(Code.DUE_CHANGED, before=before.isoformat(), due=due.isoformat(), note=note)
+    moved = moves.move(line, to=states.PENDING, only_from={states.FAIL}, user=user, why=why, due=due)
+    if moved:
+        RecoveryStep.objects.filter(instalment=line, ended="").update(ended=Ended.MOVED, ended_at=clock.now())
+        promises.forget(line)
+    return moved
+
+
+def has_said_no(line: ObjectPaymentPlanInstalment) -> bool:
+    """True when the card of its plan must not be asked again without its owner: no run takes it, on whatever day."""
+    card = line.object_payment_plan.card
+    if card is None:
+        return False
+    last = _asked(card.customer_id, card.payment_method_id).order_by("pk").last()
+    return last is not None and last.failed and verdict_of(last).retry not in declines.BY_ITSELF
 
 
 def declined_lines(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalment]:
@@ -244,5 +271,4 @@ def planned() -> Iterator[Planned]:
 
 def next_tries_of(plan: ObjectPaymentPlan) -> dict[int, datetime.date]:
     """When each declined line of a plan is tried again, by its primary key; nothing for those that are not."""
-    steps = open_steps().filter(instalment__object_payment_plan=plan)
-    return dict(steps.values_list("instalment", "day"))
+    return {step.instalment_id: step.tried_on for step in open_steps().filter(instalment__object_payment_plan=plan)}

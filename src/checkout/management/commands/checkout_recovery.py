@@ -27,10 +27,10 @@ class Command(BaseCommand):
                 step, line = each.step, each.step.instalment
                 plan = line.object_payment_plan
                 planned += 1
-                due += step.day <= clock.today()
+                due += step.tried_on <= clock.today()
                 amount = money.format_money(line.left, plan.currency)
                 self.stdout.write(
-                    f"{step.day:%Y-%m-%d}  {amount}  instalment {line.pk} of plan {plan.pk}, "
+                    f"{step.tried_on:%Y-%m-%d}  {amount}  instalment {line.pk} of plan {plan.pk}, "
                     f"try {step.number} of {step.most} ({step.policy}): {each.why}"
                 )
         self.stdout.write(f"planned {planned}, due by today {due}")

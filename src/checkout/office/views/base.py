@@ -23,6 +23,7 @@ from checkout.conf import conf
 MENU: tuple[tuple[str, Any, str], ...] = (
     ("checkout.dashboard", gettext_lazy("Overview"), "checkout.view_dashboard"),
     ("checkout.list.audit", gettext_lazy("To look at"), "checkout.view_checkout"),
+    ("checkout.overdue.list", gettext_lazy("Overdue"), "checkout.view_objectpaymentplaninstalment"),
     ("checkout.problem.list", gettext_lazy("Problems"), "checkout.view_problem"),
     ("checkout.proposal.list", gettext_lazy("For a second person"), "checkout.view_proposal"),
     ("checkout.list", gettext_lazy("Checkouts"), "checkout.view_checkout"),

@@ -26,6 +26,8 @@ class Cell:
     plain: Any = None
     #: A day in two lines is hard to read.
     is_day: bool = False
+    #: (words, address) of what can be done about the row.
+    links: tuple[tuple[Any, str], ...] = ()
 
 
 def show_money(amount: Decimal | None, currency: str) -> str:

@@ -11,14 +11,14 @@ from django.utils.translation import gettext_lazy
 
 from checkout import advice, clock, states
 from checkout.errors import AlreadyPaid
-from checkout.models import Checkout, ObjectPaymentPlanInstalment, Proposal
+from checkout.models import Checkout, FollowUp, ObjectPaymentPlanInstalment, Proposal
 from checkout.office import proposals, selectors, services, stories
 from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm, PaidForm
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.plans import customer_cell
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import charging, recovery
+from checkout.services import charging, promises, recovery
 
 
 def find(pk: Any) -> ObjectPaymentPlanInstalment:
@@ -36,7 +36,7 @@ class InstalmentDetailView(StaffPageView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         instalment = find(self.kwargs["pk"])
         plan = instalment.object_payment_plan
-        tries = recovery.next_tries_of(plan)
+        tries, known = recovery.next_tries_of(plan), FollowUp.objects.filter(instalment=instalment).first()
         attempts = list(selectors.attempts(instalment).order_by("-pk")[:50])
         latest = next((each for each in attempts if not each.superseded), None)
         told = advice.advise(latest) if latest is not None and instalment.state_id != states.SUCCESS else None
@@ -56,6 +56,9 @@ class InstalmentDetailView(StaffPageView):
                 (_("Left"), show_money(instalment.left, plan.currency) if instalment.net_paid else "", ""),
                 (_("Card"), plan.card or _("no card that may be charged"), ""),
                 (_("Tried again"), show_date(again) if (again := tries.get(instalment.pk)) else "", ""),
+                (_("Promised for"), show_date(known.promised_for) if known and known.promised_for else "", ""),
+                (_("Put off until"), show_date(known.snoozed_until) if known and known.snoozed_until else "", ""),
+                (_("Note"), known.note if known else "", ""),
             ],
             "attempts": [{"checkout": each, "told": advice.advise(each)} for each in attempts],
             "story": stories.instalment_story(instalment),
@@ -75,16 +78,22 @@ class InstalmentDetailView(StaffPageView):
         def to(do: str) -> str:
             return reverse(f"checkout.object.payment.plan.instalment.{do}", args=[instalment.pk])
 
-        free, pending = state != states.REQUEST, state == states.PENDING
+        free, late = state != states.REQUEST, instalment.due < clock.today()
+        movable = state in (states.PENDING, states.FAIL)
+        refresh = reverse("checkout.customer.refresh", args=[plan.customer_id]) if plan.customer_id else ""
         return self.offer(
             ("charge", to("charge"), _("Charge the card now"), free and not plan.paused),
             ("send_mail", to("ask"), _("Ask the payer to pay by link"), free),
             ("settle_by_hand", to("paid"), _("Mark as paid"), True),
-            ("change_objectpaymentplaninstalment", to("due"), _("Change the due date"), pending),
+            ("change_objectpaymentplaninstalment", to("due"), _("Change the due date"), movable),
+            ("send_mail", refresh, _("Ask for another card"), bool(refresh) and late),
+            ("change_followup", to("promise"), _("Write down a promise"), late and state in promises.MAY_BE_PROMISED),
+            ("change_followup", to("snooze"), _("Put off"), late),
+            ("change_followup", to("done"), _("Nothing more to do"), late),
         )
 
 
-class _InstalmentActionView(StaffActionView):
+class InstalmentActionView(StaffActionView):
     menu = "checkout.object.payment.plan.list"
     object: ObjectPaymentPlanInstalment
 
@@ -111,7 +120,7 @@ class _InstalmentActionView(StaffActionView):
         ]
 
 
-class InstalmentPaidView(_InstalmentActionView):
+class InstalmentPaidView(InstalmentActionView):
     permission = "checkout.settle_by_hand"
     heading = gettext_lazy("Mark as paid")
     question = gettext_lazy(
@@ -143,7 +152,7 @@ class InstalmentPaidView(_InstalmentActionView):
         return _("Written down. %(left)s is left.") % {"left": left}
 
 
-class InstalmentChargeView(_InstalmentActionView):
+class InstalmentChargeView(InstalmentActionView):
     permission = "checkout.charge"
     form_class = OptionalReasonForm
     heading = gettext_lazy("Charge the card now")
@@ -169,7 +178,7 @@ def tell(checkout: Checkout) -> str:
     return _("Not paid. %(why)s %(next)s") % {"why": told.why, "next": told.next_step}
 
 
-class InstalmentAskView(_InstalmentActionView):
+class InstalmentAskView(InstalmentActionView):
     permission = "checkout.send_mail"
     form_class = ConfirmForm
     heading = gettext_lazy("Ask the payer to pay by link")
@@ -185,7 +194,7 @@ class InstalmentAskView(_InstalmentActionView):
         return _("The mail is on its way.")
 
 
-class InstalmentDueView(_InstalmentActionView):
+class InstalmentDueView(InstalmentActionView):
     permission = "checkout.change_objectpaymentplaninstalment"
     form_class = DueForm
     heading = gettext_lazy("Change the due date")
@@ -196,8 +205,8 @@ class InstalmentDueView(_InstalmentActionView):
         return {"due": max(self.object.due, clock.today())}
 
     def get_refusal(self) -> str:
-        if self.object.state_id != states.PENDING:
-            return _("The date changes only while nobody has tried to charge this line.")
+        if self.object.state_id not in (states.PENDING, states.FAIL):
+            return _("The date changes only while nobody has tried to charge this line, or after it was declined.")
         return super().get_refusal()
 
     def perform(self, form: Any) -> str:

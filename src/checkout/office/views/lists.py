@@ -64,6 +64,11 @@ class Row(list[Cell]):
 
 def _inside(cell: Cell) -> str:
     text = "" if cell.text is None else conditional_escape(cell.text)
+    if cell.links:
+        text = "".join(
+            f'<a class="office-do" href="{conditional_escape(url)}">{conditional_escape(words)}</a>'
+            for words, url in cell.links
+        )
     if cell.url:
         text = f'<a href="{conditional_escape(cell.url)}">{text}</a>'
     elif cell.state is not None:

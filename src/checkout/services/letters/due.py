@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 from checkout import clock, letters, states
 from checkout.conf import conf
 from checkout.models import Letter, ObjectPaymentPlanInstalment, RecoveryStep
+from checkout.services import promises
 from checkout.services.letters import asking
 
 #: How many are asked for in one INSERT.
@@ -57,6 +58,7 @@ def ask_for_reminders() -> int:
     until = clock.now() - timedelta(days=days)
     told = Letter.objects.filter(
         Q(instalment__state=states.FAIL),
+        ~promises.held_on(clock.today(), "instalment__"),
         kind=letters.DECLINED,
         outcome__in=(Letter.Outcome.WRITTEN, Letter.Outcome.TOGETHER),
         ended_at__lte=until,
