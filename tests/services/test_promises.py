@@ -11,10 +11,18 @@ from post_office.models import Email
 
 from checkout import states
 from checkout.errors import AlreadyPaid, CannotPay
-from checkout.models import Checkout, FollowUp, ObjectPaymentPlan, ObjectPaymentPlanInstalment, RecoveryStep
+from checkout.models import (
+    Checkout,
+    FollowUp,
+    Letter,
+    Notice,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    RecoveryStep,
+)
 from checkout.office import selectors, services
 from checkout.services import charging, fulfillment, on_session, promises, recovery, runs
-from checkout.services.letters import writing
+from checkout.services.letters import due, writing
 from stripe_emulator import Emulator, faults
 from tests.services.conftest import enter_card
 from tests.services.test_recovery import DECEMBER, decline, first, live, on, plan, tried  # noqa: F401 - a fixture
@@ -80,10 +88,27 @@ def test_no_letter_about_a_decline_is_written_after_a_promise(
 ) -> None:
     decline(plan, emulator, "insufficient_funds")
     promise(first(plan), emulator)
-    before = Email.objects.count()
     with on(DECEMBER + datetime.timedelta(1), emulator):
         assert writing.write_waiting().untrue >= 1
-    assert Email.objects.count() == before
+    assert not Notice.objects.filter(instalment=first(plan)).exists()
+
+
+def test_nobody_is_reminded_of_a_decline_before_the_day_that_they_promised(
+    plan: ObjectPaymentPlan,  # noqa: F811
+    emulator: Emulator,
+    settings: Any,
+) -> None:
+    settings.CHECKOUT_REMINDER_DAYS = 3
+    decline(plan, emulator, "lost_card")
+    with on(DECEMBER + datetime.timedelta(1), emulator):
+        writing.write_waiting()
+    with on(DECEMBER + datetime.timedelta(5), emulator):
+        assert due.ask_for_reminders() == 1
+        Letter.objects.filter(kind="payment_reminder").delete()
+        promises.promise(first(plan), DECEMBER + datetime.timedelta(6), None)
+        assert due.ask_for_reminders() == 0
+    with on(DECEMBER + datetime.timedelta(6), emulator):
+        assert due.ask_for_reminders() == 1
 
 
 def test_a_promise_made_while_the_run_begins_is_seen(
