@@ -172,6 +172,13 @@ def _asked_after_a_decline(site: Site) -> Claims:
     return [line.amount, line.due, declines.sentence("", "expired_card")]
 
 
+def _asked_before_the_next_try(site: Site) -> Claims:
+    claims = _declined(site)
+    Letter.objects.filter(ended_at=None).delete()
+    office.ask_payer(ObjectPaymentPlanInstalment.objects.get(state_id=states.FAIL), None)
+    return [*claims[:2], *claims[3:]]
+
+
 def _due(site: Site) -> Claims:
     line = site.plan().payments.get(count=2)
     ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(due=clock.today() + datetime.timedelta(days=3))
@@ -336,6 +343,7 @@ CAUSES = {
     "bank requires the payer": Cause(_wanted, ANON),
     "asked by staff": Cause(_asked, "payment_asked"),
     "asked by staff after a decline": Cause(_asked_after_a_decline, "payment_asked"),
+    "asked by staff before the next try": Cause(_asked_before_the_next_try, "payment_asked"),
     "due": Cause(_due, "payment_due"),
     "card runs out": Cause(_runs_out, "customer_card_expiry"),
     "card asked for": Cause(_card_asked_for, "customer_card_refresh_request"),
