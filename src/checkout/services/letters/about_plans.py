@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from checkout import clock, letters, links, states
 from checkout.conf import conf
 from checkout.journal import Code
-from checkout.models import Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
+from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
 from checkout.services.letters import asking
-from checkout.services.letters.words import Words, amount, common, day, facts, of_plan
+from checkout.services.letters.words import Words, amount, common, day, facts, of_plan, receipt_of
 
 
 def plan_agreed(letter: Letter) -> Words | None:
@@ -29,9 +29,13 @@ def plan_agreed(letter: Letter) -> Words | None:
         "card": plan.card.description if plan.card is not None else "",
         "lines": [_row(line, plan) for line in plan.payments],
         "link": links.plan_page(plan),
+        "receipt": "",
     }
-    rows = [(_("What for"), said["description"]), (_("In all"), said["total"]), (_("Card"), said["card"])]
-    return Words(letters.PLAN_AGREED, common(plan.checkout_name) | said | {"facts": facts(rows)})
+    deposit = next((line for line in plan.payments if line.deposit and line.state_id == states.SUCCESS), None)
+    paid = Checkout.objects.for_content_object(deposit).taking_money().success().first() if deposit else None
+    if paid is not None:
+        said |= receipt_of(paid)
+    return Words(letters.PLAN_AGREED, common(plan.checkout_name) | said)
 
 
 def _row(line: ObjectPaymentPlanInstalment, plan: ObjectPaymentPlan) -> dict[str, Any]:

@@ -99,15 +99,21 @@ def _paid(letter: Letter) -> Checkout | None:
     return checkout if checkout is not None and checkout.succeeded and not checkout.unapplied else None
 
 
+def receipt_of(checkout: Checkout) -> dict[str, str]:
+    """The number of a payment's receipt, and where it is; empty for a payment that has none."""
+    if not papers.has_receipt(checkout):
+        return {"receipt_number": "", "receipt": ""}
+    link = links.receipt(checkout) if conf.CHECKOUT_BASE_URL else ""
+    return {"receipt_number": papers.number_of(checkout).label, "receipt": link}
+
+
 def _receipt(checkout: Checkout, description: str, *more: tuple[str, str]) -> dict[str, Any]:
     said = {
         "description": description,
         "amount": amount(checkout.total, checkout.currency),
         "paid_on": day(checkout.settled_at),
         "card": card_used(checkout),
-        "receipt_number": papers.number_of(checkout).label if papers.has_receipt(checkout) else "",
-        "receipt": links.receipt(checkout) if papers.has_receipt(checkout) and conf.CHECKOUT_BASE_URL else "",
-    }
+    } | receipt_of(checkout)
     rows = [
         (_("What for"), said["description"]),
         (_("Amount"), said["amount"]),
