@@ -28,7 +28,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 TRIED = [ROOT / "docs" / "quickstart.md"]
 TRIED += [page for page in PAGES if page.name != "quickstart.md"]
 
-FILE = re.compile(r"(?:# |<!-- )(\S+\.(?:py|html))(, at the end)?")
+FILE = re.compile(r"(?:# |<!-- )(\S+\.(?:py|html|ini))(, at the end)?")
 
 #: What a reader does with it all. It runs in the new project, in a process of its own.
 PROGRAM = """
@@ -125,7 +125,7 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 def files(page: Path) -> list[tuple[str, bool, str]]:
     """Path, whether it is added to what is there, and text of each block that names a file."""
-    found = [(FILE.match(block), block) for block in blocks(page, "python", "html")]
+    found = [(FILE.match(block), block) for block in blocks(page, "python", "html", "ini")]
     return [(match[1], bool(match[2]), block) for match, block in found if match]
 
 
