@@ -180,7 +180,8 @@ def test_the_tests_that_a_reader_writes_pass(project: Path) -> None:
     installed = [entry.value for entry in importlib.metadata.entry_points(group="pytest11")]
     load = [] if "stripe_emulator.pytest_plugin" in installed else ["-p", "stripe_emulator.pytest_plugin"]
     run = python(project, *plain, *load, "bookings")
-    written = [text.count("def test_") for _, _, text in files(ROOT / "docs" / "testing.md")]
+    pages = [ROOT / "docs" / "quickstart.md", ROOT / "docs" / "testing.md"]
+    written = [text.count("def test_") for page in pages for _, _, text in files(page)]
     assert f"{sum(written)} passed" in run
 
 
