@@ -42,6 +42,7 @@ class Code(TextChoices):
     CLAIMED = "claimed", _("Claimed")
     DONE_FOR_NOW = "done_for_now", _("Nothing to do until it is declined anew")
     DUE_CHANGED = "due_changed", _("Due %(before)s → %(due)s")
+    DUE_MOVED_BY_PAYER = "due_moved_by_payer", _("The payer moved it: due %(before)s → %(due)s")
     INVOICE_ASKED_FOR = "invoice_asked_for", _("Invoice asked for")
     LINK_SENT_AGAIN = "link_sent_again", _("Link sent again")
     LINKS_REVOKED = "links_revoked", _("Links revoked")

@@ -10,7 +10,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils import translation
 from django.utils.translation import gettext as _
 from post_office.models import Email
@@ -18,7 +17,7 @@ from post_office.models import Email
 from checkout import clock, letters, links, mail, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
-from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError, PlanError
+from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
@@ -28,7 +27,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import debts, intents, moves, notices, on_session, recovery
+from checkout.services import debts, due_dates, intents, moves, notices, on_session, recovery
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.staff")
@@ -42,22 +41,15 @@ def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user
     """
     if instalment.object_payment_plan.deleted:
         raise CannotPay(_("This payment plan was stopped."))
-    before = instalment.due
     if instalment.state_id == states.FAIL and recovery.has_said_no(instalment):
         raise CannotPay(_("This card will not work again, on no day. Ask the payer for another card first."))
     try:
         with transaction.atomic():
             if recovery.put_on_another_day(instalment, due, user, reason):
                 return
-            rows = ObjectPaymentPlanInstalment.objects.filter(Q(state=states.PENDING), pk=instalment.pk)
-            # The condition and the change are one statement, so a run cannot claim it in between.
-            if not rows.update(due=due):
-                raise CannotPay(_("This line is being charged, or was settled, so its date does not change any more."))
-            change = _note(instalment, user, Why(Code.DUE_CHANGED, before=before, due=due, note=reason))
-            asking.plan_changed(instalment.object_payment_plan, change)
     except IntegrityError as error:
-        raise PlanError(_("Another line of this plan is due on that day. Choose another day.")) from error
-    instalment.due = due
+        raise due_dates.day_is_taken() from error
+    due_dates.move(instalment, due, user, Why(Code.DUE_CHANGED, before=instalment.due, due=due, note=reason))
 
 
 def part_paid(

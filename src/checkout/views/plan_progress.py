@@ -14,16 +14,17 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import formats
+from django.utils.dateparse import parse_date
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from checkout import declines, money, states
 from checkout.conf import conf
-from checkout.errors import AlreadyPaid, NoSavedCard
+from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, NoSavedCard, PlanError
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import agreements, charging, papers, recovery
+from checkout.services import agreements, charging, due_dates, papers, recovery
 from checkout.views import payer
 from checkout.views.access import (
     PayerViewMixin,
@@ -54,6 +55,8 @@ class LineView:
     can_pay: bool
     #: It is not due yet, and may be paid all the same.
     can_pay_early: bool
+    #: To which days its payer may move it.
+    window: due_dates.Window | None
 
 
 class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
@@ -90,6 +93,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         line = plan.instalments.filter(uuid=uuid).first() if uuid is not None else None
         if not access.is_payer or line is None:
             raise Http404
+        if "due" in request.POST:
+            return self._move(line)
         if plan.deleted or line.state_id not in PAYABLE:
             return self._answer(_("That payment does not wait any more. Below is how it stands."))
         try:
@@ -102,6 +107,16 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         if checkout.state_id == states.PAY_ON_SESSION:
             return redirect("checkout.pay", uuid=checkout.uuid)
         return self._answer(_charged_text(checkout))
+
+    def _move(self, line: ObjectPaymentPlanInstalment) -> HttpResponse:
+        """To another day, within what the site allows."""
+        user = self.request.user if self.get_access().by_login else None
+        try:
+            due_dates.move_by_payer(line, parse_date(self.request.POST["due"]) or line.due, user)
+        except (CannotPay, PlanError, ValueError) as problem:
+            return self._answer(str(problem) if isinstance(problem, CheckoutError) else _("Please choose a day."))
+        day = formats.date_format(line.due, "DATE_FORMAT")
+        return self._answer(_("%(name)s is taken on %(day)s now.") % {"name": line.name, "day": day})
 
     def _answer(self, text: str) -> HttpResponse:
         tell_next_page(self.request, text)
@@ -169,6 +184,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                 begun.add(attempt.object_id)
         card = plan.card.payment_method_id if plan.card is not None else ""
         is_payer = self.get_access().is_payer
+        windows = due_dates.windows(plan) if is_payer else {}
+        moved = due_dates.moves_by_payer(plan)
         next_one = next((row for row in rows if row.pk and row.state_id == states.PENDING and not row.deposit), None)
         made = []
         for row in rows:
@@ -180,6 +197,9 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                     "says": says,
                     "day": formats.date_format(again, "DATE_FORMAT"),
                 }
+            if row.pk in moved and mood == "coming":
+                day = formats.date_format(moved[row.pk], "DATE_FORMAT")
+                says = _("%(says)s; you moved it from %(day)s") % {"says": says, "day": day}
             in_part = row.state_id != states.SUCCESS and row.net_paid > 0
             if in_part:
                 says = _("%(says)s; %(paid)s is paid already") % {"says": says, "paid": self._money(row.net_paid)}
@@ -194,6 +214,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                     can_charge=open_now and is_payer and new_card,
                     can_pay=open_now and (is_payer or str(row.pk) in begun),
                     can_pay_early=row is next_one and is_payer and not plan.deleted,
+                    window=windows.get(row.pk),
                 )
             )
         return made

@@ -80,11 +80,12 @@ def _changes(plan: ObjectPaymentPlan, first: int) -> Iterator[str]:
         else:
             line = by_line.get(row.instalment_id or 0)
         # The first change of a kind knows how it was before; how it is now says the line itself.
-        if line is None or line.state_id == states.SUCCESS or (row.code, line.pk) in seen:
+        kind = Code.DUE_CHANGED if row.code == Code.DUE_MOVED_BY_PAYER else row.code
+        if line is None or line.state_id == states.SUCCESS or (kind, line.pk) in seen:
             continue
-        seen.add((row.code, line.pk))
+        seen.add((kind, line.pk))
         said = {"amount": amount(line.left, plan.currency), "due": day(line.due)}
-        match row.code:
+        match kind:
             case Code.DUE_CHANGED:
                 before = datetime.date.fromisoformat(row.facts["before"])
                 if before != line.due:
