@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.utils import dates
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -62,9 +64,11 @@ if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
     _TabularInline = admin.TabularInline[Any, Any]
     _Paginator = Paginator[Any]
+    _PolicyForm = forms.ModelForm[RecoveryPolicy]
 else:
     # Django's own classes have no subscript at run time.
     _ModelAdmin, _TabularInline, _Paginator = admin.ModelAdmin, admin.TabularInline, Paginator
+    _PolicyForm = forms.ModelForm
 
 
 class BoundedPaginator(_Paginator):
@@ -157,11 +161,27 @@ class ObjectPaymentPlanInstalmentAdmin(LookAdmin):
     search_fields = ("=pk",)
 
 
+class RecoveryPolicyForm(_PolicyForm):
+    """Weekdays are ticked, not typed."""
+
+    weekdays = forms.TypedMultipleChoiceField(
+        label=gettext_lazy("Weekdays"),
+        coerce=int,
+        choices=[(number + 1, dates.WEEKDAYS[number]) for number in range(7)],
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    class Meta:
+        model = RecoveryPolicy
+        fields = ("name", "days", "pay_day", "pay_day_is", "weekdays", "hour", "end", "end_after")
+
+
 @admin.register(RecoveryPolicy)
 class RecoveryPolicyAdmin(_ModelAdmin):
     """What is tried by itself from now on; tries that are planned stay as they are."""
 
-    list_display = ("name", "days", "pay_day", "weekends")
+    list_display = ("name", "days", "pay_day", "pay_day_is", "weekdays", "hour", "end", "end_after")
+    form = RecoveryPolicyForm
 
 
 @admin.register(RecoveryStep)

@@ -20,7 +20,8 @@ from checkout.declines import BY_ITSELF, Retry, Verdict
 MOST_IN_30_DAYS: Final = 8
 #: People may press more often, but no more than Stripe lets through to the bank.
 MOST_BY_HAND_IN_30_DAYS: Final = 15
-SATURDAY: Final = 5
+#: Monday is 1, as in ISO 8601.
+MONDAY_TO_FRIDAY: Final = (1, 2, 3, 4, 5)
 #: A try on pay day is worth waiting for this long, and no longer.
 PAY_DAY_WITHIN: Final = timedelta(days=35)
 
@@ -29,12 +30,16 @@ PAY_DAY_WITHIN: Final = timedelta(days=35)
 class Policy:
     """How often, and when: so many days after the first decline, and then once on the next pay day.
 
-    Pay day is the first working day of a month: wages have come on the last of the month before, or on a day before.
+    Pay day is a payer's own, where it is known; otherwise the first working day of a month (wages have come on the last
+    of the month before, or on a day before), or its last working day. Nothing is tried on a weekday (1 to 7) that is
+    not named, nor before that hour of its day.
     """
 
     days: tuple[int, ...] = (3, 7)
     pay_day: bool = True
-    weekends: bool = False
+    last_working_day: bool = False
+    weekdays: tuple[int, ...] = MONDAY_TO_FRIDAY
+    hour: int = 0
 
     @property
     def most(self) -> int:
@@ -47,12 +52,18 @@ DEFAULT: Final = Policy()
 
 
 def next_try(
-    policy: Policy, verdict: Verdict, declined: Sequence[datetime.date], *, same_in_30_days: int
+    policy: Policy,
+    verdict: Verdict,
+    declined: Sequence[datetime.date],
+    *,
+    same_in_30_days: int,
+    own_pay_day: int | None = None,
 ) -> datetime.date | None:
     """The day to ask again; None when nobody but the payer can go on.
 
     `declined` are the days on which this card was declined for this debt, the newest last; `same_in_30_days` counts
-    every decline of the card over that amount. A bank that does not say why is asked once more.
+    every decline of the card over that amount. A bank that does not say why is asked once more. `own_pay_day` is the
+    day of the month on which its owner is paid, 1 to 31.
     """
     tries = len(declined)
     most = min(policy.most, 1) if verdict.retry is Retry.ONCE else policy.most
@@ -64,12 +75,12 @@ def next_try(
     elif tries <= len(policy.days):
         day = first + timedelta(days=policy.days[tries - 1])
     else:
-        day = _pay_day_after(last + timedelta(days=1))
+        day = _pay_day_after(last + timedelta(days=1), policy, own_pay_day)
     # Stripe asks for two days between two tries at least; the bank's own advice may ask for more.
     least = timedelta(days=1) if verdict.retry is Retry.SOON and tries == 1 else timedelta(days=2)
     day = max(day, last + max(least, _whole_days(verdict.wait)))
-    if not policy.weekends:
-        day = _working_day(day)
+    while day.isoweekday() not in policy.weekdays:
+        day += timedelta(days=1)
     return day if day - last <= PAY_DAY_WITHIN else None
 
 
@@ -77,13 +88,25 @@ def _whole_days(wait: timedelta) -> timedelta:
     return timedelta(days=-(-wait // timedelta(days=1)))
 
 
-def _pay_day_after(day: datetime.date) -> datetime.date:
+def _pay_day_after(day: datetime.date, policy: Policy, own: int | None) -> datetime.date:
+    """The first pay day that is not before `day`."""
     first = day.replace(day=1)
-    if day > first:
-        first += relativedelta(months=1)
-    return _working_day(first)
+    months = [first + relativedelta(months=number) for number in range(3)]
+    if own is not None:
+        # The 31st is the last day of any month.
+        found = [month + relativedelta(day=own) for month in months]
+    elif policy.last_working_day:
+        found = [_working_day_before(month + relativedelta(day=31)) for month in months]
+    else:
+        found = [_working_day(month) for month in months]
+    return next(each for each in found if each >= day)
 
 
 def _working_day(day: datetime.date) -> datetime.date:
     """That day, or the Monday after it. Bank holidays are not known here."""
-    return day + timedelta(days=max(0, 7 - day.weekday())) if day.weekday() >= SATURDAY else day
+    return day + timedelta(days=max(0, 8 - day.isoweekday())) if day.isoweekday() > 5 else day
+
+
+def _working_day_before(day: datetime.date) -> datetime.date:
+    """That day, or the Friday before it."""
+    return day - timedelta(days=max(0, day.isoweekday() - 5))

@@ -245,7 +245,9 @@ def test_two_months_of_declines_never_pass_a_limit(emulator: Emulator, save_plan
     """Of the networks (20 of one card and amount within 30 days, 35 of Mastercard's) and of Stripe (8 tries of one
     charge), whatever a site's policy says. Two instalments of one amount fall into it."""
     emulator.bank.block_after(None)
-    eager = RecoveryPolicy.objects.create(name="Eager", days=[1, 2, 3, 4, 5, 6, 7, 8], pay_day=True, weekends=True)
+    eager = RecoveryPolicy.objects.create(
+        name="Eager", days=[1, 2, 3, 4, 5, 6, 7, 8], pay_day=True, weekdays=[1, 2, 3, 4, 5, 6, 7]
+    )
     CheckoutSettings.objects.update_or_create(pk=1, defaults={"recovery": eager})
     tried = ["insufficient_funds", "do_not_honor", "issuer_not_available", "previously_declined_do_not_retry"]
     never = ["lost_card", "incorrect_cvc"]

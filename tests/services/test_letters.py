@@ -243,7 +243,7 @@ def _refund_failed(site: Site) -> Claims:
 def _one_more_try() -> None:
     """The site's policy: a declined card is asked once more, three days later."""
     rules = CheckoutSettings.objects.settings
-    rules.recovery = RecoveryPolicy.objects.create(name="Once", days=[3], pay_day=False, weekends=True)
+    rules.recovery = RecoveryPolicy.objects.create(name="Once", days=[3], pay_day=False, weekdays=[1, 2, 3, 4, 5, 6, 7])
     rules.save()
 
 

@@ -139,6 +139,7 @@ TABLE: dict[str, Staff | Public] = {
     f"{PLAN}.detail": Staff("checkout.view_objectpaymentplan", lambda b: [b.plan.uuid]),
     f"{PLAN}.delete": Staff("checkout.delete_objectpaymentplan", lambda b: [b.plan.uuid], reason),
     f"{PLAN}.resume": Staff("checkout.charge", lambda b: [b.plan.uuid], reason),
+    f"{PLAN}.payday": Staff("checkout.change_objectpaymentplan", lambda b: [b.plan.uuid], lambda b: {"pay_day": "25"}),
     f"{PLAN}.revoke": Staff("checkout.send_mail", lambda b: [b.plan.uuid], reason),
     f"{PLAN}.card.expiry.list": Staff("checkout.view_customer"),
     "checkout.card.refresh.list": Staff("checkout.view_customer"),

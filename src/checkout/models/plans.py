@@ -196,6 +196,9 @@ class ObjectPaymentPlan(models.Model):
     links_revoked_at = models.DateTimeField(
         null=True, blank=True, help_text=_("Links that were sent before open nothing any more.")
     )
+    pay_day = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text=_("The day of the month on which its payer is paid, 1 to 31.")
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = ObjectPaymentPlanManager()

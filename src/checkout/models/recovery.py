@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -24,17 +25,51 @@ def _check_days(days: Any) -> None:
         )
 
 
+def _check_weekdays(days: Any) -> None:
+    numbers = isinstance(days, list) and all(type(day) is int and 1 <= day <= 7 for day in days)
+    if not numbers or not days or list(days) != sorted(set(days)):
+        raise ValidationError(_("A list of weekdays, one at least; Monday is 1: [1, 2, 3, 4, 5]."))
+
+
+def _monday_to_friday() -> list[int]:
+    return list(retries.MONDAY_TO_FRIDAY)
+
+
 class RecoveryPolicy(models.Model):
-    """When a declined card is asked again. A template may have one of its own; the site's is in its settings."""
+    """When a declined card is asked again, and what becomes of what nobody pays. A template may have one of its own;
+    the site's is in its settings."""
+
+    class PayDay(models.TextChoices):
+        FIRST = "first", _("the first working day of a month")
+        LAST = "last", _("the last working day of a month")
+
+    class End(models.TextChoices):
+        KEEP = "keep", _("stays open")
+        STOP = "stop", _("its plan is stopped")
+        STAFF = "staff", _("staff are asked to look at it")
 
     name = models.CharField(max_length=100, unique=True)
     days = models.JSONField(
         _("days after the decline"), default=list, blank=True, validators=[_check_days], help_text=_("Such as [3, 7].")
     )
     pay_day = models.BooleanField(
-        default=True, help_text=_("Once more on the first working day of a month, when wages have come.")
+        default=True,
+        help_text=_("Once more on the day on which the payer is paid, where that is known, else as follows."),
     )
-    weekends = models.BooleanField(_("on weekends too"), default=False)
+    pay_day_is = models.CharField(_("pay day is"), max_length=10, choices=PayDay.choices, default=PayDay.FIRST)
+    weekdays = models.JSONField(
+        _("weekdays"), default=_monday_to_friday, validators=[_check_weekdays], help_text=_("Monday is 1.")
+    )
+    hour = models.PositiveSmallIntegerField(
+        _("not before this hour"),
+        default=0,
+        validators=[MaxValueValidator(23)],
+        help_text=_("Of the day of a try. The first run after it takes it."),
+    )
+    end = models.CharField(_("what becomes of what nobody pays"), max_length=10, choices=End.choices, default=End.KEEP)
+    end_after = models.PositiveSmallIntegerField(
+        _("so many days after it was due"), default=60, validators=[MinValueValidator(1)]
+    )
 
     objects: models.Manager[RecoveryPolicy] = PrimaryManager()
 
@@ -49,7 +84,9 @@ class RecoveryPolicy(models.Model):
 
     @property
     def rules(self) -> retries.Policy:
-        return retries.Policy(tuple(self.days), self.pay_day, self.weekends)
+        return retries.Policy(
+            tuple(self.days), self.pay_day, self.pay_day_is == self.PayDay.LAST, tuple(self.weekdays), self.hour
+        )
 
 
 class RecoveryStep(models.Model):
@@ -68,6 +105,7 @@ class RecoveryStep(models.Model):
         "checkout.Checkout", on_delete=models.CASCADE, related_name="recovery_step", help_text=_("What was declined.")
     )
     day = models.DateField(help_text=_("When the card is asked again."))
+    hour = models.PositiveSmallIntegerField(default=0, help_text=_("Not before this hour of it."))
     number = models.PositiveSmallIntegerField(help_text=_("Which try it will be, the first one included."))
     most = models.PositiveSmallIntegerField(help_text=_("How many the policy allows at most."))
     policy = models.CharField(max_length=100, help_text=_("The policy's name, as it was."))

@@ -99,6 +99,19 @@ class PromiseForm(DayForm):
         self.fields["day"].help_text = _("Leave it empty to take the promise back.")
 
 
+class PayDayForm(OptionalReasonForm):
+    """The day of the month on which a payer is paid; empty where it is not known."""
+
+    pay_day = forms.IntegerField(
+        label=gettext_lazy("Day of the month"),
+        min_value=1,
+        max_value=31,
+        required=False,
+        help_text=gettext_lazy("From 1 to 31. Leave it empty if it is not known."),
+    )
+    field_order = ("pay_day", "reason")
+
+
 class KeyedForm(_Described):
     """Carries a key made when the form was shown: sent twice, it is done once."""
 
@@ -302,6 +315,7 @@ __all__ = [
     "DayForm",
     "DueForm",
     "OptionalReasonForm",
+    "PayDayForm",
     "PaymentPlanForm",
     "PaymentPlanVersionForm",
     "PromiseForm",

@@ -207,6 +207,18 @@ def revoke_links(row: ObjectPaymentPlan | CustomerPayment, user: Actor, reason: 
     return closed
 
 
+def set_pay_day(plan: ObjectPaymentPlan, day: int | None, user: Actor, reason: str) -> None:
+    """On which day of the month its payer is paid (1 to 31); None where that is not known. Tries that are planned stay
+    as they are."""
+    why = Why(Code.PAY_DAY, day=day, note=reason) if day is not None else Why(Code.PAY_DAY_UNKNOWN, note=reason)
+    with transaction.atomic():
+        ObjectPaymentPlan.objects.filter(pk=plan.pk).update(pay_day=day)
+        # The story of a plan begins and ends with its states; this changes none.
+        StateChange.objects.create(
+            object_payment_plan=plan, from_state="live", to_state="live", user=actor(user), **why.columns
+        )
+
+
 def note_stop(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:
     """Keep why a plan was stopped."""
     StateChange.objects.create(

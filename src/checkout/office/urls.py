@@ -57,6 +57,7 @@ urlpatterns = [
     path("plans/", plans.PlanListView.as_view(), name=f"{PLAN}.list"),
     path("plans/<uuid:uuid>/", plans.PlanDetailView.as_view(), name=f"{PLAN}.detail"),
     path("plans/<uuid:uuid>/stop/", plans.PlanStopView.as_view(), name=f"{PLAN}.delete"),
+    path("plans/<uuid:uuid>/pay-day/", plans.PlanPayDayView.as_view(), name=f"{PLAN}.payday"),
     path("plans/<uuid:uuid>/resume/", plans.PlanResumeView.as_view(), name=f"{PLAN}.resume"),
     path("plans/<uuid:uuid>/revoke/", plans.PlanRevokeView.as_view(), name=f"{PLAN}.revoke"),
     path("cards/expiry/", plans.CardExpiryListView.as_view(), name=f"{PLAN}.card.expiry.list"),

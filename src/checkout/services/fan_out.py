@@ -17,7 +17,7 @@ from checkout import clock
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.models import ObjectPaymentPlanInstalment, PaymentRun, PaymentRunItem
-from checkout.services import look_back, recovery, runs, tallies
+from checkout.services import look_back, recovery, runs, tallies, unpaid
 
 logger = logging.getLogger("checkout.runs")
 
@@ -37,6 +37,7 @@ def plan(user: Actor = None) -> tuple[PaymentRun, list[Chunk]]:
     """Begin a run over everything that is due, or go on with one that was cut short today; what there is to charge."""
     look_back.look_back()
     recovery.release_due()
+    unpaid.end()
     run = _unfinished()
     if run is not None and clock.on_the_wall(run.started_at) < clock.today():
         # More has become due since it was planned, so what it left is planned anew with that.

@@ -50,20 +50,35 @@ def after_decline(checkout: Checkout) -> RecoveryStep | None:
     name, policy = policy_of(line.object_payment_plan)
     refused = [_day_of(each) for each in _declines_of(checkout)]
     day = retries.next_try(
-        policy, verdict_of(checkout), [*refused, clock.today()], same_in_30_days=_same_in_30_days(checkout) + 1
+        policy,
+        verdict_of(checkout),
+        [*refused, clock.today()],
+        same_in_30_days=_same_in_30_days(checkout) + 1,
+        own_pay_day=line.object_payment_plan.pay_day,
     )
     if day is None:
         _falls_off(checkout, line)
         return None
     return RecoveryStep.objects.create(
-        instalment=line, checkout=checkout, day=day, number=len(refused) + 2, most=policy.most + 1, policy=name
+        instalment=line,
+        checkout=checkout,
+        day=day,
+        hour=policy.hour,
+        number=len(refused) + 2,
+        most=policy.most + 1,
+        policy=name,
     )
 
 
 def policy_of(plan: ObjectPaymentPlan) -> tuple[str, retries.Policy]:
     """The template's policy, else the site's, else the default; with its name."""
-    found: RecoveryPolicy | None = plan.payment_plan.recovery or CheckoutSettings.objects.settings.recovery
+    found = found_policy(plan)
     return (found.name, found.rules) if found is not None else (_("default"), retries.DEFAULT)
+
+
+def found_policy(plan: ObjectPaymentPlan) -> RecoveryPolicy | None:
+    """The template's, else the site's; None where the default holds."""
+    return plan.payment_plan.recovery or CheckoutSettings.objects.settings.recovery
 
 
 def verdict_of(checkout: Checkout) -> declines.Verdict:
@@ -152,6 +167,7 @@ def due_steps(day: datetime.date) -> QuerySet[RecoveryStep]:
     """Tries whose day has come, of lines that still stand as declined and of plans that go on."""
     return open_steps().filter(
         ~promises.held_on(day, "instalment__"),
+        Q(day__lt=day) | Q(hour__lte=timezone.localtime(clock.now()).hour),
         day__lte=day,
         instalment__object_payment_plan__paused=False,
         instalment__object_payment_plan__agreement__saved_card__gone=False,

@@ -26,7 +26,18 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
 )
-from checkout.services import attempt_rows, cards, charging, debts, look_back, moves, reconcile, recovery, settling
+from checkout.services import (
+    attempt_rows,
+    cards,
+    charging,
+    debts,
+    look_back,
+    moves,
+    reconcile,
+    recovery,
+    settling,
+    unpaid,
+)
 from checkout.services.pace import site_pace
 
 logger = logging.getLogger("checkout.runs")
@@ -103,6 +114,7 @@ def process_payments(
     # What was taken and is not known here would be taken again: a restored database has lost its last hours.
     look_back.look_back()
     recovery.release_due()
+    unpaid.end()
     run = PaymentRun.objects.create(user=actor(user))
     Run(run, rows, user, limit, max_total, progress).work(workers or conf.CHECKOUT_WORKERS)
     return run

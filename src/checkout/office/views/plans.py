@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from checkout import clock, states
 from checkout.models import Agreement, ObjectPaymentPlan, SavedCard
-from checkout.office import search, selectors, services, stories
+from checkout.office import policies, search, selectors, services, stories
+from checkout.office.forms import PayDayForm
 from checkout.office.pages import Sort
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, money_cell, show_date, show_money, show_time, state_cell
@@ -173,6 +174,7 @@ class PlanDetailView(StaffPageView):
         plan = find(self.kwargs["uuid"])
         lines = list(plan.payments.select_related("debt"))
         paid = sum((line.net_paid for line in lines), start=Decimal(0))
+        tries = policies.tries_in_words(plan)
         self.heading = _("Plan %(number)d") % {"number": plan.pk}
         return super().get_context_data(**kwargs) | {
             "plan": plan,
@@ -186,6 +188,7 @@ class PlanDetailView(StaffPageView):
                     "amount": show_money(line.amount, plan.currency),
                     "due": show_date(line.due),
                     "late": line.due < clock.today() and line.state_id != states.SUCCESS,
+                    "tried": tries.get(line.pk, ""),
                 }
                 for line in lines
             ],
@@ -209,6 +212,7 @@ class PlanDetailView(StaffPageView):
             (_("What for"), content_object or _("no longer there"), str(url()) if url is not None else ""),
             (_("Terms"), plan.payment_plan, ""),
             (_("Card"), plan.card or _("no card that may be charged"), ""),
+            (_("When a card is declined"), "" if plan.deleted else policies.in_words(plan), ""),
             (_("Agreed"), show_time(plan.created_at), ""),
             (_("Stopped"), show_time(plan.deleted_at) if plan.deleted_at else "", ""),
             (_("Stopped by"), plan.deleted_by or "", ""),
@@ -224,9 +228,11 @@ class PlanDetailView(StaffPageView):
 
     def _actions(self, plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
         resume, stop = (reverse(f"checkout.object.payment.plan.{do}", args=[plan.uuid]) for do in ("resume", "delete"))
+        pay_day = reverse("checkout.object.payment.plan.payday", args=[plan.uuid])
         revoke = reverse("checkout.object.payment.plan.revoke", args=[plan.uuid])
         return self.offer(
             ("send_mail", revoke, _("Revoke its links"), not plan.deleted),
+            ("change_objectpaymentplan", pay_day, _("Pay day"), not plan.deleted),
             ("charge", resume, _("Resume charging"), plan.paused and not plan.deleted),
             (
                 "delete_objectpaymentplan",
@@ -306,6 +312,28 @@ def revoked(closed: int) -> str:
         if closed
         else _("The links were revoked.")
     )
+
+
+class PlanPayDayView(_PlanActionView):
+    permission = "checkout.change_objectpaymentplan"
+    heading = gettext_lazy("Pay day")
+    question = gettext_lazy(
+        "On which day of the month the payer is paid. A declined card is asked once more on that day, if the policy "
+        "asks on pay day at all. Tries that are planned stay as they are."
+    )
+    button = gettext_lazy("Write it down")
+    form_class = PayDayForm
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"pay_day": self.object.pay_day}
+
+    def get_refusal(self) -> str:
+        return _("This payment plan was stopped.") if self.object.deleted else ""
+
+    def perform(self, form: PayDayForm) -> str:
+        data = form.cleaned_data
+        services.set_pay_day(self.object, data["pay_day"], self.request.user, data["reason"])
+        return _("Written down.")
 
 
 class PlanResumeView(_PlanActionView):

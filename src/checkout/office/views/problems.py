@@ -42,6 +42,9 @@ NEXT_STEPS = {
         "Tell a developer. The payer has the money back; the site is told again by itself every few minutes."
     ),
     Kind.LETTER: gettext_lazy("Correct what is named here: a template, or an address."),
+    Kind.NOT_PAID: gettext_lazy(
+        "Speak to the payer, and write down what they promise: see Overdue. It closes by itself once it is paid."
+    ),
     Kind.NOT_WRITTEN_DOWN: gettext_lazy(
         "Tell a developer, and charge nothing again. It is settled by itself once its cause is gone."
     ),
