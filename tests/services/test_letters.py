@@ -553,6 +553,22 @@ def test_notices_come_so_many_days_before_and_once_for_each_day(
         assert due.ask_for_notices() == 0
 
 
+@pytest.mark.parametrize(("state", "nothing_to_do"), [("success", True), ("pay_on_session", False), ("fail", False)])
+def test_a_notice_says_that_there_is_nothing_to_do_only_if_nothing_waits(
+    site: Site, state: str, nothing_to_do: bool
+) -> None:
+    plan = site.plan()
+    first, second = plan.payments.get(count=2), plan.payments.get(count=3)
+    ObjectPaymentPlanInstalment.objects.filter(pk=first.pk).update(state=state)
+    ObjectPaymentPlanInstalment.objects.filter(pk=second.pk).update(due=clock.today() + datetime.timedelta(days=3))
+    due.ask_for_notices()
+    writing.write_waiting()
+    letter = Email.objects.get(subject__startswith="We take")
+    for text in (letter.message, letter.html_message):
+        assert ("There is nothing to do." in text) is nothing_to_do
+        assert ("Another payment is still waiting for you" in " ".join(text.split())) is not nothing_to_do
+
+
 def test_a_notice_whose_day_was_moved_is_not_sent(site: Site) -> None:
     line = site.plan().payments.get(count=2)
     rows = ObjectPaymentPlanInstalment.objects.filter(pk=line.pk)

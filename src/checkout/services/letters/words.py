@@ -173,6 +173,7 @@ def payment_due(letter: Letter) -> Words | None:
         "due": day(line.due),
         "card": plan.card.description if plan.card is not None else "",
         "has_card": plan.card is not None,
+        "another_waits": plan.instalments.filter(Q(state__in=(states.FAIL, states.PAY_ON_SESSION))).exists(),
         "link": links.plan_page(plan),
     }
     rows = [
