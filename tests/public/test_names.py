@@ -126,6 +126,7 @@ COMMANDS = [
     "process_payments",
     "reconcile",
     "refresh_card_expiry_dates",
+    "register_payment_domain",
     "report_card_expiry_dates",
     "send_letters",
     "send_on_session_payment_emails",

@@ -14,6 +14,7 @@ from checkout.gateway.stripe import (
     gateway,
 )
 from checkout.gateway.values import WANTS_PAYER, Card, Decline, PaymentIntent, PaymentMethod, SetupIntent
+from checkout.gateway.wallets import PaymentDomain
 
 __all__ = [
     "API_VERSION",
@@ -26,6 +27,7 @@ __all__ = [
     "DisputeAnswer",
     "FraudWarning",
     "Gateway",
+    "PaymentDomain",
     "PaymentIntent",
     "PaymentMethod",
     "RefundAnswer",
