@@ -98,7 +98,7 @@ STRIPE_PUBLISH_KEY = os.environ.get("STRIPE_PUBLISH_KEY", "")
 STRIPE_CAPTION = "Green Lane College"
 CHECKOUT_ORGANISATION = {
     "name": "Green Lane College",
-    "address": "1 Green Lane\nBath BA1 1AA",
+    "address": "4 Green Lane\nMarket Newton",
     "tax_number": "GB 999 9999 73",
     "payment_details": "Please pay within 14 days to Green Lane College, sort code 00-00-00, account 12345678.",
 }
