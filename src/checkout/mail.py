@@ -136,11 +136,31 @@ def require(*names: str) -> None:
 def queue(name: str, recipient: str, context: Mapping[str, Any], language: str) -> None:
     """Queue one letter. The caller holds the transaction. Raises MailNotReady without the template, for one that cannot
     be rendered, and for an address to which nothing can be sent."""
+    _save(_letter(name, recipient, context, language))
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A letter as it would be sent; nothing is queued."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def preview(name: str, context: Mapping[str, Any], language: str) -> Preview:
+    """What a letter says with these words. Raises MailNotReady without the template, or for one that cannot be
+    rendered."""
+    email = _letter(name, "nobody@example.com", context, language)
+    return Preview(email.subject, email.message, email.html_message)
+
+
+def _letter(name: str, recipient: str, context: Mapping[str, Any], language: str) -> Email:
     # One line each: a line break in a name or a description would begin another header in the subject.
     words = _words(context) | {"brand": brand.for_letters(), "language": language}
     template = _template(name, language)
     try:
-        _put(recipient, settings.DEFAULT_FROM_EMAIL, template=template, context=words)
+        return _made(recipient, settings.DEFAULT_FROM_EMAIL, template=template, context=words)
     except TemplateSyntaxError as problem:
         raise MailNotReady(
             f"Mail template {name} ({template.language or 'default'}) cannot be rendered: {problem} Correct it in the "
@@ -156,7 +176,7 @@ def queue_text(recipient: str, subject: str, text: str, html: str = "", *, sende
     nothing can be sent.
     """
     words = {"subject": subject, "text": _printable(text), "html": _printable(html)}
-    _put(
+    email = _made(
         recipient,
         sender or settings.DEFAULT_FROM_EMAIL,
         subject="{% autoescape off %}{{ subject }}{% endautoescape %}",
@@ -164,23 +184,35 @@ def queue_text(recipient: str, subject: str, text: str, html: str = "", *, sende
         html_message="{% autoescape off %}{{ html }}{% endautoescape %}",
         context=words,
     )
+    _save(email)
 
 
 #: Characters. The column takes 989, and no mail program shows so many.
 LONGEST_SUBJECT = 200
 
 
-def _put(recipient: str, sender: str, **letter: Any) -> None:
+def _made(recipient: str, sender: str, **letter: Any) -> Email:
     try:
         # "medium", because a site whose default is "now" would send inside the transaction.
         email: Email = mail.send(recipient, sender, priority="medium", commit=False, **letter)
-        email.subject = _one_line(email.subject)[:LONGEST_SUBJECT]
+    except ValidationError as problem:
+        raise _refused(recipient, problem) from problem
+    email.subject = _one_line(email.subject)[:LONGEST_SUBJECT]
+    return email
+
+
+def _save(email: Email) -> None:
+    try:
         email.save()
     except ValidationError as problem:
-        # Without the address: this is logged.
-        reason = "; ".join(problem.messages).replace(recipient or "''", "the address")
-        raise MailNotReady(f"A mail cannot be sent: {reason}") from problem
+        raise _refused(", ".join(email.to), problem) from problem
     email_queued.send(sender=Email, emails=[email])
+
+
+def _refused(recipient: str, problem: ValidationError) -> MailNotReady:
+    # Without the address: this is logged.
+    reason = "; ".join(problem.messages).replace(recipient or "''", "the address")
+    return MailNotReady(f"A mail cannot be sent: {reason}")
 
 
 def _words(value: Any) -> Any:

@@ -245,6 +245,7 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
         "Our office knows, and has been asked to give it back to you in another way.",
         "Unser Büro weiß Bescheid und ist gebeten, Ihnen das Geld auf anderem Weg zurückzugeben.",
     ),
+    "views/test_moving.py::test_it_is_moved_once_told_and_taken_on_the_new_day": ("… is taken on … now.",),
     "views/test_payer_pages.py::test_a_decline_in_a_sentence": ("You can try again, or use another card.",),
     "views/test_payer_pages.py::test_no_answer_is_never_told_as_not_paid": ("You may close this page:",),
     "views/test_payer_pages.py::test_a_lost_answer_is_finished_by_the_next_visit": (

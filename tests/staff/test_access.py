@@ -191,6 +191,9 @@ TABLE: dict[str, Staff | Public] = {
     # Stripe does not know what it is about, so it fails again, and the page says so.
     "checkout.event.retry": Staff("checkout.change_stripeevent", lambda b: [b.event.pk], nothing, done={409}),
     "checkout.doctor": Staff("checkout.view_scheduledjob", post=nothing, done=OK),
+    "checkout.letter.register": Staff("checkout.view_checkoutsettings"),
+    "checkout.letter.detail": Staff("checkout.view_checkoutsettings", lambda b: ["plan_agreed"]),
+    "checkout.letter.html": Staff("checkout.view_checkoutsettings", lambda b: ["plan_agreed"]),
     "checkout.settings": Staff("checkout.view_checkoutsettings", post=lambda b: {"default_payment_plan": ""}),
     # -- payers' addresses. "payer" began the attempt `books.open` by login; nobody here paid in this browser.
     "checkout.health": Public(lambda b: [], *[(OK | {503}, NOT_ALLOWED)] * 4),
@@ -379,7 +382,7 @@ def test_every_staff_page_opens_with_less_than_usual(miss: Callable[[Books], Non
 def test_every_list_opens_on_the_first_day_and_says_that_it_is_empty(boss: Any) -> None:
     client = as_user(boss)
     lists = {reverse(name) for name, row in TABLE.items() if name.endswith("list") and isinstance(row, Staff)}
-    assert len(lists) == 13
+    assert len(lists) == 14
     for url in lists:
         answer = client.get(url)
         assert (answer.status_code, answer.context["rows"], answer.context["count"]) == (200, [], "0"), url

@@ -37,6 +37,7 @@ MENU: tuple[tuple[str, Any, str], ...] = (
     ("checkout.payment.plan.list", gettext_lazy("Templates"), "checkout.view_paymentplan"),
     ("checkout.event.list", gettext_lazy("Events"), "checkout.view_stripeevent"),
     ("checkout.doctor", gettext_lazy("Health"), "checkout.view_scheduledjob"),
+    ("checkout.letter.register", gettext_lazy("Letters"), "checkout.view_checkoutsettings"),
     ("checkout.settings", gettext_lazy("Settings"), "checkout.view_checkoutsettings"),
 )
 
