@@ -33,6 +33,7 @@ PAGES = [
     ("checkout.object.payment.plan.list", ""),
     ("checkout.object.payment.plan.list", "?show=overdue"),
     ("checkout.overdue.list", ""),
+    ("checkout.ahead.list", ""),
     ("checkout.object.payment.plan.list", "?show=waiting"),
     ("checkout.object.payment.plan.list", "?show=paused"),
     ("checkout.object.payment.plan.list", "?show=finished"),

@@ -35,6 +35,7 @@ from checkout.models import (
     Debt,
     Dispute,
     FollowUp,
+    Forecast,
     Letter,
     LookBack,
     Notice,
@@ -195,6 +196,11 @@ class RecoveryStepAdmin(LookAdmin):
 class FollowUpAdmin(LookAdmin):
     list_display = ("pk", "instalment", "promised_for", "snoozed_until", "done_at", "note")
     list_select_related = ("instalment",)
+
+
+@admin.register(Forecast)
+class ForecastAdmin(LookAdmin):
+    list_display = ("month", "currency", "expected", "shaky", "read_at")
 
 
 @admin.register(Customer)

@@ -149,6 +149,7 @@ TABLE: dict[str, Staff | Public] = {
     ),
     f"{PLAN}.instalment.charge": Staff("checkout.charge", lambda b: [b.failed_line.pk], nothing),
     f"{PLAN}.instalment.ask": Staff("checkout.send_mail", lambda b: [b.failed_line.pk], nothing),
+    "checkout.ahead.list": Staff("checkout.view_objectpaymentplaninstalment"),
     "checkout.overdue.list": Staff("checkout.view_objectpaymentplaninstalment"),
     f"{PLAN}.instalment.promise": Staff("checkout.change_followup", lambda b: [b.failed_line.pk], a_later_day),
     f"{PLAN}.instalment.snooze": Staff("checkout.change_followup", lambda b: [b.failed_line.pk], a_later_day),

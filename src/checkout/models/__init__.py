@@ -14,7 +14,7 @@ from checkout.models.papers import Paper, PaperSeries
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.models.problems import LookBack, Problem
 from checkout.models.proposals import Proposal
-from checkout.models.recovery import FollowUp, RecoveryPolicy, RecoveryStep
+from checkout.models.recovery import FollowUp, Forecast, RecoveryPolicy, RecoveryStep
 from checkout.models.refunds import Dispute, Refund
 from checkout.models.runs import PaymentRun, PaymentRunItem
 
@@ -32,6 +32,7 @@ __all__ = [
     "Debt",
     "Dispute",
     "FollowUp",
+    "Forecast",
     "Letter",
     "LookBack",
     "Notice",

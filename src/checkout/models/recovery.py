@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from checkout import clock, retries
+from checkout.models import fields
 from checkout.models.primary import PrimaryManager
 
 
@@ -165,3 +166,27 @@ class FollowUp(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instalment_id}: {self.promised_for or self.snoozed_until or self.done_at or ''}"
+
+
+class Forecast(models.Model):
+    """What a month is expected to bring, and how much of it may not come, as it stood last night. Made anew nightly."""
+
+    currency = fields.currency()
+    month = models.DateField(help_text=_("Its first day."))
+    expected = fields.amount()
+    shaky = fields.amount(help_text=_("Without a card that is good on its day, disputed, or less than Stripe takes."))
+    read_at = models.DateTimeField(default=clock.now, editable=False)
+
+    objects: models.Manager[Forecast] = PrimaryManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        ordering = ["currency", "month"]
+        verbose_name = _("forecast")
+        constraints = [
+            models.UniqueConstraint(fields=["currency", "month"], name="checkout_forecast_one"),
+            fields.known_currency(name="checkout_forecast_currency"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m}: {self.expected} {self.currency}"

@@ -24,6 +24,7 @@ from checkout.conf import conf
 from checkout.models import (
     Checkout,
     Dispute,
+    Forecast,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentRun,
@@ -49,6 +50,8 @@ class Month:
     expected: Decimal
     taken: Decimal
     refunded: Decimal
+    #: Of what is expected, what may not come, as it stood last night.
+    shaky: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +143,19 @@ def _months(currency: str, only: bool) -> list[Month]:
         "amount",
         past,
     )
+    shaky = dict(Forecast.objects.filter(currency=currency, month__gte=this).values_list("month", "shaky"))
     months = []
     while first < end:
         zero = Decimal(0)
-        months.append(Month(first, expected.get(first, zero), taken.get(first, zero), refunded.get(first, zero)))
+        months.append(
+            Month(
+                first,
+                expected.get(first, zero),
+                taken.get(first, zero),
+                refunded.get(first, zero),
+                shaky.get(first, zero),
+            )
+        )
         first += relativedelta(months=1)
     return months
 

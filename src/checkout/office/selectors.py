@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 from post_office.models import Email
 
@@ -25,6 +25,7 @@ from checkout.models import (
     SavedCard,
     StripeEvent,
 )
+from checkout.services import ahead
 
 # -- pages ----------------------------------------------------------------------------------------------
 
@@ -73,6 +74,20 @@ def to_do(show: str = "open") -> QuerySet[ObjectPaymentPlanInstalment]:
             return rows
         case _:
             return rows.exclude(promised).exclude(put_off).exclude(done)
+
+
+def may_not_come() -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Lines to come that cannot be taken on their day as things stand."""
+    ends = ObjectPaymentPlan.objects.aggregate(Min("currency"), Max("currency"))
+    known = {code for code in ends.values() if code}
+    if len(known) > 1:
+        known |= set(ObjectPaymentPlan.objects.order_by().values_list("currency", flat=True).distinct())
+    return ahead.at_risk(known).select_related(
+        "object_payment_plan__customer",
+        "object_payment_plan__payment_plan",
+        "object_payment_plan__agreement__saved_card",
+        "debt",
+    )
 
 
 def newest_attempts(lines: Iterable[ObjectPaymentPlanInstalment]) -> dict[int, Checkout]:

@@ -71,6 +71,7 @@ urlpatterns = [
     path("instalments/<int:pk>/promise/", overdue.PromiseView.as_view(), name=f"{PLAN}.instalment.promise"),
     path("instalments/<int:pk>/snooze/", overdue.SnoozeView.as_view(), name=f"{PLAN}.instalment.snooze"),
     path("instalments/<int:pk>/done/", overdue.DoneView.as_view(), name=f"{PLAN}.instalment.done"),
+    path("ahead/", overdue.AheadListView.as_view(), name="checkout.ahead.list"),
     path("overdue/", overdue.OverdueListView.as_view(), name="checkout.overdue.list"),
     path("templates/", plan_templates.PaymentPlanListView.as_view(), name="checkout.payment.plan.list"),
     path("templates/new/", plan_templates.PaymentPlanCreateView.as_view(), name="checkout.payment.plan.create"),

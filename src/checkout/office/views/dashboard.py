@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.urls import reverse
@@ -73,7 +74,12 @@ class DashboardView(StaffPageView):
         }
         return [
             *([second] if number else []),
-            {"text": _("Payments late"), "number": number_text(late), "url": f"{plans}?show=overdue"},
+            {"text": _("Payments late"), "number": number_text(late), "url": reverse("checkout.overdue.list")},
+            {
+                "text": _("May not come"),
+                "number": show_money(sum((month.shaky for month in read.months), Decimal(0)), read.currency),
+                "url": reverse("checkout.ahead.list"),
+            },
             {
                 "text": _("Waiting for their payer"),
                 "number": read.waiting,
@@ -95,6 +101,7 @@ class DashboardView(StaffPageView):
             "expected": show_money(month.expected or None, currency),
             "taken": show_money(month.taken or None, currency),
             "refunded": show_money(month.refunded or None, currency),
+            "shaky": show_money(month.shaky or None, currency),
             "current": month.first == clock.today().replace(day=1),
         }
 

@@ -15,11 +15,11 @@ from checkout.models import ObjectPaymentPlanInstalment, RecoveryStep
 from checkout.office import search, selectors, stories
 from checkout.office.forms import DayForm, OptionalReasonForm, PromiseForm
 from checkout.office.pages import Sort
-from checkout.office.views.cells import Cell, debt_cell, money_cell, show_date
+from checkout.office.views.cells import Cell, date_cell, debt_cell, money_cell, show_date
 from checkout.office.views.instalments import InstalmentActionView
 from checkout.office.views.lists import Column, Filter, StaffListView, Tab
 from checkout.office.views.plans import customer_cell
-from checkout.services import promises
+from checkout.services import ahead, promises
 
 SHOWS = (
     ("open", gettext_lazy("To do")),
@@ -32,6 +32,14 @@ SHOWS = (
 
 def _older(rows: QuerySet[Any], days: str) -> QuerySet[Any]:
     return rows.filter(due__lt=clock.today() - timedelta(days=int(days)))
+
+
+def payer_of_line(line: ObjectPaymentPlanInstalment) -> Cell:
+    """The payer, with the line and its plan beneath."""
+    plan = line.object_payment_plan
+    payer = customer_cell(plan.customer)
+    what = _("%(line)s of plan %(number)d") % {"line": stories.line_name(line), "number": plan.pk}
+    return Cell(payer.text, url=line.get_absolute_url(), small=what, plain=f"{payer.plain or payer.text}, {what}")
 
 
 class OverdueListView(StaffListView):
@@ -88,7 +96,7 @@ class OverdueListView(StaffListView):
     def columns(self) -> list[Column]:  # type: ignore[override]
         may = self.can("change_followup")
         return [
-            Column(_("Payer"), self._payer, header=True),
+            Column(_("Payer"), payer_of_line, header=True),
             Column(_("Left"), lambda row: money_cell(row.left, row.object_payment_plan.currency), number=True),
             Column(_("Due"), self._due),
             Column(_("State"), lambda row: debt_cell(row.state_id)),
@@ -98,11 +106,8 @@ class OverdueListView(StaffListView):
             *([Column(_("Do"), self._do)] if may and self.request.GET.get("format") != "csv" else []),
         ]
 
-    def _payer(self, line: ObjectPaymentPlanInstalment) -> Cell:
-        plan = line.object_payment_plan
-        payer = customer_cell(plan.customer)
-        what = _("%(line)s of plan %(number)d") % {"line": stories.line_name(line), "number": plan.pk}
-        return Cell(payer.text, url=line.get_absolute_url(), small=what, plain=f"{payer.plain or payer.text}, {what}")
+    def get_actions(self) -> list[dict[str, str]]:
+        return [{"url": reverse("checkout.ahead.list"), "text": _("Payments that may not come")}]
 
     def _due(self, line: ObjectPaymentPlanInstalment) -> Cell:
         days = (clock.today() - line.due).days
@@ -143,6 +148,39 @@ class OverdueListView(StaffListView):
                 for name, text in names
             ),
         )
+
+
+class AheadListView(StaffListView):
+    """What will not come as things stand, before its day."""
+
+    permission = "checkout.view_objectpaymentplaninstalment"
+    menu = "checkout.overdue.list"
+    heading = gettext_lazy("Payments that may not come")
+    intro = gettext_lazy("Payments that cannot be taken on their day as things stand, the next one first.")
+    empty = gettext_lazy("All that is to come can be taken, as far as is known today.")
+    find = staticmethod(search.find_lines)
+    search_hint = gettext_lazy("Name or e-mail address of the payer, or a number of a plan")
+    csv_name = "may-not-come"
+    sorts = (Sort("soon", gettext_lazy("Soonest first"), "due"),)
+    filters = [
+        Filter("until", gettext_lazy("Due by"), lambda rows, day: rows.filter(due__lte=day), is_date=True),
+        Filter(
+            "why",
+            gettext_lazy("Why"),
+            lambda rows, value: rows.filter({"no_card": ahead.NO_CARD, "runs_out": ahead.RUNS_OUT}[value]),
+            [("no_card", gettext_lazy("No card")), ("runs_out", gettext_lazy("The card runs out"))],
+        ),
+    ]
+    columns = [
+        Column(gettext_lazy("Payer"), payer_of_line, header=True),
+        Column(gettext_lazy("Left"), lambda row: money_cell(row.left, row.object_payment_plan.currency), number=True),
+        Column(gettext_lazy("Due"), lambda row: date_cell(row.due)),
+        Column(gettext_lazy("Why"), ahead.why),
+        Column(gettext_lazy("Currency"), lambda row: row.object_payment_plan.currency, only_csv=True),
+    ]
+
+    def get_rows(self) -> QuerySet[ObjectPaymentPlanInstalment]:
+        return selectors.may_not_come()
 
 
 class _FollowUpView(InstalmentActionView):

@@ -21,7 +21,7 @@ from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, money_cell, show_date, show_money, show_time, state_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import disputes, plans
+from checkout.services import ahead, disputes, plans
 
 SHOWS = (
     ("live", gettext_lazy("Live")),
@@ -213,10 +213,16 @@ class PlanDetailView(StaffPageView):
             (_("Terms"), plan.payment_plan, ""),
             (_("Card"), plan.card or _("no card that may be charged"), ""),
             (_("When a card is declined"), "" if plan.deleted else policies.in_words(plan), ""),
+            (_("May not come"), self._may_not_come(plan), ""),
             (_("Agreed"), show_time(plan.created_at), ""),
             (_("Stopped"), show_time(plan.deleted_at) if plan.deleted_at else "", ""),
             (_("Stopped by"), plan.deleted_by or "", ""),
         ]
+
+    def _may_not_come(self, plan: ObjectPaymentPlan) -> str:
+        """What is known already, from the day of the agreement on: the first payment that cannot be taken, and why."""
+        line = ahead.at_risk([plan.currency]).filter(object_payment_plan=plan).order_by("due").first()
+        return "" if line is None else f"{stories.line_name(line)}, {show_date(line.due)}: {ahead.why(line)}"
 
     def _agreements(self, plan: ObjectPaymentPlan) -> list[Agreement]:
         about = Q(checkout__content_type=plan.content_type_id, checkout__object_id=plan.object_id)
