@@ -117,7 +117,7 @@ class NextMonthView(SalesLedgerAccessMixin, View):
         plan = self.get_object().live_plan
         if not (settings.DEBUG and settings.USES_EMULATOR) or plan is None:
             raise Http404
-        if plan.payments.filter(state="pending").exists():
+        if plan.payments.filter(Q(state="pending")).exists():
             call_command("testing_set_pending_instalment_due", plan.pk)
             for job in ("process_payments", "send_on_session_payment_emails", "send_letters"):
                 call_command(job)

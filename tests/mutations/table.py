@@ -484,6 +484,14 @@ MUTATIONS: Final = (
         "text = row.uuid.bytes + email.encode()",
         ("tests/views/test_links_and_sessions.py",),
     ),
+    Mutation(
+        "any link opens the papers of any plan",
+        8,
+        "views/papers.py",
+        "return access_to_plan(self.request, line.object_payment_plan.uuid) is not None",
+        "return line is not None",
+        ("tests/views/test_papers.py",),
+    ),
     # 9. One bad row stops nothing.
     Mutation(
         "a row that cannot be claimed stops the run",

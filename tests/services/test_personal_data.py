@@ -15,6 +15,7 @@ from post_office.models import Email
 from checkout import clock, errors, links, mail
 from checkout.models import Agreement, Checkout, CheckoutAdditional, Customer, Notice, ObjectPaymentPlan, Posting
 from checkout.services import personal_data
+from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan
@@ -39,6 +40,7 @@ def payer_with_history(client: Any, emulator: Emulator, save_plan: SavePlan) -> 
     fulfillment.fulfill(checkout)
     row = Membership.objects.create(email=EMAIL, name="Pat Payer")
     client.post(links.invoice_form(row), ADDRESS | {"email": EMAIL, "contact_name": "Pat Payer"})
+    writing.write_waiting()
     return plan
 
 
@@ -57,6 +59,7 @@ def test_all_that_is_kept_is_shown(payer_with_history: ObjectPaymentPlan) -> Non
     assert len(told["attempts"]) >= 3
     assert told["invoice_addresses"][0]["postcode"] == "BA1 1AA"
     assert told["mails"]
+    assert {row["card_last4"] for row in told["receipts"]} >= {"4242"}
     assert told["saved_cards"][0]["last4"] == "4242"
 
 

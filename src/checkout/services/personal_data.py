@@ -28,6 +28,7 @@ from checkout.models import (
     Dispute,
     Notice,
     ObjectPaymentPlan,
+    Paper,
     SavedCard,
     StateChange,
 )
@@ -52,6 +53,10 @@ def export(email: str) -> dict[str, Any]:
             for each in attempts
         ],
         "invoice_addresses": [_row(each) for each in _addresses(email, keys)],
+        "receipts": [
+            _row(each, "series", "number", "card_brand", "card_last4", "issued_at")
+            for each in Paper.objects.filter(checkout__in=keys).order_by("pk")
+        ],
         "requests": [_row(each) for each in CustomerPayment.objects.filter(customer=customer) if customer is not None],
         "notices": [_row(each) for each in Notice.objects.filter(recipient__iexact=email)],
         "mails": [
