@@ -62,6 +62,14 @@ def test_each_debt_says_why_how_late_and_what_happens_next(office: Client, late:
     assert "Ann Smith" not in listed(office, "?show=all")
 
 
+def test_a_line_whose_payer_was_asked_by_link_says_so(office: Client, books: Books) -> None:
+    rows = ObjectPaymentPlanInstalment.objects.filter(pk=books.waiting_line.pk)
+    rows.update(due=clock.today() - timedelta(days=2))
+    page = listed(office)
+    assert "The payer was asked to pay by link." in page
+    assert "Wait for the payer, or speak to them" in page
+
+
 def test_a_promise_is_written_down_shown_and_taken_back(office: Client, late: ObjectPaymentPlanInstalment) -> None:
     day = clock.today() + timedelta(days=9)
     page = press(office, "promise", late, day=day.isoformat(), reason="She is paid then").content.decode()

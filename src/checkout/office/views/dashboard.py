@@ -101,7 +101,7 @@ class DashboardView(StaffPageView):
             "expected": show_money(month.expected or None, currency),
             "taken": show_money(month.taken or None, currency),
             "refunded": show_money(month.refunded or None, currency),
-            "shaky": show_money(month.shaky or None, currency),
+            "shaky": show_money(month.shaky, currency) if month.shaky else "",
             "current": month.first == clock.today().replace(day=1),
         }
 

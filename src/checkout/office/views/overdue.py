@@ -118,6 +118,8 @@ class OverdueListView(StaffListView):
         attempt = self.attempts.get(line.pk)
         if attempt is not None and line.state_id != states.PENDING:
             return advice.advise(attempt).why
+        if line.state_id == states.PAY_ON_SESSION:
+            return _("The payer was asked to pay by link.")
         if line.object_payment_plan.card is None:
             return _("There is no card that may be charged.")
         return _("The bank disputes a payment of this plan.") if line.object_payment_plan.paused else ""
@@ -137,7 +139,10 @@ class OverdueListView(StaffListView):
             return Cell(_("The next run takes it"), small=note)
         attempt = self.attempts.get(line.pk)
         told = advice.advise(attempt).next_step if attempt is not None else ""
-        return Cell(told or _("Ask the payer for a card"), small=note)
+        if not told:
+            waits = line.state_id == states.PAY_ON_SESSION
+            told = _("Wait for the payer, or speak to them") if waits else _("Ask the payer for a card")
+        return Cell(told, small=note)
 
     def _do(self, line: ObjectPaymentPlanInstalment) -> Cell:
         names = (("promise", _("Promise")), ("snooze", _("Put off")), ("done", _("Done")))
