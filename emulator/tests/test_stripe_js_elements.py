@@ -231,6 +231,23 @@ def type_card(host: Host, number: str) -> None:
     host.card.get_by_label("Postal code").fill("SW1A 1AA")
 
 
+def test_each_element_is_made_once_until_it_is_destroyed(host: Host, payment: Any) -> None:
+    host.visit()
+    told = host.page.evaluate(
+        """secret => {
+          const elements = Stripe("pk_test_emulator").elements({clientSecret: secret});
+          const first = elements.create("payment");
+          let told = "";
+          try { elements.create("payment"); } catch (error) { told = `${error.name}: ${error.message}`; }
+          const same = elements.getElement("payment") === first;
+          first.destroy();
+          return [told, same, elements.getElement("payment"), Boolean(elements.create("payment"))];
+        }""",
+        payment()["client_secret"],
+    )
+    assert told == ["IntegrationError: There can be only one payment Element per elements().", True, None, True]
+
+
 def test_the_card_element_confirms_a_payment(host: Host, payment: Any, api: Any) -> None:
     intent = payment()
     one_line(host)
