@@ -29,8 +29,8 @@ from tests.staff.test_access import TABLE, Staff
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 DESK = {"width": 1280, "height": 900}
-#: Downloads, and pages that are the same page with other rows.
-NO_PAGE = {"checkout.dispute.evidence"}
+#: Downloads, and a letter as a mail program shows it, which has a policy of its own (tests/staff/test_letters.py).
+NO_PAGE = {"checkout.dispute.evidence", "checkout.invoice.paper.pdf", "checkout.letter.html"}
 
 
 @pytest.fixture

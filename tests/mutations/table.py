@@ -33,6 +33,7 @@ EARLY: Final = "tests/services/test_early.py"
 BANK_NEWS = "tests/services/test_bank_news.py"
 ON_SESSION = "tests/services/test_on_session.py"
 MATCHING = "tests/services/test_matching.py"
+LETTERS: Final = "tests/services/test_letters.py"
 
 MUTATIONS: Final = (
     # 1. A debt is taken twice.
@@ -426,6 +427,54 @@ MUTATIONS: Final = (
         "if not still.filter(Q(state=states.PAY_ON_SESSION)).exists():",
         "if False:",
         (ON_SESSION, NEVER_TWICE),
+    ),
+    Mutation(
+        "a payer who has paid meanwhile is told of the decline",
+        7,
+        "services/letters/about_declines.py",
+        "not checkout.failed or line.state_id != states.FAIL:",
+        "not checkout.failed:",
+        (f"{LETTERS}::test_a_decline_that_was_paid_meanwhile_is_not_told",),
+    ),
+    Mutation(
+        "a payer is told of a day that is no longer the day",
+        7,
+        "services/letters/words.py",
+        ' or letter.cause != f"due:{line.pk}:{line.due.isoformat()}":',
+        ":",
+        (f"{LETTERS}::test_a_notice_whose_day_was_moved_is_not_sent",),
+    ),
+    Mutation(
+        "a change that was taken back is told",
+        7,
+        "services/letters/about_plans.py",
+        "if before != line.due:",
+        "if True:",
+        (f"{LETTERS}::test_a_change_that_was_taken_back_is_not_told",),
+    ),
+    Mutation(
+        "each decline of a plan has a letter of its own",
+        7,
+        "services/letters/writing.py",
+        "if not told.exists():",
+        "if True:",
+        (f"{LETTERS}::test_declines_of_one_plan_are_told_once_a_day",),
+    ),
+    Mutation(
+        "staff who press twice mail twice",
+        7,
+        "office/services.py",
+        'f"{stem}{clock.today().isoformat()}",',
+        'f"{stem}{clock.now().isoformat()}",',
+        (f"{LETTERS}::test_staff_ask_once_a_day_and_the_next_day_it_is_a_reminder",),
+    ),
+    Mutation(
+        "a letter that the site has switched off is sent",
+        7,
+        "services/notices.py",
+        "if not letters.is_on(template):",
+        "if False:",
+        (f"{LETTERS}::test_every_letter_can_be_switched_off_but_those_that_somebody_waits_for",),
     ),
     # 8. What is not theirs.
     Mutation(

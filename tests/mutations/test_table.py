@@ -18,7 +18,9 @@ def test_the_text_that_it_breaks_stands_there_once(mutation: Mutation) -> None:
     assert mutation.new not in text or mutation.new in mutation.old or not mutation.new.strip()
     compile(text.replace(mutation.old, mutation.new), mutation.path, "exec")
     for test in mutation.tests:
-        assert (ROOT / test).exists(), test
+        path, _, name = test.partition("::")
+        assert (ROOT / path).exists(), test
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), test
 
 
 def test_every_promise_is_broken_once_at_least() -> None:
