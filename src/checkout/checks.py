@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -16,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.db.models import Model
 
-from checkout import contract, letters, money
+from checkout import brand, contract, letters, money
 from checkout.conf import DEFAULTS, conf, is_live_key, webhook_secrets
 from checkout.errors import MoneyError
 
@@ -302,6 +303,21 @@ def check_letters(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> li
             text = f"CHECKOUT_LETTERS switches off {name}, and somebody waits for it: {entry.always}."
             hint = "Take it out of the setting; you may reword the letter in the admin."
             found.append(Error(text, hint=hint, id="checkout.E036"))
+    return found
+
+
+@register()
+def check_brand(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """The brand goes into style sheets and letters as it is."""
+    found: list[CheckMessage] = []
+    for name, value in conf.CHECKOUT_BRAND.items():
+        if name not in brand.DEFAULTS:
+            hint = f"There are {', '.join(brand.DEFAULTS)}."
+            found.append(Error(f"CHECKOUT_BRAND has {name!r}, which is no part of it.", hint=hint, id="checkout.E037"))
+        elif re.search(r"""[;{}<>"\\]""", str(value)):
+            text = f"CHECKOUT_BRAND's {name} is {value!r}, which cannot stand in a style sheet."
+            hint = "A colour such as #1d5c3f, a font family with single quotes, an address."
+            found.append(Error(text, hint=hint, id="checkout.E038"))
     return found
 
 

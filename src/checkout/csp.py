@@ -21,6 +21,7 @@ from django.http.response import HttpResponseBase
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_noop
 
+from checkout import brand
 from checkout.conf import conf
 
 ENFORCE, REPORT, OFF = "enforce", "report", "off"
@@ -86,6 +87,8 @@ def policy(*, stripe: bool = True, nonce: str = "") -> str:
         address = conf.CHECKOUT_STRIPE_JS_URL
         for name, allowed in STRIPE.items():
             sources[name] += allowed if is_stripes(address) else [origin(address)]
+    if logo := brand.brand()["logo"]:
+        sources["img-src"].append(origin(logo))
     for name, more in conf.CHECKOUT_CSP_SOURCES.items():
         # The first own source of a kind takes the place of what default-src allowed.
         sources[name] = [*sources.get(name, ["'self'"]), *more]

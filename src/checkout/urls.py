@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from checkout.views import (
+    brand,
     cards,
     csp_reports,
     early,
@@ -22,6 +23,7 @@ urlpatterns = [
     path("health/full/", health.full, name="checkout.health.full"),
     path("health/metrics/", health.figures, name="checkout.health.metrics"),
     path("csp-report/", csp_reports.report, name="checkout.csp.report"),
+    path("brand.css", brand.stylesheet, name="checkout.brand"),
     path("webhook/", webhook.webhook, name="checkout.webhook"),
     path("<uuid:uuid>/pay/", on_session.InstalmentPayView.as_view(), name="checkout.pay"),
     path("<uuid:uuid>/return/", payer.ReturnView.as_view(), name="checkout.return"),

@@ -198,6 +198,7 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.settings": Staff("checkout.view_checkoutsettings", post=lambda b: {"default_payment_plan": ""}),
     # -- payers' addresses. "payer" began the attempt `books.open` by login; nobody here paid in this browser.
     "checkout.health": Public(lambda b: [], *[(OK | {503}, NOT_ALLOWED)] * 4),
+    "checkout.brand": Public(lambda b: [], *[(OK, NOT_ALLOWED)] * 4),
     "checkout.csp.report": Public(lambda b: [], *[(NOT_ALLOWED, {204})] * 4),
     "checkout.health.full": Public(lambda b: [], *[({401}, NOT_ALLOWED)] * 4),
     "checkout.health.metrics": Public(lambda b: [], *[({401}, NOT_ALLOWED)] * 4),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal
 from typing import Any
 
 from django import template
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from checkout import clock, csp
+from checkout import brand, clock, csp
 from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.models import CheckoutSettings, PaymentPlan
@@ -26,6 +28,25 @@ def money(amount: Decimal | None, currency: str = "") -> str:
     if amount is None:
         return ""
     return format_money(amount, currency or conf.CHECKOUT_CURRENCY, get_language() or "en-gb")
+
+
+@register.simple_tag
+def checkout_brand() -> SafeString:
+    """The site's colours and font (CHECKOUT_BRAND) as a stylesheet; nothing for a site that says none."""
+    sheet = brand.stylesheet()
+    if not sheet:
+        return SafeString("")
+    version = hashlib.sha256(sheet.encode()).hexdigest()[:12]
+    return format_html('<link rel="stylesheet" href="{}?{}">', reverse("checkout.brand"), version)
+
+
+@register.simple_tag
+def checkout_logo() -> SafeString:
+    """The site's logo (CHECKOUT_BRAND), with the organisation's name for who cannot see it; nothing without one."""
+    if not (logo := brand.brand()["logo"]):
+        return SafeString("")
+    image = '<p class="checkout-logo"><img src="{}" alt="{}" height="40"></p>'
+    return format_html(image, logo, conf.STRIPE_CAPTION)
 
 
 @register.simple_tag(takes_context=True)

@@ -97,9 +97,16 @@
   };
   const mount = (then) => {
     tell(messages.loading);
+    // The page's own looks, whoever gave them: CHECKOUT_BRAND, or a stylesheet of the site.
+    const [pressed, written] = [getComputedStyle(button), getComputedStyle(form)];
     const appearance = {
       theme: isDark() ? "night" : "stripe",
-      variables: { colorPrimary: getComputedStyle(button).backgroundColor },
+      variables: {
+        colorPrimary: pressed.backgroundColor,
+        colorText: written.color,
+        fontFamily: written.fontFamily,
+        borderRadius: pressed.borderTopLeftRadius,
+      },
     };
     elements = stripe.elements({ clientSecret: config.clientSecret, appearance });
     const element = elements.create("payment");
