@@ -186,7 +186,10 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
         "Nothing is taken yet:",
         "Wenn Sie schon bezahlt haben, können Sie diese E-Mail ignorieren.",
     ),
-    "services/test_requests.py::test_links_expire_and_cannot_be_made_up": ("The link works for … days.",),
+    "services/test_requests.py::test_links_expire_and_cannot_be_made_up": (
+        "The link works for … days.",
+        "Der Link gilt … Tage.",
+    ),
     "services/test_invoices.py::test_the_form_keeps_the_address_and_mails_staff_and_payer_once": (
         "We will send you an invoice",
         "We will send you an invoice for …",
