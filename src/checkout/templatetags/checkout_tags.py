@@ -31,20 +31,20 @@ def money(amount: Decimal | None, currency: str = "") -> str:
 
 
 @register.simple_tag
-def checkout_brand() -> SafeString:
+def checkout_brand() -> str:
     """The site's colours and font (CHECKOUT_BRAND) as a stylesheet; nothing for a site that says none."""
     sheet = brand.stylesheet()
     if not sheet:
-        return SafeString("")
+        return ""
     version = hashlib.sha256(sheet.encode()).hexdigest()[:12]
     return format_html('<link rel="stylesheet" href="{}?{}">', reverse("checkout.brand"), version)
 
 
 @register.simple_tag
-def checkout_logo() -> SafeString:
+def checkout_logo() -> str:
     """The site's logo (CHECKOUT_BRAND), with the organisation's name for who cannot see it; nothing without one."""
     if not (logo := brand.brand()["logo"]):
-        return SafeString("")
+        return ""
     image = '<p class="checkout-logo"><img src="{}" alt="{}" height="40"></p>'
     return format_html(image, logo, conf.STRIPE_CAPTION)
 
