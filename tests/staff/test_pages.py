@@ -56,7 +56,7 @@ pytestmark = pytest.mark.django_db
 PLAN = "checkout.object.payment.plan"
 LISTS = [
     "checkout.list", "checkout.list.success", "checkout.list.audit", f"{PLAN}.list", f"{PLAN}.list?show=overdue",
-    "checkout.overdue.list", "checkout.overdue.list?show=all",
+    "checkout.overdue.list", "checkout.overdue.list?show=all", "checkout.ahead.list",
     f"{PLAN}.list?show=waiting",
     f"{PLAN}.list?show=finished", f"{PLAN}.list?show=stopped", f"{PLAN}.list?show=paused", f"{PLAN}.card.expiry.list",
     "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",
@@ -109,6 +109,11 @@ def make_rows(number: int) -> None:
                     states.SUCCESS if row % 4 == 3 or count == 1 else states.FAIL if row % 4 else states.PAY_ON_SESSION
                 ),
             )  # fmt: skip
+        if row % 4 == 0:
+            # To come, and its card will have run out by then.
+            ObjectPaymentPlanInstalment.objects.create(
+                object_payment_plan=plan, count=3, amount=50, due=today + timedelta(days=30 + row)
+            )
         for state in (states.SUCCESS, states.FAIL):
             checkout = Checkout.objects.create(
                 action_id="charge", state_id=state, content_type=line_kind, object_id=str(line.pk), customer=customer,
