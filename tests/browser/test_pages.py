@@ -236,6 +236,7 @@ def test_shop_page(visitor: Payer, settings: Any, name: str) -> None:
 def test_my_orders(visitor: Payer, payer: Any) -> None:
     Contact.objects.create(name="Pat Payer", email=payer.email, user=payer)
     visitor.visit("/orders/")
+    visitor.page.get_by_role("main").get_by_role("link", name="Log in").click()
     visitor.page.get_by_label("Username").fill("payer")
     visitor.page.get_by_label("Password").fill("payer")
     visitor.page.get_by_role("button", name="Log in").click()
@@ -305,7 +306,7 @@ def _a_plan_in_trouble(visitor: Payer, payer: Any) -> tuple[ObjectPaymentPlan, S
         fulfillment.fulfill(setup)
     plan = ObjectPaymentPlan.objects.for_content_object(sales[0])
     line, next_line = plan.payments.filter(state="pending")[:2]
-    settling.fail(charging.claim(line), why=Why(Code.CARD_DECLINED), error_code="expired_card")
+    settling.fail(charging.claim(line), why=Why(Code.CARD_DECLINED), error_code="insufficient_funds")
     charging.claim(next_line)
     visitor.visit("/log-in/")
     visitor.page.get_by_label("Username").fill("payer")
