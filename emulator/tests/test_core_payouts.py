@@ -192,6 +192,44 @@ def test_other_currencies_may_be_settled_in_our_own(shop: Bench) -> None:
     assert [movement.amount for movement in movements] == [-9000, 9000]
 
 
+def test_what_stripe_moves_by_itself_is_paid_out_with_the_rest(shop: Bench) -> None:
+    bank = shop.emulator.bank
+    bank.payout_schedule("daily")
+    take(shop)
+    billed = bank.move_balance(-1200, description="Radar for Fraud Teams")
+    bank.move_balance(500, kind="adjustment", description="A correction of fees")
+    assert (billed["type"], billed["reporting_category"], billed["fee"], billed["net"], billed["source"]) == (
+        "stripe_fee", "fee", 0, -1200, None
+    )  # fmt: skip
+    days(shop, 6)
+    total = 0
+    for payout in shop.v1.payouts.list().data:
+        rows = shop.v1.balance_transactions.list({"payout": payout.id}).data
+        assert sum(row.net for row in rows) == 0
+        total += payout.amount
+    assert total == 9830 - 1200 + 500
+    with pytest.raises(ValueError, match="by one of"):
+        bank.move_balance(100, kind="charge")
+    with pytest.raises(ValueError, match="Nothing"):
+        bank.move_balance(0)
+
+
+def test_what_a_payout_holds_is_listed_page_by_page_and_by_type(shop: Bench) -> None:
+    shop.emulator.bank.payout_schedule("daily")
+    for _ in range(4):
+        take(shop, 2000)
+    days(shop, 6)
+    (payout,) = shop.v1.payouts.list().data
+    first = shop.v1.balance_transactions.list({"payout": payout.id, "limit": 3})
+    second = shop.v1.balance_transactions.list({"payout": payout.id, "limit": 3, "starting_after": first.data[-1].id})
+    assert (len(first.data), first.has_more, len(second.data), second.has_more) == (3, True, 2, False)
+    assert sum(row.net for row in [*first.data, *second.data]) == 0
+    charges = shop.v1.balance_transactions.list({"payout": payout.id, "type": "charge"}).data
+    assert {row.type for row in charges} == {"charge"}
+    (one,) = shop.v1.balance_transactions.list({"source": charges[0].source}).data
+    assert one.id == charges[0].id
+
+
 def test_payouts_go_on_after_a_snapshot(shop: Bench) -> None:
     shop.emulator.bank.payout_schedule("daily")
     take(shop)

@@ -130,6 +130,28 @@ class Bank:
         with self._emulator.lock:
             payouts.schedule(self._emulator.world)["fail_next"] = failure_code
 
+    def move_balance(
+        self, amount_minor: int, currency: str = "gbp", *, kind: str = "stripe_fee", description: str | None = None
+    ) -> JSON:
+        """Stripe itself moves money in the balance, with no payment behind it; the balance transaction.
+
+        `kind` is its type: "stripe_fee" is what Stripe bills for itself (below zero), "adjustment" a correction,
+        "payout_minimum_balance_hold" and "payout_minimum_balance_release" what is kept back, and so on. Raises
+        ValueError for one that only a payment, a refund or a payout brings, and for nothing at all.
+        """
+        if kind not in balance.MOVED_BY_STRIPE:
+            raise ValueError(f"Stripe moves money by one of {', '.join(balance.MOVED_BY_STRIPE)}.")
+        if not amount_minor:
+            raise ValueError("Nothing is not moved.")
+        with self._emulator.lock:
+            category = balance.MOVED_BY_STRIPE[kind]
+            world, code = self._emulator.world, currency.lower()
+            return dict(
+                balance.post(
+                    world, kind, amount_minor, code, None, category=category, description=description, at_once=True
+                )
+            )
+
     def settle_in(self, currency: str, rates: Mapping[str, float]) -> None:
         """Settle other currencies in `currency` from now on: `rates` says how much of it one unit of each is worth.
 

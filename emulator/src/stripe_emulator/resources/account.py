@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stripe_emulator.core.errors import invalid, missing
-from stripe_emulator.core.tables import JSON
+from stripe_emulator.core.tables import JSON, Table
 from stripe_emulator.core.world import World
 from stripe_emulator.wire.listing import page
 from stripe_emulator.wire.params import Text
@@ -68,18 +68,22 @@ def transaction(world: World, call: Call) -> JSON:
 )
 def transactions(world: World, call: Call) -> JSON:
     filters = {name: call.params.get(name) for name in ("currency", "source", "type")}
-    where = None
-    if "payout" in call.params:
-        payout = world.find("payout", call.params["payout"], "payout")["id"]
-        if not world.get("payout", payout)["automatic"]:
-            raise invalid(
-                "Balance transaction history can only be filtered on automatic transfers, not manual.", "payout"
-            )
-        where = lambda row: world.hidden.get(row["id"], {}).get("payout") == payout  # noqa: E731
-    found = page(world, call, "balance_transaction", "/v1/balance_transactions", filters, where)
+    among = _paid_out(world, call.params["payout"]) if "payout" in call.params else None
+    found = page(world, call, "balance_transaction", "/v1/balance_transactions", filters, among=among)
     for row in found["data"]:
         balance.refresh(world, row)
     return found
+
+
+def _paid_out(world: World, payout_id: str) -> Table:
+    """What a payout holds, its own row included: a table of its own, so that no page scans the whole account."""
+    payout = world.find("payout", payout_id, "payout")
+    if not payout["automatic"]:
+        raise invalid("Balance transaction history can only be filtered on automatic transfers, not manual.", "payout")
+    held = Table()
+    for transaction_id in world.hidden.get(payout["id"], {}).get("holds", ()):
+        held.add(world.get("balance_transaction", transaction_id))
+    return held
 
 
 @route("GET", "/v1/mandates/*")

@@ -13,6 +13,19 @@ from stripe_emulator.core.world import DAY, World
 SETTLING_DAYS = 3
 
 
+# What Stripe moves in the balance by itself, by type, and the category of its reports
+# (https://docs.stripe.com/reports/balance-transaction-types, /reports/reporting-categories).
+MOVED_BY_STRIPE = {
+    "adjustment": "other_adjustment",
+    "payout_minimum_balance_hold": "payout_minimum_balance_hold",
+    "payout_minimum_balance_release": "payout_minimum_balance_release",
+    "reserved_funds": "risk_reserved_funds",
+    "stripe_fee": "fee",
+    "stripe_fx_fee": "fee",
+    "tax_fee": "tax",
+}
+
+
 def midnight(at: float, days: int = 0) -> int:
     """The beginning of the day of `at` (UTC), so many days later."""
     return int(at) // DAY * DAY + days * DAY
@@ -41,7 +54,7 @@ def post(
     kind: str,
     amount: int,
     currency: str,
-    source: str,
+    source: str | None,
     *,
     category: str | None = None,
     fee: int = 0,

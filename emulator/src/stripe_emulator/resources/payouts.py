@@ -139,9 +139,10 @@ def _pay(world: World, currency: str, rows: list[JSON]) -> None:
     if not amount:
         return
     payout = make(world, amount, currency, automatic=True)
-    for row in (*rows, world.get("balance_transaction", payout["balance_transaction"])):
-        world.hide(row["id"])["payout"] = payout["id"]
-        world.unpaid.pop(row["id"], None)
+    holds = [*(row["id"] for row in rows), payout["balance_transaction"]]
+    world.hide(payout["id"])["holds"] = holds
+    for transaction_id in holds:
+        world.unpaid.pop(transaction_id, None)
 
 
 def _overdue(world: World, currency: str, rows: list[JSON]) -> bool:

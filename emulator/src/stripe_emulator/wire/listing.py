@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from stripe_emulator.core.errors import invalid, missing
-from stripe_emulator.core.tables import JSON
+from stripe_emulator.core.tables import JSON, Table
 from stripe_emulator.core.world import World
 
 from .routing import Call
@@ -29,14 +29,16 @@ def page(
     url: str,
     filters: dict[str, Any] | None = None,
     where: Callable[[JSON], bool] | None = None,
+    *,
+    among: Table | None = None,
 ) -> JSON:
     """One page, newest first, of the rows whose attributes equal `filters` and for which `where` is true.
 
-    An id among `filters` that does not exist is refused, as any in a parameter is. A limit outside 1 to 100 is brought
-    back into that range, as Stripe's lists do.
+    `among` are the rows to choose from; without it, all of that kind. An id among `filters` that does not exist is
+    refused, as any in a parameter is. A limit outside 1 to 100 is brought back into that range, as Stripe's lists do.
     """
     params = call.params
-    table = world.tables[kind]
+    table = among if among is not None else world.tables[kind]
     after, before = params.get("starting_after"), params.get("ending_before")
     if after and before:
         raise invalid("Received both starting_after and ending_before parameters. Please pass in only one.")
