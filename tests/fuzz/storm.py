@@ -91,8 +91,6 @@ ADDRESSES = (
 MAY_BE_UNWELL = {"checkout.health"}
 #: The login's own session; nothing of ours.
 NOT_OURS = ("django_session",)
-#: A receipt gets its number, and the card that it names, when it is first looked at; no look changes them again.
-NUMBERED = ("checkout_paper", "checkout_paperseries")
 #: When a payer was last seen on a page is the other thing that looking is meant to write down.
 SEEN = 'UPDATE "checkout_checkout" SET "seen_at" = '
 
@@ -290,7 +288,7 @@ def writes() -> Iterator[list[str]]:
         if verb.upper() in ("INSERT", "UPDATE", "DELETE") and context["cursor"].rowcount:
             table = rest.replace("OR IGNORE ", "").replace("INTO ", "").replace("FROM ", "").split(" ", 1)[0].strip('"')
             seen = sql.startswith(SEEN) and sql.partition(" WHERE ")[0].count(" = ") == 1
-            if table not in (*NOT_OURS, *NUMBERED) and not seen:
+            if table not in NOT_OURS and not seen:
                 written.append(f"{verb} {table}")
         return result
 

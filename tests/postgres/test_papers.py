@@ -10,7 +10,7 @@ from django.db import connections, transaction
 
 from checkout import clock, states
 from checkout.models import Checkout, Paper, content_key
-from checkout.services import papers
+from checkout.services import numbering
 from tests.host.models import Membership
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
@@ -32,7 +32,7 @@ def test_numbers_have_no_gap_and_no_twin_however_many_ask_at_once() -> None:
         row, fails = work
         try:
             with transaction.atomic():
-                papers.number_of(row)
+                numbering.number_of(row)
                 if fails:
                     transaction.set_rollback(True)
         finally:

@@ -16,7 +16,7 @@ from django.utils import translation
 from post_office.models import Email
 
 from checkout import clock, links, mail, pdf
-from checkout.models import Checkout, Customer, Letter, ObjectPaymentPlan
+from checkout.models import Checkout, Customer, Letter, ObjectPaymentPlan, Paper
 from checkout.office import services as office
 from checkout.services import papers, requests
 from checkout.services.letters import writing
@@ -193,7 +193,7 @@ def test_the_file_is_the_page_and_is_offered_where_it_can_be_made(
     address = reverse("checkout.receipt.pdf", args=[checkout.uuid])
     assert f'href="{address}"' in client.get(receipt_page(checkout)).content.decode()
     made = client.get(address)
-    name = papers.number_of(checkout).label
+    name = Paper.objects.get(checkout=checkout).label
     assert made.headers["Content-Type"] == "application/pdf"
     assert made.headers["Content-Disposition"] == f'attachment; filename="receipt-{name}.pdf"'
     assert made.headers["Cache-Control"] == "no-store, private"

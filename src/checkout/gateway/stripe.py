@@ -152,7 +152,11 @@ class Gateway(RefundVerbs, WalletVerbs):
     def retrieve_payment_intent(self, intent_id: str) -> PaymentIntent:
         # An empty id would turn the request into the list of all intents.
         _require_id(intent_id)
-        return self._payment_intent("payment_intents.retrieve", lambda: self._v1.payment_intents.retrieve(intent_id))
+        return self._payment_intent(
+            "payment_intents.retrieve",
+            # The charge tells which card was paid with.
+            lambda: self._v1.payment_intents.retrieve(intent_id, {"expand": ["latest_charge"]}),
+        )
 
     def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
         """Cancel, or learn why it cannot be: the answer is the intent as it now stands (it may have succeeded)."""
@@ -166,7 +170,7 @@ class Gateway(RefundVerbs, WalletVerbs):
         self, *, since: datetime, until: datetime | None = None, customer_id: str = ""
     ) -> Iterator[PaymentIntent]:
         """Intents created from `since` to `until`, newest first, a hundred per call."""
-        params = _window(since, until)
+        params = _window(since, until) | {"expand": ["data.latest_charge"]}
         if customer_id:
             params["customer"] = customer_id
         yield from self._pages("payment_intents.list", self._v1.payment_intents.list, params, translate.payment_intent)

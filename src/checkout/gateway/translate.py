@@ -33,6 +33,7 @@ def payment_intent(source: Any, request_id: str = "") -> PaymentIntent:
         livemode=bool(plain.get("livemode")),
         metadata=plain.get("metadata") or {},
         decline=_decline(plain.get("last_payment_error")),
+        card=_paid_with(plain.get("latest_charge")),
         client_secret=plain.get("client_secret") or "",
         request_id=request_id,
     )
@@ -149,7 +150,15 @@ def _card(method: dict[str, Any]) -> Card | None:
         exp_month=card.get("exp_month"),
         exp_year=card.get("exp_year"),
         fingerprint=card.get("fingerprint") or "",
+        wallet=(card.get("wallet") or {}).get("type") or "",
     )
+
+
+def _paid_with(charge: Any) -> Card | None:
+    """The card of a charge that was asked for with its intent
+    (https://docs.stripe.com/api/charges/object#charge_object-payment_method_details-card)."""
+    paid = isinstance(charge, dict) and charge.get("paid")
+    return _card(charge.get("payment_method_details") or {}) if paid else None
 
 
 def _plain(source: Any) -> dict[str, Any]:

@@ -21,6 +21,8 @@ class Card:
     exp_month: int | None
     exp_year: int | None
     fingerprint: str
+    #: apple_pay, google_pay, link; empty for a card that was typed.
+    wallet: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class PaymentIntent:
     livemode: bool
     metadata: Mapping[str, str]
     decline: Decline | None = None
+    #: What was paid with; None where it was not paid, or the answer was not asked to tell.
+    card: Card | None = None
     client_secret: str = field(default="", repr=False)
     request_id: str = ""
 

@@ -31,7 +31,7 @@ class PaperSeries(models.Model):
 class Paper(models.Model):
     """A receipt (of a payment) or an invoice (that was asked for): its number. What it says is read from the books.
 
-    It is given when the paper is first mailed or shown, and never changed.
+    It is given right after the payment is settled, and never changed.
     """
 
     checkout = models.OneToOneField(Checkout, on_delete=models.PROTECT, related_name="paper")
@@ -39,6 +39,7 @@ class Paper(models.Model):
     number = models.PositiveIntegerField()
     card_brand = models.CharField(max_length=30, blank=True)
     card_last4 = models.CharField(max_length=4, blank=True, help_text=_("Of the card that was used, once we know it."))
+    card_wallet = models.CharField(max_length=30, blank=True, help_text=_("Of Stripe's: apple_pay, google_pay, link."))
     issued_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects: models.Manager[Paper] = PrimaryManager()
@@ -60,3 +61,8 @@ class Paper(models.Model):
     def label(self) -> str:
         """As it is printed: R-2026-00017."""
         return f"{self.series}-{self.number:05d}"
+
+    @property
+    def wallet(self) -> str:
+        """The wallet that the card was in, by its own name, which no language translates."""
+        return " ".join(part.capitalize() for part in self.card_wallet.split("_"))

@@ -112,13 +112,13 @@ def mark_gone(stripe_customer_id: str) -> bool:
 def store_card(checkout: Checkout, intent: SetupIntent | PaymentIntent) -> SavedCard | None:
     """Write down the card that an intent has saved, and let the attempt's agreement name it.
 
-    In the settling transaction; Stripe is not called. What is printed on a card that was saved while paying is not on
-    the intent, and is read by `read_card` afterwards.
+    In the settling transaction; Stripe is not called. What is printed on the card is read by `read_card` afterwards
+    where the intent does not tell.
     """
     if checkout.customer is None or not intent.payment_method_id:
         return None
     at_stripe = StripeCustomer.objects.filter(stripe_customer_id=intent.customer_id).first()
-    printed = card_columns(intent.card) if isinstance(intent, SetupIntent) else {}
+    printed = card_columns(intent.card)
     card, new = SavedCard.objects.get_or_create(
         payment_method_id=intent.payment_method_id,
         livemode=intent.livemode,

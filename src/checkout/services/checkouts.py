@@ -26,7 +26,7 @@ from checkout.models import (
     CheckoutAction,
     PaymentPlan,
 )
-from checkout.services import agreements, attempt_rows, cards, debts, intents, plans, settling
+from checkout.services import agreements, attempt_rows, cards, debts, intents, numbering, plans, settling
 
 logger = logging.getLogger("checkout.checkouts")
 
@@ -115,6 +115,7 @@ def manual(
                 within(checkout.total or Decimal(0))
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
+    numbering.give([checkout])
     return checkout
 
 

@@ -17,7 +17,7 @@ from checkout.contract import Actor, ContentObject
 from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAdditional, model_of
-from checkout.services import attempt_rows, checkouts, settling, staff_notices
+from checkout.services import attempt_rows, checkouts, numbering, settling, staff_notices
 from checkout.services.letters import asking as letters
 
 
@@ -63,6 +63,7 @@ def request_invoice(content_object: ContentObject, address: CheckoutAdditional, 
         settling.succeed(checkout, user=user, why=Why(Code.INVOICE_ASKED_FOR))
         _tell_staff(checkout, address)
         letters.invoice_requested(checkout)
+    numbering.give([checkout])
     return checkout
 
 

@@ -1,4 +1,4 @@
-"""Receipts, statements and invoices: their numbers, and what stands on them, read from the books."""
+"""What stands on receipts, statements and invoices, read from the books."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.utils import formats, timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from checkout import actions, clock, money, states
 from checkout.conf import conf
-from checkout.errors import CannotPay, GatewayError
-from checkout.gateway import gateway
+from checkout.errors import CannotPay
 from checkout.models import (
     Checkout,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     Paper,
-    PaperSeries,
     Posting,
     SavedCard,
     content_key,
 )
-from checkout.services import agreements
+from checkout.services import agreements, numbering
 from checkout.services.letters import asking
 from checkout.sheets import Sheet, Table
 
@@ -39,100 +36,23 @@ CAME = frozenset({Kind.TAKEN, Kind.OTHER_MEANS, Kind.UNDONE})
 WENT_BACK = frozenset({Kind.GIVEN_BACK, Kind.GIVE_BACK_FAILED, Kind.DISPUTED, Kind.DISPUTE_WON})
 
 
-# -- numbers ---------------------------------------------------------------------------------------------
-
-
-def has_receipt(checkout: Checkout) -> bool:
-    """True for an attempt that took money."""
-    return checkout.succeeded and checkout.action_id in actions.TAKES_MONEY and bool(checkout.total)
-
-
-def has_invoice(checkout: Checkout) -> bool:
-    """True for an invoice that was asked for."""
-    return checkout.succeeded and checkout.is_invoice and bool(checkout.total)
-
-
-def number_of(checkout: Checkout) -> Paper:
-    """The number of a receipt or an invoice, given now if it has none.
-
-    The counter is moved in the transaction that writes the paper, and is locked until its commit: one that comes to
-    nothing leaves no gap, and of two who are first at the same paper one gets the other's.
-
-    Raises CannotPay for an attempt that has neither.
-    """
-    if not has_receipt(checkout) and not has_invoice(checkout):
-        raise CannotPay(_("There is no receipt of this, because nothing was paid."))
-    found = Paper.objects.filter(checkout=checkout).first()
-    if found is not None:
-        return found
-    pattern = conf.CHECKOUT_INVOICE_SERIES if checkout.is_invoice else conf.CHECKOUT_RECEIPT_SERIES
-    series = paid_on(checkout).strftime(pattern)
-    try:
-        with transaction.atomic():
-            number = _next(series)
-            card = _saved_card(checkout)
-            about = {"card_brand": card.brand, "card_last4": card.last4} if card is not None else {}
-            return Paper.objects.create(checkout=checkout, series=series, number=number, **about)
-    except IntegrityError:
-        return Paper.objects.get(checkout=checkout)
-
-
-def _next(series: str) -> int:
-    rows = PaperSeries.objects.filter(name=series)
-    if not rows.update(last=F("last") + 1):
-        PaperSeries.objects.bulk_create([PaperSeries(name=series)], ignore_conflicts=True)
-        rows.update(last=F("last") + 1)
-    return rows.get().last
-
-
-def paid_on(checkout: Checkout) -> datetime.date:
-    """The day on which the money came (or the invoice was asked for), where the site is."""
-    return timezone.localdate(checkout.settled_at or checkout.created_at)
-
-
-def _saved_card(checkout: Checkout) -> SavedCard | None:
-    """The card that it was paid with, if we keep it."""
-    if checkout.is_manual or not checkout.payment_method_id:
-        return None
-    return SavedCard.objects.filter(payment_method_id=checkout.payment_method_id, livemode=checkout.livemode).first()
-
-
-def _look_up_card(paper: Paper) -> None:
-    """Ask Stripe once for the card of a payment whose card we do not keep. Without an answer the receipt names none,
-    and it is asked for again the next time."""
-    checkout = paper.checkout
-    if paper.card_last4 or checkout.action_id not in actions.BY_CARD or not checkout.payment_method_id:
-        return
-    try:
-        card = gateway().retrieve_payment_method(checkout.payment_method_id).card
-    except GatewayError:
-        return
-    if card is not None:
-        paper.card_brand, paper.card_last4 = card.brand[:30], card.last4[:4]
-        Paper.objects.filter(pk=paper.pk).update(card_brand=paper.card_brand, card_last4=paper.card_last4)
-
-
-def _paid_with(paper: Paper) -> str:
-    if paper.checkout.is_manual:
-        return _("Other means than a card")
-    return SavedCard(brand=paper.card_brand, last4=paper.card_last4).short_description if paper.card_last4 else ""
-
-
 # -- what stands on them ---------------------------------------------------------------------------------
 
 
-def receipt(checkout: Checkout, *, ask_stripe: bool = False) -> Sheet:
-    """The receipt of a payment, in the language that is active. `ask_stripe` for a card that we did not keep, outside
-    of any transaction. Raises CannotPay when nothing was paid."""
-    paper = number_of(checkout)
-    if ask_stripe:
-        _look_up_card(paper)
+def receipt(checkout: Checkout) -> Sheet:
+    """The receipt of a payment, in the language that is active. Raises CannotPay when nothing was paid.
+
+    Only looked at: its number was given when it was settled. A payment that an older system took has none of ours.
+    """
+    if not numbering.has_receipt(checkout):
+        raise CannotPay(_("There is no receipt of this, because nothing was paid."))
+    paper = Paper.objects.filter(checkout=checkout).first()
     total = checkout.total or ZERO
     back = given_back(checkout)
     facts = [
-        (_("Paid on"), _day(paid_on(checkout))),
+        (_("Paid on"), _day(numbering.paid_on(checkout))),
         (_("What for"), ", ".join(checkout.description_lines)),
-        (_("Paid with"), _paid_with(paper)),
+        (_("Paid with"), _paid_with(checkout, paper)),
     ]
     if back:
         facts += [
@@ -141,12 +61,28 @@ def receipt(checkout: Checkout, *, ask_stripe: bool = False) -> Sheet:
         ]
     return _sheet(
         _("Receipt"),
-        number=paper.label,
+        number=paper.label if paper is not None else "",
         to=_payer_of(checkout),
         facts=facts,
         amount=(_("Received"), _money(total, checkout.currency)),
         tables=_parts(checkout),
     )
+
+
+def _paid_with(checkout: Checkout, paper: Paper | None) -> str:
+    """The card as the payer knows it, and the wallet that it was in; empty where Stripe did not tell us."""
+    if checkout.is_manual:
+        return _("Other means than a card")
+    card: SavedCard | None = None
+    if paper is not None and paper.card_last4:
+        card = SavedCard(brand=paper.card_brand, last4=paper.card_last4)
+    elif checkout.payment_method_id:
+        rows = SavedCard.objects.exclude(last4="")
+        card = rows.filter(payment_method_id=checkout.payment_method_id, livemode=checkout.livemode).first()
+    if card is None:
+        return ""
+    wallet = paper.wallet if paper is not None else ""
+    return f"{card.short_description} ({wallet})" if wallet else card.short_description
 
 
 def given_back(checkout: Checkout) -> Decimal:
@@ -254,20 +190,20 @@ def _kind(posting: Posting) -> str:
 
 def invoice(checkout: Checkout) -> Sheet:
     """The invoice that a payer asked for, to the address that they gave. Raises CannotPay when nobody asked for one."""
-    if not has_invoice(checkout):
+    if not numbering.has_invoice(checkout):
         raise CannotPay(_("No invoice was asked for here."))
-    paper = number_of(checkout)
+    paper = Paper.objects.filter(checkout=checkout).first()
     address = checkout.invoice_data
     paid = _paid_since(checkout)
     how = conf.CHECKOUT_ORGANISATION.get("payment_details", "")
     return _sheet(
         _("Invoice"),
-        number=paper.label,
+        number=paper.label if paper is not None else "",
         to=tuple(address.address) if address is not None else _payer_of(checkout),
         facts=[
-            (_("Date"), _day(timezone.localdate(paper.issued_at))),
+            (_("Date"), _day(numbering.paid_on(checkout))),
             (_("What for"), ", ".join(checkout.description_lines)),
-            (_("Paid on"), _day(paid_on(paid)) if paid is not None else ""),
+            (_("Paid on"), _day(numbering.paid_on(paid)) if paid is not None else ""),
         ],
         amount=(_("Paid") if paid is not None else _("To pay"), _money(checkout.total or ZERO, checkout.currency)),
         notes=[*how.strip().splitlines()] if how and paid is None else [],

@@ -14,7 +14,7 @@ from checkout.errors import GatewayRefused, KeyRefused, NotFoundAtStripe, Outcom
 from checkout.gateway import PaymentIntent, gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout
-from checkout.services import applying, attempt_rows, charging, settling, tallies
+from checkout.services import applying, attempt_rows, charging, numbering, settling, tallies
 
 logger = logging.getLogger("checkout.reconcile")
 
@@ -62,6 +62,7 @@ def reconcile(limit: int | None = None) -> Reconciled:
         else:
             counts.settled += 1
     tallies.follow_up()
+    numbering.give_missing(limit)
     applied = applying.apply_all(limit)
     counts.settled += applied.applied
     counts.errors += applied.errors

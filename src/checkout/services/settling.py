@@ -26,6 +26,7 @@ from checkout.services import (
     debts,
     hooks,
     moves,
+    numbering,
     problems,
     recovery,
     staff_notices,
@@ -85,6 +86,7 @@ def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor 
             Checkout.objects.select_for_update(of=("self",)).select_related("customer", "debt").filter(pk__in=intents)
         )
         checkouts = list(rows.order_by("pk"))
+        unpaid = [checkout for checkout in checkouts if not checkout.succeeded]
         if len(checkouts) > 1:
             prefetch_related_objects(checkouts, "content_object")
         for checkout in checkouts:
@@ -95,6 +97,7 @@ def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor 
             else:
                 _verify_payment(checkout, intent)
                 _settle_payment(checkout, intent, user)
+    numbering.give(unpaid, {pk: intent.card for pk, intent in intents.items()})
     return {checkout.pk: checkout for checkout in checkouts}
 
 

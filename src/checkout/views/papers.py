@@ -16,7 +16,7 @@ from django.views.generic import TemplateView, View
 from checkout import actions, links, pdf
 from checkout.contract import Actor, actor
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import papers
+from checkout.services import numbering, papers
 from checkout.sheets import Sheet
 from checkout.views.access import PayerViewMixin, remembered_uuids
 from checkout.views.plan_access import access_to_plan
@@ -70,7 +70,7 @@ class ReceiptView(PaperView):
     def may_open(self) -> bool:
         rows = Checkout.objects.select_related("customer")
         self.checkout = found = rows.filter(uuid=self.kwargs["uuid"]).first()
-        if found is None or not papers.has_receipt(found):
+        if found is None or not numbering.has_receipt(found):
             return False
         if is_staff(self.request.user, "checkout.view_checkout"):
             return True
@@ -85,7 +85,7 @@ class ReceiptView(PaperView):
         return self.checkout
 
     def get_sheet(self) -> Sheet:
-        return papers.receipt(self.get_checkout(), ask_stripe=True)
+        return papers.receipt(self.get_checkout())
 
     def addresses(self) -> dict[str, str]:
         checkout = self.get_checkout()
@@ -126,7 +126,7 @@ class ReceiptLinkView(SignedLinkMixin, View):
 
     def read_token(self, token: str) -> None:
         found = Checkout.objects.filter(uuid=links.read_token(token, Checkout)).first()
-        if found is None or not papers.has_receipt(found):
+        if found is None or not numbering.has_receipt(found):
             raise links.BadLink("There is no such payment.")
         if not links.is_current(token, found):
             raise links.RevokedLink("The payer's address was corrected, or the link revoked.")
@@ -136,7 +136,7 @@ class ReceiptLinkView(SignedLinkMixin, View):
         """As for a plan: whoever holds it may have the letter sent again, to the address that we know."""
         if self.request.method == "POST":
             found = Checkout.objects.filter(uuid=links.read_expired(token, Checkout)).first()
-            if found is not None and papers.has_receipt(found):
+            if found is not None and numbering.has_receipt(found):
                 papers.send_again(found)
             return self.refusal(
                 200,

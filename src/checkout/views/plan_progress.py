@@ -24,7 +24,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, NoSavedCard, PlanError
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import agreements, charging, due_dates, papers, recovery
+from checkout.services import agreements, charging, due_dates, numbering, papers, recovery
 from checkout.views import payer
 from checkout.views.access import (
     PayerViewMixin,
@@ -151,7 +151,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "receipts": [
                 {
                     "url": reverse("checkout.receipt", args=[paid.uuid]),
-                    "day": papers.paid_on(paid),
+                    "day": numbering.paid_on(paid),
                     "amount": self._money(paid.total),
                 }
                 for paid in papers.receipts_of(plan)

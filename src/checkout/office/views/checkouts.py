@@ -24,7 +24,7 @@ from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import fulfillment, intents, papers, reconcile, refunds
+from checkout.services import fulfillment, intents, numbering, reconcile, refunds
 
 
 def number_cell(checkout: Checkout) -> Cell:
@@ -254,7 +254,7 @@ class CheckoutDetailView(StaffPageView):
         page = owed.get_absolute_url() if isinstance(owed, ObjectPaymentPlanInstalment | CustomerPayment) else ""
         owed_text = _("Open the request") if isinstance(owed, CustomerPayment) else _("Open the instalment")
         to_pay = checkout.is_invoice and checkout.succeeded
-        receipt, invoice = papers.has_receipt(checkout), papers.has_invoice(checkout)
+        receipt, invoice = numbering.has_receipt(checkout), numbering.has_invoice(checkout)
         return self.offer(
             ("", page, owed_text, bool(page) and not checkout.succeeded),
             ("refund", reverse("checkout.refund.create", args=[uuid]), _("Refund"), not refunds.why_not(checkout)),

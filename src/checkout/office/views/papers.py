@@ -10,7 +10,7 @@ from django.urls import reverse
 from checkout import pdf
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.checkouts import find
-from checkout.services import papers
+from checkout.services import numbering, papers
 
 
 class InvoicePaperView(StaffPageView):
@@ -22,7 +22,7 @@ class InvoicePaperView(StaffPageView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         checkout = find(self.kwargs["uuid"])
-        if not papers.has_invoice(checkout):
+        if not numbering.has_invoice(checkout):
             raise Http404
         sheet = papers.invoice(checkout)
         if self.as_pdf:

@@ -30,7 +30,7 @@ from checkout.models import (
     Refund,
     SavedCard,
 )
-from checkout.services import papers
+from checkout.services import numbering
 from checkout.services.letters import asking
 
 
@@ -101,10 +101,11 @@ def _paid(letter: Letter) -> Checkout | None:
 
 def receipt_of(checkout: Checkout) -> dict[str, str]:
     """The number of a payment's receipt, and where it is; empty for a payment that has none."""
-    if not papers.has_receipt(checkout):
+    if not numbering.has_receipt(checkout):
         return {"receipt_number": "", "receipt": ""}
+    paper = numbering.number_of(checkout)
     link = links.receipt(checkout) if conf.CHECKOUT_BASE_URL else ""
-    return {"receipt_number": papers.number_of(checkout).label, "receipt": link}
+    return {"receipt_number": paper.label if paper is not None else "", "receipt": link}
 
 
 def _receipt(checkout: Checkout, description: str, *more: tuple[str, str]) -> dict[str, Any]:

@@ -1,0 +1,114 @@
+"""The numbers of receipts and invoices: one after another in each series, given right after the payment is settled."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Final
+
+from django.db import DatabaseError, IntegrityError, connections, router, transaction
+from django.utils import timezone
+
+from checkout import actions, clock, states
+from checkout.conf import conf
+from checkout.gateway import Card
+from checkout.models import Checkout, Paper, PaperSeries
+
+logger = logging.getLogger("checkout.fulfillment")
+
+#: How far back the sweep looks for payments whose number was not given, because the process ended between the two.
+LOOKED_AFTER: Final = timedelta(days=30)
+
+NO_CARDS: Final[Mapping[int, Card | None]] = {}
+
+
+def has_receipt(checkout: Checkout) -> bool:
+    """True for an attempt that took money."""
+    return checkout.succeeded and checkout.action_id in actions.TAKES_MONEY and bool(checkout.total)
+
+
+def has_invoice(checkout: Checkout) -> bool:
+    """True for an invoice that was asked for."""
+    return checkout.succeeded and checkout.is_invoice and bool(checkout.total)
+
+
+def paid_on(checkout: Checkout) -> datetime.date:
+    """The day on which the money came (or the invoice was asked for), where the site is."""
+    return timezone.localdate(checkout.settled_at or checkout.created_at)
+
+
+def give(checkouts: Iterable[Checkout], cards: Mapping[int, Card | None] = NO_CARDS) -> None:
+    """Number the receipts and invoices of attempts that were settled just now, after the commit that settled them:
+    a record of money must not wait for a number, nor be lost with it.
+
+    `cards` are those that were paid with, by the attempt's primary key, where Stripe told. Two statements, however many
+    attempts. What goes wrong is logged, and `give_missing` makes up for it.
+    """
+    wanted = [each for each in checkouts if has_receipt(each) or has_invoice(each)]
+    if not wanted:
+        return
+    try:
+        _number(wanted, cards)
+    except DatabaseError:
+        logger.exception("%d receipts have no number yet; reconcile gives it to them", len(wanted))
+
+
+def give_missing(limit: int | None = None) -> int:
+    """Number what was settled in the last days and has no number; how many there were."""
+    rows = Checkout.objects.filter(state=states.SUCCESS, settled_at__gte=clock.now() - LOOKED_AFTER, paper=None)
+    numbered = {*actions.TAKES_MONEY, actions.INVOICE}
+    found = list(rows.filter(action__in=numbered, total__gt=0).order_by("settled_at", "pk")[:limit])
+    for checkout in found:
+        number_of(checkout)
+    return len(found)
+
+
+def number_of(checkout: Checkout) -> Paper | None:
+    """The number of its receipt or invoice, given now where it is missing; None when it has neither."""
+    found = Paper.objects.filter(checkout=checkout).first()
+    if found is None and (has_receipt(checkout) or has_invoice(checkout)):
+        try:
+            _number([checkout], NO_CARDS)
+        except IntegrityError:
+            # Somebody else was faster, and theirs is the number.
+            logger.info("checkout %s was numbered at the same time", checkout.pk)
+        found = Paper.objects.filter(checkout=checkout).first()
+    return found
+
+
+def _number(checkouts: list[Checkout], cards: Mapping[int, Card | None]) -> None:
+    by_series: dict[str, list[Checkout]] = {}
+    for checkout in checkouts:
+        pattern = conf.CHECKOUT_INVOICE_SERIES if checkout.is_invoice else conf.CHECKOUT_RECEIPT_SERIES
+        by_series.setdefault(paid_on(checkout).strftime(pattern), []).append(checkout)
+    with transaction.atomic(using=router.db_for_write(PaperSeries)):
+        rows = []
+        # In one order everywhere, so that no two wait for each other.
+        for series, found in sorted(by_series.items()):
+            first = _last_of(series, taking=len(found)) - len(found) + 1
+            rows += [
+                Paper(checkout=each, series=series, number=number, **_printed(cards.get(each.pk)))
+                for number, each in enumerate(found, first)
+            ]
+        Paper.objects.bulk_create(rows)
+
+
+def _last_of(series: str, *, taking: int) -> int:
+    """The last of so many numbers, which are the caller's if it commits: the counter's row is held until then."""
+    table = PaperSeries._meta.db_table
+    with connections[router.db_for_write(PaperSeries)].cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (name, last) VALUES (%s, %s) "  # noqa: S608 - the table's name is ours
+            f"ON CONFLICT (name) DO UPDATE SET last = {table}.last + excluded.last RETURNING last",
+            [series, taking],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def _printed(card: Card | None) -> dict[str, str]:
+    """What a receipt says of a card."""
+    if card is None:
+        return {}
+    return {"card_brand": card.brand[:30], "card_last4": card.last4[:4], "card_wallet": card.wallet[:30]}
