@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from checkout import declines, journal, letters, states
+from checkout import actions, declines, journal, letters, states
 
 if TYPE_CHECKING:
     from checkout.models import Checkout, Dispute
@@ -27,6 +27,12 @@ STATE_NAMES: dict[str, Any] = {
     states.FAIL: _("Failed"),
 }
 DEBT_NAMES = STATE_NAMES | {states.SUCCESS: _("Paid")}
+#: What a success is called where no money came by it.
+_SUCCESS_NAMES = {
+    actions.PAYMENT_PLAN: _("Agreed"),
+    actions.CARD_REFRESH: _("Card saved"),
+    actions.INVOICE: _("Invoice asked for"),
+}
 
 #: Stripe's events in words: those that we act on, and those that stand in the story of a payment.
 _EVENTS: dict[str, Any] = {
@@ -64,6 +70,16 @@ _EVENTS: dict[str, Any] = {
     "setup_intent.setup_failed": _("The card could not be saved"),
     "setup_intent.succeeded": _("The card was saved"),
 }
+
+
+def attempt_state(checkout: Checkout) -> tuple[str, str]:
+    """Where an attempt stands: the state whose colour it has, and its name. An agreed plan, a saved card and an invoice
+    are no payments."""
+    state = checkout.state_id or ""
+    if state != states.SUCCESS:
+        return state, str(STATE_NAMES[state])
+    name = _SUCCESS_NAMES.get(checkout.action_id)
+    return (states.PENDING if checkout.is_invoice else state), str(name or DEBT_NAMES[state])
 
 
 def mail_name(template: str) -> str:

@@ -107,6 +107,7 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.dashboard": Staff("checkout.view_dashboard"),
     "checkout.list": Staff("checkout.view_checkout"),
     "checkout.list.success": Staff("checkout.view_checkout"),
+    "checkout.list.invoice": Staff("checkout.view_checkout"),
     "checkout.list.audit": Staff("checkout.view_checkout"),
     "checkout.detail": Staff("checkout.view_checkout", lambda b: [b.paid.uuid]),
     "checkout.cancel": Staff("checkout.cancel_attempt", lambda b: [b.open.uuid], reason),

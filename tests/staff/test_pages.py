@@ -55,12 +55,14 @@ pytestmark = pytest.mark.django_db
 
 PLAN = "checkout.object.payment.plan"
 LISTS = [
-    "checkout.list", "checkout.list.success", "checkout.list.audit", f"{PLAN}.list", f"{PLAN}.list?show=overdue",
+    "checkout.list", "checkout.list.success", "checkout.list.invoice", "checkout.list.audit",
+    f"{PLAN}.list", f"{PLAN}.list?show=overdue",
     "checkout.overdue.list", "checkout.overdue.list?show=all", "checkout.ahead.list",
     f"{PLAN}.list?show=waiting",
     f"{PLAN}.list?show=finished", f"{PLAN}.list?show=stopped", f"{PLAN}.list?show=paused", f"{PLAN}.card.expiry.list",
     "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",
-    "checkout.customer.payment.list", "checkout.refund.list", "checkout.dispute.list", "checkout.problem.list",
+    "checkout.customer.payment.list", "checkout.customer.payment.list?show=open",
+    "checkout.refund.list", "checkout.dispute.list", "checkout.problem.list",
     "checkout.proposal.list",
     "checkout.event.list",
     "checkout.dashboard", "run",
@@ -123,6 +125,10 @@ def make_rows(number: int) -> None:
         PaymentRunItem.objects.create(payment_run=run, instalment=line, checkout=checkout, outcome="declined")
         Refund.objects.create(checkout=checkout, amount=1, state="succeeded", settled_at=clock.now())
         CustomerPayment.objects.create(customer=customer, description="Books", total=20)
+        Checkout.objects.create(
+            action_id="invoice", state_id=states.SUCCESS, content_type=kind, object_id=str(uuid.uuid4()), total=50,
+            payer=str(customer), description="One", settled_at=clock.now(),
+        )  # fmt: skip
         Dispute.objects.create(
             kind="dispute", dispute_id=f"du_{uuid.uuid4()}", status="needs_response", amount=50, checkout=checkout,
             opened_at=clock.now(),

@@ -50,6 +50,16 @@ class Debt(models.Model):
             models.CheckConstraint(condition=models.Q(asked__gte=0), name="checkout_debt_asked"),
             fields.known_currency(name="checkout_debt_currency"),
         ]
+        indexes = [
+            # Which currencies there are: the first and the last of them.
+            models.Index(fields=["currency"], name="checkout_debt_by_currency"),
+            # The few of which a part has come.
+            models.Index(
+                fields=["id"],
+                condition=models.Q(paid__gt=0, paid__lt=models.F("owed")),
+                name="checkout_debt_part_paid",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.left} of {self.owed} {self.currency} left"
@@ -98,6 +108,9 @@ class Posting(models.Model):
 
     #: The kinds that change what is owed; the others change what is paid.
     OWES = frozenset({Kind.OWED, Kind.DISCOUNT, Kind.FEE, Kind.WRITTEN_OFF, Kind.MOVED})
+    #: Of the others: what came, and what of it went back. Their sum is what is paid.
+    CAME = frozenset({Kind.TAKEN, Kind.OTHER_MEANS, Kind.UNDONE})
+    WENT_BACK = frozenset({Kind.GIVEN_BACK, Kind.GIVE_BACK_FAILED, Kind.DISPUTED, Kind.DISPUTE_WON})
 
     debt = models.ForeignKey(Debt, on_delete=models.PROTECT, related_name="postings")
     kind = models.CharField(max_length=20, choices=Kind.choices)
@@ -128,6 +141,8 @@ class Posting(models.Model):
         ordering = ["pk"]
         verbose_name = _("posting")
         constraints = [models.CheckConstraint(condition=~models.Q(amount=0), name="checkout_posting_amount")]
+        # A month's takings, without a look at the table.
+        indexes = [models.Index(fields=["day", "kind"], include=["amount"], name="checkout_posting_by_day")]
 
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d} {self.kind} {self.amount}"

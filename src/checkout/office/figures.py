@@ -11,11 +11,10 @@ import itertools
 from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from dateutil.relativedelta import relativedelta
 from django.core.cache import cache
-from django.db.models import Case, CharField, Count, Max, Min, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, CharField, Count, F, Max, Min, Q, QuerySet, Sum, Value, When
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -23,12 +22,14 @@ from checkout import actions, advice, clock, states
 from checkout.conf import conf
 from checkout.models import (
     Checkout,
+    CustomerPayment,
+    Debt,
     Dispute,
     Forecast,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentRun,
-    Refund,
+    Posting,
     SavedCard,
 )
 from checkout.office import pages, selectors, stories
@@ -44,14 +45,19 @@ AGES = (7, 30, 90)
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """What was due in a month (paid or not), and what came in and went back in it."""
+    """What came in a month and what went back in it, by the day on which the money moved; and what is still to come of
+    plans, by the day on which it is due."""
 
     first: datetime.date
-    expected: Decimal
     taken: Decimal
-    refunded: Decimal
-    #: Of what is expected, what may not come, as it stood last night.
+    back: Decimal
+    left: Decimal
+    #: Of what is to come, what may not come, as it stood last night.
     shaky: Decimal = Decimal(0)
+
+    @property
+    def expected(self) -> Decimal:
+        return self.taken - self.back + self.left
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,37 +80,43 @@ class Figures:
     disputes: int = 0
     events: str = "0"
     cards: str = "0"
+    invoices: str = "0"
+    requests: str = "0"
 
 
 def currencies() -> list[str]:
-    """Of agreed plans, at least the site's own. Two look-ups in an index when there is only one."""
-    ends = ObjectPaymentPlan.objects.aggregate(Min("currency"), Max("currency"))
-    first, last = ends["currency__min"], ends["currency__max"]
-    if first is None or first == last:
-        return sorted({first or conf.CHECKOUT_CURRENCY, conf.CHECKOUT_CURRENCY})
-    found = ObjectPaymentPlan.objects.order_by().values_list("currency", flat=True).distinct()
-    return sorted({*found, conf.CHECKOUT_CURRENCY})
+    """Of agreed plans and of all else that is owed, at least the site's own. Look-ups in an index when there is only
+    one."""
+    known = {conf.CHECKOUT_CURRENCY}
+    for model in (ObjectPaymentPlan, Debt):
+        ends = model._default_manager.aggregate(first=Min("currency"), last=Max("currency"))
+        known |= {code for code in ends.values() if code}
+        if ends["first"] != ends["last"]:
+            known |= set(model._default_manager.order_by().values_list("currency", flat=True).distinct())
+    return sorted(known)
 
 
-def figures(currency: str, *, fresh: bool = False) -> Figures:
-    """Everything that the overview shows; at most a minute old."""
+def figures(currency: str, *, known: list[str] | None = None, fresh: bool = False) -> Figures:
+    """Everything that the overview shows; at most a minute old. `known` are all currencies, if they were asked for."""
     # Some of it is words, so each language has its own.
     key = f"checkout.figures.{currency}.{clock.today():%Y%m%d}.{get_language()}"
-    known = None if fresh else cache.get(key)
-    if isinstance(known, Figures):
-        return known
-    read = _read(currency)
+    kept = None if fresh else cache.get(key)
+    if isinstance(kept, Figures):
+        return kept
+    read = _read(currency, only=(currencies() if known is None else known) == [currency])
     cache.set(key, read, SECONDS)
     return read
 
 
-def _read(currency: str) -> Figures:
-    only = currencies() == [currency]
+def _read(currency: str, *, only: bool) -> Figures:
+    """`only`: there is no other currency, so that nothing has to be left out."""
+    end = clock.today().replace(day=1) + relativedelta(months=MONTHS_AHEAD + 1)
+    off = _off(currency, only, end)
     return Figures(
         currency=currency,
         read_at=clock.now(),
-        months=_months(currency, only),
-        overdue=_overdue(currency, only),
+        months=_months(currency, only, off, end),
+        overdue=_overdue(currency, only, off),
         failures=_failures(currency),
         waiting=pages.count_text(
             ObjectPaymentPlanInstalment.objects.filter(
@@ -114,6 +126,8 @@ def _read(currency: str) -> Figures:
         disputes=Dispute.objects.filter(is_open=True).count(),
         events=pages.count_text(selectors.events()),
         cards=pages.count_text(cards_running_out()),
+        invoices=pages.count_text(selectors.unpaid_invoices()),
+        requests=pages.count_text(CustomerPayment.objects.filter(Q(state__in=states.UNPAID))),
     )
 
 
@@ -123,74 +137,74 @@ def _lines(currency: str, only: bool) -> QuerySet[ObjectPaymentPlanInstalment]:
     return rows if only else rows.filter(object_payment_plan__currency=currency)
 
 
-def _months(currency: str, only: bool) -> list[Month]:
+def _months(currency: str, only: bool, off: list[_Off], end: datetime.date) -> list[Month]:
     this = clock.today().replace(day=1)
-    first, end = this - relativedelta(months=MONTHS_BACK - 1), this + relativedelta(months=MONTHS_AHEAD + 1)
-    past = [first + relativedelta(months=number) for number in range(MONTHS_BACK)]
-    expected = _expected(currency, only, first, end)
-    taken = _by_month(
-        Checkout.objects.filter(
-            Q(state=states.SUCCESS),
-            action__in=actions.TAKES_MONEY,
-            settled_at__gte=stories.start_of(first),
-            currency=currency,
-        ),
-        "total",
-        past,
-    )
-    refunded = _by_month(
-        Refund.objects.filter(state=Refund.SUCCEEDED, settled_at__gte=stories.start_of(first), currency=currency),
-        "amount",
-        past,
-    )
+    first = this - relativedelta(months=MONTHS_BACK - 1)
+    came, back = _moved(currency, only, first)
+    left = _to_come(currency, only, off, first, end)
     shaky = dict(Forecast.objects.filter(currency=currency, month__gte=this).values_list("month", "shaky"))
     months = []
     while first < end:
-        zero = Decimal(0)
-        months.append(
-            Month(
-                first,
-                expected.get(first, zero),
-                taken.get(first, zero),
-                refunded.get(first, zero),
-                shaky.get(first, zero),
-            )
-        )
+        months.append(Month(first, came[first], back[first], left[first], shaky.get(first, Decimal(0))))
         first += relativedelta(months=1)
     return months
 
 
-def _expected(currency: str, only: bool, first: datetime.date, end: datetime.date) -> dict[datetime.date, Decimal]:
-    """Sums by due month, less what stopped plans will not pay any more.
+ByMonth = dict[datetime.date, Decimal]
 
-    Read by day and added up here: the days come out of the index as they are, and two sums over one index beat a join.
+
+def _moved(currency: str, only: bool, first: datetime.date) -> tuple[ByMonth, ByMonth]:
+    """What came and what went back since `first`, by the month in which it moved."""
+    rows = Posting.objects.filter(day__gte=first, kind__in=Posting.CAME | Posting.WENT_BACK).order_by()
+    if not only:
+        rows = rows.filter(debt__currency=currency)
+    came: ByMonth = defaultdict(Decimal)
+    back: ByMonth = defaultdict(Decimal)
+    # Read by day and added up here: the days come out of the index as they are.
+    for day, kind, amount in rows.values_list("day", "kind").annotate(Sum("amount")):
+        if kind in Posting.CAME:
+            came[day.replace(day=1)] += amount
+        else:
+            back[day.replace(day=1)] -= amount
+    return came, back
+
+
+@dataclass(frozen=True, slots=True)
+class _Off:
+    """What unpaid lines of one day come to that will not be taken: so many lines, and so much money."""
+
+    due: datetime.date
+    lines: int
+    amount: Decimal
+
+
+def _off(currency: str, only: bool, end: datetime.date) -> list[_Off]:
+    """Of lines due before `end`: those of stopped plans, and parts that have come of those of live plans.
+
+    They are few, so they are taken off the sums of all unpaid lines, which come out of an index: neither a plan nor a
+    debt is read of all the others.
     """
-    lines = _lines(currency, only).filter(due__gte=first, due__lt=end)
-    stopped = lines.filter(~Q(state=states.SUCCESS), object_payment_plan__deleted=True)
-    sums: dict[datetime.date, Decimal] = defaultdict(Decimal)
-    for rows, sign in ((lines, 1), (stopped, -1)):
-        for due, amount in rows.values_list("due").annotate(Sum("amount")):
-            sums[due.replace(day=1)] += sign * amount
+    lines = _lines(currency, only).filter(Q(state__in=states.UNPAID), due__lt=end)
+    stopped = lines.filter(object_payment_plan__deleted=True).values_list("due")
+    parts = lines.filter(object_payment_plan__deleted=False, debt__paid__gt=0, debt__paid__lt=F("debt__owed"))
+    found = [_Off(*row) for row in stopped.annotate(Count("pk"), Sum("amount"))]
+    return found + [_Off(due, 0, paid) for due, paid in parts.values_list("due").annotate(Sum("debt__paid"))]
+
+
+def _to_come(
+    currency: str, only: bool, off: list[_Off], first: datetime.date, end: datetime.date
+) -> dict[datetime.date, Decimal]:
+    """What is left of lines of live plans, by the month in which they are due."""
+    lines = _lines(currency, only).filter(Q(state__in=states.UNPAID), due__gte=first, due__lt=end)
+    sums: ByMonth = defaultdict(Decimal)
+    for due, amount in lines.values_list("due").annotate(Sum("amount")):
+        sums[due.replace(day=1)] += amount
+    for each in off:
+        sums[each.due.replace(day=1)] -= each.amount
     return sums
 
 
-def _by_month(rows: QuerySet[Any], column: str, firsts: list[datetime.date]) -> dict[datetime.date, Decimal]:
-    """One pass with a sum for each month: cheaper than working out the month of every row in the site's zone."""
-    sums = {
-        f"m{number}": Sum(
-            column,
-            filter=Q(
-                settled_at__gte=stories.start_of(first),
-                settled_at__lt=stories.start_of(first + relativedelta(months=1)),
-            ),
-        )
-        for number, first in enumerate(firsts)
-    }
-    found = rows.order_by().aggregate(**sums)
-    return {first: found[f"m{number}"] or Decimal(0) for number, first in enumerate(firsts)}
-
-
-def _overdue(currency: str, only: bool) -> list[Share]:
+def _overdue(currency: str, only: bool, off: list[_Off]) -> list[Share]:
     today = clock.today()
     names = [_("up to %(days)d days") % {"days": AGES[0]}]
     names += [
@@ -207,13 +221,16 @@ def _overdue(currency: str, only: bool) -> list[Share]:
         late = late.filter(object_payment_plan__currency=currency)
     age = Case(*whens, default=Value(str(len(AGES))), output_field=CharField())
     found: dict[int, tuple[int, Decimal]] = {}
-    # Everything that is late, less the lines of stopped plans: they are few, and so no live plan needs to be read.
-    for rows, sign in ((late, 1), (late.filter(object_payment_plan__deleted=True), -1)):
-        for number, count, amount in (
-            rows.order_by().annotate(age=age).values_list("age").annotate(Count("pk"), Sum("amount"))
-        ):
-            before = found.get(int(number), (0, Decimal(0)))
-            found[int(number)] = (before[0] + sign * count, before[1] + sign * amount)
+    for number, count, amount in (
+        late.order_by().annotate(age=age).values_list("age").annotate(Count("pk"), Sum("amount"))
+    ):
+        found[int(number)] = (count, amount)
+    for each in off:
+        if each.due < today:
+            days = (today - each.due).days
+            number = next((place for place, most in enumerate(AGES) if days <= most), len(AGES))
+            count, amount = found.get(number, (0, Decimal(0)))
+            found[number] = (count - each.lines, amount - each.amount)
     return [Share(name, *found.get(number, (0, Decimal(0)))) for number, name in enumerate(names)]
 
 

@@ -13,7 +13,7 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Prefetc
 from django.db.models.functions import Coalesce
 from post_office.models import Email
 
-from checkout import clock, states
+from checkout import actions, clock, states
 from checkout.contract import ContentObject
 from checkout.models import (
     Checkout,
@@ -25,6 +25,7 @@ from checkout.models import (
     SavedCard,
     StripeEvent,
 )
+from checkout.office import sums
 from checkout.services import ahead
 
 # -- pages ----------------------------------------------------------------------------------------------
@@ -115,6 +116,13 @@ def to_look_at() -> QuerySet[Checkout]:
     )
 
 
+def unpaid_invoices() -> QuerySet[Checkout]:
+    """Invoices that were asked for, and for whose row no money has come."""
+    paid = Checkout.objects.success().taking_money()
+    paid = paid.filter(content_type=OuterRef("content_type"), object_id=OuterRef("object_id"))
+    return checkouts().filter(~Exists(paid), Q(state=states.SUCCESS), Q(action=actions.INVOICE))
+
+
 def _unpaid(**about: Any) -> QuerySet[ObjectPaymentPlanInstalment]:
     return ObjectPaymentPlanInstalment.objects.filter(~Q(state=states.SUCCESS), **about)
 
@@ -143,12 +151,14 @@ def plans(show: str = "live") -> QuerySet[ObjectPaymentPlan]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a plan has come. Money in the plan's currency."""
+    """How far a plan has come. Money in the plan's currency; `paid` is net of what went back, `left` is still to
+    come: nothing of a plan that was stopped."""
 
-    lines: int
-    paid_lines: int
-    paid: Decimal
-    next_due: datetime.date | None
+    lines: int = 0
+    paid_lines: int = 0
+    paid: Decimal = Decimal(0)
+    next_due: datetime.date | None = None
+    left: Decimal = Decimal(0)
 
 
 def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
@@ -164,9 +174,13 @@ def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
             # Net of what was given back, as `net_paid` of a line.
             paid=Sum(Coalesce("debt__paid", Case(When(paid, then="amount"), default=Value(Decimal(0))))),
             next_due=Min("due", filter=~paid),
+            left=Sum(sums.LEFT, filter=~paid & Q(object_payment_plan__deleted=False)),
         )
     )
-    return {pk: Progress(lines, done, sum_paid or Decimal(0), due) for pk, lines, done, sum_paid, due in rows}
+    return {
+        pk: Progress(lines, done, sum_paid or Decimal(0), due, left or Decimal(0))
+        for pk, lines, done, sum_paid, due, left in rows
+    }
 
 
 def card_expiry() -> QuerySet[ObjectPaymentPlan]:

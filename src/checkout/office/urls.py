@@ -28,6 +28,7 @@ urlpatterns = [
     path("", dashboard.DashboardView.as_view(), name="checkout.dashboard"),
     path("checkouts/", checkouts.CheckoutListView.as_view(), name="checkout.list"),
     path("checkouts/success/", checkouts.CheckoutSuccessListView.as_view(), name="checkout.list.success"),
+    path("checkouts/invoices/", checkouts.CheckoutInvoiceListView.as_view(), name="checkout.list.invoice"),
     path("checkouts/audit/", checkouts.CheckoutAuditListView.as_view(), name="checkout.list.audit"),
     path("checkouts/<uuid:uuid>/", checkouts.CheckoutDetailView.as_view(), name="checkout.detail"),
     path("checkouts/<uuid:uuid>/cancel/", checkouts.CheckoutCancelView.as_view(), name="checkout.cancel"),

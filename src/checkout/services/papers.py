@@ -31,9 +31,7 @@ from checkout.sheets import Sheet, Table
 Kind = Posting.Kind
 ZERO = Decimal(0)
 
-#: What came of a payment, and what of it went back; both are signed.
-CAME = frozenset({Kind.TAKEN, Kind.OTHER_MEANS, Kind.UNDONE})
-WENT_BACK = frozenset({Kind.GIVEN_BACK, Kind.GIVE_BACK_FAILED, Kind.DISPUTED, Kind.DISPUTE_WON})
+CAME, WENT_BACK = Posting.CAME, Posting.WENT_BACK
 
 
 # -- what stands on them ---------------------------------------------------------------------------------

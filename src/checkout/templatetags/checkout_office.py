@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from checkout import advice
-from checkout.models import Dispute
+from checkout.models import Checkout, Dispute
 
 register = template.Library()
 
@@ -17,6 +17,12 @@ def state(slug: str, *, debt: bool = False) -> SafeString:
     """`{% state checkout.state_id %}`: where an attempt stands, as a coloured word (`debt=True`: what is owed)."""
     names = advice.DEBT_NAMES if debt else advice.STATE_NAMES
     return _coloured(slug, names.get(slug, slug))
+
+
+@register.simple_tag
+def attempt_state(checkout: Checkout) -> SafeString:
+    """`{% attempt_state checkout %}`: where an attempt stands; one that took no money is not called paid."""
+    return _coloured(*advice.attempt_state(checkout))
 
 
 @register.simple_tag

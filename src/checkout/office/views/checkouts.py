@@ -17,7 +17,7 @@ from checkout.conf import conf, is_live_key
 from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Proposal
-from checkout.office import proposals, search, selectors, stories
+from checkout.office import proposals, search, selectors, stories, sums
 from checkout.office.forms import ConfirmForm, ReasonForm
 from checkout.office.pages import Sort
 from checkout.office.views.base import StaffPageView
@@ -42,6 +42,11 @@ def payer_cell(checkout: Checkout, small: str = "") -> Cell:
     return Cell(name, small=small or (email.rstrip(">") if bracket else ""), plain=checkout.payer)
 
 
+def attempt_cell(checkout: Checkout) -> Cell:
+    colour, name = advice.attempt_state(checkout)
+    return Cell(name, state=colour, plain=checkout.state_id)
+
+
 def _since(rows: QuerySet[Any], day: Any) -> QuerySet[Any]:
     return rows.filter(created_at__gte=stories.start_of(day))
 
@@ -56,7 +61,7 @@ COLUMNS = [
     Column(gettext_lazy("What for"), _what),
     Column(gettext_lazy("Kind"), lambda row: actions.name_of(row.action_id)),
     Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
-    Column(gettext_lazy("State"), lambda row: state_cell(row.state_id)),
+    Column(gettext_lazy("State"), attempt_cell),
     Column(gettext_lazy("Begun"), lambda row: time_cell(row.created_at)),
     CURRENCY,
 ]
@@ -79,7 +84,6 @@ class CheckoutListView(StaffListView):
     heading = gettext_lazy("Checkouts")
     intro = gettext_lazy("Every attempt to take money or to save a card.")
     empty = gettext_lazy("Nobody has tried to pay yet.")
-    columns = COLUMNS
     filters = [
         *FILTERS,
         Filter(
@@ -96,6 +100,38 @@ class CheckoutListView(StaffListView):
     def get_rows(self) -> QuerySet[Checkout]:
         return Checkout.objects.all()
 
+    def prepare(self, rows: list[Any]) -> None:
+        self.moved = sums.of_attempts(row.pk for row in rows)
+
+    def _sums(self, checkout: Checkout) -> sums.Sums:
+        return self.moved.get(checkout.pk, sums.NOTHING)
+
+    def _kept(self, checkout: Checkout) -> Cell:
+        """What is in of it now, and small what went back."""
+        moved, currency = self._sums(checkout), checkout.currency
+        small = _("%(amount)s went back") % {"amount": show_money(moved.back, currency)} if moved.back else ""
+        return money_cell(moved.kept if moved.came else None, currency, small=small)
+
+    @property
+    def columns(self) -> list[Column]:  # type: ignore[override]
+        return [
+            *COLUMNS[:6],
+            Column(
+                _("Came"),
+                lambda row: money_cell(self._sums(row).came or None, row.currency),
+                number=True,
+                only_csv=True,
+            ),
+            Column(
+                _("Went back"),
+                lambda row: money_cell(self._sums(row).back or None, row.currency),
+                number=True,
+                only_csv=True,
+            ),
+            Column(_("Paid, net"), self._kept, number=True),
+            *COLUMNS[6:],
+        ]
+
     def sort(self) -> Sort:
         """Between two days, by the moment: the same order, and the days are then a piece of one index."""
         chosen = super().sort()
@@ -106,7 +142,8 @@ class CheckoutListView(StaffListView):
     def get_tabs(self) -> list[Tab]:
         names = [
             ("checkout.list", _("All")),
-            ("checkout.list.success", _("Successful")),
+            ("checkout.list.success", _("Paid")),
+            ("checkout.list.invoice", _("Unpaid invoices")),
             ("checkout.list.audit", _("To look at")),
         ]
         here = self.request.resolver_match
@@ -115,14 +152,33 @@ class CheckoutListView(StaffListView):
 
 
 class CheckoutSuccessListView(CheckoutListView):
-    heading = gettext_lazy("Successful checkouts")
-    intro = gettext_lazy("Paid, or the card was saved.")
+    heading = gettext_lazy("Payments")
+    intro = gettext_lazy(
+        "Every payment by which money came. Paid, net is what came of it less what was given back to its payer or "
+        "taken back by a bank."
+    )
     empty = gettext_lazy("Nothing was paid yet.")
-    filters = FILTERS
+    filters = [
+        dataclasses.replace(
+            FILTERS[0], choices=[pair for pair in FILTERS[0].choices if pair[0] in actions.TAKES_MONEY]
+        ),
+        *FILTERS[1:],
+    ]
     csv_name = "checkouts-success"
 
     def get_rows(self) -> QuerySet[Checkout]:
-        return Checkout.objects.success()
+        return Checkout.objects.success().taking_money()
+
+
+class CheckoutInvoiceListView(CheckoutListView):
+    heading = gettext_lazy("Unpaid invoices")
+    intro = gettext_lazy("Invoices that were asked for, and that nothing has come for yet.")
+    empty = gettext_lazy("No invoice waits for its money.")
+    filters = FILTERS[1:]
+    csv_name = "unpaid-invoices"
+
+    def get_rows(self) -> QuerySet[Checkout]:
+        return selectors.unpaid_invoices()
 
 
 class CheckoutAuditListView(CheckoutListView):
@@ -206,12 +262,15 @@ class CheckoutDetailView(StaffPageView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         checkout = find(self.kwargs["uuid"])
         told = advice.advise(checkout)
+        moved = sums.of_attempts([checkout.pk]).get(checkout.pk, sums.NOTHING)
         self.heading = _("Checkout %(number)d") % {"number": checkout.pk}
         return super().get_context_data(**kwargs) | {
             "checkout": checkout,
             "payer": payer_cell(checkout).text,
             "amount": show_money(checkout.total, checkout.currency),
-            "refunded": show_money(checkout.refunded, checkout.currency) if checkout.refunded else "",
+            "state": attempt_cell(checkout),
+            "back": show_money(moved.back, checkout.currency) if moved.back else "",
+            "kept": show_money(moved.kept, checkout.currency) if moved.back else "",
             "advice": told if told.why else None,
             "facts": self._facts(checkout),
             "address": checkout.invoice_data,

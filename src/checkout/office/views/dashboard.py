@@ -31,7 +31,7 @@ class DashboardView(StaffPageView):
         known = figures.currencies()
         wanted = self.request.GET.get("currency", "")
         currency = wanted if wanted in known else conf.CHECKOUT_CURRENCY
-        read = figures.figures(currency)
+        read = figures.figures(currency, known=known)
         return super().get_context_data(**kwargs) | {
             "currency": currency,
             "currencies": [{"code": code, "current": code == currency} for code in known] if len(known) > 1 else [],
@@ -85,6 +85,12 @@ class DashboardView(StaffPageView):
                 "number": read.waiting,
                 "url": f"{plans}?show=waiting",
             },
+            {"text": _("Unpaid invoices"), "number": read.invoices, "url": reverse("checkout.list.invoice")},
+            {
+                "text": _("Requests to pay"),
+                "number": read.requests,
+                "url": f"{reverse('checkout.customer.payment.list')}?show=open",
+            },
             {"text": _("Disputes open"), "number": number_text(read.disputes), "url": reverse("checkout.dispute.list")},
             {
                 "text": _("Cards that run out within %(days)d days") % {"days": figures.CARD_DAYS},
@@ -100,7 +106,8 @@ class DashboardView(StaffPageView):
             # A dash for nothing, so that the eye finds what there is.
             "expected": show_money(month.expected or None, currency),
             "taken": show_money(month.taken or None, currency),
-            "refunded": show_money(month.refunded or None, currency),
+            "back": show_money(month.back or None, currency),
+            "left": show_money(month.left or None, currency),
             "shaky": show_money(month.shaky, currency) if month.shaky else "",
             "current": month.first == clock.today().replace(day=1),
         }

@@ -17,7 +17,7 @@ from checkout.models import Dispute
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.checkouts import payer_cell, stripe_url
-from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
+from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
 from checkout.services import disputes, refund_effects, refunds
 
 #: What each of Stripe's words asks of staff.
@@ -40,6 +40,7 @@ class DisputeListView(StaffListView):
     intro = gettext_lazy("What payers' banks say about payments afterwards.")
     empty = gettext_lazy("No disputes. Good.")
     csv_name = "disputes"
+    shows = (("open", gettext_lazy("Open")), ("all", gettext_lazy("All")))
     filters = [
         Filter("kind", gettext_lazy("Kind"), lambda rows, value: rows.filter(kind=value), list(Dispute.Kind.choices))
     ]
@@ -65,15 +66,7 @@ class DisputeListView(StaffListView):
 
     def get_rows(self) -> QuerySet[Dispute]:
         rows = Dispute.objects.select_related("checkout")
-        show = self.request.GET.get("show", "")
-        return rows if show == "all" else rows.filter(is_open=True)
-
-    def get_tabs(self) -> list[Tab]:
-        everything = self.request.GET.get("show") == "all"
-        return [
-            Tab(self.request.path, _("Open"), not everything),
-            Tab(f"{self.request.path}?show=all", _("All"), everything),
-        ]
+        return rows if self.show == "all" else rows.filter(is_open=True)
 
 
 class DisputeDetailView(StaffPageView):

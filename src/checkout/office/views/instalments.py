@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from checkout import advice, clock, states
 from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, FollowUp, ObjectPaymentPlanInstalment, Proposal
-from checkout.office import proposals, selectors, services, stories
+from checkout.office import proposals, selectors, services, stories, sums
 from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm, PaidForm
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import show_date, show_money
@@ -37,6 +37,7 @@ class InstalmentDetailView(StaffPageView):
         instalment = find(self.kwargs["pk"])
         plan = instalment.object_payment_plan
         tries, known = recovery.next_tries_of(plan), FollowUp.objects.filter(instalment=instalment).first()
+        moved = sums.of_debts([instalment.debt_id]).get(instalment.debt_id or 0, sums.NOTHING)
         attempts = list(selectors.attempts(instalment).order_by("-pk")[:50])
         latest = next((each for each in attempts if not each.superseded), None)
         told = advice.advise(latest) if latest is not None and instalment.state_id != states.SUCCESS else None
@@ -52,7 +53,8 @@ class InstalmentDetailView(StaffPageView):
                 (_("Payer"), plan.customer or "", self._customer_url(instalment)),
                 (_("Plan"), plan.payment_plan, plan.get_absolute_url()),
                 (_("Due"), show_date(instalment.due), ""),
-                (_("Paid"), show_money(instalment.net_paid, plan.currency) if instalment.net_paid else "", ""),
+                (_("Paid, net"), show_money(instalment.net_paid, plan.currency) if moved.came else "", ""),
+                (_("Went back"), show_money(moved.back, plan.currency) if moved.back else "", ""),
                 (_("Left"), show_money(instalment.left, plan.currency) if instalment.net_paid else "", ""),
                 (_("Card"), plan.card or _("no card that may be charged"), ""),
                 (_("Tried again"), show_date(again) if (again := tries.get(instalment.pk)) else "", ""),

@@ -114,6 +114,8 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
     search_hint: Any = ""
     intro: Any = ""
     empty: Any = gettext_lazy("Nothing here.")
+    #: (name, words) of its tabs, where all of them are on one page; the first is shown unless another is asked for.
+    shows: Sequence[tuple[str, Any]] = ()
     csv_name = "list"
     #: A CSV ends here; a spreadsheet could not open more.
     csv_limit = 1_000_000
@@ -122,8 +124,14 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
     def get_rows(self) -> QuerySet[Any]:
         """What is listed."""
 
+    @property
+    def show(self) -> str:
+        """Which of its tabs is shown."""
+        wanted = self.request.GET.get("show", "")
+        return wanted if wanted in dict(self.shows) else self.shows[0][0]
+
     def get_tabs(self) -> list[Tab]:
-        return []
+        return [Tab(f"{self.request.path}?show={show}", text, show == self.show) for show, text in self.shows]
 
     def get_actions(self) -> list[dict[str, str]]:
         return []

@@ -17,7 +17,7 @@ from checkout.office.forms import DayForm, OptionalReasonForm, PromiseForm
 from checkout.office.pages import Sort
 from checkout.office.views.cells import Cell, date_cell, debt_cell, money_cell, show_date
 from checkout.office.views.instalments import InstalmentActionView
-from checkout.office.views.lists import Column, Filter, StaffListView, Tab
+from checkout.office.views.lists import Column, Filter, StaffListView
 from checkout.office.views.plans import customer_cell
 from checkout.services import ahead, promises
 
@@ -76,16 +76,10 @@ class OverdueListView(StaffListView):
         ),
     ]
 
-    @property
-    def show(self) -> str:
-        wanted = self.request.GET.get("show", "")
-        return wanted if wanted in dict(SHOWS) else "open"
+    shows = SHOWS
 
     def get_rows(self) -> QuerySet[ObjectPaymentPlanInstalment]:
         return selectors.to_do(self.show)
-
-    def get_tabs(self) -> list[Tab]:
-        return [Tab(f"{self.request.path}?show={show}", text, show == self.show) for show, text in SHOWS]
 
     def prepare(self, rows: list[Any]) -> None:
         self.attempts = selectors.newest_attempts(rows)

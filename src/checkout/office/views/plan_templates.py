@@ -23,7 +23,7 @@ from checkout.office.forms import ConfirmForm, PaymentPlanForm, PaymentPlanVersi
 from checkout.office.pages import Sort
 from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import Cell, show_date, show_money, state_cell
-from checkout.office.views.lists import Column, StaffListView, Tab
+from checkout.office.views.lists import Column, StaffListView
 from checkout.office.views.staff_actions import StaffActionView
 from checkout.services import plans
 
@@ -37,17 +37,11 @@ class PaymentPlanListView(StaffListView):
     )
     empty = gettext_lazy("There is no template. Make one, and payers can pay in instalments.")
     csv_name = "plan-templates"
+    shows = (("offered", gettext_lazy("Offered")), ("old", gettext_lazy("No longer offered")))
     sorts = [Sort("name", gettext_lazy("Name"), "name")]
 
     def get_rows(self) -> QuerySet[PaymentPlan]:
-        return PaymentPlan.objects.filter(deleted=self.request.GET.get("show") == "old")
-
-    def get_tabs(self) -> list[Tab]:
-        old = self.request.GET.get("show") == "old"
-        return [
-            Tab(self.request.path, _("Offered"), not old),
-            Tab(f"{self.request.path}?show=old", _("No longer offered"), old),
-        ]
+        return PaymentPlan.objects.filter(deleted=self.show == "old")
 
     def get_actions(self) -> list[dict[str, str]]:
         if not self.can("add_paymentplan"):

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from checkout import clock, states
-from checkout.models import Agreement, ObjectPaymentPlan, SavedCard
-from checkout.office import policies, search, selectors, services, stories
+from checkout.models import Agreement, ObjectPaymentPlan, ObjectPaymentPlanInstalment, SavedCard
+from checkout.office import policies, search, selectors, services, stories, sums
 from checkout.office.forms import PayDayForm
 from checkout.office.pages import Sort
 from checkout.office.views.base import StaffPageView
@@ -61,23 +61,21 @@ class PlanListView(StaffListView):
     find = staticmethod(search.find_plans)
     search_hint = gettext_lazy("Name or e-mail address of the payer, or a number")
     csv_name = "payment-plans"
-
-    @property
-    def show(self) -> str:
-        wanted = self.request.GET.get("show", "")
-        return wanted if wanted in dict(SHOWS) else "live"
+    shows = SHOWS
 
     def get_rows(self) -> QuerySet[ObjectPaymentPlan]:
         return selectors.plans(self.show)
 
-    def get_tabs(self) -> list[Tab]:
-        return [Tab(f"{self.request.path}?show={show}", text, show == self.show) for show, text in SHOWS]
-
     def prepare(self, rows: list[Any]) -> None:
         self.progress = selectors.progress(row.pk for row in rows)
+        self.moved = sums.of_plans(row.pk for row in rows)
 
     def _progress(self, plan: ObjectPaymentPlan) -> selectors.Progress:
-        return self.progress.get(plan.pk) or selectors.Progress(0, 0, Decimal(0), None)
+        return self.progress.get(plan.pk) or selectors.Progress()
+
+    def _back(self, plan: ObjectPaymentPlan) -> Cell:
+        back = self.moved.get(plan.pk, sums.NOTHING).back
+        return money_cell(back or None, plan.currency)
 
     def _paid(self, plan: ObjectPaymentPlan) -> Cell:
         progress = self._progress(plan)
@@ -103,7 +101,9 @@ class PlanListView(StaffListView):
             Column(_("Payer"), lambda row: customer_cell(row.customer)),
             Column(_("Terms"), lambda row: row.payment_plan.name),
             Column(_("Total"), lambda row: money_cell(row.total, row.currency), number=True),
-            Column(_("Paid"), self._paid, number=True),
+            Column(_("Paid, net"), self._paid, number=True),
+            Column(_("Went back"), self._back, number=True, only_csv=True),
+            Column(_("To come"), lambda row: money_cell(self._progress(row).left, row.currency), number=True),
             Column(_("Next due"), lambda row: date_cell(self._progress(row).next_due)),
             Column(_("State"), self._state),
             CURRENCY,
@@ -174,6 +174,13 @@ class PlanDetailView(StaffPageView):
         plan = find(self.kwargs["uuid"])
         lines = list(plan.payments.select_related("debt"))
         paid = sum((line.net_paid for line in lines), start=Decimal(0))
+        left = sum((line.left for line in lines if line.state_id != states.SUCCESS), start=Decimal(0))
+        moved = sums.of_debts(line.debt_id for line in lines)
+        back = sum((each.back for each in moved.values()), start=Decimal(0))
+
+        def went_back(line: ObjectPaymentPlanInstalment) -> Decimal:
+            return moved.get(line.debt_id or 0, sums.NOTHING).back
+
         tries = policies.tries_in_words(plan)
         self.heading = _("Plan %(number)d") % {"number": plan.pk}
         return super().get_context_data(**kwargs) | {
@@ -181,11 +188,15 @@ class PlanDetailView(StaffPageView):
             "payer": customer_cell(plan.customer).text,
             "total": show_money(plan.total, plan.currency),
             "paid": show_money(paid, plan.currency),
+            "back": show_money(back, plan.currency) if back else "",
+            "left": show_money(left, plan.currency) if left and not plan.deleted else "",
             "lines": [
                 {
                     "line": line,
                     "name": stories.line_name(line),
                     "amount": show_money(line.amount, plan.currency),
+                    "paid": show_money(line.net_paid, plan.currency),
+                    "back": show_money(gone, plan.currency) if (gone := went_back(line)) else "",
                     "due": show_date(line.due),
                     "late": line.due < clock.today() and line.state_id != states.SUCCESS,
                     "tried": tries.get(line.pk, ""),

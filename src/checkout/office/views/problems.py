@@ -17,7 +17,7 @@ from checkout.office.forms import ConfirmForm, ReasonForm
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import payer_cell, stripe_url
-from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
+from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
 from checkout.office.views.staff_actions import StaffActionView
 from checkout.services import applying, refunds
 
@@ -62,6 +62,7 @@ class ProblemListView(StaffListView):
     intro = gettext_lazy("What needs a person: money that nobody owes or knows, and letters that cannot go.")
     empty = gettext_lazy("No problems. Good.")
     csv_name = "problems"
+    shows = (("open", gettext_lazy("Open")), ("all", gettext_lazy("All")))
     filters = [
         Filter("kind", gettext_lazy("Kind"), lambda rows, value: rows.filter(kind=value), list(Problem.Kind.choices))
     ]
@@ -79,14 +80,7 @@ class ProblemListView(StaffListView):
 
     def get_rows(self) -> QuerySet[Problem]:
         rows = Problem.objects.select_related("checkout", "owner")
-        return rows if self.request.GET.get("show") == "all" else rows.filter(closed_at=None)
-
-    def get_tabs(self) -> list[Tab]:
-        everything = self.request.GET.get("show") == "all"
-        return [
-            Tab(self.request.path, _("Open"), not everything),
-            Tab(f"{self.request.path}?show=all", _("All"), everything),
-        ]
+        return rows if self.show == "all" else rows.filter(closed_at=None)
 
 
 def _find(pk: int) -> Problem:

@@ -19,7 +19,7 @@ from checkout.office.forms import ConfirmForm, ReasonForm
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import payer_cell
-from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
+from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
 from checkout.office.views.plans import customer_cell
 from checkout.office.views.staff_actions import StaffActionView
 
@@ -61,6 +61,7 @@ class ProposalListView(StaffListView):
     intro = gettext_lazy("Refunds and payments by other means, above the amount that one person may decide alone.")
     empty = gettext_lazy("Nothing waits for a second person.")
     csv_name = "proposals"
+    shows = (("waiting", gettext_lazy("Waiting")), ("all", gettext_lazy("All")))
     filters = [
         Filter("kind", gettext_lazy("Kind"), lambda rows, value: rows.filter(kind=value), list(Proposal.Kind.choices))
     ]
@@ -86,14 +87,7 @@ class ProposalListView(StaffListView):
 
     def get_rows(self) -> QuerySet[Proposal]:
         rows = Proposal.objects.select_related(*ABOUT)
-        return rows if self.request.GET.get("show") == "all" else rows.filter(state=State.WAITING)
-
-    def get_tabs(self) -> list[Tab]:
-        everything = self.request.GET.get("show") == "all"
-        return [
-            Tab(self.request.path, _("Waiting"), not everything),
-            Tab(f"{self.request.path}?show=all", _("All"), everything),
-        ]
+        return rows if self.show == "all" else rows.filter(state=State.WAITING)
 
 
 def _find(pk: int) -> Proposal:

@@ -16,7 +16,7 @@ from django.views.generic import FormView
 from checkout import advice, states
 from checkout.errors import CheckoutError, OutcomeUnknown
 from checkout.models import Customer, CustomerPayment, Proposal
-from checkout.office import proposals, search, selectors, services, stories
+from checkout.office import proposals, search, selectors, services, stories, sums
 from checkout.office.forms import ConfirmForm, CustomerPaymentForm
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, debt_cell, money_cell, show_money, show_time, time_cell
@@ -40,6 +40,7 @@ class CustomerPaymentListView(StaffListView):
     find = staticmethod(_find)
     search_hint = gettext_lazy("Name or e-mail address")
     csv_name = "requests"
+    shows = (("all", gettext_lazy("All")), ("open", gettext_lazy("To pay")))
     filters = [
         Filter(
             "state",
@@ -48,19 +49,32 @@ class CustomerPaymentListView(StaffListView):
             list(advice.DEBT_NAMES.items()),
         )
     ]
-    columns = [
-        Column(gettext_lazy("Number"), lambda row: Cell(str(row.pk), url=row.get_absolute_url()), header=True),
-        Column(gettext_lazy("Customer"), lambda row: customer_cell(row.customer)),
-        Column(gettext_lazy("What for"), lambda row: row.description),
-        Column(gettext_lazy("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
-        Column(gettext_lazy("State"), lambda row: debt_cell(row.state_id)),
-        Column(gettext_lazy("Asked by"), lambda row: row.user or ""),
-        Column(gettext_lazy("Asked"), lambda row: time_cell(row.created_at)),
-        CURRENCY,
-    ]
+
+    @property
+    def columns(self) -> list[Column]:  # type: ignore[override]
+        return [
+            Column(_("Number"), lambda row: Cell(str(row.pk), url=row.get_absolute_url()), header=True),
+            Column(_("Customer"), lambda row: customer_cell(row.customer)),
+            Column(_("What for"), lambda row: row.description),
+            Column(_("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
+            Column(_("Paid, net"), self._kept, number=True),
+            Column(_("State"), lambda row: debt_cell(row.state_id)),
+            Column(_("Asked by"), lambda row: row.user or ""),
+            Column(_("Asked"), lambda row: time_cell(row.created_at)),
+            CURRENCY,
+        ]
 
     def get_rows(self) -> QuerySet[CustomerPayment]:
-        return CustomerPayment.objects.select_related("customer", "user")
+        rows = CustomerPayment.objects.select_related("customer", "user")
+        return rows.filter(Q(state__in=states.UNPAID)) if self.show == "open" else rows
+
+    def prepare(self, rows: list[Any]) -> None:
+        self.moved = sums.of_requests(row.pk for row in rows)
+
+    def _kept(self, payment: CustomerPayment) -> Cell:
+        moved = self.moved.get(payment.pk, sums.NOTHING)
+        went_back = _("%(amount)s went back") % {"amount": show_money(moved.back, payment.currency)}
+        return money_cell(moved.kept, payment.currency, small=went_back if moved.back else "")
 
     def get_actions(self) -> list[dict[str, str]]:
         if not self.can("add_customerpayment"):
@@ -149,6 +163,7 @@ class CustomerPaymentDetailView(StaffPageView):
         attempts = list(selectors.attempts(payment).order_by("-pk")[:50])
         latest = next((each for each in attempts if not each.superseded), None)
         paid = payment.state_id == states.SUCCESS
+        moved = sums.of_requests([payment.pk]).get(payment.pk, sums.NOTHING)
         self.heading = _("Request %(number)d") % {"number": payment.pk}
         return super().get_context_data(**kwargs) | {
             "payment": payment,
@@ -162,6 +177,8 @@ class CustomerPaymentDetailView(StaffPageView):
                     reverse("checkout.customer.detail", args=[payment.customer_id]),
                 ),
                 (_("What for"), payment.description, ""),
+                (_("Paid, net"), show_money(moved.kept, payment.currency) if moved.came else "", ""),
+                (_("Went back"), show_money(moved.back, payment.currency) if moved.back else "", ""),
                 (_("Asked by"), payment.user or "", ""),
                 (_("Asked"), show_time(payment.created_at), ""),
                 (_("Card"), payment.customer.card_description or _("no card saved"), ""),
