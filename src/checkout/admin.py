@@ -25,6 +25,10 @@ from checkout.errors import CheckoutError
 from checkout.models import (
     Agreement,
     Allocation,
+    BalanceTransaction,
+    BookDifference,
+    BookMonth,
+    BookNote,
     Checkout,
     CheckoutAction,
     CheckoutAdditional,
@@ -46,6 +50,7 @@ from checkout.models import (
     PaymentPlan,
     PaymentRun,
     PaymentRunItem,
+    Payout,
     Posting,
     Problem,
     Proposal,
@@ -272,6 +277,40 @@ class ProposalAdmin(LookAdmin):
 @admin.register(LookBack)
 class LookBackAdmin(LookAdmin):
     list_display = ("pk", "account", "livemode", "until")
+
+
+@admin.register(Payout)
+class PayoutAdmin(LookAdmin):
+    list_display = ("pk", "payout_id", "amount", "currency", "status", "automatic", "arrival_on", "held_at")
+    list_filter = ("status", "automatic", "livemode")
+    search_fields = ("=payout_id", "=trace_id")
+
+
+@admin.register(BalanceTransaction)
+class BalanceTransactionAdmin(LookAdmin):
+    list_display = ("pk", "transaction_id", "type", "amount", "fee", "net", "currency", "day", "state", "payout_id")
+    list_filter = ("state", "type", "livemode")
+    search_fields = ("=transaction_id", "=source_id", "=payment_intent_id")
+
+
+@admin.register(BookDifference)
+class BookDifferenceAdmin(LookAdmin):
+    list_display = ("pk", "kind", "subject", "amount", "currency", "day", "how", "closed_at")
+    list_filter = ("kind", "how")
+    search_fields = ("=subject", "=cause")
+
+
+@admin.register(BookNote)
+class BookNoteAdmin(LookAdmin):
+    list_display = ("pk", "difference_id", "how", "amount", "user", "note", "at")
+    list_select_related = ("user",)
+
+
+@admin.register(BookMonth)
+class BookMonthAdmin(LookAdmin):
+    list_display = ("pk", "month", "account", "livemode", "lines", "sha256", "closed_at", "closed_by")
+    list_select_related = ("closed_by",)
+    exclude = ("day_book",)
 
 
 @admin.register(CustomerPayment)

@@ -3,6 +3,7 @@
 Private: names here change without notice.
 """
 
+from checkout.gateway.books import BalanceRow, PayoutAnswer
 from checkout.gateway.money_back import ChargeEvidence, DisputeAnswer, FraudWarning, RefundAnswer
 from checkout.gateway.sending import longest_call
 from checkout.gateway.stripe import (
@@ -21,6 +22,7 @@ __all__ = [
     "INSTALMENT_USAGE",
     "UNSCHEDULED_USAGE",
     "WANTS_PAYER",
+    "BalanceRow",
     "Card",
     "ChargeEvidence",
     "Decline",
@@ -30,6 +32,7 @@ __all__ = [
     "PaymentDomain",
     "PaymentIntent",
     "PaymentMethod",
+    "PayoutAnswer",
     "RefundAnswer",
     "SetupIntent",
     "assert_no_transaction",

@@ -1,6 +1,7 @@
 """The tables. Import them from here."""
 
 from checkout.errors import CheckoutError
+from checkout.models.books import BalanceTransaction, BookDifference, BookMonth, BookNote, Payout
 from checkout.models.cards import Agreement, SavedCard, StripeCustomer
 from checkout.models.checkouts import Checkout, CheckoutAdditional, StateChange
 from checkout.models.customers import Customer, CustomerPayment
@@ -21,6 +22,10 @@ from checkout.models.runs import PaymentRun, PaymentRunItem
 __all__ = [
     "Agreement",
     "Allocation",
+    "BalanceTransaction",
+    "BookDifference",
+    "BookMonth",
+    "BookNote",
     "Checkout",
     "CheckoutAction",
     "CheckoutAdditional",
@@ -43,6 +48,7 @@ __all__ = [
     "PaymentPlan",
     "PaymentRun",
     "PaymentRunItem",
+    "Payout",
     "Posting",
     "Problem",
     "Proposal",

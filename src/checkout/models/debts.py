@@ -141,8 +141,12 @@ class Posting(models.Model):
         ordering = ["pk"]
         verbose_name = _("posting")
         constraints = [models.CheckConstraint(condition=~models.Q(amount=0), name="checkout_posting_amount")]
-        # A month's takings, without a look at the table.
-        indexes = [models.Index(fields=["day", "kind"], include=["amount"], name="checkout_posting_by_day")]
+        indexes = [
+            # A month's takings, without a look at the table.
+            models.Index(fields=["day", "kind"], include=["amount"], name="checkout_posting_by_day"),
+            # What is new since the books were last compared.
+            models.Index(fields=["at", "id"], name="checkout_posting_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d} {self.kind} {self.amount}"

@@ -82,6 +82,8 @@ class LookBack(models.Model):
         PAYMENTS = "payments", _("payments")
         MONEY_BACK = "money_back", _("refunds, disputes and warnings")
         MONEY_BACK_AGAIN = "money_back_again", _("refunds and disputes that were known, once more")
+        BALANCE = "balance", _("balance transactions and payouts")
+        BOOKS = "books", _("postings, compared with the balance")
 
     what = models.CharField(max_length=20, choices=What.choices, default=What.PAYMENTS)
     account = models.CharField(max_length=64, blank=True)

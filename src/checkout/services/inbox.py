@@ -22,7 +22,7 @@ from checkout.errors import CheckoutError
 from checkout.gateway.webhooks import Event
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, StripeEvent
-from checkout.services import attempt_rows, card_testing, cards, disputes, fulfillment, look_back, refunds
+from checkout.services import attempt_rows, books_intake, card_testing, cards, disputes, fulfillment, look_back, refunds
 
 logger = logging.getLogger("checkout.inbox")
 
@@ -292,6 +292,10 @@ def _customer_deleted(row: StripeEvent) -> None:
     cards.mark_gone(row.object_id)
 
 
+def _payout(row: StripeEvent) -> None:
+    books_intake.payout_changed_at_stripe(row.object_id)
+
+
 #: What is done about which event. These are the events that the endpoint at Stripe has to be subscribed to.
 HANDLERS: Final[Mapping[str, Handler]] = {
     "payment_intent.amount_capturable_updated": _payment_intent,
@@ -324,4 +328,10 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "charge.dispute.updated": _dispute,
     "radar.early_fraud_warning.created": _early_fraud_warning,
     "customer.deleted": _customer_deleted,
+    "payout.canceled": _payout,
+    "payout.created": _payout,
+    "payout.failed": _payout,
+    "payout.paid": _payout,
+    "payout.reconciliation_completed": _payout,
+    "payout.updated": _payout,
 }

@@ -93,11 +93,13 @@ class Cursor:
         first: datetime | None = Checkout.objects.aggregate(first=Min("created_at"))["first"]
         return max(first, farthest) if first is not None else None
 
-    def move_on(self) -> None:
-        """Forward only: of two looks at once the one that began later tells until when."""
-        row, new = LookBack.objects.get_or_create(**self.of, defaults={"until": self.began})
+    def move_on(self, until: datetime | None = None) -> None:
+        """Compared until then, or until this look began. Forward only: of two looks at once the one that began later
+        tells until when."""
+        until = until or self.began
+        row, new = LookBack.objects.get_or_create(**self.of, defaults={"until": until})
         if not new:
-            LookBack.objects.filter(pk=row.pk, until__lt=self.began).update(until=self.began)
+            LookBack.objects.filter(pk=row.pk, until__lt=until).update(until=until)
 
 
 def _compare(intents: Sequence[PaymentIntent], looked: Looked) -> None:
