@@ -56,9 +56,9 @@ REGISTER: Final[Mapping[str, Entry]] = {
     ),
     "customer_card_expiry": Entry(
         _("Your card runs out"),
-        _("the card that a plan is taken from runs out"),
+        _("the card that a plan is taken from runs out, or was taken off at Stripe"),
         _PAYER_OF_PLAN,
-        _("a month before, once for each card"),
+        _("a month before, once for each card; the day after it is gone"),
     ),
     "customer_card_refresh_request": Entry(
         _("Please give us a new card"),

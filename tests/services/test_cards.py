@@ -265,13 +265,27 @@ def test_reading_the_same_card_again_keeps_what_staff_asked_for(emulator: Emulat
     assert the_customer(plan).refresh
 
 
-def test_a_detached_card_is_flagged(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
+@pytest.mark.parametrize("language", ["en-gb", "de"])
+def test_the_payer_of_a_card_that_was_taken_off_is_told_once_before_a_charge_fails(
+    emulator: Emulator, plan: ObjectPaymentPlan, language: str
+) -> None:
+    Customer.objects.update(language=language)
     gateway().detach_payment_method(the_card(plan).payment_method_id)
     done = card_expiry.refresh_card_expiry_dates()
-    assert (done.read, done.errors) == (1, 0)
+    assert (done.read, done.mailed, done.errors) == (1, 1, 0)
     assert the_customer(plan).refresh
     assert the_card(plan).gone
     assert not StripeCustomer.objects.get().gone
+    with time_machine.travel(clock.now() + datetime.timedelta(days=1)):
+        assert card_expiry.refresh_card_expiry_dates().mailed == 0
+    letter = letters().get()
+    subject, words = {
+        "en-gb": ("Your card can no longer be charged", "Without a new card the next instalment cannot be taken."),
+        "de": ("Ihre Karte kann nicht mehr belastet werden", "Ohne eine neue Karte kann die nächste Rate nicht"),
+    }[language]
+    assert letter.subject.startswith(subject)
+    assert words in letter.message
+    assert words in " ".join(letter.html_message.split())
 
 
 def test_a_customer_deleted_at_stripe_is_flagged_and_can_give_a_new_card(

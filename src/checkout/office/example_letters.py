@@ -48,6 +48,7 @@ def example() -> dict[str, Any]:
         ],
         "card": _("Visa ending in 4242"),
         "expired": False,
+        "gone": False,
         "due": due,
         "has_card": True,
         "next_amount": part,

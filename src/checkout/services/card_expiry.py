@@ -41,7 +41,8 @@ class CardsRead:
 
 
 def refresh_card_expiry_dates() -> CardsRead:
-    """Read the cards of outstanding plans; flag those that run out within a month, and tell their payers once a card.
+    """Read the cards of outstanding plans; flag those that run out within a month or are gone at Stripe, and tell their
+    payers once a card.
 
     One call to Stripe for each card, whatever the number of plans, and none for a card that was read within the last 20
     hours; `payment_method.automatically_updated` keeps them fresh in between. Safe to run daily, and again after it was
@@ -99,10 +100,14 @@ def _read_cards(done: CardsRead) -> None:
 
 
 def _tell_payers(done: CardsRead) -> None:
-    """Of every card that runs out, whenever it was read: a mail that failed yesterday goes out today."""
+    """Of every card that runs out or is gone at Stripe, whenever it was read: a mail that failed yesterday goes out
+    today."""
     soon = clock.today() + relativedelta(months=1)
-    rows = SavedCard.objects.in_use().good().filter(expiry_date__lte=soon).select_related("customer")
+    of_this_key = SavedCard.objects.in_use().filter(livemode=is_live_key(conf.STRIPE_SECRET_KEY))
+    rows = of_this_key.filter(Q(gone=True) | Q(detached_at=None, expiry_date__lte=soon)).select_related("customer")
     for card in list(rows.order_by("expiry_date", "pk")):
+        if card.gone and not cards.is_of_this_key(card, gateway().account_id()):
+            continue
         cause = _expiry_cause(card)
         try:
             with transaction.atomic():
@@ -117,6 +122,8 @@ def _tell_payers(done: CardsRead) -> None:
 
 
 def _expiry_cause(card: SavedCard) -> str:
+    if card.gone:
+        return f"card_gone:{card.customer_id}:{card.payment_method_id}"
     printed = card.fingerprint or card.payment_method_id
     return f"card_expiry:{card.customer_id}:{printed}:{card.expiry_date:%Y-%m}"
 
@@ -177,6 +184,7 @@ def _send_about(plan: ObjectPaymentPlan, card: SavedCard | None, cause: str, tem
             "name": customer.name,
             "card": card.description if card is not None else "",
             "expired": card is not None and card.has_run_out,
+            "gone": card is not None and card.gone,
             "description": ", ".join(str(line) for line in description),
             "next_amount": money.format_money(waiting.amount, plan.currency, language) if waiting else "",
             "next_due": formats.date_format(waiting.due, "DATE_FORMAT") if waiting else "",
