@@ -275,6 +275,7 @@ def test_pages_of_a_plan(visitor: Payer, payer: Any, settings: Any) -> None:
         reverse("checkout.pay.on.session", args=[failed.uuid]): "Pay £10.62",
         reverse("checkout.pay.on.session", args=[asked.uuid]): "Pay £10.62",
         reverse("checkout.plan.progress", args=[plan.uuid]): "Your payments",
+        reverse("checkout.plan.list"): "Your payment plans",
         card_page: "Your new card",
         reverse("checkout.card.refresh"): "Which payment plan?",
         requests.payer_path(request): "Pay £25.00",

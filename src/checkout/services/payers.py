@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from checkout.contract import Actor, actor
 from checkout.models import ObjectPaymentPlan
@@ -42,14 +42,24 @@ def is_payer(user: Actor, plan: ObjectPaymentPlan) -> bool:
 
 def outstanding_plans_of(user: Actor) -> list[ObjectPaymentPlan]:
     """The plans on which this user still owes something, the newest first."""
+    return _theirs(user, ObjectPaymentPlan.objects.outstanding_payment_plans)
+
+
+def plans_of(user: Actor) -> list[ObjectPaymentPlan]:
+    """Every plan of this user, paid and stopped ones too, the newest first."""
+    return _theirs(user, ObjectPaymentPlan.objects.all())
+
+
+def _theirs(user: Actor, plans: QuerySet[ObjectPaymentPlan]) -> list[ObjectPaymentPlan]:
     who = actor(user)
     if who is None:
         return []
     mine = Q(user=who)
     if who.email:
         mine |= Q(customer__email_folded=fold(who.email))
-    plans = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(mine)
-    rows = plans.select_related("customer", "payment_plan", "user", "agreement__saved_card").prefetch_related(
-        "content_object"
+    rows = (
+        plans.filter(mine)
+        .select_related("customer", "payment_plan", "user", "agreement__saved_card")
+        .prefetch_related("content_object")
     )
-    return [plan for plan in rows if is_payer(who, plan)]
+    return [plan for plan in rows.order_by("-pk") if is_payer(who, plan)]

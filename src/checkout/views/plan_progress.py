@@ -158,6 +158,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                 if paid.total is not None
             ],
             "contact": conf.CHECKOUT_CONTACT_TEXT,
+            "by_login": self.get_access().by_login,
         }
 
     def _money(self, amount: Decimal) -> str:
