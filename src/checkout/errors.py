@@ -90,6 +90,10 @@ class DifferencesFound(CheckoutError):
     """An audit ended with something left for a person. What it says is shown by the doctor."""
 
 
+class CannotSettle(CheckoutError):
+    """What was asked does not fit this difference between Stripe and our books. The message says why."""
+
+
 class GatewayError(CheckoutError):
     """Above all that can go wrong between us and Stripe."""
 

@@ -17,6 +17,8 @@ from checkout.errors import DifferencesFound
 from checkout.services import (
     audit,
     bank_news,
+    books_intake,
+    books_match,
     card_expiry,
     doctor,
     fan_out,
@@ -141,6 +143,14 @@ def send_staff_digest() -> int:
     """Mail staff yesterday's payments, once, if the site wants a digest; how many payments."""
     with jobs.recorded("send_staff_digest"):
         return staff_notices.digest(warnings=doctor.warnings())
+
+
+@_task(540)
+def checkout_books() -> int:
+    """Take in the account's books at Stripe and match them with ours; how many differences are open."""
+    with jobs.recorded("checkout_books"):
+        books_intake.take_in()
+        return books_match.match().left
 
 
 @_task(540)

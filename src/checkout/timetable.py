@@ -103,6 +103,7 @@ JOBS: Final = (
         "refresh_card_expiry_dates", time(4, 20), DAY, _("payers are not asked for a new card in time"), for_plans=True
     ),
     Job("send_staff_digest", time(5, 50), DAY, _("staff are not told what was paid"), for_digest=True),
+    Job("checkout_books", time(4, 50), DAY, _("nobody compares the books with Stripe's payouts")),
     Job("audit_failed_checkout", time(3, 30), DAY, _("nobody compares what is over with Stripe")),
 )
 

@@ -20,6 +20,7 @@ from checkout.models import CheckoutSettings, managers
 SIGNATURES = {
     "checkout.contract:ContentObject": None,
     "checkout.errors:CheckoutError": None,
+    "checkout.errors:CannotSettle": None,
     "checkout.errors:DifferencesFound": None,
     "checkout.errors:InsideTransaction": None,
     "checkout.links:invoice_form": "(row)",
@@ -115,6 +116,7 @@ QUERIES = [
 
 COMMANDS = [
     "audit_failed_checkout",
+    "checkout_books",
     "checkout_doctor",
     "checkout_recovery",
     "init_app_checkout",

@@ -297,7 +297,8 @@ def test_a_site_without_plans_or_webhooks_is_not_asked_for_their_jobs(db: None, 
     settings.CHECKOUT_WEBHOOK_SECRET = ""
     asked = {finding.message.split()[0] for finding in doctor.CHECKS["jobs"]()}
     assert asked == {
-        "payment_intent_fulfillment", "reconcile", "settle_refunds", "send_letters", "audit_failed_checkout"
+        "payment_intent_fulfillment", "reconcile", "settle_refunds", "send_letters", "checkout_books",
+        "audit_failed_checkout",
     }  # fmt: skip
 
 

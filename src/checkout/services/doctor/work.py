@@ -13,6 +13,7 @@ from checkout import clock, states
 from checkout.conf import conf, is_live_key, webhook_secrets
 from checkout.gateway import API_VERSION
 from checkout.models import (
+    BookDifference,
     Checkout,
     LookBack,
     ObjectPaymentPlanInstalment,
@@ -124,6 +125,14 @@ def check_books() -> Iterator[Finding]:
     for debt in wrong:
         message = _("The counters of debt %(debt)s are not the sums of its postings.") % {"debt": debt.uuid}
         yield Finding("books", Level.ERROR, message, _("Somebody has changed rows by SQL. Tell a developer."))
+    differences = BookDifference.objects.filter(closed_at=None)
+    if number := differences.count():
+        message = ngettext(
+            "%(number)d difference between Stripe and our books is not explained.",
+            "%(number)d differences between Stripe and our books are not explained.",
+            number,
+        ) % {"number": number}
+        yield Finding("books", Level.WARNING, message, _("See the page Differences of the office."))
     for what, message, do in (
         (
             LookBack.What.PAYMENTS,
