@@ -16,6 +16,9 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from checkout import clock, links
 from checkout.models import (
+    BalanceTransaction,
+    BookDifference,
+    BookNote,
     Checkout,
     CheckoutSettings,
     Customer,
@@ -25,6 +28,7 @@ from checkout.models import (
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentPlan,
+    Payout,
     Problem,
     Proposal,
     Refund,
@@ -84,6 +88,40 @@ def refused(books: Books) -> Problem:
     return problems.open_about(books.paid, "not_wanted", "12")
 
 
+def a_payout() -> Payout:
+    """With a payment in it, and a penny that nobody can name."""
+    today = clock.today()
+    payout, new = Payout.objects.get_or_create(
+        payout_id="po_1",
+        defaults={
+            "amount": Decimal("98.31"), "status": "paid", "arrival_on": today, "created_at": clock.now(),
+            "reconciled": True, "held_at": clock.now(),
+        },
+    )  # fmt: skip
+    if new:
+        BalanceTransaction.objects.create(
+            transaction_id="txn_1", type="charge", category="charge", amount=100, fee=Decimal("1.70"),
+            net=Decimal("98.30"), currency="GBP", paid_amount=100, paid_currency="GBP", created_at=clock.now(),
+            day=today, available_on=today, month=today.replace(day=1), payout=payout, state="matched", booked=100,
+        )  # fmt: skip
+    return payout
+
+
+def a_difference(books: Books) -> BookDifference:
+    """Money of nobody: Stripe does not know it, either."""
+    a_payout()
+    row, new = BookDifference.objects.get_or_create(
+        cause="charge_not_here:pi_12",
+        defaults={
+            "kind": "charge_not_here", "subject": "pi_12", "amount": Decimal(42), "day": clock.today(),
+            "transaction": BalanceTransaction.objects.get(transaction_id="txn_1"),
+        },
+    )  # fmt: skip
+    if new:
+        BookNote.objects.create(difference=row, amount=row.amount)
+    return row
+
+
 def a_proposal(books: Books) -> Proposal:
     """One of a colleague's, who has left since."""
     about: Any = {"kind": "paid", "instalment": books.failed_line, "state": "waiting"}
@@ -133,6 +171,18 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.proposal.refuse": Staff("checkout.approve", lambda b: [a_proposal(b).pk], reason),
     # Somebody else's: nothing is done, and the page says why.
     "checkout.proposal.withdraw": Staff("checkout.view_proposal", lambda b: [a_proposal(b).pk], reason),
+    "checkout.books": Staff("checkout.view_payout"),
+    "checkout.payout.list": Staff("checkout.view_payout"),
+    "checkout.payout.detail": Staff("checkout.view_payout", lambda b: [a_payout().pk]),
+    "checkout.movement.list": Staff("checkout.view_balancetransaction"),
+    "checkout.difference.list": Staff("checkout.view_bookdifference"),
+    "checkout.difference.detail": Staff("checkout.view_bookdifference", lambda b: [a_difference(b).pk]),
+    # Stripe knows nothing of it.
+    "checkout.difference.adopt": Staff(
+        "checkout.change_bookdifference", lambda b: [a_difference(b).pk], nothing, done={409}
+    ),
+    "checkout.difference.give.back": Staff("checkout.refund", lambda b: [a_difference(b).pk], reason, done={409}),
+    "checkout.difference.explain": Staff("checkout.change_bookdifference", lambda b: [a_difference(b).pk], reason),
     "checkout.dispute.list": Staff("checkout.view_dispute"),
     "checkout.dispute.detail": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),
     "checkout.dispute.evidence": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),
@@ -283,6 +333,7 @@ def state_of_the_books() -> tuple[Any, ...]:
         ObjectPaymentPlan.objects.filter(deleted=True).count(), PaymentPlan.objects.aggregate(Sum("count")),
         list(ObjectPaymentPlanInstalment.objects.values_list("state", "due")),
         list(StripeEvent.objects.values_list("next_attempt_at")),
+        list(BookDifference.objects.values_list("how")),
         list(Proposal.objects.values_list("state", "decided_by")),
         list(CheckoutSettings.objects.values_list("default_payment_plan")),
     )  # fmt: skip
@@ -385,7 +436,7 @@ def test_every_staff_page_opens_with_less_than_usual(miss: Callable[[Books], Non
 def test_every_list_opens_on_the_first_day_and_says_that_it_is_empty(boss: Any) -> None:
     client = as_user(boss)
     lists = {reverse(name) for name, row in TABLE.items() if name.endswith("list") and isinstance(row, Staff)}
-    assert len(lists) == 15
+    assert len(lists) == 18
     for url in lists:
         answer = client.get(url)
         assert (answer.status_code, answer.context["rows"], answer.context["count"]) == (200, [], "0"), url

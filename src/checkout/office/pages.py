@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -87,3 +88,8 @@ def count_text(rows: QuerySet[Any]) -> str:
 def number_text(number: int) -> str:
     """A whole number as the reader writes it, with separators between the thousands."""
     return str(formats.number_format(number, force_grouping=True))
+
+
+def decimal_text(number: Decimal) -> str:
+    """A number with decimals as the reader writes it."""
+    return str(formats.number_format(number))

@@ -3,9 +3,11 @@
 from django.urls import path
 
 from checkout.office.views import (
+    books,
     checkouts,
     customers,
     dashboard,
+    differences,
     disputes,
     doctor,
     events,
@@ -53,6 +55,25 @@ urlpatterns = [
     path("proposals/<int:pk>/approve/", proposals.ProposalApproveView.as_view(), name="checkout.proposal.approve"),
     path("proposals/<int:pk>/refuse/", proposals.ProposalTurnDownView.as_view(), name="checkout.proposal.refuse"),
     path("proposals/<int:pk>/withdraw/", proposals.ProposalWithdrawView.as_view(), name="checkout.proposal.withdraw"),
+    path("books/", books.BooksView.as_view(), name="checkout.books"),
+    path("books/payouts/", books.PayoutListView.as_view(), name="checkout.payout.list"),
+    path("books/payouts/<int:pk>/", books.PayoutDetailView.as_view(), name="checkout.payout.detail"),
+    path("books/movements/", books.MovementListView.as_view(), name="checkout.movement.list"),
+    path("books/differences/", differences.DifferenceListView.as_view(), name="checkout.difference.list"),
+    path("books/differences/<int:pk>/", differences.DifferenceDetailView.as_view(), name="checkout.difference.detail"),
+    path(
+        "books/differences/<int:pk>/adopt/", differences.DifferenceAdoptView.as_view(), name="checkout.difference.adopt"
+    ),
+    path(
+        "books/differences/<int:pk>/give-back/",
+        differences.DifferenceGiveBackView.as_view(),
+        name="checkout.difference.give.back",
+    ),
+    path(
+        "books/differences/<int:pk>/explain/",
+        differences.DifferenceExplainView.as_view(),
+        name="checkout.difference.explain",
+    ),
     path("disputes/", disputes.DisputeListView.as_view(), name="checkout.dispute.list"),
     path("disputes/<int:pk>/", disputes.DisputeDetailView.as_view(), name="checkout.dispute.detail"),
     path("disputes/<int:pk>/evidence/", disputes.DisputeEvidenceView.as_view(), name="checkout.dispute.evidence"),

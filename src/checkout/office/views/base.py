@@ -34,6 +34,8 @@ MENU: tuple[tuple[str, Any, str], ...] = (
     ("checkout.customer.payment.list", gettext_lazy("Requests"), "checkout.view_customerpayment"),
     ("checkout.refund.list", gettext_lazy("Refunds"), "checkout.view_refund"),
     ("checkout.dispute.list", gettext_lazy("Disputes"), "checkout.view_dispute"),
+    ("checkout.books", gettext_lazy("Books"), "checkout.view_payout"),
+    ("checkout.difference.list", gettext_lazy("Differences"), "checkout.view_bookdifference"),
     ("checkout.payment.plan.list", gettext_lazy("Templates"), "checkout.view_paymentplan"),
     ("checkout.event.list", gettext_lazy("Events"), "checkout.view_stripeevent"),
     ("checkout.doctor", gettext_lazy("Health"), "checkout.view_scheduledjob"),
