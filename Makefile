@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutate soak fuzz bench messages docs lock clean
+.PHONY: help setup demo test check mutate soak proof fuzz bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 export REQUESTS SEED PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
@@ -31,6 +31,10 @@ mutate: ## Break the code in one place at a time, and see that a test notices (M
 soak: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STEPS=60)
 	@sh scripts/setup.sh dev
 	@CHAOS_EXAMPLES=$${EXAMPLES:-500} CHAOS_STEPS=$${STEPS:-60} .venv/bin/python -m pytest tests/chaos -q -o faulthandler_timeout=0
+
+proof: ## Prove every flow at every call to Stripe in every weather (some minutes)
+	@sh scripts/setup.sh dev
+	@sh scripts/proof.sh
 
 fuzz: ## Send odd requests to every address, on SQLite and PostgreSQL (REQUESTS=20000 SEED=12)
 	@sh scripts/setup.sh dev

@@ -455,3 +455,11 @@ def test_a_refused_key_is_an_error_and_changes_nothing(emulator: Emulator, due: 
         reconcile.reconcile()
     checkout.refresh_from_db()
     assert checkout.state_id == states.REQUEST
+
+
+@pytest.mark.parametrize("job", ["reconcile", "settle_refunds"])
+def test_a_job_that_could_not_ask_stripe_says_so_in_a_sentence(emulator: Emulator, job: str) -> None:
+    """Cron mails what a job prints: not a traceback."""
+    emulator.weather.add(faults.LostBefore(), path=r"GET /v1/", times=None)
+    with pytest.raises(CommandError, match="Stripe could not be asked; the next run goes on there"):
+        call_command(job)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from checkout.errors import CheckoutError
 from checkout.management.base import positive
 from checkout.services import jobs, look_back, reconcile
 
@@ -20,9 +21,12 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=positive, help="look at so many at most")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with jobs.recorded("reconcile"):
-            counts = reconcile.reconcile(options["limit"])
-            looked = look_back.look_back()
+        try:
+            with jobs.recorded("reconcile"):
+                counts = reconcile.reconcile(options["limit"])
+                looked = look_back.look_back()
+        except CheckoutError as problem:
+            raise CommandError(f"Stripe could not be asked; the next run goes on there: {problem}") from problem
         self.stdout.write(
             f"compared with Stripe {looked.compared}, settled {looked.settled}, adopted {looked.adopted}, "
             f"problems {looked.problems}, errors {looked.errors}"

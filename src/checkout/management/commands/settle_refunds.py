@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from checkout.errors import CheckoutError
 from checkout.management.base import positive
 from checkout.services import bank_news, jobs, refunds
 
@@ -21,9 +22,12 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=positive, help="look at so many at most")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with jobs.recorded("settle_refunds"):
-            counts = refunds.resolve_all(options["limit"])
-            news = bank_news.look()
+        try:
+            with jobs.recorded("settle_refunds"):
+                counts = refunds.resolve_all(options["limit"])
+                news = bank_news.look()
+        except CheckoutError as problem:
+            raise CommandError(f"Stripe could not be asked; the next run goes on there: {problem}") from problem
         self.stdout.write(f"compared with Stripe {news.compared}, found {news.found}, errors {news.errors}")
         self.stdout.write(f"settled {counts.settled}, waiting {counts.waiting}, errors {counts.errors}")
         if counts.errors or news.errors:
