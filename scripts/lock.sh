@@ -14,5 +14,5 @@ compile() {
 }
 
 compile pyproject.toml --all-extras --group dev -o requirements/dev.txt
-compile pyproject.toml --extra emulator --extra celery --extra pdf --constraint requirements/dev.txt -o requirements/demo.txt
+compile pyproject.toml --extra emulator --extra celery --extra pdf --extra xlsx --constraint requirements/dev.txt -o requirements/demo.txt
 compile requirements/uv.in -o requirements/uv.txt

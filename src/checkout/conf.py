@@ -36,6 +36,8 @@ class Conf:
     STRIPE_SECRET_KEY = Setting[str | None](None)
     STRIPE_PUBLISH_KEY = Setting[str | None](None)
     STRIPE_CAPTION = Setting("")
+    # Names of accounts -> numbers (or names) in the site's chart of accounts; the rest as in checkout.bookkeeping.
+    CHECKOUT_ACCOUNTS = Setting[Mapping[str, str]]({})
     CHECKOUT_ACTIVE_LOGIN_MONTHS = Setting(6)
     CHECKOUT_AGREEMENT_VERSION = Setting("1")
     CHECKOUT_BACKGROUND = Setting("inline")

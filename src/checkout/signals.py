@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,16 @@ payment_overdue = Signal()
 checkout_refunded = Signal()
 #: With `refund`: it did not, or it came back days later.
 checkout_refund_failed = Signal()
+
+#: With `posting`: a movement was written down in the books.
+checkout_posted = Signal()
+
+
+def posted(postings: Iterable[Any]) -> None:
+    """Tell of postings once the open transaction has committed. Costs nothing on a site that does not listen."""
+    if checkout_posted.has_listeners():
+        for posting in postings:
+            transaction.on_commit(partial(checkout_posted.send_robust, sender=type(posting), posting=posting))
 
 
 def send_after_commit(signal: Signal, checkout: Any) -> None:

@@ -30,7 +30,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 DESK = {"width": 1280, "height": 900}
 #: Downloads, and a letter as a mail program shows it, which has a policy of its own (tests/staff/test_letters.py).
-NO_PAGE = {"checkout.dispute.evidence", "checkout.invoice.paper.pdf", "checkout.letter.html"}
+NO_PAGE = {
+    "checkout.dispute.evidence", "checkout.invoice.paper.pdf", "checkout.letter.html", "checkout.month.day.book",
+    "checkout.month.day.book.xlsx", "checkout.month.journal",
+}  # fmt: skip
 
 
 @pytest.fixture

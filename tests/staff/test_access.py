@@ -172,6 +172,11 @@ TABLE: dict[str, Staff | Public] = {
     # Somebody else's: nothing is done, and the page says why.
     "checkout.proposal.withdraw": Staff("checkout.view_proposal", lambda b: [a_proposal(b).pk], reason),
     "checkout.books": Staff("checkout.view_payout"),
+    # Nobody has taken in what moved in it, so it stays open.
+    "checkout.month.close": Staff("checkout.close_month", lambda b: ["2026-01"], nothing),
+    "checkout.month.day.book": Staff("checkout.view_balancetransaction", lambda b: ["2026-01"]),
+    "checkout.month.day.book.xlsx": Staff("checkout.view_balancetransaction", lambda b: ["2026-01"]),
+    "checkout.month.journal": Staff("checkout.view_balancetransaction", lambda b: ["2026-01", "datev"]),
     "checkout.payout.list": Staff("checkout.view_payout"),
     "checkout.payout.detail": Staff("checkout.view_payout", lambda b: [a_payout().pk]),
     "checkout.movement.list": Staff("checkout.view_balancetransaction"),

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from checkout.office.views import (
+    book_months,
     books,
     checkouts,
     customers,
@@ -56,6 +57,14 @@ urlpatterns = [
     path("proposals/<int:pk>/refuse/", proposals.ProposalTurnDownView.as_view(), name="checkout.proposal.refuse"),
     path("proposals/<int:pk>/withdraw/", proposals.ProposalWithdrawView.as_view(), name="checkout.proposal.withdraw"),
     path("books/", books.BooksView.as_view(), name="checkout.books"),
+    path("books/<str:month>/close/", book_months.MonthCloseView.as_view(), name="checkout.month.close"),
+    path("books/<str:month>/day-book.csv", book_months.DayBookView.as_view(), name="checkout.month.day.book"),
+    path(
+        "books/<str:month>/day-book.xlsx",
+        book_months.DayBookView.as_view(as_xlsx=True),
+        name="checkout.month.day.book.xlsx",
+    ),
+    path("books/<str:month>/journal/<str:layout>/", book_months.JournalView.as_view(), name="checkout.month.journal"),
     path("books/payouts/", books.PayoutListView.as_view(), name="checkout.payout.list"),
     path("books/payouts/<int:pk>/", books.PayoutDetailView.as_view(), name="checkout.payout.detail"),
     path("books/movements/", books.MovementListView.as_view(), name="checkout.movement.list"),

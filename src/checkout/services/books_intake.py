@@ -29,6 +29,8 @@ logger = logging.getLogger("checkout.books")
 FARTHEST: Final = datetime.timedelta(days=400)
 #: A movement may be listed a while after it was made.
 MARGIN: Final = datetime.timedelta(hours=2)
+#: A look may write down what it built so long ago.
+JUST_NOW: Final = datetime.timedelta(minutes=1)
 WINDOW: Final = datetime.timedelta(days=1)
 PAGE: Final = 100
 #: A payout that was paid may come back within five business days, and the bank's reference is known after ten days at
@@ -86,6 +88,7 @@ def take_in(since: datetime.datetime | None = None) -> TakenIn:
         else:
             taken.held += 1
     _hold_own_rows(whose)
+    move_latecomers(whose)
     return taken
 
 
@@ -153,6 +156,16 @@ def _built(row: BalanceRow, whose: Account, months: Months) -> BalanceTransactio
         mark={name: str(row.metadata[name])[:64] for name in MARKS if row.metadata.get(name)},
         month=months.of(day),
     )
+
+
+def move_latecomers(whose: Account) -> int:
+    """What was taken in for a month while it was being closed is not in its day book: it stands in the month that is
+    now; how many."""
+    months, moved = Months(whose), 0
+    for month, closed_at in BookMonth.objects.filter(**whose).values_list("month", "closed_at"):
+        late = BalanceTransaction.objects.filter(**whose, month=month, taken_in_at__gt=closed_at - JUST_NOW)
+        moved += late.update(month=months.of(clock.today()))
+    return moved
 
 
 # -- payouts -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from django.db.models import F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
-from checkout import clock
+from checkout import clock, signals
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress
@@ -49,7 +49,8 @@ def of(content_object: ContentObject, total: Decimal, currency: str) -> Debt:
                     uuid=_uuid_of(content_object), **content_key(content_object), currency=currency, owed=total
                 )
                 first = f"owed:{debt.uuid}:1"
-                Posting.objects.create(debt=debt, kind=Kind.OWED, amount=total, day=clock.today(), cause=first)
+                opened = Posting.objects.create(debt=debt, kind=Kind.OWED, amount=total, day=clock.today(), cause=first)
+                signals.posted([opened])
                 return debt
         except IntegrityError:
             debt = Debt.objects.filter(**content_key(content_object)).first()
@@ -166,6 +167,7 @@ def open_lines(lines: Sequence[ObjectPaymentPlanInstalment]) -> None:
             if line.state_id == "success":
                 postings.append(Posting(kind=Kind.OTHER_MEANS, cause=f"moved:{debt.uuid}", **known))
         Posting.objects.bulk_create(postings)
+        signals.posted(postings)
         ObjectPaymentPlanInstalment.objects.bulk_update(missing, ["debt"])
 
 
@@ -395,6 +397,7 @@ def _write_down(movements: Sequence[_Movement]) -> None:
         return
     postings = [movement.posting for movement in movements if movement.posting is not None]
     Posting.objects.bulk_create(postings)
+    signals.posted(postings)
     pks = {movement.debt_id for movement in movements}
     in_hand = {movement.debt_id: movement.debt for movement in movements if movement.debt is not None}
     if in_hand.keys() != pks or not _move(in_hand.values(), movements, only_if_unmoved=True):

@@ -15,14 +15,14 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from checkout import clock
+from checkout import clock, workbook
 from checkout.models import BalanceTransaction, BookDifference, Payout
 from checkout.office import book_figures, pages
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, money_cell, show_date, show_money, show_time
 from checkout.office.views.checkouts import payer_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
-from checkout.services import books_match
+from checkout.services import books_closing, books_match
 
 COLOURS = {"paid": "success", "failed": "fail", "canceled": "stopped"}
 
@@ -77,11 +77,41 @@ class BooksView(StaffPageView):
                 }
                 for each in to_come[:20]
             ],
+            **self._closing(month),
+            "files": self._files(month, [each.currency for each in book_figures.month_of(month, of)]),
             "to_explain": books_match.open_until(last, of).count(),
             "differences_url": reverse("checkout.difference.list") if self.can("view_bookdifference") else "",
             "payouts_url": reverse("checkout.payout.list"),
             "movements_url": reverse("checkout.movement.list"),
         }
+
+    def _closing(self, month: datetime.date) -> dict[str, Any]:
+        """Whether the month is closed; else what is left to explain, and the button."""
+        closed = books_closing.closed(month, whose())
+        left = books_closing.what_is_left(month, whose()) if closed is None else []
+        url = reverse("checkout.month.close", args=[f"{month:%Y-%m}"])
+        return {
+            "closed": closed,
+            "closed_at": show_time(closed.closed_at) if closed is not None else "",
+            "fingerprint": f"SHA-256 {closed.sha256}" if closed is not None else "",
+            "left": left,
+            "actions": self.offer(("close_month", url, _("Close the month"), closed is None and not left)),
+        }
+
+    def _files(self, month: datetime.date, currencies: list[str]) -> list[dict[str, str]]:
+        if not self.can("view_balancetransaction"):
+            return []
+        name = f"{month:%Y-%m}"
+        files = [{"text": _("Day book (CSV)"), "url": reverse("checkout.month.day.book", args=[name])}]
+        if workbook.is_available():
+            url = reverse("checkout.month.day.book.xlsx", args=[name])
+            files.append({"text": _("Day book (Excel)"), "url": url})
+        for layout, program in (("xero", "Xero"), ("quickbooks", "QuickBooks"), ("datev", "DATEV")):
+            for currency in currencies:
+                text = _("Journal in %(currency)s for %(program)s") % {"currency": currency, "program": program}
+                url = reverse("checkout.month.journal", args=[name, layout])
+                files.append({"text": text, "url": f"{url}?currency={currency}"})
+        return files
 
     def _figures(self, month: book_figures.Month) -> dict[str, Any]:
         def money(amount: Decimal) -> str:
