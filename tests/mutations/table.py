@@ -35,6 +35,9 @@ ON_SESSION = "tests/services/test_on_session.py"
 MATCHING = "tests/services/test_matching.py"
 LETTERS: Final = "tests/services/test_letters.py"
 
+BOOKS_MATCH: Final = "tests/services/test_books_match.py"
+BOOKS_CLOSING: Final = "tests/services/test_books_closing.py"
+
 MUTATIONS: Final = (
     # 1. A debt is taken twice.
     Mutation(
@@ -591,5 +594,54 @@ MUTATIONS: Final = (
         "            due__lte=day,\n",
         "",
         ("tests/services/test_plans.py", NEVER_TWICE, CARDS),
+    ),
+    # The books.
+    Mutation(
+        "the match does not compare what Stripe took with what was posted",
+        2,
+        "services/books_things.py",
+        "return not self.difference and (",
+        "return True or (",
+        (BOOKS_MATCH,),
+    ),
+    Mutation(
+        "a posting is not looked for at Stripe",
+        2,
+        "services/books_match.py",
+        "if (stripe_id, posting.amount > 0) not in there:",
+        "if False:",
+        (BOOKS_MATCH,),
+    ),
+    Mutation(
+        "a payout is not compared with what is in it",
+        2,
+        "services/books_match.py",
+        "        if rest:",
+        "        if False:",
+        (BOOKS_MATCH,),
+    ),
+    Mutation(
+        "a fee is booked twice",
+        10,
+        "bookkeeping.py",
+        'return entries + _moved(line, line.fee, accounts["fees"], accounts["clearing"])',
+        'return entries + 2 * _moved(line, line.fee, accounts["fees"], accounts["clearing"])',
+        ("tests/unit/test_bookkeeping.py",),
+    ),
+    Mutation(
+        "what comes later changes a month that was closed",
+        10,
+        "services/books_intake.py",
+        "if month not in self._closed:",
+        "if month:",
+        (BOOKS_CLOSING,),
+    ),
+    Mutation(
+        "more than one person may give back is given back in the books",
+        8,
+        "office/views/differences.py",
+        "if proposals.is_above(row.amount, row.currency):",
+        "if False:",
+        ("tests/staff/test_books.py",),
     ),
 )

@@ -76,10 +76,13 @@ class BooksVerbs:
         params = {"created": created, "limit": PAGE, "expand": ["data.source"]}
         yield from self._pages("balance_transactions.list", self._v1.balance_transactions.list, params, balance_row)
 
-    def list_payout_transactions(self, payout_id: str) -> Iterator[BalanceRow]:
-        """What is in an automatic payout, its own row too, a hundred per call; all of it once it is `reconciled`."""
+    def list_payout_transactions(self, payout_id: str, *, with_source: bool = False) -> Iterator[BalanceRow]:
+        """What is in an automatic payout, its own row too, a hundred per call; all of it once it is `reconciled`. What
+        each came of is left out unless it is asked for: most are known, and it is most of the answer."""
         _require_id(payout_id)
-        params = {"payout": payout_id, "limit": PAGE, "expand": ["data.source"]}
+        params: dict[str, Any] = {"payout": payout_id, "limit": PAGE}
+        if with_source:
+            params["expand"] = ["data.source"]
         yield from self._pages("balance_transactions.list", self._v1.balance_transactions.list, params, balance_row)
 
     def list_payouts(self, *, since: datetime.datetime) -> Iterator[PayoutAnswer]:

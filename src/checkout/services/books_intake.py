@@ -221,13 +221,25 @@ def _read_old_payouts(whose: Account, listed_since: datetime.datetime) -> None:
 
 def hold(payout: Payout, months: Months) -> int:
     """Take in what is in an automatic payout, and say so at each row; how many rows were new."""
-    whose, new = {"account": payout.account, "livemode": payout.livemode}, 0
-    for page in _pages(gateway().list_payout_transactions(payout.payout_id)):
-        new += keep(page, whose, months)
-        BalanceTransaction.objects.filter(transaction_id__in=[row.id for row in page]).update(payout=payout)
+    new = 0
+    if not _tie(payout):
+        # Some are older than the books, or were not listed yet when their day was.
+        whose = {"account": payout.account, "livemode": payout.livemode}
+        for page in _pages(gateway().list_payout_transactions(payout.payout_id, with_source=True)):
+            new += keep(page, whose, months)
+        _tie(payout)
     Payout.objects.filter(pk=payout.pk).update(held_at=clock.now())
     payout.refresh_from_db(fields=["held_at"])
     return new
+
+
+def _tie(payout: Payout) -> bool:
+    """Say at each row that is known in which payout it is; False when one was not known."""
+    all_known = True
+    for page in _pages(gateway().list_payout_transactions(payout.payout_id)):
+        ids = [row.id for row in page]
+        all_known &= BalanceTransaction.objects.filter(transaction_id__in=ids).update(payout=payout) == len(ids)
+    return all_known
 
 
 def _hold_own_rows(whose: Account) -> None:
