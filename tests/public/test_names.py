@@ -120,6 +120,7 @@ COMMANDS = [
     "checkout_books",
     "checkout_doctor",
     "checkout_recovery",
+    "checkout_rehearse",
     "init_app_checkout",
     "payment_intent_fulfillment",
     "payment_intent_on_session_fulfillment",

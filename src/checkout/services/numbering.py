@@ -100,7 +100,7 @@ def _last_of(series: str, *, taking: int) -> int:
     table = PaperSeries._meta.db_table
     with connections[router.db_for_write(PaperSeries)].cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} (name, last) VALUES (%s, %s) "  # noqa: S608 - the table's name is ours
+            f"INSERT INTO {table} (name, last) VALUES (%s, %s) "  # noqa: S608 - the table's name is ours  # nosec B608
             f"ON CONFLICT (name) DO UPDATE SET last = {table}.last + excluded.last RETURNING last",
             [series, taking],
         )

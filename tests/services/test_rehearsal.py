@@ -1,0 +1,78 @@
+"""A rehearsal tells what would happen, day by day, and touches nothing of the site's."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from post_office.models import Email
+
+from checkout.models import Checkout, Debt, Letter, ObjectPaymentPlan, PaymentPlan, RecoveryPolicy, StateChange
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def template(db: None) -> PaymentPlan:
+    return PaymentPlan.objects.create_payment_plan("monthly", "Monthly", 20, 3, 1)
+
+
+def told(*arguments: str, **options: Any) -> list[str]:
+    out = io.StringIO()
+    call_command("checkout_rehearse", "--plan=monthly", "--total=600", "--start=2027-01-04", *arguments, stdout=out)
+    return out.getvalue().replace("\xa0", " ").splitlines()
+
+
+def test_a_plan_that_goes_well_is_told_to_its_last_payment_and_nothing_here_is_touched(emulator: Any) -> None:
+    story = told()
+    assert story[0].startswith("Mon 04 Jan 2027  The payer agrees to “Monthly”: £600.00, 20 % now and 3 more")
+    for day, words in (
+        ("Mon 04 Jan 2027", "Deposit: £120.00 is paid."),
+        ("Mon 01 Feb 2027", "Instalment 1: £160.00 is paid."),
+        ("Mon 01 Mar 2027", "Instalment 2: £160.00 is paid."),
+        ("Thu 01 Apr 2027", "Instalment 3: £160.00 is paid."),
+    ):
+        at = next(number for number, line in enumerate(story) if line.endswith(words))
+        assert next(line for line in story[at::-1] if line[0] != " ").startswith(day)
+    assert story[-1] == "The plan is paid: £600.00 paid, £0.00 left; Stripe has taken £600.00."
+    assert not emulator.requests
+    for model in (Checkout, Debt, Email, Letter, ObjectPaymentPlan, StateChange):
+        assert not model.objects.exists()
+
+
+def test_declines_are_tried_again_by_the_template_s_own_policy_and_the_payer_comes(template: PaymentPlan) -> None:
+    template.recovery = RecoveryPolicy.objects.create(name="Gentle", days=[5], pay_day=False)
+    template.save()
+    declines = ("2=insufficient_funds", "3=lost_card", "4=authentication_required")
+    story = told(*(f"--decline={each}" for each in declines), "--payer-comes-after=10")
+    text = "\n".join(story)
+    assert "Instalment 1: £160.00 is declined" in text
+    paid = next(number for number, line in enumerate(story) if line.endswith("Instalment 1: £160.00 is paid."))
+    assert next(line for line in story[paid::-1] if line[0] != " ").startswith("Mon 08 Feb 2027")
+    assert "Thu 11 Mar 2027  The payer comes by the link, and pays Instalment 2 with another card" in text
+    assert "the bank requires the payer for £160.00" in text
+    assert "Sun 11 Apr 2027  The payer comes by the link, and confirms Instalment 3 at the bank." in text
+    assert story[-1].startswith("The plan is paid: £600.00 paid")
+
+
+def test_a_payer_who_never_comes_leaves_it_open_and_the_office_sees_it() -> None:
+    story = told("--decline=2=lost_card", "--payer-comes-after=-1")
+    assert story[-1].startswith("The plan is not paid to its end")
+    assert any("Mail to the office" in line for line in story)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--plan=weekly"], "There is no template 'weekly'. There are: monthly."),
+        (["--total=lots"], "lots"),
+        (["--total=0.10"], "0.10"),
+        (["--decline=insufficient_funds"], "is not like 3=insufficient_funds"),
+        (["--start=tomorrow"], "is not a date such as 2027-01-10"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_with_a_sentence(arguments: list[str], complaint: str) -> None:
+    with pytest.raises(CommandError, match=complaint):
+        told(*arguments)
