@@ -32,7 +32,7 @@ DESK = {"width": 1280, "height": 900}
 #: Downloads, and a letter as a mail program shows it, which has a policy of its own (tests/staff/test_letters.py).
 NO_PAGE = {
     "checkout.dispute.evidence", "checkout.invoice.paper.pdf", "checkout.letter.html", "checkout.month.day.book",
-    "checkout.month.day.book.xlsx", "checkout.month.journal",
+    "checkout.month.day.book.xlsx", "checkout.month.journal", "checkout.customer.statement.pdf",
 }  # fmt: skip
 
 

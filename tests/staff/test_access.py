@@ -236,6 +236,16 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.customer.list": Staff("checkout.view_customer"),
     "checkout.customer.detail": Staff("checkout.view_customer", lambda b: [b.plan.customer_id]),
     "checkout.customer.refresh": Staff("checkout.send_mail", lambda b: [b.plan.customer_id], nothing),
+    "checkout.customer.correct": Staff(
+        "checkout.change_customer",
+        lambda b: [b.plan.customer_id],
+        lambda b: {"name": "Ann Smith", "email": "ann.smith@example.com", "reason": "by phone"},
+    ),
+    "checkout.customer.note": Staff(
+        "checkout.change_customer", lambda b: [b.plan.customer_id], lambda b: {"note": "Calls back in May."}
+    ),
+    "checkout.customer.statement": Staff("checkout.view_customer", lambda b: [b.plan.customer_id]),
+    "checkout.customer.statement.pdf": Staff("checkout.view_customer", lambda b: [b.plan.customer_id]),
     "checkout.customer.payment.list": Staff("checkout.view_customerpayment"),
     "checkout.customer.payment.create": Staff("checkout.add_customerpayment", post=ask_form),
     "checkout.customer.payment.detail": Staff("checkout.view_customerpayment", lambda b: [b.request.uuid]),

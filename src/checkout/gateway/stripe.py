@@ -228,6 +228,12 @@ class Gateway(RefundVerbs, BooksVerbs, WalletVerbs):
         )
         return str(made.id)
 
+    def update_customer(self, customer_id: str, *, email: str, name: str) -> None:
+        """Give a customer another name and address (https://docs.stripe.com/api/customers/update)."""
+        _require_id(customer_id)
+        params: dict[str, Any] = {"email": email, "name": name}
+        self._call("customers.update", lambda: self._v1.customers.update(customer_id, params))  # type: ignore[arg-type]
+
     def customer_exists(self, customer_id: str) -> bool:
         """False for a customer that was deleted at Stripe, or never was."""
         _require_id(customer_id)

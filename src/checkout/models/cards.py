@@ -25,6 +25,9 @@ class StripeCustomer(models.Model):
     livemode = models.BooleanField(default=False)
     stripe_customer_id = models.CharField(max_length=255, help_text=_("Stripe's id (cus_…)."))
     gone = models.BooleanField(default=False, help_text=_("Deleted at Stripe, or unknown to the account in use."))
+    outdated = models.BooleanField(
+        default=False, help_text=_("Name or address were corrected here, and Stripe has not been told yet.")
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects: models.Manager[StripeCustomer] = PrimaryManager()
@@ -43,6 +46,9 @@ class StripeCustomer(models.Model):
             models.UniqueConstraint(
                 fields=["stripe_customer_id", "livemode"], name="checkout_stripe_customer_id_unique"
             ),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(outdated=True), name="checkout_stripe_customer_stale"),
         ]
 
     def __str__(self) -> str:
@@ -103,6 +109,7 @@ class SavedCard(models.Model):
         indexes = [
             models.Index(fields=["customer", "-set_up_at"], name="checkout_saved_card_newest"),
             models.Index(fields=["expiry_date", "id"], name="checkout_saved_card_expiry"),
+            models.Index(fields=["fingerprint"], condition=~models.Q(fingerprint=""), name="checkout_saved_card_print"),
             models.Index(fields=["id"], condition=models.Q(refresh=True), name="checkout_saved_card_refresh"),
             models.Index(
                 fields=["id"], condition=models.Q(replaced=True, detached_at=None), name="checkout_saved_card_replaced"

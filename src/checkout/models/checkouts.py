@@ -327,6 +327,9 @@ class StateChange(models.Model):
     refund = models.ForeignKey(
         "checkout.Refund", on_delete=models.PROTECT, null=True, blank=True, related_name="state_changes"
     )
+    customer = models.ForeignKey(
+        "checkout.Customer", on_delete=models.PROTECT, null=True, blank=True, related_name="state_changes"
+    )
     from_state = models.CharField(max_length=20, blank=True)
     to_state = models.CharField(max_length=20)
     at = models.DateTimeField(default=clock.now)
@@ -349,7 +352,8 @@ class StateChange(models.Model):
                 | Q(instalment__isnull=False)
                 | Q(customer_payment__isnull=False)
                 | Q(object_payment_plan__isnull=False)
-                | Q(refund__isnull=False),
+                | Q(refund__isnull=False)
+                | Q(customer__isnull=False),
                 name="checkout_state_change_has_subject",
             )
         ]

@@ -60,6 +60,25 @@ class OptionalReasonForm(ReasonForm):
     )
 
 
+class CorrectForm(ReasonForm):
+    """A payer's name and address, as they should have been."""
+
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=255, required=False)
+    email = forms.EmailField(label=gettext_lazy("E-mail address"), max_length=254)
+    field_order = ("name", "email", "reason")
+
+
+class NoteForm(_Described):
+    """What colleagues should know."""
+
+    note = forms.CharField(
+        label=gettext_lazy("Note"),
+        max_length=2000,
+        help_text=gettext_lazy("For your colleagues; the payer does not see it."),
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
+
+
 class DueForm(ReasonForm):
     due = forms.DateField(
         label=gettext_lazy("New due date"),

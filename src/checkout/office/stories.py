@@ -16,6 +16,7 @@ from checkout import advice, clock, money, states
 from checkout.contract import ContentObject
 from checkout.models import (
     Checkout,
+    Customer,
     CustomerPayment,
     Dispute,
     Notice,
@@ -79,6 +80,14 @@ def request_story(payment: CustomerPayment) -> list[Entry]:
     entries = _moves_of(payment, Q(customer_payment=payment))
     cause = f"customer-payment-{payment.pk}-"
     entries += _mail_entries(Notice.objects.filter(cause__startswith=cause))
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def customer_story(customer: Customer) -> list[Entry]:
+    """Notes, corrections, and letters to a payer, oldest first."""
+    changes = StateChange.objects.filter(customer=customer).select_related("user").order_by("-pk")[:100]
+    theirs = Q(customer=customer) | Q(instalment__object_payment_plan__customer=customer)
+    entries = [_move_entry(change) for change in changes] + _mail_entries(Notice.objects.filter(theirs))
     return sorted(entries, key=lambda entry: entry.at)
 
 

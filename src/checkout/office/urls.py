@@ -121,6 +121,16 @@ urlpatterns = [
     path("runs/<int:pk>/", runs.PaymentRunDetailView.as_view(), name="checkout.payment.run.detail"),
     path("customers/", customers.CustomerListView.as_view(), name="checkout.customer.list"),
     path("customers/<int:pk>/", customers.CustomerDetailView.as_view(), name="checkout.customer.detail"),
+    path("customers/<int:pk>/correct/", customers.CustomerCorrectView.as_view(), name="checkout.customer.correct"),
+    path("customers/<int:pk>/note/", customers.CustomerNoteView.as_view(), name="checkout.customer.note"),
+    path(
+        "customers/<int:pk>/statement/", customers.CustomerStatementView.as_view(), name="checkout.customer.statement"
+    ),
+    path(
+        "customers/<int:pk>/statement/pdf/",
+        customers.CustomerStatementView.as_view(as_pdf=True),
+        name="checkout.customer.statement.pdf",
+    ),
     path("customers/<int:pk>/refresh/", customers.CustomerRefreshView.as_view(), name="checkout.customer.refresh"),
     path("requests/", requests.CustomerPaymentListView.as_view(), name="checkout.customer.payment.list"),
     path("requests/ask/", requests.CustomerChargeCreateView.as_view(), name="checkout.customer.payment.create"),

@@ -19,7 +19,7 @@ from checkout.contract import Actor
 from checkout.errors import CheckoutError, GatewayError, KeyRefused, NotFoundAtStripe
 from checkout.gateway import PaymentMethod, gateway
 from checkout.models import Customer, Notice, ObjectPaymentPlan, SavedCard
-from checkout.services import ahead, cards, notices, unsent
+from checkout.services import ahead, at_stripe, cards, notices, unsent
 from checkout.services.pace import Pace
 
 logger = logging.getLogger("checkout.cards")
@@ -56,6 +56,7 @@ def refresh_card_expiry_dates() -> CardsRead:
     done = CardsRead()
     _read_cards(done)
     _tell_payers(done)
+    at_stripe.tell_outdated()
     # What the cards say of the months to come.
     ahead.look()
     return done

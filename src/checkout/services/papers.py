@@ -140,6 +140,31 @@ def statement(plan: ObjectPaymentPlan) -> Sheet:
     )
 
 
+def statement_of_account(
+    name: str, rows: Iterable[tuple[str, str, Decimal, Decimal, Decimal, Decimal]], moved: Iterable[tuple[Posting, str]]
+) -> Sheet:
+    """What a payer owes and has paid in all. `rows` are (what, currency, agreed, came, went back, left), `moved` the
+    movements, oldest first, with what they are for."""
+    rows = list(rows)
+    currencies = sorted({row[1] for row in rows})
+    left = [_money(sum((row[5] for row in rows if row[1] == code), ZERO), code) for code in currencies]
+    table = Table(
+        _("Payments"),
+        (_("What for"), _("Agreed"), _("Paid"), _("Given back"), _("Left")),
+        tuple((what, *(_money(amount, currency) for amount in amounts)) for what, currency, *amounts in rows),
+    )
+    movements = tuple(
+        (f"{_day(each.day)}: {_kind(each)}, {what}", _money(each.amount, each.debt.currency)) for each, what in moved
+    )
+    return _sheet(
+        _("Statement of account"),
+        to=(name,) if name else (),
+        facts=[(_("As of"), _day(clock.today()))],
+        amount=(_("Left to pay"), ", ".join(left)),
+        tables=[table, *([Table(_("Movements"), (_("Movement"), _("Amount")), movements)] if movements else [])],
+    )
+
+
 def _movements(lines: Iterable[ObjectPaymentPlanInstalment]) -> dict[int, list[Posting]]:
     """What moved on each debt, oldest first."""
     found: dict[int, list[Posting]] = {}

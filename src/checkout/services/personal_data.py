@@ -63,8 +63,11 @@ def export(email: str) -> dict[str, Any]:
             {"subject": mail.subject, "text": mail.message, "created": str(mail.created)} for mail in _mails(email)
         ],
         "notes_of_staff": [
-            change.note for change in StateChange.objects.filter(checkout__in=keys).exclude(note="").order_by("pk")
+            change.note
+            for change in StateChange.objects.filter(Q(checkout__in=keys) | _about(customer)).order_by("pk")
+            if change.note
         ],
+        "corrections": [change.facts for change in StateChange.objects.filter(_about(customer)).exclude(code="")],
     }
 
 
@@ -95,6 +98,8 @@ def erase(email: str, user: Actor = None) -> dict[str, int]:
             "customer": 0,
         }  # fmt: skip
         if customer is not None:
+            # What was corrected named the payer, and notes are about them.
+            StateChange.objects.filter(customer=customer).update(facts={}, note="")
             customer.name, customer.email, customer.language = "", nobody, ""
             customer.save()
             done["customer"] = 1
@@ -130,6 +135,10 @@ def _attempts(email: str, customer: Customer | None) -> QuerySet[Checkout]:
 
 def _plans(customer: Customer | None) -> QuerySet[ObjectPaymentPlan]:
     return ObjectPaymentPlan.objects.filter(customer=customer) if customer else ObjectPaymentPlan.objects.none()
+
+
+def _about(customer: Customer | None) -> Q:
+    return Q(customer=customer) if customer is not None else Q(pk=None)
 
 
 def _cards(customer: Customer | None) -> QuerySet[SavedCard]:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import datetime
-from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from checkout import pdf
 from checkout.errors import AlreadyPaid
 from checkout.models import Customer, ObjectPaymentPlan, SavedCard
-from checkout.office import search, selectors
-from checkout.office.forms import ConfirmForm
+from checkout.office import accounts, people, search, selectors, stories
+from checkout.office.forms import ConfirmForm, CorrectForm, NoteForm
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import stripe_url
 from checkout.office.views.lists import Column, Filter, StaffListView, Tab
 from checkout.office.views.plans import card_state, card_tabs
-from checkout.office.views.staff_actions import StaffActionView
-from checkout.services import card_expiry
+from checkout.office.views.staff_actions import StaffActionView, newest_change
+from checkout.services import card_expiry, papers
+from checkout.sheets import Sheet
 
 
 def _name(customer: Customer) -> Cell:
@@ -92,37 +96,63 @@ class CustomerDetailView(StaffPageView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         customer: Any = get_object_or_404(selectors.customers(), pk=self.kwargs["pk"])
         self.heading = str(customer.name or customer.email)
-        plans = list(
-            ObjectPaymentPlan.objects.filter(customer=customer).select_related("payment_plan").order_by("-pk")[:20]
-        )
-        progress = selectors.progress(plan.pk for plan in plans)
+        account = accounts.account(customer)
         return super().get_context_data(**kwargs) | {
             "customer": customer,
             "card_state": card_state(_worst(customer)),
+            "totals": [
+                {
+                    "left": show_money(left, currency),
+                    "paid": show_money(paid, currency),
+                    "back": back and show_money(back, currency),
+                }
+                for currency, (paid, back, left) in account.totals.items()
+            ],
             "facts": [
                 (_("E-mail address"), customer.email, ""),
                 *self._cards(customer),
+                *(
+                    (
+                        _("The same card"),
+                        _("%(customer)s has it, too") % {"customer": other},
+                        reverse("checkout.customer.detail", args=[other.pk]),
+                    )
+                    for other in accounts.same_card(customer.good_cards)
+                ),
                 *(
                     (_("At Stripe"), row.stripe_customer_id, stripe_url(row.stripe_customer_id))
                     for row in customer.at_stripe.filter(gone=False)
                 ),
                 (_("Since"), show_time(customer.created_at), ""),
             ],
-            "plans": [
+            "groups": [
+                {"id": "plans", "heading": _("Plans"), "rows": [self._row(entry) for entry in account.plans]},
                 {
-                    "plan": plan,
-                    "total": show_money(plan.total, plan.currency),
-                    "paid": show_money(progress[plan.pk].paid if plan.pk in progress else Decimal(0), plan.currency),
-                }
-                for plan in plans
+                    "id": "requests",
+                    "heading": _("Requests for money"),
+                    "rows": [self._row(entry) for entry in account.requests],
+                },
+                {
+                    "id": "others",
+                    "heading": _("Payments at once and invoices"),
+                    "rows": [self._row(entry) for entry in account.others],
+                },
             ],
-            "checkouts": list(selectors.checkouts().filter(customer=customer).order_by("-pk")[:20]),
-            "requests": [
-                {"payment": row, "amount": show_money(row.total, row.currency)}
-                for row in customer.payments.select_related("state").order_by("-pk")[:20]
-            ],
+            "checkouts": list(accounts.attempts_of(customer).select_related("action").order_by("-pk")[:20]),
+            "story": stories.customer_story(customer),
             "mails": selectors.queued_mails(customer.email),
             "actions": self._actions(customer),
+        }
+
+    def _row(self, entry: accounts.Entry) -> dict[str, Any]:
+        currency = entry.currency
+        return {
+            "row": entry.row,
+            "name": entry.name,
+            "agreed": show_money(entry.agreed, currency),
+            "paid": show_money(entry.paid, currency),
+            "back": show_money(entry.back, currency) if entry.back else "",
+            "left": show_money(entry.left, currency) if entry.left else "",
         }
 
     def _cards(self, customer: Any) -> list[tuple[Any, Any, str]]:
@@ -139,10 +169,99 @@ class CustomerDetailView(StaffPageView):
 
     def _actions(self, customer: Customer) -> list[dict[str, Any]]:
         ask = f"{reverse('checkout.customer.payment.create')}?customer={customer.pk}"
+
+        def to(do: str) -> str:
+            return reverse(f"checkout.customer.{do}", args=[customer.pk])
+
         return self.offer(
             ("add_customerpayment", ask, _("Ask for an amount"), True),
-            ("send_mail", reverse("checkout.customer.refresh", args=[customer.pk]), _("Ask for a new card"), True),
+            ("", to("statement"), _("Statement of account"), True),
+            ("send_mail", to("refresh"), _("Ask for a new card"), True),
+            ("change_customer", to("correct"), _("Correct name or address"), True),
+            ("change_customer", to("note"), _("Write a note"), True),
         )
+
+
+class CustomerStatementView(StaffPageView):
+    """Everything that they owe and have paid, to print; with `as_pdf`, a file."""
+
+    template_name = "checkout/paper.html"
+    permission = "checkout.view_customer"
+    as_pdf = False
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        customer = get_object_or_404(Customer, pk=self.kwargs["pk"])
+        # It is for its payer, in their language.
+        with translation.override(customer.language or settings.LANGUAGE_CODE):
+            sheet = _statement(customer)
+        if self.as_pdf:
+            return pdf.response(sheet)
+        pdf_url = reverse("checkout.customer.statement.pdf", args=[customer.pk])
+        back_url = reverse("checkout.customer.detail", args=[customer.pk])
+        return self.render_to_response(self.get_context_data(**pdf.page_of(sheet, pdf_url=pdf_url, back_url=back_url)))
+
+
+def _statement(customer: Customer) -> Sheet:
+    account = accounts.account(customer)
+    names = {entry.row: entry.name for entry in account.entries}
+    moved = [(posting, names[row]) for posting, row in accounts.movements(account)]
+    rows = [
+        (each.name, each.currency, each.agreed, each.paid + each.back, each.back, each.left) for each in account.entries
+    ]
+    return papers.statement_of_account(customer.name, rows, moved)
+
+
+class _CustomerActionView(StaffActionView):
+    permission = "checkout.change_customer"
+    menu = "checkout.customer.list"
+    object: Customer
+
+    def get_object(self) -> Customer:
+        return get_object_or_404(Customer, pk=self.kwargs["pk"])
+
+    def get_version(self) -> str:
+        return newest_change(self.object)
+
+    def get_back_url(self) -> str:
+        return reverse("checkout.customer.detail", args=[self.object.pk])
+
+
+class CustomerCorrectView(_CustomerActionView):
+    heading = gettext_lazy("Correct name or address")
+    question = gettext_lazy(
+        "With another address no link of an earlier mail opens anything any more, and payment pages that are open are "
+        "ended: send a new link afterwards. Stripe is told. What was paid and agreed stays as it is, and the address "
+        "before stays in the history here. It can be corrected back."
+    )
+    button = gettext_lazy("Correct it")
+    form_class = CorrectForm
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"name": self.object.name, "email": self.object.email}
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        return [(_("Name"), self.object.name), (_("E-mail address"), self.object.email)]
+
+    def perform(self, form: CorrectForm) -> str:
+        data = form.cleaned_data
+        if people.correct(self.object, data["name"], data["email"], self.request.user, data["reason"]):
+            return _("Corrected.")
+        self.went_well = False
+        return _("Corrected here. Stripe gave no answer, and is told within a day.")
+
+
+class CustomerNoteView(_CustomerActionView):
+    heading = gettext_lazy("Write a note")
+    question = gettext_lazy("It stands in the history of this customer, with your name, and is never changed.")
+    button = gettext_lazy("Keep it")
+    form_class = NoteForm
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        return [(_("Customer"), self.object)]
+
+    def perform(self, form: NoteForm) -> str:
+        people.note(self.object, form.cleaned_data["note"], self.request.user)
+        return _("The note was kept.")
 
 
 class CustomerRefreshView(StaffActionView):
