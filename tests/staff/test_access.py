@@ -310,6 +310,8 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.plan.progress": Public(
         lambda b: [b.plan.uuid], (TO_LOGIN | MISSING, TO_LOGIN | MISSING), *[(MISSING, MISSING)] * 3
     ),
+    # Whoever is logged in sees their own plans.
+    "checkout.plan.list": Public(lambda b: [], (TO_LOGIN, NOT_ALLOWED | TO_LOGIN), *[(OK, NOT_ALLOWED)] * 3),
     "checkout.plan.link": Public(lambda b: [links.make_token(b.plan)], *[(MOVED, NOT_ALLOWED)] * 4),
     "checkout.plan.pay": Public(lambda b: [b.plan.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),
     "checkout.plan.card": Public(lambda b: [b.plan.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),
