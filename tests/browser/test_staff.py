@@ -33,6 +33,7 @@ DESK = {"width": 1280, "height": 900}
 NO_PAGE = {
     "checkout.dispute.evidence", "checkout.invoice.paper.pdf", "checkout.letter.html", "checkout.month.day.book",
     "checkout.month.day.book.xlsx", "checkout.month.journal", "checkout.customer.statement.pdf",
+    "checkout.debtors",
 }  # fmt: skip
 
 

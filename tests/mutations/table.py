@@ -629,11 +629,11 @@ MUTATIONS: Final = (
         ("tests/unit/test_bookkeeping.py",),
     ),
     Mutation(
-        "what comes later changes a month that was closed",
+        "what comes while a month is being closed stays in it, and is in no day book",
         10,
         "services/books_intake.py",
-        "if month not in self._closed:",
-        "if month:",
+        "moved += late.update(month=months.of(clock.today()))",
+        "moved += late.count()",
         (BOOKS_CLOSING,),
     ),
     Mutation(

@@ -177,6 +177,7 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.month.day.book": Staff("checkout.view_balancetransaction", lambda b: ["2026-01"]),
     "checkout.month.day.book.xlsx": Staff("checkout.view_balancetransaction", lambda b: ["2026-01"]),
     "checkout.month.journal": Staff("checkout.view_balancetransaction", lambda b: ["2026-01", "datev"]),
+    "checkout.debtors": Staff("checkout.view_objectpaymentplaninstalment"),
     "checkout.payout.list": Staff("checkout.view_payout"),
     "checkout.payout.detail": Staff("checkout.view_payout", lambda b: [a_payout().pk]),
     "checkout.movement.list": Staff("checkout.view_balancetransaction"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,12 +14,13 @@ from django.test import Client
 from django.urls import reverse
 
 from checkout import clock
-from checkout.models import BalanceTransaction, BookDifference, Payout
+from checkout.models import BalanceTransaction, BookDifference, ObjectPaymentPlanInstalment, Payout
 from checkout.office import book_figures
-from checkout.services import books_intake, books_match, disputes, refunds
+from checkout.services import books_intake, books_match, debts, disputes, refunds
 from stripe_emulator import Emulator
 from tests.services.test_books_match import intent_of_another_site, mark_of
 from tests.shop_days import Shop, open_shop
+from tests.staff.conftest import Books
 
 pytestmark = pytest.mark.django_db
 
@@ -122,3 +126,22 @@ def test_more_than_one_person_may_give_back_is_not_given_back_here(shop: Shop, o
     url = reverse("checkout.difference.give.back", args=[BookDifference.objects.get().pk])
     office.post(url, {"seen": office.get(url).context["seen"], "reason": "Taken twice"})
     assert shop.emulator.ledger.refunded_minor() == 0
+
+
+def read(answer: Any) -> list[dict[str, str]]:
+    text = b"".join(answer.streaming_content).decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_aged_debtors_are_what_is_left_by_age(office: Client, books: Books) -> None:
+    lines = list(books.plan.payments.exclude(state="success").order_by("count"))
+    for line, days in zip(lines, (10, 45, 200), strict=False):
+        ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(due=clock.today() - timedelta(days=days))
+    debts.post(debts.of_line(lines[1]), "other_means", Decimal(6), cause="part", note="cash")
+    (row,) = read(office.get(reverse("checkout.debtors")))
+    assert (row["name"], row["currency"]) == ("Ann Smith", "GBP")
+    assert [row[age] for age in ("up to 30 days", "31 to 60", "61 to 90", "more than 90")] == [
+        str(lines[0].amount.quantize(Decimal("0.01"))), str((lines[1].amount - 6).quantize(Decimal("0.01"))), "0.00",
+        str(lines[2].amount.quantize(Decimal("0.01"))),
+    ]  # fmt: skip
+    assert Decimal(row["overdue"]) == sum(line.amount for line in lines[:3]) - 6

@@ -73,7 +73,7 @@ class MonthCloseView(StaffActionView):
 
     def perform(self, form: Any) -> str:
         made = books_closing.close(self.object, whose(), self.request.user, form.cleaned_data["reason"])
-        return _("%(month)s is closed: %(lines)d lines, SHA-256 %(hash)s.") % {
+        return _("%(month)s is closed. Lines: %(lines)d, SHA-256: %(hash)s") % {
             "month": month_name(made.month), "lines": made.lines, "hash": made.sha256,
         }  # fmt: skip
 

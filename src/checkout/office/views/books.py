@@ -99,10 +99,12 @@ class BooksView(StaffPageView):
         }
 
     def _files(self, month: datetime.date, currencies: list[str]) -> list[dict[str, str]]:
+        owed = [{"text": _("Aged debtors, as of today (CSV)"), "url": reverse("checkout.debtors")}]
+        owed = owed if self.can("view_objectpaymentplaninstalment") else []
         if not self.can("view_balancetransaction"):
-            return []
+            return owed
         name = f"{month:%Y-%m}"
-        files = [{"text": _("Day book (CSV)"), "url": reverse("checkout.month.day.book", args=[name])}]
+        files = [*owed, {"text": _("Day book (CSV)"), "url": reverse("checkout.month.day.book", args=[name])}]
         if workbook.is_available():
             url = reverse("checkout.month.day.book.xlsx", args=[name])
             files.append({"text": _("Day book (Excel)"), "url": url})
