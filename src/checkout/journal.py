@@ -44,6 +44,8 @@ class Code(TextChoices):
     DUE_CHANGED = "due_changed", _("Due %(before)s → %(due)s")
     DUE_MOVED_BY_PAYER = "due_moved_by_payer", _("The payer moved it: due %(before)s → %(due)s")
     EMAIL_CORRECTED = "email_corrected", _("E-mail address %(before)s → %(after)s")
+    EVIDENCE_KEPT = "evidence_kept", _("Evidence for dispute %(dispute)s was kept at Stripe")
+    EVIDENCE_SENT = "evidence_sent", _("Evidence for dispute %(dispute)s was sent to the bank")
     INVOICE_ASKED_FOR = "invoice_asked_for", _("Invoice asked for")
     LINK_SENT_AGAIN = "link_sent_again", _("Link sent again")
     LINKS_REVOKED = "links_revoked", _("Links revoked")

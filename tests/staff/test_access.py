@@ -191,6 +191,11 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.difference.explain": Staff("checkout.change_bookdifference", lambda b: [a_difference(b).pk], reason),
     "checkout.dispute.list": Staff("checkout.view_dispute"),
     "checkout.dispute.detail": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),
+    "checkout.dispute.send": Staff(
+        "checkout.change_dispute",
+        lambda b: [b.dispute.pk],
+        lambda b: {"product_description": "A course", "uncategorized_text": "She came.", "how": "keep"},
+    ),
     "checkout.dispute.evidence": Staff("checkout.view_dispute", lambda b: [b.dispute.pk]),
     f"{PLAN}.list": Staff("checkout.view_objectpaymentplan"),
     f"{PLAN}.detail": Staff("checkout.view_objectpaymentplan", lambda b: [b.plan.uuid]),

@@ -157,6 +157,13 @@ class RefundVerbs:
         _require_id(dispute_id)
         return dispute(self._call("disputes.retrieve", lambda: self._v1.disputes.retrieve(dispute_id)))
 
+    def send_evidence(self, dispute_id: str, evidence: Mapping[str, str], *, submit: bool) -> DisputeAnswer:
+        """Keep texts for a dispute at Stripe; with `submit`, send all that is kept to the bank."""
+        _require_id(dispute_id)
+        params: dict[str, Any] = {"evidence": dict(evidence), "submit": submit}
+        made = self._call("disputes.update", lambda: self._v1.disputes.update(dispute_id, params))  # type: ignore[arg-type]
+        return dispute(made)
+
     def charge_evidence(self, payment_intent_id: str) -> ChargeEvidence | None:
         """The latest charge of a payment; None when there never was one."""
         _require_id(payment_intent_id)

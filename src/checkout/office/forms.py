@@ -79,6 +79,43 @@ class NoteForm(_Described):
     )
 
 
+class EvidenceForm(_Described):
+    """Texts for a payer's bank, in Stripe's fields."""
+
+    KEEP, SEND = "keep", "send"
+
+    customer_name = forms.CharField(label=gettext_lazy("Name of the payer"), max_length=500, required=False)
+    customer_email_address = forms.EmailField(label=gettext_lazy("E-mail address"), required=False)
+    product_description = forms.CharField(
+        label=gettext_lazy("What was sold"),
+        max_length=20_000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    service_date = forms.CharField(
+        label=gettext_lazy("When the payer got it"),
+        max_length=500,
+        required=False,
+        help_text=gettext_lazy("As people write a date, in English."),
+    )
+    uncategorized_text = forms.CharField(
+        label=gettext_lazy("Everything else"),
+        max_length=20_000,
+        help_text=gettext_lazy(
+            "Agreement, receipt, authentication, letters and history, from our books. Change it freely."
+        ),
+        widget=forms.Textarea(attrs={"rows": 14}),
+    )
+    how = forms.ChoiceField(
+        label=gettext_lazy("What to do"),
+        choices=[
+            (KEEP, gettext_lazy("Keep it at Stripe; it can be changed until it is sent")),
+            (SEND, gettext_lazy("Send it to the bank now; this cannot be undone, and the bank takes it once")),
+        ],
+        initial=KEEP,
+        widget=forms.RadioSelect,
+    )
+
+
 class DueForm(ReasonForm):
     due = forms.DateField(
         label=gettext_lazy("New due date"),

@@ -87,6 +87,7 @@ urlpatterns = [
     ),
     path("disputes/", disputes.DisputeListView.as_view(), name="checkout.dispute.list"),
     path("disputes/<int:pk>/", disputes.DisputeDetailView.as_view(), name="checkout.dispute.detail"),
+    path("disputes/<int:pk>/send/", disputes.DisputeSendView.as_view(), name="checkout.dispute.send"),
     path("disputes/<int:pk>/evidence/", disputes.DisputeEvidenceView.as_view(), name="checkout.dispute.evidence"),
     path("plans/", plans.PlanListView.as_view(), name=f"{PLAN}.list"),
     path("plans/<uuid:uuid>/", plans.PlanDetailView.as_view(), name=f"{PLAN}.detail"),

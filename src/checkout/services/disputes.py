@@ -233,6 +233,11 @@ def evidence(dispute: Dispute) -> bytes:
     return buffer.getvalue()
 
 
+def evidence_texts(dispute: Dispute) -> list[tuple[str, str]]:
+    """(title, text) of what the bundle holds, for a bank that reads text."""
+    return [(name.removesuffix(".txt"), text) for name, text in _evidence_files(dispute)]
+
+
 def _evidence_files(dispute: Dispute) -> list[tuple[str, str]]:
     files = [("1-dispute.txt", _dispute_text(dispute))]
     checkout = dispute.checkout

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.generic import View
 
-from checkout import advice
+from checkout import advice, clock
 from checkout.models import Dispute
+from checkout.office.forms import EvidenceForm
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.checkouts import payer_cell, stripe_url
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
-from checkout.services import disputes, refund_effects, refunds
+from checkout.office.views.staff_actions import StaffActionView, newest_change
+from checkout.services import dispute_evidence, disputes, refund_effects, refunds
 
 #: What each of Stripe's words asks of staff.
 NEXT_STEPS = {
-    "needs_response": gettext_lazy(
-        "Download the bundle and send it as evidence in Stripe's dashboard before the date."
-    ),
-    "warning_needs_response": gettext_lazy("The bank only asks. Answer in Stripe's dashboard, or refund to end it."),
+    "needs_response": gettext_lazy("Send the evidence before the date: after that it is lost."),
+    "warning_needs_response": gettext_lazy("The bank only asks. Send the evidence, or refund to end it."),
     "actionable": gettext_lazy("Refund the payment now, and no dispute and no fee follows."),
     "under_review": gettext_lazy("The bank is deciding. There is nothing to do."),
     "warning_under_review": gettext_lazy("The bank is deciding. There is nothing to do."),
     "lost": gettext_lazy("The money is gone. Speak to the payer before the plan goes on."),
 }
+
+
+def _due_cell(dispute: Dispute) -> Cell:
+    due_by = dispute.due_by if dispute.is_open else None
+    return replace(time_cell(due_by), small=countdown(dispute))
+
+
+def countdown(dispute: Dispute) -> str:
+    """How long evidence can still be sent; empty when none is awaited."""
+    if dispute.due_by is None or not dispute.is_open or dispute.evidence_sent:
+        return ""
+    if dispute.due_by < clock.now():
+        return _("the date has passed")
+    days = (timezone.localdate(dispute.due_by) - clock.today()).days
+    return ngettext("%(days)d day left", "%(days)d days left", days) % {"days": days} if days else _("until today")
+
+
+def _next_step(dispute: Dispute) -> Any:
+    if dispute.is_open and dispute.status.endswith("needs_response") and dispute_evidence.why_not(dispute):
+        return dispute_evidence.why_not(dispute)
+    return NEXT_STEPS.get(dispute.status, "")
 
 
 class DisputeListView(StaffListView):
@@ -59,7 +82,7 @@ class DisputeListView(StaffListView):
             gettext_lazy("State"),
             lambda row: state_cell(*advice.dispute_state(row)),
         ),
-        Column(gettext_lazy("Answer by"), lambda row: time_cell(row.due_by if row.is_open else None)),
+        Column(gettext_lazy("Answer by"), _due_cell),
         Column(gettext_lazy("Opened"), lambda row: time_cell(row.opened_at)),
         CURRENCY,
     ]
@@ -80,7 +103,11 @@ class DisputeDetailView(StaffPageView):
         self.heading = _("%(kind)s %(number)d") % {"kind": dispute.get_kind_display(), "number": dispute.pk}
         line = refund_effects.plan_line(checkout) if checkout is not None else None
         plan = line.object_payment_plan if line is not None else None
-        actions = [{"url": reverse("checkout.dispute.evidence", args=[dispute.pk]), "text": _("Download the bundle")}]
+        sending = reverse("checkout.dispute.send", args=[dispute.pk])
+        actions = self.offer(
+            ("change_dispute", sending, _("Send evidence"), not dispute_evidence.why_not(dispute)),
+            ("", reverse("checkout.dispute.evidence", args=[dispute.pk]), _("Download the bundle"), True),
+        )
         can_refund = checkout is not None and self.can("refund") and not refunds.why_not(checkout)
         if checkout is not None and can_refund and dispute.kind != Dispute.Kind.DISPUTE:
             actions.append({"url": reverse("checkout.refund.create", args=[checkout.uuid]), "text": _("Refund")})
@@ -88,7 +115,7 @@ class DisputeDetailView(StaffPageView):
             "dispute": dispute,
             "payer": payer_cell(checkout).text if checkout else "",
             "amount": show_money(dispute.amount, dispute.currency),
-            "next_step": NEXT_STEPS.get(dispute.status, ""),
+            "next_step": _next_step(dispute),
             "plan": plan,
             "facts": [
                 (_("Payer"), checkout.payer if checkout else _("not in our books"), ""),
@@ -100,12 +127,63 @@ class DisputeDetailView(StaffPageView):
                 (_("Plan"), plan or "", plan.get_absolute_url() if plan else ""),
                 (_("The bank's reason"), dispute.reason_text, ""),
                 (_("Answer by"), show_time(dispute.due_by) if dispute.due_by else "", ""),
+                (_("Time left"), countdown(dispute), ""),
                 (_("Evidence"), _("sent") if dispute.evidence_sent else _("not sent"), ""),
                 (_("Opened"), show_time(dispute.opened_at), ""),
                 (_("At Stripe"), dispute.dispute_id, stripe_url(dispute.dispute_id)),
             ],
             "actions": actions,
         }
+
+
+class DisputeSendView(StaffActionView):
+    permission = "checkout.change_dispute"
+    menu = "checkout.dispute.list"
+    heading = gettext_lazy("Send evidence")
+    question = gettext_lazy(
+        "What our books have is filled in. Read it as the bank will, and take out what it need not see."
+    )
+    button = gettext_lazy("Do it")
+    form_class = EvidenceForm
+    object: Dispute
+
+    def get_object(self) -> Dispute:
+        return get_object_or_404(Dispute.objects.select_related("checkout"), pk=self.kwargs["pk"])
+
+    def get_version(self) -> str:
+        dispute = self.object
+        known = newest_change(dispute.checkout) if dispute.checkout is not None else ""
+        return f"{dispute.status}-{int(dispute.evidence_sent)}-{known}"
+
+    def get_back_url(self) -> str:
+        return reverse("checkout.dispute.detail", args=[self.object.pk])
+
+    def get_initial(self) -> dict[str, Any]:
+        return dispute_evidence.draft(self.object)
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        dispute = self.object
+        return [
+            (_("Payer"), dispute.checkout.payer if dispute.checkout else ""),
+            (_("Amount"), show_money(dispute.amount, dispute.currency)),
+            (_("The bank's reason"), dispute.reason_text),
+            (_("Answer by"), show_time(dispute.due_by) if dispute.due_by else ""),
+            (_("Time left"), countdown(dispute)),
+        ]
+
+    def get_refusal(self) -> str:
+        return dispute_evidence.why_not(self.object)
+
+    def perform(self, form: EvidenceForm) -> str:
+        data = dict(form.cleaned_data)
+        submit = data.pop("how") == EvidenceForm.SEND
+        texts = {name: text for name, text in data.items() if text}
+        dispute_evidence.send(self.object, texts, self.request.user, submit=submit)
+        return (
+            _("The evidence was sent to the bank.")
+            if submit
+            else _("The evidence is kept at Stripe, and not sent yet.")
+        )
 
 
 class DisputeEvidenceView(StaffMixin, View):
