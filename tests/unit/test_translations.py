@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.template import Engine, Template
 from django.utils import translation
+from post_office.models import EmailTemplate
 
 from checkout import actions, advice, journal, letters, money, states, timetable
 from checkout.errors import MoneyError
@@ -173,3 +174,12 @@ def test_the_search_for_english_finds_it() -> None:
     said: Any = '<p title="Your payments">Die Karte</p> <script id="x">{"a": "Save card"}</script><b>Pay £5.00</b>'
     assert english_in(said)[:2] == ["Your payments", "Save card"]
     assert english_in("<p>Ihre Zahlungen, Status: Offen</p>") == []
+
+
+def test_every_subject_with_its_tags_fits_the_column_of_post_office() -> None:
+    """PostgreSQL refuses a longer one, which SQLite takes."""
+    most = EmailTemplate._meta.get_field("subject").max_length
+    folder = Path(letters.__file__).parent / "templates" / "checkout" / "mail"
+    texts = {path.name: path.read_text().strip() for path in folder.rglob("*.subject.txt")}
+    assert texts
+    assert [name for name, text in texts.items() if len(text) > most] == []
