@@ -180,6 +180,6 @@ def test_every_subject_with_its_tags_fits_the_column_of_post_office() -> None:
     """PostgreSQL refuses a longer one, which SQLite takes."""
     most = EmailTemplate._meta.get_field("subject").max_length
     folder = Path(letters.__file__).parent / "templates" / "checkout" / "mail"
-    texts = {path.name: path.read_text().strip() for path in folder.rglob("*.subject.txt")}
+    texts = {str(path.relative_to(folder)): path.read_text().strip() for path in folder.rglob("*.subject.txt")}
     assert texts
     assert [name for name, text in texts.items() if len(text) > most] == []
