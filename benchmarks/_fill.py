@@ -47,17 +47,17 @@ STATEMENTS = {
     """,
     "plans": """
         INSERT INTO checkout_objectpaymentplan (id, uuid, content_type_id, object_id, payment_plan_id, customer_id,
-            agreement_id, total, currency, deleted, deleted_at, paused, created_at)
+            agreement_id, total, currency, deleted, deleted_at, paused, version, created_at)
         SELECT n, gen_random_uuid(), {content_type}, n::text, 1000, n, n, 1000, 'GBP', n % 40 = 0,
-            CASE WHEN n % 40 = 0 THEN now() END, n % 5000 = 1,
+            CASE WHEN n % 40 = 0 THEN now() END, n % 5000 = 1, 0,
             now() - (({plans} - n) * 1800.0 / {plans}) * interval '1 day'
         FROM generate_series(1, {plans}) n
     """,
     # A plan began somewhere in five years; a line is paid once its day has passed, but for the late ones.
     "instalments": """
         INSERT INTO checkout_objectpaymentplaninstalment (id, uuid, object_payment_plan_id, count, deposit, amount, due,
-            state_id)
-        SELECT (n - 1) * {lines} + line, gen_random_uuid(), n, line, line = 1, 100, due,
+            ended, state_id)
+        SELECT (n - 1) * {lines} + line, gen_random_uuid(), n, line, line = 1, 100, due, '',
             CASE WHEN due > current_date THEN 'pending'
                 WHEN n % 50 = 0 AND line > 6 THEN (ARRAY['fail', 'pay_on_session', 'pending'])[1 + line % 3]
                 ELSE 'success' END

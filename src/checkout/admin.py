@@ -51,6 +51,7 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
     Payout,
+    PlanChange,
     Posting,
     Problem,
     Proposal,
@@ -265,6 +266,13 @@ class ProblemAdmin(LookAdmin):
     list_filter = ("kind",)
     list_select_related = ("owner",)
     search_fields = ("=subject",)
+
+
+@admin.register(PlanChange)
+class PlanChangeAdmin(LookAdmin):
+    list_display = ("pk", "plan", "number", "kind", "by", "state", "favours_payer", "user", "at")
+    list_filter = ("kind", "state")
+    list_select_related = ("plan__payment_plan", "user")
 
 
 @admin.register(Proposal)

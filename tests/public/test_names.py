@@ -60,6 +60,8 @@ SIGNATURES = {
     "checkout.models:ObjectPaymentPlan.create_instalments": "(self)",
     "checkout.models:ObjectPaymentPlan.open_debts": "(self)",
     "checkout.models:ObjectPaymentPlan.delete_plan": "(self, user=None)",
+    "checkout.models:ObjectPaymentPlan.propose_change": "(self, kind, reason, user=None, **options)",
+    "checkout.models:PlanChange.withdraw": "(self, user=None, reason='')",
     "checkout.models:ObjectPaymentPlan.objects.charge_deposit": "(content_object, user=None)",
     "checkout.models:ObjectPaymentPlan.objects.create_object_payment_plan": (
         "(content_object, payment_plan, total, **options)"

@@ -270,7 +270,7 @@ class Migration(migrations.Migration):
             name='Agreement',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('payer', 'the payer agreed on a page of ours'), ('paper', "staff hold the payer's agreement on paper"), ('host', 'the site asked the payer on a page of its own'), ('moved', 'moved over from an older system')], default='payer', max_length=10)),
+                ('kind', models.CharField(choices=[('payer', 'the payer agreed on a page of ours'), ('paper', "staff hold the payer's agreement on paper"), ('host', 'the site asked the payer on a page of its own'), ('moved', 'moved over from an older system'), ('changed', "changed in the payer's favour, and the payer was told")], default='payer', max_length=10)),
                 ('other_amounts', models.BooleanField(default=False, help_text='Amounts outside the lines, which staff ask for, may be charged as well.')),
                 ('note', models.CharField(blank=True, help_text='Why staff recorded it, in their words.', max_length=255)),
                 ('text', models.TextField()),
@@ -426,6 +426,7 @@ class Migration(migrations.Migration):
                 ('deleted_at', models.DateTimeField(blank=True, null=True)),
                 ('links_revoked_at', models.DateTimeField(blank=True, help_text='Links that were sent before open nothing any more.', null=True)),
                 ('pay_day', models.PositiveSmallIntegerField(blank=True, help_text='The day of the month on which its payer is paid, 1 to 31.', null=True)),
+                ('version', models.PositiveIntegerField(default=0, help_text='Counted up with every change, so that of two people at once one changes it.')),
                 ('created_at', models.DateTimeField(default=checkout.clock.now, editable=False)),
                 ('agreement', models.ForeignKey(blank=True, help_text='What allows its card to be charged. Without one nothing is taken off session.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='object_payment_plans', to='checkout.agreement')),
                 ('content_type', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='contenttypes.contenttype')),
@@ -449,6 +450,7 @@ class Migration(migrations.Migration):
                 ('deposit', models.BooleanField(default=False)),
                 ('amount', models.DecimalField(decimal_places=3, max_digits=15)),
                 ('due', models.DateField()),
+                ('ended', models.CharField(blank=True, choices=[('written_off', 'written off'), ('taken_off', 'taken off')], help_text='Why nothing more is collected of it although it was not paid in full.', max_length=20)),
                 ('debt', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='instalment', to='checkout.debt')),
                 ('object_payment_plan', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='instalments', to='checkout.objectpaymentplan')),
                 ('replaces', models.OneToOneField(blank=True, help_text='The line that was paid, refunded, and is owed again by this one. Adds nothing to the total.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='replaced_by', to='checkout.objectpaymentplaninstalment')),
@@ -593,6 +595,33 @@ class Migration(migrations.Migration):
             model_name='balancetransaction',
             name='payout',
             field=models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='transactions', to='checkout.payout'),
+        ),
+        migrations.CreateModel(
+            name='PlanChange',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ('number', models.PositiveIntegerField(help_text='Counts the changes of one plan, from 1.')),
+                ('kind', models.CharField(choices=[('lines', 'other amounts or dates'), ('pause', 'a pause'), ('pay_day', 'another day of the month'), ('split', 'another number of payments'), ('discount', 'a discount'), ('fee', 'a fee'), ('write_off', 'the rest is written off'), ('owed_again', 'a payment that went back is owed again'), ('reopen', 'a stopped plan goes on'), ('payer', 'another payer')], max_length=20)),
+                ('state', models.CharField(choices=[('waiting', 'waits for the payer'), ('in_force', 'in force'), ('refused', 'refused by the payer'), ('withdrawn', 'withdrawn'), ('overtaken', 'overtaken: what it was about had changed')], max_length=20)),
+                ('before', models.JSONField(help_text='Each line: pk, count, due (ISO date), owed, paid (text), state.')),
+                ('after', models.JSONField(help_text='As before; a line that is made by this change has no pk.')),
+                ('by', models.DecimalField(decimal_places=3, default=0, help_text='By how much more (or less, negative) is owed.', max_digits=15)),
+                ('favours_payer', models.BooleanField(help_text='So that the payer need not agree, and is told.')),
+                ('reason', models.CharField(help_text='Why, in the words of whoever changed it.', max_length=255)),
+                ('at', models.DateTimeField(default=checkout.clock.now)),
+                ('decided_at', models.DateTimeField(blank=True, null=True)),
+                ('decision', models.CharField(blank=True, help_text='Why it was withdrawn or refused.', max_length=255)),
+                ('agreement', models.OneToOneField(blank=True, help_text='What covers what is charged from then on.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='plan_change', to='checkout.agreement')),
+                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='changes', to='checkout.objectpaymentplan')),
+                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'change of a plan',
+                'verbose_name_plural': 'changes of plans',
+                'ordering': ['plan', 'number'],
+                'base_manager_name': 'objects',
+            },
         ),
         migrations.CreateModel(
             name='Posting',
@@ -984,7 +1013,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='objectpaymentplaninstalment',
-            constraint=models.UniqueConstraint(fields=('object_payment_plan', 'due'), name='checkout_instalment_due'),
+            constraint=models.UniqueConstraint(condition=models.Q(('ended', '')), fields=('object_payment_plan', 'due'), name='checkout_instalment_due'),
+        ),
+        migrations.AddConstraint(
+            model_name='objectpaymentplaninstalment',
+            constraint=models.CheckConstraint(condition=models.Q(('ended', ''), ('state', 'success'), _connector='OR'), name='checkout_instalment_ended'),
         ),
         migrations.AddConstraint(
             model_name='objectpaymentplaninstalment',
@@ -1105,6 +1138,22 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='paymentrunitem',
             constraint=models.UniqueConstraint(fields=('payment_run', 'instalment'), name='checkout_run_item_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='planchange',
+            constraint=models.UniqueConstraint(fields=('plan', 'number'), name='checkout_plan_change_number'),
+        ),
+        migrations.AddConstraint(
+            model_name='planchange',
+            constraint=models.UniqueConstraint(condition=models.Q(('state', 'waiting')), fields=('plan',), name='checkout_plan_change_waiting'),
+        ),
+        migrations.AddConstraint(
+            model_name='planchange',
+            constraint=models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='checkout_plan_change_reason'),
+        ),
+        migrations.AddConstraint(
+            model_name='planchange',
+            constraint=models.CheckConstraint(condition=models.Q(('agreement', None), ('favours_payer', False), ('state', 'in_force'), _negated=True), name='checkout_plan_change_agreed'),
         ),
         migrations.AddIndex(
             model_name='bookdifference',

@@ -12,6 +12,7 @@ from checkout.models.letters import Letter
 from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutState
 from checkout.models.managers import content_key, model_of
 from checkout.models.papers import Paper, PaperSeries
+from checkout.models.plan_changes import PlanChange
 from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.models.problems import LookBack, Problem
 from checkout.models.proposals import Proposal
@@ -49,6 +50,7 @@ __all__ = [
     "PaymentRun",
     "PaymentRunItem",
     "Payout",
+    "PlanChange",
     "Posting",
     "Problem",
     "Proposal",

@@ -184,6 +184,7 @@ class Agreement(models.Model):
         PAPER = "paper", _("staff hold the payer's agreement on paper")
         HOST = "host", _("the site asked the payer on a page of its own")
         MOVED = "moved", _("moved over from an older system")
+        CHANGED = "changed", _("changed in the payer's favour, and the payer was told")
 
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PAYER)
     checkout = models.OneToOneField(

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
-from checkout import actions, clock, money, schedule, states
+from checkout import actions, clock, money, plan_changes, schedule, states
 from checkout.conf import conf
 from checkout.contract import Actor
 from checkout.errors import PlanError
@@ -30,6 +30,7 @@ from checkout.models.managers import (
 if TYPE_CHECKING:
     from checkout.models.cards import SavedCard
     from checkout.models.checkouts import Checkout
+    from checkout.models.plan_changes import PlanChange
 
 
 class PaymentPlan(models.Model):
@@ -199,6 +200,9 @@ class ObjectPaymentPlan(models.Model):
     pay_day = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text=_("The day of the month on which its payer is paid, 1 to 31.")
     )
+    version = models.PositiveIntegerField(
+        default=0, help_text=_("Counted up with every change, so that of two people at once one changes it.")
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = ObjectPaymentPlanManager()
@@ -312,6 +316,23 @@ class ObjectPaymentPlan(models.Model):
 
         return plans.charge_deposit(self, user)
 
+    def propose_change(self, kind: str, reason: str, user: Actor = None, **options: Any) -> PlanChange:
+        """Change the plan, with a `reason` that is kept. What favours its payer is in force at once, and they are told;
+        anything else waits until they agree by the link that is mailed, and the old terms hold until then.
+
+        `kind` and what it takes, all by name (amounts are Decimal, in whole currency units; days are dates):
+        "pause" `months`; "pay_day" `day`; "split" `count`, `first`, `interval`; "lines" `wanted`, a list of (primary
+        key of the line or None for a new one, due, still to pay); "discount" and "fee" `amount`; "write_off";
+        "owed_again" `pk`, `due`, `amount`; "reopen". With `on_paper=True` staff hold the payer's agreement, and it is
+        in force at once.
+
+        Raises PlanError or MoneyError, with a sentence, for what cannot be; AttemptInProgress while another change
+        waits, or a payment that it changes is being taken.
+        """
+        from checkout.services import plan_changes as changes
+
+        return changes.propose(self, kind, reason, user, **options)
+
     def delete_plan(self, user: Actor = None) -> ObjectPaymentPlan:
         """Stop the plan: open attempts are cancelled at Stripe first, then nothing more is taken."""
         from checkout.services import plans
@@ -346,6 +367,12 @@ class ObjectPaymentPlanInstalment(models.Model):
     debt = models.OneToOneField(
         "checkout.Debt", on_delete=models.PROTECT, null=True, blank=True, related_name="instalment"
     )
+    ended = models.CharField(
+        max_length=20,
+        choices=plan_changes.Ended.choices,
+        blank=True,
+        help_text=_("Why nothing more is collected of it although it was not paid in full."),
+    )
     checkouts = GenericRelation("checkout.Checkout", related_query_name="instalment")
 
     objects = ObjectPaymentPlanInstalmentManager()
@@ -356,7 +383,11 @@ class ObjectPaymentPlanInstalment(models.Model):
         verbose_name = _("instalment")
         constraints = [
             models.UniqueConstraint(fields=["object_payment_plan", "count"], name="checkout_instalment_count"),
-            models.UniqueConstraint(fields=["object_payment_plan", "due"], name="checkout_instalment_due"),
+            models.UniqueConstraint(
+                fields=["object_payment_plan", "due"], condition=Q(ended=""), name="checkout_instalment_due"
+            ),
+            # To the collecting machine it is over; what was paid of it say the postings.
+            models.CheckConstraint(condition=Q(ended="") | Q(state=states.SUCCESS), name="checkout_instalment_ended"),
             fields.positive("amount", name="checkout_instalment_amount"),
             models.CheckConstraint(
                 condition=Q(deposit=True, count=1) | Q(deposit=False, count__gt=1),
@@ -408,7 +439,18 @@ class ObjectPaymentPlanInstalment(models.Model):
     @property
     def left(self) -> Decimal:
         """What is still owed of this line: parts may have come by other means."""
-        return max(self.amount - self.net_paid, Decimal(0))
+        owed = self.debt.owed if self.debt is not None else self.amount
+        return max(owed - self.net_paid, Decimal(0))
+
+    @property
+    def is_gone(self) -> bool:
+        """True when it was taken off the plan and nothing of it had been paid: there is nothing to show of it."""
+        return self.ended == plan_changes.Ended.TAKEN_OFF and not self.net_paid
+
+    @property
+    def written_off(self) -> Decimal:
+        """What was written off of it."""
+        return self.amount - self.net_paid if self.ended == plan_changes.Ended.WRITTEN_OFF else Decimal(0)
 
     # -- the content-object contract ---------------------------------------------------------------
 
@@ -443,6 +485,9 @@ class ObjectPaymentPlanInstalment(models.Model):
             return [*lines, str(_("Deposit"))]
         if self.replaces_id:
             return [*lines, str(_("A payment that was refunded, to pay again"))]
+        if self.count - 1 > count:
+            # Added by a change of the plan.
+            return [*lines, _("Instalment %(number)d") % {"number": self.count - 1}]
         return [*lines, _("Instalment %(number)d of %(count)d") % {"number": self.count - 1, "count": count}]
 
     @property

@@ -129,8 +129,8 @@ def another_card(plan: ObjectPaymentPlan, *, kind: str = Agreement.Kind.PAYER, *
 
 def what_is_left(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
     """The lines still to pay, as an agreement keeps them; before the deposit is paid, those that were agreed."""
-    rows = list(plan.payments.exclude(Q(state=states.SUCCESS)))
-    unpaid = [Line(row.count, row.due, row.amount) for row in rows]
+    rows = list(plan.payments.select_related("debt").exclude(Q(state=states.SUCCESS)))
+    unpaid = [Line(row.count, row.due, row.left) for row in rows]
     if plan.agreement is not None and not plan.instalments.filter(deposit=False).exists():
         return _as_data(unpaid) + [line for line in plan.agreement.lines if line["count"] > 1]
     return _as_data(unpaid)

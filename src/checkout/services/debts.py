@@ -192,7 +192,8 @@ def reserve(attempts: Sequence[Checkout]) -> None:
         raise NothingLeft
     # The row in hand was old.
     held = {debt.pk: debt for debt in _lock(in_hand)}
-    if not _reserve(attempts, held):
+    # What was to be asked for was worked out from what was owed then: a plan may have been changed since.
+    if any(debt.owed != in_hand[pk].owed for pk, debt in held.items()) or not _reserve(attempts, held):
         raise NothingLeft
 
 

@@ -24,6 +24,7 @@ from checkout.models import (
     SavedCard,
     content_key,
 )
+from checkout.plan_changes import Ended
 from checkout.services import agreements, numbering
 from checkout.services.letters import asking
 from checkout.sheets import Sheet, Table
@@ -109,7 +110,8 @@ def _payer_of(checkout: Checkout) -> tuple[str, ...]:
 def statement(plan: ObjectPaymentPlan) -> Sheet:
     """What was agreed for a plan, came, went back and is left, and every movement: by the postings."""
     currency = plan.currency
-    lines = [*plan.payments.select_related("debt"), *agreements.not_made_yet(plan)]
+    lines = [line for line in plan.payments.select_related("debt") if not line.is_gone]
+    lines += agreements.not_made_yet(plan)
     moved = _movements(lines)
     rows, in_all = [], [ZERO] * 4
     for line in lines:
@@ -181,7 +183,9 @@ def _sums(line: ObjectPaymentPlanInstalment, moved: dict[int, list[Posting]], *,
     came = sum((each.amount for each in postings if each.kind in CAME), ZERO) if line.debt_id else line.net_paid
     back = -sum((each.amount for each in postings if each.kind in WENT_BACK), ZERO)
     left = ZERO if stopped or line.state_id == states.SUCCESS else line.left
-    return [ZERO if line.replaces_id else line.amount, came, back, left]
+    # What was taken off was put on other lines, or fell away.
+    agreed = line.net_paid if line.ended == Ended.TAKEN_OFF else line.amount
+    return [ZERO if line.replaces_id else agreed, came, back, left]
 
 
 def _list_of_movements(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from checkout import advice
-from checkout.models import Checkout, Dispute
+from checkout.models import Checkout, Dispute, ObjectPaymentPlanInstalment
 
 register = template.Library()
 
@@ -23,6 +24,17 @@ def state(slug: str, *, debt: bool = False) -> SafeString:
 def attempt_state(checkout: Checkout) -> SafeString:
     """`{% attempt_state checkout %}`: where an attempt stands; one that took no money is not called paid."""
     return _coloured(*advice.attempt_state(checkout))
+
+
+@register.simple_tag
+def line_state(line: ObjectPaymentPlanInstalment) -> SafeString:
+    """`{% line_state line %}`: where a line of a plan stands, as a coloured word. One that was written off, or taken
+    off, is over and was not paid."""
+    return (
+        _coloured("stopped", capfirst(line.get_ended_display()))
+        if line.ended
+        else state(line.state_id or "", debt=True)
+    )
 
 
 @register.simple_tag

@@ -24,6 +24,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, NoSavedCard, PlanError
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.plan_changes import Ended
 from checkout.services import agreements, charging, due_dates, numbering, papers, recovery
 from checkout.views import payer
 from checkout.views.access import (
@@ -165,7 +166,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         return money.format_money(amount, self.get_plan().currency, get_language() or "en-gb")
 
     def _lines(self, plan: ObjectPaymentPlan) -> list[LineView]:
-        rows = [*plan.payments.select_related("replaced_by", "debt"), *agreements.not_made_yet(plan)]
+        rows = [row for row in plan.payments.select_related("replaced_by", "debt") if not row.is_gone]
+        rows += agreements.not_made_yet(plan)
         attempts = Checkout.objects.filter(
             content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
             object_id__in=[str(row.pk) for row in rows],
@@ -223,6 +225,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
 
 def line_in_words(line: ObjectPaymentPlanInstalment, *, stopped: bool = False) -> tuple[str, str]:
     """A word for the template, and where the line stands in a few words for its payer."""
+    if line.ended == Ended.WRITTEN_OFF:
+        return "stopped", _("Not collected any more")
     if line.state_id == states.SUCCESS:
         again = getattr(line, "replaced_by", None)
         if again is None:

@@ -13,7 +13,14 @@ from django.utils.translation import gettext as _
 from checkout import clock, letters, links, states
 from checkout.conf import conf
 from checkout.journal import Code
-from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
+from checkout.models import (
+    Checkout,
+    Letter,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PlanChange,
+    StateChange,
+)
 from checkout.services.letters import asking
 from checkout.services.letters.words import Words, amount, common, day, facts, of_plan, receipt_of
 
@@ -27,7 +34,7 @@ def plan_agreed(letter: Letter) -> Words | None:
         "description": of_plan(plan),
         "total": amount(plan.total, plan.currency),
         "card": plan.card.description if plan.card is not None else "",
-        "lines": [_row(line, plan) for line in plan.payments],
+        "lines": [_row(line, plan) for line in plan.payments if not line.ended],
         "link": links.plan_page(plan),
         "receipt": "",
     }
@@ -75,6 +82,9 @@ def _changes(plan: ObjectPaymentPlan, first: int) -> Iterator[str]:
     ).order_by("pk")
     seen: set[tuple[str, Any]] = set()
     for row in rows:
+        if row.code == Code.PLAN_CHANGED:
+            yield from _as_a_whole(plan, row.facts["number"])
+            continue
         if row.code == Code.LINE_OWED_AGAIN:
             line = next((each for each in by_line.values() if each.count == row.facts["new"]), None)
         else:
@@ -99,6 +109,38 @@ def _changes(plan: ObjectPaymentPlan, first: int) -> Iterator[str]:
                 )
             case _:
                 yield _("%(amount)s that we gave back to you is owed again, and due on %(due)s.") % said
+
+
+def _as_a_whole(plan: ObjectPaymentPlan, number: int | str) -> Iterator[str]:
+    """A sentence for a change of the whole plan; the letter lists what is to pay afterwards."""
+    change = plan.changes.filter(number=number).first()
+    if change is not None:
+        yield what_changes(change, plan.currency)
+
+
+def what_changes(change: PlanChange, currency: str) -> str:
+    """What a change does, in one sentence for its payer."""
+    said = {"amount": amount(abs(change.by), currency)}
+    Kind = PlanChange.Kind  # noqa: N806 - a class
+    match change.kind:
+        case Kind.PAUSE:
+            return _("Payments make a pause: everything still to pay is due later.")
+        case Kind.PAY_DAY:
+            return _("Payments are due on another day of the month.")
+        case Kind.SPLIT:
+            return _("What is still to pay is split into another number of payments.")
+        case Kind.DISCOUNT:
+            return _("A discount: %(amount)s less is to pay.") % said
+        case Kind.FEE:
+            return _("A fee: %(amount)s more is to pay.") % said
+        case Kind.WRITE_OFF:
+            return _("%(amount)s that was still to pay is not collected any more.") % said
+        case Kind.OWED_AGAIN:
+            return _("A payment that went back to you is owed again.")
+        case Kind.REOPEN:
+            return _("The plan, which was stopped, goes on.")
+        case _:
+            return _("Amounts or dates are other ones.")
 
 
 def card_changed(letter: Letter) -> Words | None:

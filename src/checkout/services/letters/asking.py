@@ -27,7 +27,13 @@ DEPOSIT_GRACE: Final = timedelta(minutes=30)
 CHANGE_GRACE: Final = timedelta(minutes=15)
 
 #: What `plan_changed` tells.
-CHANGES: Final = (Code.DUE_CHANGED, Code.DUE_MOVED_BY_PAYER, Code.PART_PAID, Code.LINE_OWED_AGAIN)
+CHANGES: Final = (
+    Code.DUE_CHANGED,
+    Code.DUE_MOVED_BY_PAYER,
+    Code.PART_PAID,
+    Code.LINE_OWED_AGAIN,
+    Code.PLAN_CHANGED,
+)
 
 _waiting: ContextVar[list[Letter] | None] = ContextVar("checkout_letters", default=None)
 

@@ -1,0 +1,100 @@
+"""How a plan was changed: each version with what was before and after it, why, by whom, and who agreed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from checkout import clock, plan_changes
+from checkout.models import fields
+from checkout.models.primary import PrimaryManager
+
+if TYPE_CHECKING:
+    from checkout.contract import Actor
+
+
+class PlanChange(models.Model):
+    """One version of a plan. What favours its payer is in force at once; anything else waits until they agree, and the
+    old terms hold until then. What was in force once is never edited: the next change is another row."""
+
+    Kind = plan_changes.Kind
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waits for the payer")
+        IN_FORCE = "in_force", _("in force")
+        REFUSED = "refused", _("refused by the payer")
+        WITHDRAWN = "withdrawn", _("withdrawn")
+        OVERTAKEN = "overtaken", _("overtaken: what it was about had changed")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    plan = models.ForeignKey("checkout.ObjectPaymentPlan", on_delete=models.PROTECT, related_name="changes")
+    number = models.PositiveIntegerField(help_text=_("Counts the changes of one plan, from 1."))
+    kind = models.CharField(max_length=20, choices=plan_changes.Kind.choices)
+    state = models.CharField(max_length=20, choices=State.choices)
+    before = models.JSONField(help_text=_("Each line: pk, count, due (ISO date), owed, paid (text), state."))
+    after = models.JSONField(help_text=_("As before; a line that is made by this change has no pk."))
+    by = fields.amount(default=0, help_text=_("By how much more (or less, negative) is owed."))
+    favours_payer = models.BooleanField(help_text=_("So that the payer need not agree, and is told."))
+    reason = models.CharField(max_length=255, help_text=_("Why, in the words of whoever changed it."))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    at = models.DateTimeField(default=clock.now)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decision = models.CharField(max_length=255, blank=True, help_text=_("Why it was withdrawn or refused."))
+    agreement = models.OneToOneField(
+        "checkout.Agreement",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="plan_change",
+        help_text=_("What covers what is charged from then on."),
+    )
+
+    objects: models.Manager[PlanChange] = PrimaryManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        ordering = ["plan", "number"]
+        verbose_name = _("change of a plan")
+        verbose_name_plural = _("changes of plans")
+        constraints = [
+            models.UniqueConstraint(fields=["plan", "number"], name="checkout_plan_change_number"),
+            models.UniqueConstraint(fields=["plan"], condition=Q(state="waiting"), name="checkout_plan_change_waiting"),
+            models.CheckConstraint(condition=~Q(reason=""), name="checkout_plan_change_reason"),
+            # What is not in the payer's favour is charged by nothing but their agreement.
+            models.CheckConstraint(
+                condition=~Q(state="in_force", favours_payer=False, agreement=None),
+                name="checkout_plan_change_agreed",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number}. {self.get_kind_display()}: {self.get_state_display()}"
+
+    @property
+    def lines_before(self) -> list[plan_changes.Line]:
+        return [plan_changes.Line.from_data(each) for each in self.before]
+
+    @property
+    def lines_after(self) -> list[plan_changes.Line]:
+        return [plan_changes.Line.from_data(each) for each in self.after]
+
+    @property
+    def waits(self) -> bool:
+        return self.state == self.State.WAITING
+
+    @property
+    def is_in_force(self) -> bool:
+        return self.state == self.State.IN_FORCE
+
+    def withdraw(self, user: Actor = None, reason: str = "") -> None:
+        """Take back a change that waits for its payer. Raises AlreadyPaid when it was decided meanwhile."""
+        from checkout.services import plan_changes as changes
+
+        changes.withdraw(self, user, reason)

@@ -1,0 +1,438 @@
+"""Changing a plan: proposed, agreed, brought into the rows in one commit, or refused.
+
+A change is worked out from the lines as they stand (`checkout.plan_changes`), and holds only while they still stand so:
+the plan's version is counted up by one conditional UPDATE, and its lines and debts are locked and compared.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils.translation import gettext as _
+
+from checkout import clock, plan_changes, states
+from checkout.conf import conf
+from checkout.contract import Actor, actor
+from checkout.errors import AlreadyPaid, AttemptInProgress, PlanError
+from checkout.journal import Code, Why
+from checkout.models import (
+    Agreement,
+    Checkout,
+    Debt,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PlanChange,
+    Posting,
+    RecoveryStep,
+    StateChange,
+)
+from checkout.plan_changes import Kind, Line
+from checkout.services import debts, intents, moves, promises, recovery
+from checkout.services.letters import asking
+
+logger = logging.getLogger("checkout.plans")
+
+State = PlanChange.State
+
+#: What is posted for a line whose debt becomes smaller or larger. What is only put on other lines moves.
+POSTINGS = {
+    Kind.DISCOUNT: Posting.Kind.DISCOUNT,
+    Kind.FEE: Posting.Kind.FEE,
+    Kind.WRITE_OFF: Posting.Kind.WRITTEN_OFF,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change would do, before anything is done."""
+
+    kind: Kind
+    before: list[Line]
+    after: list[Line]
+    #: By how much more is owed (less: negative).
+    by: Decimal
+    favours_payer: bool
+    #: Attempts that are open at the lines it changes; they are ended first.
+    open_attempts: list[Checkout]
+    #: What `propose` is given as `seen`, so that nothing else is done than what was looked at.
+    seen: str
+
+
+# -- looking ------------------------------------------------------------------------------------------------
+
+
+def lines_of(plan: ObjectPaymentPlan) -> list[Line]:
+    """The lines of a plan as they stand, by their numbers."""
+    rows = list(plan.payments.select_related("debt", "object_payment_plan"))
+    debts.open_lines(rows)
+    return [_line(row, row.debt) for row in rows]
+
+
+def _line(row: ObjectPaymentPlanInstalment, debt: Debt | None) -> Line:
+    owed, paid = (debt.owed, debt.paid) if debt is not None else (row.amount, row.net_paid)
+    state = row.state_id or states.PENDING
+    return Line(
+        row.pk, row.count, row.due, owed.normalize() + 0, paid.normalize() + 0, state, row.replaces_id, row.ended
+    )
+
+
+def preview(plan: ObjectPaymentPlan, kind: str, **terms: Any) -> Preview:
+    """What `propose` would do with the same terms. Raises PlanError or MoneyError, with a sentence for staff, when it
+    would be refused."""
+    plan.refresh_from_db()
+    before = lines_of(plan)
+    _check_plan(plan, Kind(kind), before)
+    after, by = _work_out(plan, Kind(kind), before, terms)
+    changed = plan_changes.touched(before, after)
+    rows = plan.instalments.filter(pk__in=changed)
+    attempts = [each for row in rows for each in Checkout.objects.asking_for(row).one_at_a_time().open()]
+    favours = not plan.deleted and plan_changes.favours_payer(before, after)
+    # Of a plan that was stopped nothing was to come any more.
+    favours = favours or kind == Kind.WRITE_OFF
+    return Preview(Kind(kind), before, after, by, favours, attempts, _seen(plan, before, after))
+
+
+def _seen(plan: ObjectPaymentPlan, before: Sequence[Line], after: Sequence[Line]) -> str:
+    stands = [plan.version, plan.deleted, [line.as_data() for line in before], [line.as_data() for line in after]]
+    return hashlib.sha256(json.dumps(stands).encode()).hexdigest()[:32]
+
+
+def _check_plan(plan: ObjectPaymentPlan, kind: Kind, before: Sequence[Line]) -> None:
+    if kind == Kind.REOPEN and not plan.deleted:
+        raise PlanError(_("This plan was not stopped."))
+    if plan.deleted and kind not in (Kind.REOPEN, Kind.WRITE_OFF):
+        raise PlanError(_("This payment plan was stopped."))
+    if len(before) == 1 and before[0].is_open and kind != Kind.WRITE_OFF:
+        raise PlanError(
+            _("The deposit of this plan is not paid yet. Stop the plan and agree another one, with other terms.")
+        )
+
+
+def _work_out(
+    plan: ObjectPaymentPlan, kind: Kind, before: list[Line], terms: dict[str, Any]
+) -> tuple[list[Line], Decimal]:
+    """The lines afterwards, and by how much more is owed. Raises what `plan_changes` raises."""
+    today, currency = clock.today(), plan.currency
+    ways: dict[Kind, Callable[[], list[Line]]] = {
+        Kind.LINES: lambda: plan_changes.rewrite(before, **terms),
+        Kind.PAUSE: lambda: plan_changes.pause(before, today=today, **terms),
+        Kind.PAY_DAY: lambda: plan_changes.pay_day(before, today=today, **terms),
+        Kind.SPLIT: lambda: plan_changes.split(before, currency=currency, **terms),
+        Kind.DISCOUNT: lambda: plan_changes.discount(before, currency=currency, **terms),
+        Kind.FEE: lambda: plan_changes.fee(before, currency=currency, **terms),
+        Kind.WRITE_OFF: lambda: plan_changes.write_off(before, **terms),
+        Kind.OWED_AGAIN: lambda: plan_changes.owed_again(before, **terms),
+        Kind.REOPEN: lambda: plan_changes.reopen(before, today=today, **terms),
+    }
+    match kind:
+        case Kind.DISCOUNT:
+            by = -terms["amount"]
+        case Kind.FEE:
+            by = terms["amount"]
+        case Kind.WRITE_OFF:
+            by = -plan_changes.to_come(before)
+        case _:
+            by = Decimal(0)
+    after = _leave_what_said_no(plan, before, ways[kind]())
+    plan_changes.check(before, after, kind=kind, by=by, currency=currency, today=today)
+    if list(after) == before and not (kind == Kind.REOPEN and plan.deleted):
+        raise PlanError(_("That changes nothing."))
+    return after, by
+
+
+def _leave_what_said_no(plan: ObjectPaymentPlan, before: Sequence[Line], after: Sequence[Line]) -> list[Line]:
+    """A card that said no for good is asked again on no day: such a line keeps waiting for another card."""
+    failed = {line.pk for line in before if line.state == states.FAIL and line.pk is not None}
+    rows = plan.instalments.select_related("object_payment_plan__agreement__saved_card").filter(pk__in=failed)
+    for_good = {row.pk for row in rows if recovery.has_said_no(row)}
+    return [replace(line, state=states.FAIL) if line.pk in for_good and line.is_open else line for line in after]
+
+
+# -- proposing ----------------------------------------------------------------------------------------------
+
+
+def propose(
+    plan: ObjectPaymentPlan,
+    kind: str,
+    reason: str,
+    user: Actor = None,
+    *,
+    seen: str | None = None,
+    on_paper: bool = False,
+    **terms: Any,
+) -> PlanChange:
+    """Change a plan. What favours its payer is in force at once, and so is what staff hold the payer's agreement to on
+    paper (`on_paper`); anything else waits until the payer agrees, and the old terms hold until then. `terms` as the
+    functions of `checkout.plan_changes` take them; `seen` is what a `preview` said.
+
+    Raises PlanError or MoneyError for what cannot be, AttemptInProgress when something happened since it was looked at,
+    while another change waits, or while a payment that it changes is being taken.
+    """
+    if not reason.strip():
+        raise PlanError(_("Say why."))
+    found = preview(plan, kind, **terms)
+    if seen is not None and seen != found.seen:
+        raise _overtaken()
+    if PlanChange.objects.filter(plan=plan, state=State.WAITING).exists():
+        raise AttemptInProgress(_("A change of this plan waits for its payer. Withdraw it first."))
+    at_once = found.favours_payer or on_paper
+    change = PlanChange(
+        plan=plan,
+        number=plan.changes.count() + 1,
+        kind=found.kind,
+        state=State.IN_FORCE if at_once else State.WAITING,
+        before=[line.as_data() for line in found.before],
+        after=[line.as_data() for line in found.after],
+        by=found.by,
+        favours_payer=found.favours_payer,
+        reason=reason.strip()[:255],
+        user=actor(user),
+    )
+    if at_once:
+        _end_attempts(change, user)
+    try:
+        with transaction.atomic():
+            # The one UPDATE that decides who of two is first; on SQLite it is also the lock.
+            rows = ObjectPaymentPlan.objects.filter(pk=plan.pk, version=plan.version, deleted=plan.deleted)
+            if not rows.update(version=F("version") + 1):
+                raise _overtaken()
+            plan.refresh_from_db()
+            if at_once:
+                kind_of = Agreement.Kind.PAPER if on_paper and not found.favours_payer else Agreement.Kind.CHANGED
+                change.agreement = _agreement(change, kind_of, change.reason, user)
+                change.decided_at = clock.now()
+            change.save(force_insert=True)
+            if at_once:
+                _bring_into_force(change, user)
+            else:
+                _note(change, user, Why(Code.CHANGE_PROPOSED, number=change.number, note=change.reason))
+    except IntegrityError as error:
+        raise _integrity(error) from error
+    plan.refresh_from_db()
+    logger.info("plan %s: change %s %s", plan.pk, change.number, change.state, extra={"plan": plan.pk})
+    return change
+
+
+def _overtaken() -> AttemptInProgress:
+    return AttemptInProgress(_("Something happened to this plan since you looked at it. Please look again."))
+
+
+def _integrity(error: IntegrityError) -> PlanError:
+    if "one_live_plan" in str(error) or "content_type" in str(error):
+        return PlanError(_("There is another payment plan for this by now. Stop that one first."))
+    raise error
+
+
+# -- deciding -----------------------------------------------------------------------------------------------
+
+
+def agree(change: PlanChange, user: Actor = None, *, text: str = "", **where_from: Any) -> PlanChange:
+    """The payer agrees, and the change is in force. `where_from`: `ip_address`, `user_agent`.
+
+    Raises AlreadyPaid when it was decided before, AttemptInProgress while a payment that it changes is being taken, and
+    CannotPay when what it changes is not so any more: it is overtaken then, and staff have to look.
+    """
+    change.refresh_from_db()
+    if not change.waits:
+        raise AlreadyPaid(_("This was decided already."))
+    _end_attempts(change, user)
+    try:
+        with transaction.atomic():
+            ObjectPaymentPlan.objects.filter(pk=change.plan_id).update(version=F("version") + 1)
+            # Its card may have been changed since.
+            change.plan.refresh_from_db()
+            _bring_up_to_date(change)
+            agreement = _agreement(change, Agreement.Kind.PAYER, "", user, text=text, **where_from)
+            _decide(change, State.IN_FORCE, agreement=agreement, before=change.before, after=change.after)
+            _bring_into_force(change, user)
+    except _Overtaken as problem:
+        with transaction.atomic():
+            _decide(change, State.OVERTAKEN)
+            _note(change, user, Why(Code.CHANGE_OVERTAKEN, number=change.number))
+        change.refresh_from_db()
+        raise PlanError(
+            _("What this was about has changed since, so nothing was changed. We will send you another proposal.")
+        ) from problem
+    except IntegrityError as error:
+        raise _integrity(error) from error
+    return change
+
+
+def _bring_up_to_date(change: PlanChange) -> None:
+    """Lines that the change leaves alone may have been paid since it was proposed."""
+    before, after = change.lines_before, change.lines_after
+    changed = plan_changes.touched(before, after)
+    now = {line.pk: line for line in lines_of(change.plan) if line.pk not in changed}
+    change.before = [now.get(line.pk, line).as_data() for line in before]
+    change.after = [now.get(line.pk, line).as_data() for line in after]
+
+
+def refuse(change: PlanChange, user: Actor = None) -> None:
+    """The payer does not agree: the old terms hold. Raises AlreadyPaid when it was decided before."""
+    with transaction.atomic():
+        _decide(change, State.REFUSED)
+        _note(change, user, Why(Code.CHANGE_REFUSED, number=change.number))
+
+
+def withdraw(change: PlanChange, user: Actor = None, reason: str = "") -> None:
+    """Staff take it back: its link opens nothing any more. Raises AlreadyPaid when it was decided before."""
+    with transaction.atomic():
+        _decide(change, State.WITHDRAWN, decision=reason[:255])
+        _note(change, user, Why(Code.CHANGE_WITHDRAWN, number=change.number, note=reason))
+
+
+def _decide(change: PlanChange, state: str, **more: Any) -> None:
+    """One UPDATE: of two who decide at once one does. The caller holds the transaction."""
+    known = {"state": state, "decided_at": clock.now(), **more}
+    if not PlanChange.objects.filter(pk=change.pk, state=State.WAITING).update(**known):
+        raise AlreadyPaid(_("This was decided already."))
+    for name, value in known.items():
+        setattr(change, name, value)
+
+
+# -- bringing it into the rows ------------------------------------------------------------------------------
+
+
+class _Overtaken(AttemptInProgress):
+    """A line that the change is about does not stand as it did."""
+
+
+def _end_attempts(change: PlanChange, user: Actor) -> None:
+    """End the payment pages that are open at the lines it changes: what they ask for is not what is owed afterwards.
+    Raises AlreadyPaid when one of them was paid, AttemptInProgress while one is being taken."""
+    changed = plan_changes.touched(change.lines_before, change.lines_after)
+    for row in change.plan.instalments.filter(pk__in=changed):
+        intents.close_open_attempts(row, user)
+
+
+def _agreement(
+    change: PlanChange, kind: str, note: str, user: Actor, *, text: str = "", **where_from: Any
+) -> Agreement | None:
+    """What is charged from now on is what this says. A plan that nobody has agreed to yet goes on waiting for its
+    payer's agreement."""
+    plan, after = change.plan, change.lines_after
+    former = plan.agreement
+    if former is None and kind == Agreement.Kind.CHANGED:
+        return None
+    if not text:
+        text = _("The plan was changed (%(what)s), and this is what is still to pay.") % {
+            "what": change.get_kind_display()
+        }
+    return Agreement.objects.create(
+        kind=kind,
+        saved_card=former.saved_card if former is not None else None,
+        other_amounts=former is not None and former.other_amounts,
+        note=note,
+        text=text,
+        version=conf.CHECKOUT_AGREEMENT_VERSION,
+        total=total_after(change),
+        currency=plan.currency,
+        lines=[
+            {"count": line.count, "due": line.due.isoformat(), "amount": str(line.to_come)}
+            for line in after
+            if line.is_open
+        ],
+        user=actor(user),
+        **where_from,
+    )
+
+
+def total_after(change: PlanChange) -> Decimal:
+    """What the plan costs afterwards. A write-off changes what is collected, not what was agreed."""
+    return change.plan.total + (change.by if change.kind != Kind.WRITE_OFF else 0)
+
+
+def _bring_into_force(change: PlanChange, user: Actor) -> None:
+    """In the caller's transaction, which has counted the version up: nobody else changes this plan meanwhile. Raises
+    _Overtaken when a line that it changes is not as it was."""
+    before, after = change.lines_before, change.lines_after
+    changed = plan_changes.touched(before, after)
+    now = {line.pk: line for line in after}
+    held = _locked(change.plan, changed)
+    for pk, (row, debt) in held.items():
+        if _line(row, debt) != changed[pk] or debt.asked:
+            raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
+    if held.keys() != changed.keys():
+        raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
+    why = Why(Code.PLAN_CHANGED, number=change.number)
+    _park(row for pk, (row, _debt) in held.items() if now[pk].due != row.due)
+    for pk, (row, debt) in held.items():
+        _rewrite(row, changed[pk], now[pk], user, why)
+        if by := now[pk].owed - changed[pk].owed:
+            kind = POSTINGS.get(Kind(change.kind), Posting.Kind.MOVED)
+            debts.post(debt, kind, by, cause=f"change:{change.uuid}:{pk}", user=user, note=change.reason)
+    _make([line for line in after if line.pk is None], change)
+    known: dict[str, Any] = {"total": total_after(change)}
+    if change.agreement is not None:
+        known["agreement"] = change.agreement
+    if change.kind == Kind.REOPEN:
+        known |= {"deleted": False, "deleted_at": None, "deleted_by": None}
+    ObjectPaymentPlan.objects.filter(pk=change.plan_id).update(**known)
+    asking.plan_changed(change.plan, _note(change, user, Why(Code.PLAN_CHANGED, number=change.number)))
+
+
+def _locked(plan: ObjectPaymentPlan, pks: Iterable[int]) -> dict[int, tuple[ObjectPaymentPlanInstalment, Debt]]:
+    """The rows and their debts, read anew under their locks: lines before debts, as everybody takes them."""
+    rows = list(
+        ObjectPaymentPlanInstalment.objects.select_for_update(of=("self",), no_key=True)
+        .filter(object_payment_plan=plan, pk__in=list(pks))
+        .order_by("pk")
+    )
+    found = {
+        debt.pk: debt
+        for debt in Debt.objects.select_for_update(no_key=True)
+        .filter(pk__in=[row.debt_id for row in rows if row.debt_id is not None])
+        .order_by("pk")
+    }
+    return {row.pk: (row, found[row.debt_id]) for row in rows if row.debt_id in found}
+
+
+def _park(rows: Any) -> None:
+    """Out of each other's way: a plan has one line on a day, and two may change places."""
+    for row in rows:
+        day = datetime.date.min + datetime.timedelta(days=row.count)
+        ObjectPaymentPlanInstalment.objects.filter(pk=row.pk).update(due=day)
+
+
+def _rewrite(row: ObjectPaymentPlanInstalment, before: Line, after: Line, user: Actor, why: Why) -> None:
+    fields: dict[str, Any] = {"due": after.due, "ended": after.ended}
+    if after.is_open:
+        fields["amount"] = after.owed
+    if before.state == after.state:
+        if not ObjectPaymentPlanInstalment.objects.filter(Q(state=before.state), pk=row.pk).update(**fields):
+            raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
+        return
+    if not moves.move(row, to=after.state, only_from={before.state}, user=user, why=why, **fields):
+        raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
+    RecoveryStep.objects.filter(instalment=row, ended="").update(ended=RecoveryStep.Ended.MOVED, ended_at=clock.now())
+    promises.forget(row)
+
+
+def _make(lines: Sequence[Line], change: PlanChange) -> None:
+    rows = [
+        ObjectPaymentPlanInstalment(
+            object_payment_plan=change.plan,
+            count=line.count,
+            amount=line.owed,
+            due=line.due,
+            replaces_id=line.replaces,
+        )
+        for line in lines
+    ]
+    debts.open_lines(ObjectPaymentPlanInstalment.objects.bulk_create(rows))
+
+
+def _note(change: PlanChange, user: Actor, why: Why) -> StateChange:
+    state = "live" if change.is_in_force or not change.plan.deleted else "stopped"
+    return StateChange.objects.create(
+        object_payment_plan=change.plan, from_state=state, to_state=state, user=actor(user), **why.columns
+    )
