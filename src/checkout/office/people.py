@@ -19,16 +19,13 @@ from checkout.services import at_stripe
 logger = logging.getLogger("checkout.staff")
 
 
-class AddressTaken(CheckoutError):
-    """Another customer has that address."""
-
-
 def correct(customer: Customer, name: str, email: str, user: Actor, reason: str) -> bool:
     """Correct the name and the address, and tell Stripe. True if Stripe has been told (or knows nobody); False when it
     gave no answer, and is told by the daily job.
 
     A new address makes every link of earlier letters dead, and ends payment pages that are open. Who changed what, and
-    why, is kept; so is what was paid under the old address. Raises AddressTaken.
+    why, is kept; so is what was paid under the old address. Raises CheckoutError when another customer has that
+    address.
     """
     name, email = name.strip(), email.strip()
     before = Customer.objects.get(pk=customer.pk)
@@ -57,7 +54,7 @@ def correct(customer: Customer, name: str, email: str, user: Actor, reason: str)
         other = Customer.objects.with_email(email)
         if other is None or other.pk == customer.pk:
             raise
-        raise AddressTaken(_("%(customer)s has this address already.") % {"customer": other}) from error
+        raise CheckoutError(_("%(customer)s has this address already.") % {"customer": other}) from error
     if email != before.email:
         _end_links(customer, user, reason)
     return at_stripe.tell(customer)
