@@ -57,7 +57,13 @@ def press(office: Client, do: str, customer: Customer, **data: str) -> str:
 def test_the_page_adds_up_everything_owed_and_paid_whatever_the_way(office: Client, ann: Customer) -> None:
     assert accounts.account(ann).totals == {"GBP": (Decimal("76.66"), Decimal(50), Decimal("73.34"))}
     text = " ".join(office.get(page_of(ann)).content.decode().split())
-    for words in ("£73.34 to pay", "£76.66 paid net", "£50.00 went back", "£70.00 of £100.00 paid"):
+    for words in (
+        f"Plan {ann.object_payment_plans.get().pk}, Standard",
+        "£73.34 to pay",
+        "£76.66 paid net",
+        "£50.00 went back",
+        "£70.00 of £100.00 paid",
+    ):
         assert words in text, words
 
 

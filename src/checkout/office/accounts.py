@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import F, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from checkout import actions, states
 from checkout.models import (
@@ -86,7 +87,8 @@ def _plans(customer: Customer) -> list[Entry]:
     for row in rows:
         here = progress.get(row.pk) or selectors.Progress()
         back = moved.get(row.pk, sums.NOTHING).back
-        entries.append(Entry(row, row.payment_plan.name, row.currency, row.total, here.paid, back, here.left))
+        name = f"{_('Plan %(number)d') % {'number': row.pk}}, {row.payment_plan.name}"
+        entries.append(Entry(row, name, row.currency, row.total, here.paid, back, here.left))
     return entries
 
 
