@@ -153,7 +153,10 @@ OF_THE_BOOKS = re.compile(
     r"|Stripe gave no answer|Stripe"
     r"|Your payment plan|Please confirm your payment of|Please pay|We will send you an invoice for|(?<=\d) for"
     r"|Smith &amp; Co|1 High Street|Bath|Somerset|BA1 1AA|United Kingdom"
-    r"|\b(cus|pi|du|evt|re)_\w+|\b[a-z]+([_.][a-z]+)+\b|\breconcile\b|CHECKOUT_[A-Z_]+"
+    # Of Stripe's: its types of movements, and its ids. What a bank is sent as evidence is English.
+    r"|(?<=>)\s*charge\s*(?=<)|<textarea.*?</textarea>"
+    r"|\b(ch|cus|pi|po|du|evt|re|txn)_\w+|\b[a-z]+([_.][a-z]+)+\b|\breconcile\b|CHECKOUT_[A-Z_]+",
+    re.DOTALL,
 )
 
 
