@@ -133,6 +133,12 @@ REGISTER: Final[Mapping[str, Entry]] = {
         _PAYER_OF_PLAN,
         _("a quarter of an hour after the last change, with everything that was changed"),
     ),
+    "change_proposed": Entry(
+        _("Please agree to a change of your plan"),
+        _("a change of a plan was proposed that does not favour its payer"),
+        _PAYER_OF_PLAN,
+        _AT_ONCE,
+    ),
     "plan_stopped": Entry(_("Your plan was stopped"), _("a plan was stopped"), _PAYER_OF_PLAN, _AT_ONCE),
     "plan_link": Entry(
         _("A new link to the plan"),

@@ -42,7 +42,6 @@ class Kind(TextChoices):
     WRITE_OFF = "write_off", gettext_lazy("the rest is written off")
     OWED_AGAIN = "owed_again", gettext_lazy("a payment that went back is owed again")
     REOPEN = "reopen", gettext_lazy("a stopped plan goes on")
-    PAYER = "payer", gettext_lazy("another payer")
 
 
 class Ended(TextChoices):

@@ -171,6 +171,11 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
         "Nothing more is taken from your card for this plan.",
         "Für diesen Plan wird nichts mehr von Ihrer Karte abgebucht.",
     ),
+    "staff/test_plan_changes.py::test_what_does_not_favour_the_payer_waits_for_them": (
+        "It is taken from the card that you agreed to.",
+        "Hier können Sie sie, ohne Anmeldung, ansehen und entscheiden:",
+        "Wir bitten Sie, einer Änderung Ihres Ratenplans zuzustimmen:",
+    ),
     "services/test_early.py::test_a_part_leaves_the_rest_to_its_day": ("… of it is taken on ….",),
     "services/test_cards.py::test_a_card_replaced_by_the_bank_is_taken_in_and_the_flag_cleared": (
         "If your bank has sent you a new card and told us about it, you can ignore this mail.",

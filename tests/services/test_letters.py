@@ -297,6 +297,13 @@ def _part_came(site: Site) -> Claims:
     return [Decimal(5), line.amount - 5, line.due]
 
 
+def _change_proposed(site: Site) -> Claims:
+    plan = site.plan()
+    last = plan.payments.get(count=4)
+    plan.propose_change("fee", "a late fee", amount=Decimal(5))
+    return [Decimal(5), last.amount + 5, last.due]
+
+
 def _by_hand(site: Site) -> Claims:
     line = site.plan().payments.get(count=2)
     checkouts.manual(line, None, "Cash")
@@ -364,6 +371,7 @@ CAUSES = {
     ),
     "dates moved": Cause(_date_moved, "plan_changed", after=asking.CHANGE_GRACE),
     "a part came": Cause(_part_came, "plan_changed", after=asking.CHANGE_GRACE),
+    "change proposed": Cause(_change_proposed, "change_proposed"),
     "paid by other means": Cause(_by_hand, "instalment_paid"),
     "invoice asked for": Cause(_invoice, "invoice_requested", link=False, first=()),
     "money asked for": Cause(_money_asked_for, "customer_payment_request", first=()),

@@ -29,6 +29,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     PaymentPlan,
     Payout,
+    PlanChange,
     Problem,
     Proposal,
     Refund,
@@ -36,7 +37,7 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
-from checkout.services import problems
+from checkout.services import plan_changes, problems
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS, Books
@@ -69,6 +70,11 @@ class Public:
     payer: tuple[set[int], set[int]]
     other: tuple[set[int], set[int]]
     staff: tuple[set[int], set[int]]
+
+
+def a_change_that_waits(books: Books) -> PlanChange:
+    waiting = books.plan.changes.filter(state=PlanChange.State.WAITING).first()
+    return waiting or books.plan.propose_change("fee", "a late fee", amount=Decimal(5))
 
 
 def reason(books: Books) -> dict[str, Any]:
@@ -201,6 +207,19 @@ TABLE: dict[str, Staff | Public] = {
     f"{PLAN}.detail": Staff("checkout.view_objectpaymentplan", lambda b: [b.plan.uuid]),
     f"{PLAN}.delete": Staff("checkout.delete_objectpaymentplan", lambda b: [b.plan.uuid], reason),
     f"{PLAN}.resume": Staff("checkout.charge", lambda b: [b.plan.uuid], reason),
+    f"{PLAN}.change": Staff(
+        "checkout.change_objectpaymentplan",
+        lambda b: [b.plan.uuid],
+        lambda b: (
+            {
+                "kind": "discount",
+                "amount": "5",
+                "seen": plan_changes.preview(b.plan, "discount", amount=Decimal(5)).seen,
+            }
+            | reason(b)
+        ),
+    ),
+    f"{PLAN}.withdraw": Staff("checkout.change_objectpaymentplan", lambda b: [a_change_that_waits(b).uuid], reason),
     f"{PLAN}.payday": Staff("checkout.change_objectpaymentplan", lambda b: [b.plan.uuid], lambda b: {"pay_day": "25"}),
     f"{PLAN}.revoke": Staff("checkout.send_mail", lambda b: [b.plan.uuid], reason),
     f"{PLAN}.card.expiry.list": Staff("checkout.view_customer"),
@@ -356,6 +375,7 @@ def state_of_the_books() -> tuple[Any, ...]:
         ObjectPaymentPlan.objects.filter(deleted=True).count(), PaymentPlan.objects.aggregate(Sum("count")),
         list(ObjectPaymentPlanInstalment.objects.values_list("state", "due")),
         list(StripeEvent.objects.values_list("next_attempt_at")),
+        list(PlanChange.objects.values_list("state")),
         list(BookDifference.objects.values_list("how")),
         list(Proposal.objects.values_list("state", "decided_by")),
         list(CheckoutSettings.objects.values_list("default_payment_plan")),

@@ -318,7 +318,7 @@ class ObjectPaymentPlan(models.Model):
 
     def propose_change(self, kind: str, reason: str, user: Actor = None, **options: Any) -> PlanChange:
         """Change the plan, with a `reason` that is kept. What favours its payer is in force at once, and they are told;
-        anything else waits until they agree, and the old terms hold until then.
+        anything else waits until they agree by the link that is mailed, and the old terms hold until then.
 
         `kind` and what it takes, all by name (amounts are Decimal, in whole currency units; days are dates):
         "pause" `months`; "pay_day" `day`; "split" `count`, `first`, `interval`; "lines" `wanted`, a list of (primary

@@ -163,18 +163,20 @@ class Progress:
 
 def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
     """How far each of these plans has come, in one query."""
-    paid = Q(state=states.SUCCESS)
+    over = Q(state=states.SUCCESS)
+    # One that was written off or taken off is over, and was not paid.
+    paid = over & Q(ended="")
     rows = (
         ObjectPaymentPlanInstalment.objects.filter(object_payment_plan__in=list(plan_pks))
         .order_by()
         .values_list("object_payment_plan")
         .annotate(
-            lines=Count("pk"),
+            lines=Count("pk", filter=Q(ended="")),
             paid_lines=Count("pk", filter=paid),
             # Net of what was given back, as `net_paid` of a line.
             paid=Sum(Coalesce("debt__paid", Case(When(paid, then="amount"), default=Value(Decimal(0))))),
-            next_due=Min("due", filter=~paid),
-            left=Sum(sums.LEFT, filter=~paid & Q(object_payment_plan__deleted=False)),
+            next_due=Min("due", filter=~over),
+            left=Sum(sums.LEFT, filter=~over & Q(object_payment_plan__deleted=False)),
         )
     )
     return {

@@ -17,9 +17,11 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
+from django.utils.formats import date_format
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from checkout import clock, plan_changes, states
+from checkout import clock, money, plan_changes, states
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, PlanError
@@ -215,6 +217,7 @@ def propose(
                 _bring_into_force(change, user)
             else:
                 _note(change, user, Why(Code.CHANGE_PROPOSED, number=change.number, note=change.reason))
+                asking.change_proposed(change)
     except IntegrityError as error:
         raise _integrity(error) from error
     plan.refresh_from_db()
@@ -265,6 +268,24 @@ def agree(change: PlanChange, user: Actor = None, *, text: str = "", **where_fro
     except IntegrityError as error:
         raise _integrity(error) from error
     return change
+
+
+def wording(change: PlanChange) -> str:
+    """What the payer agrees to, in the language that is active: kept as evidence."""
+    currency = change.plan.currency
+    rows = [
+        _("%(amount)s on %(day)s")
+        % {
+            "amount": money.format_money(line.to_come, currency, get_language() or "en-gb"),
+            "day": date_format(line.due, "DATE_FORMAT"),
+        }
+        for line in change.lines_after
+        if line.is_open
+    ]
+    return _(
+        "I agree to this change of my payment plan: %(what)s. From now on these payments are taken from the card that "
+        "I agreed to: %(lines)s."
+    ) % {"what": change.get_kind_display(), "lines": ", ".join(rows)}
 
 
 def _bring_up_to_date(change: PlanChange) -> None:

@@ -22,10 +22,11 @@ from django.views.generic import TemplateView
 from checkout import declines, money, states
 from checkout.conf import conf
 from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, NoSavedCard, PlanError
-from checkout.ids import uuid_or_none
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.ids import ip_address_or_none, storable, uuid_or_none
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange
 from checkout.plan_changes import Ended
-from checkout.services import agreements, charging, due_dates, numbering, papers, recovery
+from checkout.services import agreements, charging, due_dates, numbering, papers, plan_changes, recovery
+from checkout.services.letters import about_plans
 from checkout.views import payer
 from checkout.views.access import (
     PayerViewMixin,
@@ -90,6 +91,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         """Take one line at once from the new card: its payer presses the button."""
         access = self.get_access()
         plan = access.plan
+        if "change" in request.POST:
+            return self._decide(request.POST["change"], agrees=request.POST.get("answer") == "agree")
         uuid = uuid_or_none(request.POST.get("instalment", ""))
         line = plan.instalments.filter(uuid=uuid).first() if uuid is not None else None
         if not access.is_payer or line is None:
@@ -108,6 +111,29 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         if checkout.state_id == states.PAY_ON_SESSION:
             return redirect("checkout.pay", uuid=checkout.uuid)
         return self._answer(_charged_text(checkout))
+
+    def _decide(self, change_uuid: str, *, agrees: bool) -> HttpResponse:
+        """The payer agrees to a change that was proposed, or does not."""
+        access = self.get_access()
+        uuid = uuid_or_none(change_uuid)
+        change = access.plan.changes.filter(uuid=uuid).first() if uuid is not None else None
+        if not access.is_payer or change is None:
+            raise Http404
+        user = self.request.user if access.by_login else None
+        try:
+            if not agrees:
+                plan_changes.refuse(change, user)
+                return self._answer(_("Nothing was changed. The dates and amounts that you agreed to hold."))
+            plan_changes.agree(
+                change,
+                user,
+                text=plan_changes.wording(change),
+                ip_address=ip_address_or_none(self.request.META.get("REMOTE_ADDR", "")),
+                user_agent=storable(self.request.headers.get("User-Agent", ""))[:500],
+            )
+        except CheckoutError as problem:
+            return self._answer(str(problem))
+        return self._answer(_("Thank you. Your plan is changed, as shown below."))
 
     def _move(self, line: ObjectPaymentPlanInstalment) -> HttpResponse:
         """To another day, within what the site allows."""
@@ -160,6 +186,20 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             ],
             "contact": conf.CHECKOUT_CONTACT_TEXT,
             "by_login": self.get_access().by_login,
+            "proposed": self._proposed(plan),
+        }
+
+    def _proposed(self, plan: ObjectPaymentPlan) -> dict[str, Any] | None:
+        """A change that waits for this payer, with what would be to pay by it."""
+        waiting = plan.changes.filter(state=PlanChange.State.WAITING).first()
+        if waiting is None or not self.get_access().is_payer:
+            return None
+        rows = [line for line in waiting.lines_after if line.is_open]
+        return {
+            "change": waiting,
+            "what": about_plans.what_changes(waiting, plan.currency),
+            "lines": [{"due": line.due, "amount": self._money(line.to_come)} for line in rows],
+            "sum": self._money(sum((line.to_come for line in rows), Decimal(0))),
         }
 
     def _money(self, amount: Decimal) -> str:

@@ -17,6 +17,7 @@ from checkout.models import Agreement, ObjectPaymentPlan, ObjectPaymentPlanInsta
 from checkout.office import policies, search, selectors, services, stories, sums
 from checkout.office.forms import PayDayForm
 from checkout.office.pages import Sort
+from checkout.office.views import plan_changes
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, money_cell, show_date, show_money, show_time, state_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
@@ -208,6 +209,8 @@ class PlanDetailView(StaffPageView):
             "disputes": disputes.disputes_of(plan),
             "story": stories.plan_story(plan),
             "actions": self._actions(plan),
+            "changes": plan_changes.history(plan),
+            "may_withdraw": self.can("change_objectpaymentplan"),
         }
 
     def _facts(self, plan: ObjectPaymentPlan) -> list[tuple[Any, Any, str]]:
@@ -247,7 +250,9 @@ class PlanDetailView(StaffPageView):
         resume, stop = (reverse(f"checkout.object.payment.plan.{do}", args=[plan.uuid]) for do in ("resume", "delete"))
         pay_day = reverse("checkout.object.payment.plan.payday", args=[plan.uuid])
         revoke = reverse("checkout.object.payment.plan.revoke", args=[plan.uuid])
+        change = reverse("checkout.object.payment.plan.change", args=[plan.uuid])
         return self.offer(
+            ("change_objectpaymentplan", change, _("Change the plan"), True),
             ("send_mail", revoke, _("Revoke its links"), not plan.deleted),
             ("change_objectpaymentplan", pay_day, _("Pay day"), not plan.deleted),
             ("charge", resume, _("Resume charging"), plan.paused and not plan.deleted),

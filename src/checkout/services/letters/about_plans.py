@@ -118,6 +118,31 @@ def _as_a_whole(plan: ObjectPaymentPlan, number: int | str) -> Iterator[str]:
         yield what_changes(change, plan.currency)
 
 
+def change_proposed(letter: Letter) -> Words | None:
+    """What was proposed, while it waits: one that was withdrawn or decided meanwhile is not worth a letter."""
+    change = PlanChange.objects.select_related("plan__customer").filter(pk=letter.cause.rpartition(":")[2]).first()
+    if change is None or not change.waits:
+        return None
+    plan = change.plan
+    open_lines = [line for line in change.lines_after if line.is_open]
+    said: dict[str, Any] = {
+        "description": of_plan(plan),
+        "changes": [what_changes(change, plan.currency)],
+        "lines": [
+            {
+                "label": _("deposit") if line.count == 1 else _("instalment %(number)d") % {"number": line.count - 1},
+                "due": day(line.due),
+                "amount": amount(line.to_come, plan.currency),
+            }
+            for line in open_lines
+        ],
+        "left": amount(sum((line.to_come for line in open_lines), Decimal(0)), plan.currency),
+        "link": links.plan_page(plan),
+    }
+    rows = [(_("What for"), said["description"]), (_("To pay then"), said["left"])]
+    return Words("change_proposed", common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
 def what_changes(change: PlanChange, currency: str) -> str:
     """What a change does, in one sentence for its payer."""
     said = {"amount": amount(abs(change.by), currency)}

@@ -16,6 +16,7 @@ from checkout.models import (
     Letter,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    PlanChange,
     Refund,
     StateChange,
 )
@@ -111,6 +112,11 @@ def plan_changed(plan: ObjectPaymentPlan, change: StateChange) -> None:
     waiting = Letter.objects.filter(kind="plan_changed", plan=plan, ended_at=None)
     waiting.update(ended_at=clock.now(), outcome=Letter.Outcome.TOGETHER)
     ask("plan_changed", f"plan_changed:{plan.pk}:{change.pk}", after=CHANGE_GRACE, plan=plan)
+
+
+def change_proposed(change: PlanChange) -> None:
+    """A change waits for its payer's agreement."""
+    ask("change_proposed", f"change_proposed:{change.pk}", plan=change.plan)
 
 
 def first_change(letter: Letter) -> int:

@@ -33,6 +33,7 @@ WRITERS: Final[Mapping[str, Callable[[Letter], words.Words | None]]] = {
     "payment_reminder": about_declines.payment_reminder,
     "card_changed": about_plans.card_changed,
     "plan_changed": about_plans.plan_changed,
+    "change_proposed": about_plans.change_proposed,
     "plan_stopped": about_plans.plan_stopped,
     "plan_link": about_plans.plan_link,
     "payment_refunded": words.payment_refunded,

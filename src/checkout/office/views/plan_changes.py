@@ -1,0 +1,210 @@
+"""Changing a plan: choose what, look at before and after side by side, then do it."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from dateutil.relativedelta import relativedelta
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.generic import TemplateView
+
+from checkout import clock
+from checkout.errors import AlreadyPaid, CheckoutError
+from checkout.models import ObjectPaymentPlan, PlanChange
+from checkout.office.plan_change_forms import FORMS, OF_STOPPED, DecideForm, TermsForm
+from checkout.office.views.base import StaffMixin
+from checkout.office.views.cells import show_date, show_money, show_time
+from checkout.office.views.staff_actions import StaffActionView
+from checkout.plan_changes import Line, owed, to_come
+from checkout.services import plan_changes
+
+#: So much later, or so many times the largest payment, is asked about once more.
+LATE, LARGE = relativedelta(years=2), 10
+
+
+class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
+    """By GET nothing but looking: `?kind=pause` shows what that wants, with its terms what they would do."""
+
+    permission = "checkout.change_objectpaymentplan"
+    menu = "checkout.object.payment.plan.list"
+    heading = gettext_lazy("Change a plan")
+    template_name = "checkout/staff/plan_change.html"
+    plan: ObjectPaymentPlan
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.plan = get_object_or_404(ObjectPaymentPlan, uuid=kwargs["uuid"])
+        return self._show(request.GET, looked="look" in request.GET)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.plan = get_object_or_404(ObjectPaymentPlan, uuid=kwargs["uuid"])
+        terms = self._terms(request.POST, bound=True)
+        if terms is None or not terms.is_valid():
+            return self._show(request.POST, looked=True, status=422)
+        kind = request.POST["kind"]
+        try:
+            found = plan_changes.preview(self.plan, kind, **terms.terms)
+            decided = DecideForm(request.POST, favours_payer=found.favours_payer)
+            if not decided.is_valid():
+                return self._show(request.POST, looked=True, decided=decided, status=422)
+            change = plan_changes.propose(
+                self.plan,
+                kind,
+                decided.cleaned_data["reason"],
+                request.user,
+                seen=request.POST.get("seen", ""),
+                on_paper=decided.cleaned_data.get("on_paper", False),
+                **terms.terms,
+            )
+        except CheckoutError as problem:
+            return self._show(request.POST, looked=True, problem=str(problem), status=409)
+        if change.is_in_force:
+            messages.success(request, _("The plan was changed, and its payer is told."))
+        else:
+            messages.success(request, _("The payer is asked by mail. Until they agree, the old terms hold."))
+        return HttpResponseRedirect(self.plan.get_absolute_url())
+
+    def _kinds(self) -> list[str]:
+        return [kind for kind in FORMS if (kind in OF_STOPPED if self.plan.deleted else kind != PlanChange.Kind.REOPEN)]
+
+    def _terms(self, data: Any, *, bound: bool) -> TermsForm | None:
+        kind = data.get("kind", "")
+        if kind not in self._kinds():
+            return None
+        form = FORMS[kind]
+        lines = plan_changes.lines_of(self.plan)
+        return form(data, lines=lines) if bound else form(lines=lines)
+
+    def _show(
+        self,
+        data: Any,
+        *,
+        looked: bool,
+        decided: DecideForm | None = None,
+        problem: str = "",
+        status: int = 200,
+    ) -> HttpResponse:
+        plan = self.plan
+        terms = self._terms(data, bound=looked)
+        found = None
+        if terms is not None and (not terms.fields or (looked and terms.is_valid())):
+            try:
+                found = plan_changes.preview(plan, data["kind"], **(terms.terms if looked and terms.is_valid() else {}))
+            except CheckoutError as refused:
+                problem, status = problem or str(refused), max(status, 409)
+        context = self.get_context_data(
+            plan=plan,
+            back_url=plan.get_absolute_url(),
+            kinds=[{"kind": kind, "name": capfirst(PlanChange.Kind(kind).label)} for kind in self._kinds()],
+            kind=data.get("kind", "") if terms is not None else "",
+            form=terms,
+            problem=problem,
+            found=found,
+            waits=plan.changes.filter(state=PlanChange.State.WAITING).first(),
+        )
+        if found is not None:
+            context |= self._compared(found) | {
+                "decide": decided or DecideForm(favours_payer=found.favours_payer),
+                "hidden": [field.as_hidden() for field in terms] if terms is not None else [],
+            }
+        return self.render_to_response(context, status=status)
+
+    def _compared(self, found: plan_changes.Preview) -> dict[str, Any]:
+        return {
+            "rows": side_by_side(found.before, found.after, self.plan.currency),
+            "sums": [
+                (_("In all"), self._money(owed(found.before)), self._money(owed(found.after))),
+                (_("Still to come"), self._money(to_come(found.before)), self._money(to_come(found.after))),
+            ],
+            "odd": self._odd(found),
+        }
+
+    def _odd(self, found: plan_changes.Preview) -> list[str]:
+        """What may be a slip of the hand."""
+        far = clock.today() + LATE
+        largest = max((line.owed for line in found.before), default=Decimal(0))
+        said = []
+        for line in found.after:
+            if line.is_open and line.due > far:
+                said.append(_("%(day)s is more than two years from now.") % {"day": show_date(line.due)})
+            if line.is_open and line.owed > LARGE * largest:
+                amount = self._money(line.owed)
+                said.append(_("%(amount)s is more than ten times the largest payment so far.") % {"amount": amount})
+        return said
+
+    def _money(self, amount: Decimal) -> str:
+        return show_money(amount, self.plan.currency)
+
+
+def side_by_side(before: list[Line], after: list[Line], currency: str) -> list[dict[str, Any]]:
+    """A row for each line that is or will be: what it says before and after, and whether that differs."""
+    then, now = ({line.count: line for line in lines} for lines in (before, after))
+
+    def said(line: Line | None) -> tuple[date | None, str, str]:
+        if line is None:
+            return None, "", ""
+        if line.ended:
+            return None, "", str(_("not collected any more"))
+        amount = show_money(line.owed, currency)
+        return line.due, amount, str(_("over")) if line.is_over else ""
+
+    rows = []
+    for count in sorted(then.keys() | now.keys()):
+        old, new = said(then.get(count)), said(now.get(count))
+        rows.append(
+            {
+                "name": _("Deposit") if count == 1 else _("Instalment %(number)d") % {"number": count - 1},
+                "before": old,
+                "after": new,
+                "differs": old != new,
+            }
+        )
+    return rows
+
+
+def history(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
+    """Every change of a plan, the newest first."""
+    return [
+        {
+            "change": change,
+            "at": show_time(change.at),
+            "who": change.user or _("by itself"),
+            "rows": [
+                row for row in side_by_side(change.lines_before, change.lines_after, plan.currency) if row["differs"]
+            ],
+        }
+        for change in plan.changes.select_related("user").order_by("-number")
+    ]
+
+
+class PlanChangeWithdrawView(StaffActionView):
+    permission = "checkout.change_objectpaymentplan"
+    menu = "checkout.object.payment.plan.list"
+    heading = gettext_lazy("Withdraw a change")
+    question = gettext_lazy("The payer is not asked any more, and the old terms hold.")
+    button = gettext_lazy("Withdraw it")
+    object: PlanChange
+
+    def get_object(self) -> PlanChange:
+        return get_object_or_404(PlanChange.objects.select_related("plan"), uuid=self.kwargs["uuid"])
+
+    def get_version(self) -> str:
+        return str(self.object.state)
+
+    def get_back_url(self) -> str:
+        return str(self.object.plan.get_absolute_url())
+
+    def get_refusal(self) -> str:
+        return "" if self.object.waits else _("This was decided already.")
+
+    def perform(self, form: Any) -> str:
+        if not self.object.waits:
+            raise AlreadyPaid(_("This was decided already."))
+        plan_changes.withdraw(self.object, self.request.user, form.cleaned_data["reason"])
+        return _("The change was withdrawn.")

@@ -1,0 +1,204 @@
+"""The office changes a plan on one screen: chosen, seen side by side, done; and its payer agrees where they must."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+from post_office.models import Email
+
+from checkout import clock, states
+from checkout.models import Agreement, Checkout, ObjectPaymentPlan, PlanChange
+from checkout.services import runs
+from checkout.services.letters import writing
+from stripe_emulator import Emulator
+from tests.services.conftest import SavePlan
+from tests.staff.conftest import boss, site  # noqa: F401 - fixtures
+from tests.views.test_plan_link import link, page_of, text
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
+
+WHY = {"reason": "in hospital"}
+
+
+@pytest.fixture
+def plan(save_plan: SavePlan) -> ObjectPaymentPlan:
+    """£20.00 paid; £26.66, £26.67 and £26.67 to come."""
+    return save_plan(email="ann@example.com")
+
+
+@pytest.fixture
+def office(boss: Any) -> Client:  # noqa: F811
+    client = Client()
+    client.force_login(boss)
+    return client
+
+
+def address(plan: ObjectPaymentPlan) -> str:
+    return reverse("checkout.object.payment.plan.change", args=[plan.uuid])
+
+
+def press(office: Client, plan: ObjectPaymentPlan, terms: dict[str, Any], **more: Any) -> Any:
+    """Look, and then press the button of what was seen."""
+    looked = office.get(address(plan), terms | {"look": "1"})
+    assert looked.status_code == 200, text(looked)
+    seen = looked.context["found"].seen
+    return office.post(address(plan), terms | WHY | {"seen": seen} | more, follow=True)
+
+
+def dues(plan: ObjectPaymentPlan) -> list[datetime.date]:
+    return list(plan.instalments.filter(state=states.PENDING).order_by("due").values_list("due", flat=True))
+
+
+def test_a_pause_is_seen_before_it_is_done_and_its_payer_is_told(office: Client, plan: ObjectPaymentPlan) -> None:
+    before = dues(plan)
+    assert "A pause" in text(office.get(address(plan)))
+    looked = office.get(address(plan), {"kind": "pause", "months": "2", "look": "1"})
+    assert "It favours the payer" in text(looked)
+    assert [row["differs"] for row in looked.context["rows"]] == [False, True, True, True]
+    assert [name_before_after[1:] for name_before_after in looked.context["sums"]] == [
+        ("£100.00", "£100.00"), ("£80.00", "£80.00"),
+    ]  # fmt: skip
+    assert (dues(plan), plan.changes.count()) == (before, 0)
+    page = press(office, plan, {"kind": "pause", "months": "2"})
+    assert "The plan was changed, and its payer is told." in text(page)
+    assert "Change 1: a pause" in text(page)
+    assert "in hospital" in text(page)
+    assert [due.month for due in dues(plan)] == [(due.month + 1) % 12 + 1 for due in before]
+    with time_machine.travel(clock.now() + datetime.timedelta(hours=1)):
+        writing.write_waiting()
+    assert "Payments make a pause" in Email.objects.latest("pk").message
+
+
+@pytest.mark.parametrize(
+    ("terms", "still_to_come"),
+    [
+        ({"kind": "discount", "amount": "10"}, "70.00"),
+        ({"kind": "write_off"}, "0"),
+        ({"kind": "pay_day", "day": "15"}, "80.00"),
+    ],
+)
+def test_what_favours_the_payer_holds_at_once(
+    office: Client, plan: ObjectPaymentPlan, terms: dict[str, Any], still_to_come: str
+) -> None:
+    press(office, plan, terms)
+    left = sum((line.left for line in plan.payments if line.state_id != states.SUCCESS), Decimal(0))
+    assert left == Decimal(still_to_come)
+    assert plan.changes.get().state == PlanChange.State.IN_FORCE
+
+
+def test_what_does_not_favour_the_payer_waits_for_them(
+    office: Client, plan: ObjectPaymentPlan, emulator: Emulator, client: Client
+) -> None:
+    fee = {"kind": "fee", "amount": "5"}
+    assert "so they have to agree" in text(office.get(address(plan), fee | {"look": "1"}))
+    assert "The payer is asked by mail" in text(press(office, plan, fee))
+    agreed_before = ObjectPaymentPlan.objects.get(pk=plan.pk).agreement
+    writing.write_waiting()
+    letter = Email.objects.filter(to="ann@example.com").latest("pk")
+    assert letter.subject == "Please decide: a change of your payment plan"
+    assert "A fee: £5.00 more is to pay." in letter.message
+    [path] = set(re.findall(r"https://shop\.example(/checkout/plan/\S+)", letter.message))
+    page = client.get(path, follow=True)
+    assert "A change of your plan is proposed" in text(page)
+    assert "£85.00" in text(page)
+    change = plan.changes.get()
+    assert (change.waits, plan.payments.get(count=4).amount) == (True, Decimal("26.67"))
+    done = client.post(page_of(plan), {"change": change.uuid, "answer": "agree"}, follow=True)
+    assert "Thank you. Your plan is changed" in text(done)
+    assert "A change of your plan is proposed" not in text(done)
+    agreement = ObjectPaymentPlan.objects.get(pk=plan.pk).agreement
+    assert agreement is not None
+    assert agreement != agreed_before
+    assert (agreement.kind, agreement.lines[-1]["amount"]) == (Agreement.Kind.PAYER, "31.67")
+    assert "£31.67" in agreement.text
+    assert agreement.ip_address == "127.0.0.1"
+    with time_machine.travel(clock.now() + datetime.timedelta(days=150)):
+        for _month in range(4):
+            runs.process_payments(workers=1)
+    charged = Checkout.objects.filter(action="charge").success().order_by("pk").values_list("total", flat=True)
+    assert max(charged) == Decimal("31.67"), "what the payer agreed to is what is charged"
+    assert emulator.ledger.taken_minor() == 10500
+
+
+def test_a_payer_who_does_not_agree_keeps_the_old_terms_and_nobody_else_decides(
+    office: Client, plan: ObjectPaymentPlan, client: Client, save_plan: SavePlan
+) -> None:
+    press(office, plan, {"kind": "fee", "amount": "5"})
+    change = plan.changes.get()
+    answer = {"change": change.uuid, "answer": "agree"}
+    assert client.post(page_of(plan), answer).headers["Location"].startswith("/log-in/")
+    other = save_plan(email="eve@example.com")
+    client.get(link(other))
+    assert client.post(page_of(plan), answer).headers["Location"].startswith("/log-in/")
+    assert client.post(page_of(other), answer).status_code == 404
+    client.get(link(plan))
+    refused = client.post(page_of(plan), answer | {"answer": "refuse"}, follow=True)
+    assert "Nothing was changed." in text(refused)
+    change.refresh_from_db()
+    assert (change.state, plan.payments.get(count=4).amount) == (PlanChange.State.REFUSED, Decimal("26.67"))
+    assert "This was decided already." in text(client.post(page_of(plan), answer, follow=True))
+
+
+def test_staff_may_withdraw_what_waits_and_hold_an_agreement_on_paper(
+    office: Client, plan: ObjectPaymentPlan, client: Client
+) -> None:
+    press(office, plan, {"kind": "fee", "amount": "5"})
+    change = plan.changes.get()
+    withdraw = reverse("checkout.object.payment.plan.withdraw", args=[change.uuid])
+    assert withdraw in office.get(plan.get_absolute_url()).content.decode()
+    page = office.get(withdraw)
+    assert "The change was withdrawn." in text(office.post(withdraw, WHY | {"seen": page.context["seen"]}, follow=True))
+    writing.write_waiting()
+    assert not Email.objects.filter(subject__startswith="Please decide").exists(), "a letter that is not true any more"
+    press(office, plan, {"kind": "fee", "amount": "5"}, on_paper="on")
+    newest = ObjectPaymentPlan.objects.get(pk=plan.pk).agreement
+    assert newest is not None
+    assert (newest.kind, newest.note) == (Agreement.Kind.PAPER, "in hospital")
+    assert plan.payments.get(count=4).amount == Decimal("31.67")
+
+
+def test_amounts_and_days_line_by_line(office: Client, plan: ObjectPaymentPlan) -> None:
+    lines = list(plan.payments.exclude(state=states.SUCCESS))
+    terms = {"kind": "lines", "due_new": "", "amount_new": ""}
+    for line, amount in zip(lines, ("10.00", "20.00", "50.00"), strict=True):
+        terms |= {f"due_{line.pk}": line.due.isoformat(), f"amount_{line.pk}": amount}
+    looked = office.get(address(plan), terms | {"look": "1"})
+    assert looked.status_code == 200
+    assert "so they have to agree" in text(looked), "a payment is larger than the largest was"
+    wrong = office.get(address(plan), terms | {f"amount_{lines[0].pk}": "11.00", "look": "1"})
+    assert wrong.status_code == 409
+    assert wrong.context["found"] is None
+
+
+def test_what_cannot_be_is_said_and_nothing_is_done(office: Client, plan: ObjectPaymentPlan) -> None:
+    for terms in ({"kind": "discount", "amount": "500"}, {"kind": "pause", "months": "99"}):
+        answer = office.get(address(plan), terms | {"look": "1"})
+        assert answer.context["found"] is None
+        assert office.post(address(plan), terms | WHY | {"seen": "x"}).status_code in (409, 422)
+    stale = office.post(address(plan), {"kind": "pause", "months": "1", "seen": "old"} | WHY)
+    assert stale.status_code == 409
+    assert "Something happened to this plan since you looked at it." in text(stale)
+    assert office.get(address(plan), {"kind": "payer"}).context["kind"] == ""
+    assert plan.changes.count() == 0
+
+
+def test_odd_values_are_pointed_out(office: Client, plan: ObjectPaymentPlan) -> None:
+    first = (clock.today() + datetime.timedelta(days=900)).isoformat()
+    looked = office.get(address(plan), {"kind": "split", "count": "2", "first": first, "interval": "1", "look": "1"})
+    assert "is more than two years from now" in text(looked)
+    large = office.get(address(plan), {"kind": "fee", "amount": "999", "look": "1"})
+    assert "is more than ten times the largest payment so far" in text(large)
+
+
+def test_a_stopped_plan_goes_on(office: Client, plan: ObjectPaymentPlan) -> None:
+    plan.delete_plan()
+    assert [each["kind"] for each in office.get(address(plan)).context["kinds"]] == ["write_off", "reopen"]
+    press(office, plan, {"kind": "reopen"}, on_paper="on")
+    assert not ObjectPaymentPlan.objects.get(pk=plan.pk).deleted
