@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings as django_settings
@@ -88,6 +89,36 @@ def test_the_payers_pages_are_free_of_barriers(visitor: Payer, books: Books, vie
     expect(visitor.page.get_by_text("Enter the town or city.")).to_be_visible()
     visitor.expect_accessible()
     keep(visitor.page, "invoice", viewport["width"])
+
+
+def test_a_plan_is_changed_in_the_office_and_agreed_to_by_its_payer(office: Payer, books: Books) -> None:  # noqa: F811
+    """Four presses of staff, and one of the payer."""
+    page = office.page
+    office.visit(books.plan.get_absolute_url())
+    page.get_by_role("link", name="Change the plan").click()
+    page.get_by_role("link", name="A fee").click()
+    page.get_by_label("Amount").fill("5")
+    page.get_by_role("button", name="See what it does").click()
+    expect(page.get_by_text("so they have to agree")).to_be_visible()
+    for width in (PHONE["width"], DESK["width"]):
+        page.set_viewport_size({"width": width, "height": 900})
+        office.expect_accessible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        keep(page, "plan-change", width)
+    page.get_by_label("Why").fill("late")
+    page.get_by_role("button", name="Change the plan").click()
+    expect(page.get_by_text("The payer is asked by mail.")).to_be_visible()
+    keep(page, "plan-changed", DESK["width"])
+    office.visit(urlsplit(links.plan_page(books.plan)).path)
+    expect(page.get_by_role("heading", name="A change of your plan is proposed")).to_be_visible()
+    for width in (PHONE["width"], DESK["width"]):
+        page.set_viewport_size({"width": width, "height": 900})
+        office.expect_accessible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        keep(page, "plan-proposed", width)
+    page.get_by_role("button", name="I agree", exact=True).click()
+    expect(page.get_by_text("Thank you. Your plan is changed")).to_be_visible()
+    assert books.plan.payments.get(count=4).amount == Decimal("31.67")
 
 
 def test_every_page_of_the_menu_is_reached_by_keyboard(office: Payer) -> None:

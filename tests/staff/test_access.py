@@ -74,7 +74,7 @@ class Public:
 
 def a_change_that_waits(books: Books) -> PlanChange:
     waiting = books.plan.changes.filter(state=PlanChange.State.WAITING).first()
-    return waiting or books.plan.propose_change("fee", "a late fee", amount=Decimal(5))
+    return waiting or books.plan.propose_change("fee", "§ 4", amount=Decimal(5))
 
 
 def reason(books: Books) -> dict[str, Any]:

@@ -103,6 +103,7 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
             back_url=plan.get_absolute_url(),
             kinds=[{"kind": kind, "name": capfirst(PlanChange.Kind(kind).label)} for kind in self._kinds()],
             kind=data.get("kind", "") if terms is not None else "",
+            kind_name=capfirst(PlanChange.Kind(data["kind"]).label) if terms is not None else "",
             form=terms,
             problem=problem,
             found=found,
@@ -152,7 +153,8 @@ def side_by_side(before: list[Line], after: list[Line], currency: str) -> list[d
         if line.ended:
             return None, "", str(_("not collected any more"))
         amount = show_money(line.owed, currency)
-        return line.due, amount, str(_("over")) if line.is_over else ""
+        paid = line.is_over and line.paid == line.owed
+        return line.due, amount, str(_("paid")) if paid else str(_("over")) if line.is_over else ""
 
     rows = []
     for count in sorted(then.keys() | now.keys()):
