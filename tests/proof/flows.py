@@ -13,11 +13,13 @@ from django.db import transaction
 
 from checkout import clock, states
 from checkout.gateway import gateway
-from checkout.models import Checkout, Dispute, Payout, Refund, SavedCard
+from checkout.models import Checkout, Customer, Dispute, Payout, Refund, SavedCard
+from checkout.office import people
 from checkout.services import (
     audit,
     bank_news,
     charging,
+    dispute_evidence,
     doctor,
     early,
     look_back,
@@ -30,6 +32,8 @@ from checkout.services import (
 from stripe_emulator import faults
 from tests.host.models import Membership
 from tests.proof.shop import MASTERCARD, PENDING_REFUND, VISA, Shop
+
+CORRECTED: Final = "corrected@example.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,27 @@ def _the_request_was_lost(shop: Shop) -> None:
     with shop.weather(faults.LostBefore(), wherever="POST /v1/payment_intents"):
         _run(shop)
     assert shop.line().state_id == states.REQUEST
+
+
+def _a_dispute_is_known(shop: Shop) -> None:
+    _a_dispute_is_told(shop)
+    bank_news.look()
+
+
+def _sends_evidence(shop: Shop) -> None:
+    dispute = Dispute.objects.get()
+    texts = dispute_evidence.draft(dispute)
+    shop.on_a_bad_day(lambda: dispute_evidence.send(dispute, texts, None, submit=True))
+
+
+def _corrects_the_address(shop: Shop) -> None:
+    customer = Customer.objects.get()
+    if customer.email != CORRECTED:
+        shop.on_a_bad_day(lambda: people.correct(customer, "A Payer", CORRECTED, None, "a slip"))
+
+
+def _stripe_knows_it(shop: Shop) -> bool:
+    return [row["email"] for row in shop.emulator.world.tables["customer"].values()] == [CORRECTED]
 
 
 def _a_domain_is_off(shop: Shop) -> None:
@@ -330,6 +355,14 @@ FLOWS: Final = (
         lambda shop: Payout.objects.exists(),
         _money_goes_to_the_bank,
     ),
+    Flow(
+        "evidence for a bank",
+        _sends_evidence,
+        lambda shop: Dispute.objects.get().evidence_sent,
+        _a_dispute_is_known,
+        person=True,
+    ),
+    Flow("corrected address", _corrects_the_address, _stripe_knows_it, _a_plan),
     Flow("domain of the payment pages", _domain, lambda shop: True, person=True),
     Flow("looking at the account", _asks_the_account, _has_paid(100), _paid_at_once),
 )

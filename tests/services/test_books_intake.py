@@ -53,13 +53,14 @@ def test_movements_and_payouts_are_taken_in_once_and_tied(shop: Shop) -> None:
     assert BalanceTransaction.objects.count() == 3
 
 
-def test_the_banks_reference_and_a_failure_weeks_later_are_found_without_an_event(shop: Shop) -> None:
+@pytest.mark.parametrize("days", [4, 30])
+def test_the_banks_reference_and_a_failure_weeks_later_are_found_without_an_event(shop: Shop, days: int) -> None:
     shop.pay()
     shop.pass_days(5)
     shop.take_in()
     payout = Payout.objects.get()
     assert payout.trace_id == ""
-    shop.pass_days(4)
+    shop.pass_days(days)
     shop.take_in()
     payout.refresh_from_db()
     assert payout.trace_id != ""

@@ -22,6 +22,7 @@ from checkout.gateway import BalanceRow, PayoutAnswer, gateway
 from checkout.ids import storable
 from checkout.models import BalanceTransaction, BookMonth, Checkout, LookBack, Payout
 from checkout.services import look_back
+from checkout.services.books_things import RETURN_TYPES
 
 logger = logging.getLogger("checkout.books")
 
@@ -210,8 +211,14 @@ def _keep_payout(answer: PayoutAnswer, whose: Account) -> bool:
 
 
 def _read_old_payouts(whose: Account, listed_since: datetime.datetime) -> None:
-    """Those that are older than the list and still on their way, or not complete: few, if any."""
-    unfinished = Q(status__in=Payout.ON_ITS_WAY) | Q(automatic=True, reconciled=False)
+    """Those that are older than the list and still on their way, or not complete, or that have come back by a movement
+    of the balance: few, if any."""
+    came_back = BalanceTransaction.objects.filter(**whose, type__in=RETURN_TYPES).values("source_id")
+    unfinished = (
+        Q(status__in=Payout.ON_ITS_WAY)
+        | Q(automatic=True, reconciled=False)
+        | (Q(payout_id__in=came_back) & ~Q(status__in=Payout.CAME_BACK))
+    )
     for payout in Payout.objects.filter(unfinished, **whose, created_at__lt=listed_since):
         try:
             _keep_payout(gateway().retrieve_payout(payout.payout_id), whose)
