@@ -200,5 +200,6 @@ def test_odd_values_are_pointed_out(office: Client, plan: ObjectPaymentPlan) -> 
 def test_a_stopped_plan_goes_on(office: Client, plan: ObjectPaymentPlan) -> None:
     plan.delete_plan()
     assert [each["kind"] for each in office.get(address(plan)).context["kinds"]] == ["write_off", "reopen"]
+    assert "they are told" not in text(office.get(address(plan), {"kind": "write_off", "look": "1"}))
     press(office, plan, {"kind": "reopen"}, on_paper="on")
     assert not ObjectPaymentPlan.objects.get(pk=plan.pk).deleted

@@ -64,7 +64,10 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
             )
         except CheckoutError as problem:
             return self._show(request.POST, looked=True, problem=str(problem), status=409)
-        if change.is_in_force:
+        if change.is_in_force and self.plan.deleted:
+            # Of a plan that stays stopped nothing was to come any more, and no letter goes out.
+            messages.success(request, _("Written down."))
+        elif change.is_in_force:
             messages.success(request, _("The plan was changed, and its payer is told."))
         else:
             messages.success(request, _("The payer is asked by mail. Until they agree, the old terms hold."))
