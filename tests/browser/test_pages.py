@@ -17,7 +17,7 @@ from checkout import links
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import charging, fulfillment, intents, requests, settling
+from checkout.services import charging, ending, fulfillment, intents, requests
 from example_checkout.models import Contact, Product, SalesLedger
 from stripe_emulator import faults
 from tests.browser.conftest import DECLINED, Payer
@@ -307,7 +307,7 @@ def _a_plan_in_trouble(visitor: Payer, payer: Any) -> tuple[ObjectPaymentPlan, S
         fulfillment.fulfill(setup)
     plan = ObjectPaymentPlan.objects.for_content_object(sales[0])
     line, next_line = plan.payments.filter(state="pending")[:2]
-    settling.fail(charging.claim(line), why=Why(Code.CARD_DECLINED), error_code="insufficient_funds")
+    ending.fail(charging.claim(line), why=Why(Code.CARD_DECLINED), error_code="insufficient_funds")
     charging.claim(next_line)
     visitor.visit("/log-in/")
     visitor.page.get_by_label("Username").fill("payer")

@@ -36,6 +36,7 @@ from checkout.services import (
     audit,
     card_expiry,
     charging,
+    ending,
     fulfillment,
     inbox,
     intents,
@@ -44,7 +45,6 @@ from checkout.services import (
     reconcile,
     refunds,
     runs,
-    settling,
     stale,
 )
 from stripe_emulator import Clock, Delivery, Emulator, faults
@@ -525,7 +525,7 @@ class PaymentLife(RuleBasedStateMachine):
         ours = Checkout.objects.success().filter(action__in=[actions.PAYMENT, actions.CHARGE])
         wrong = Checkout.objects.filter(payment_intent_id__in=self.tampered).exclude(state=states.SUCCESS)
         for checkout in wrong.filter(uuid__in=paid):
-            assert checkout.error_code == settling.NOT_WRITTEN_DOWN, "staff see what does not match"
+            assert checkout.error_code == ending.NOT_WRITTEN_DOWN, "staff see what does not match"
             paid.remove(str(checkout.uuid))
         assert {str(uuid) for uuid in ours.values_list("uuid", flat=True)} == paid, "success here iff success there"
         left = StripeEvent.objects.filter(handled_at=None).exclude(object_id__in=self.tampered)

@@ -246,7 +246,7 @@ MUTATIONS: Final = (
     Mutation(
         "who did not win tells the host as well",
         3,
-        "services/settling.py",
+        "services/ending.py",
         "    if not won:\n        return False\n    debts.came(",
         "    debts.came(",
         (ONE_OFF, SETTLING, NEVER_TWICE),

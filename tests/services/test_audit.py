@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from checkout import clock, states
 from checkout.journal import Why
 from checkout.models import Checkout, ObjectPaymentPlan, ScheduledJob
-from checkout.services import audit, charging, fulfillment, intents, runs, settling
+from checkout.services import audit, charging, ending, fulfillment, intents, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -27,7 +27,7 @@ def wrong(emulator: Emulator, membership: Membership) -> Checkout:
     """An attempt that failed here although it was paid."""
     checkout = begin(membership)
     pay(emulator, checkout)
-    settling.fail(checkout, why=Why(note="test: given up without asking Stripe"))
+    ending.fail(checkout, why=Why(note="test: given up without asking Stripe"))
     return checkout
 
 
@@ -74,7 +74,7 @@ def saved_in_vain(emulator: Emulator, membership: Membership, payment_plan: Any)
     """An attempt at saving a card that failed here although the payer gave the card: they believe that they agreed."""
     checkout = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
     enter_card(emulator, checkout, "4242424242424242")
-    settling.fail(checkout, why=Why(note="test: given up without asking Stripe"))
+    ending.fail(checkout, why=Why(note="test: given up without asking Stripe"))
     return checkout
 
 
@@ -114,7 +114,7 @@ def test_a_new_card_for_a_plan_is_found_and_taken(emulator: Emulator, save_plan:
     plan = save_plan()
     refresh = Checkout.objects.create_checkout("card_refresh", plan, None)
     enter_card(emulator, refresh, "4000056655665556")
-    settling.fail(refresh, why=Why(note="test: given up without asking Stripe"))
+    ending.fail(refresh, why=Why(note="test: given up without asking Stripe"))
     assert audit.audit_failed_checkouts(repair=True).wrong == 0
     plan.refresh_from_db()
     assert plan.card.last4 == "5556"

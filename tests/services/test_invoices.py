@@ -18,7 +18,7 @@ from checkout import clock, errors, links, tasks
 from checkout.gateway import gateway
 from checkout.journal import Why
 from checkout.models import Checkout, CheckoutAdditional, ScheduledJob
-from checkout.services import fulfillment, invoices, settling
+from checkout.services import ending, fulfillment, invoices
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -148,7 +148,7 @@ def test_staff_hear_of_a_payment_at_once_and_once(emulator: Emulator, membership
 
 def test_staff_hear_why_a_charge_failed(emulator: Emulator, membership: Membership) -> None:
     checkout = Checkout.objects.create_checkout("payment", membership)
-    settling.fail(checkout, why=Why(note="test"), decline_code="stolen_card", failure=Why(note="Declined."))
+    ending.fail(checkout, why=Why(note="test"), decline_code="stolen_card", failure=Why(note="Declined."))
     [mail] = Email.objects.all()
     assert mail.subject.startswith("Not paid: £100.00")
     assert "stolen" in mail.message

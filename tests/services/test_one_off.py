@@ -18,7 +18,7 @@ from checkout import clock, errors, states
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAction, StateChange
-from checkout.services import fulfillment, intents, settling
+from checkout.services import ending, fulfillment, intents, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 
@@ -95,7 +95,7 @@ def test_a_reason_that_an_attempt_cannot_keep_is_refused_before_anything_moves(
 ) -> None:
     checkout = begin(membership)
     with pytest.raises(ValueError, match="no room for the facts"):
-        settling.fail(checkout, why=Why(Code.PAYMENT_RUN, run=7))
+        ending.fail(checkout, why=Why(Code.PAYMENT_RUN, run=7))
     checkout.refresh_from_db()
     assert checkout.is_open
 
@@ -150,7 +150,7 @@ def test_a_success_that_comes_after_the_attempt_was_given_up_is_still_a_success(
 ) -> None:
     checkout = begin(membership)
     pay(emulator, checkout)
-    settling.fail(checkout, why=Why(note="test: given up before Stripe was read"))
+    ending.fail(checkout, why=Why(note="test: given up before Stripe was read"))
     assert fulfillment.fulfill(checkout).succeeded
 
 

@@ -14,7 +14,7 @@ from checkout.errors import AttemptInProgress
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import cards, charging, fulfillment, intents, plans, reconcile, settling, stale
+from checkout.services import cards, charging, ending, fulfillment, intents, plans, reconcile, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -121,7 +121,7 @@ def test_a_page_whose_attempt_was_given_up_meanwhile_shows_no_form(
 
     def given_up_meanwhile(checkout: Checkout) -> Any:
         intent = read(checkout)
-        settling.fail(Checkout.objects.get(pk=slow.pk), why=Why(Code.STRIPE_NEVER_ANSWERED), superseded=True)
+        ending.fail(Checkout.objects.get(pk=slow.pk), why=Why(Code.STRIPE_NEVER_ANSWERED), superseded=True)
         begin(membership)
         return intent
 

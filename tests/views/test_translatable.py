@@ -20,7 +20,7 @@ from checkout import deployment, links
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan
-from checkout.services import charging, intents, plans, requests, settling
+from checkout.services import charging, ending, intents, plans, requests, settling
 from checkout.views import PaymentChoiceMixin
 from checkout.views.access import problem_page
 from example_checkout.urls import urlpatterns as shop_urls
@@ -86,7 +86,7 @@ def pages(client: Client, payer: Any, emulator: Emulator, save_plan: SavePlan, p
     failed, asked, _ = plan.payments.filter(deposit=False)
     # In this order: a card that has run out is not asked again.
     charging.claim(asked)
-    settling.fail(charging.claim(failed), why=Why(Code.CARD_DECLINED), error_code="expired_card")
+    ending.fail(charging.claim(failed), why=Why(Code.CARD_DECLINED), error_code="expired_card")
     client.force_login(payer)
 
     row = Membership.objects.create(email=EMAIL)
@@ -99,7 +99,7 @@ def pages(client: Client, payer: Any, emulator: Emulator, save_plan: SavePlan, p
     )
     enter_card(emulator, deposit, "4242424242424242")
     settling.settle(deposit.pk, gateway().retrieve_setup_intent(deposit.setup_intent_id))
-    settling.fail(charging.claim(plans.deposit_of(ObjectPaymentPlan.objects.latest("pk"))), why=Why(), error_code="x")
+    ending.fail(charging.claim(plans.deposit_of(ObjectPaymentPlan.objects.latest("pk"))), why=Why(), error_code="x")
     request = requests.create(email=EMAIL, name="A Member", description="Exam fee", total=Decimal(25))
     token = links.make_token(failed)
     return [

@@ -36,7 +36,7 @@ from checkout.gateway import (
 )
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment, SavedCard
-from checkout.services import agreements, attempt_rows, cards, intents, moves, recovery, settling
+from checkout.services import agreements, attempt_rows, cards, ending, intents, moves, recovery, settling
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.instalments")
@@ -241,7 +241,7 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
             if isinstance(answer, NotFoundAtStripe):
                 cards.learn_of_deletion(checkout.stripe_customer_id)
             with transaction.atomic():
-                failed = settling.fail(
+                failed = ending.fail(
                     checkout,
                     why=Why(Code.STRIPE_REFUSED_CHARGE),
                     failure=Why.said(_refusal(answer), otherwise=Code.STRIPE_REFUSED_CHARGE),
@@ -265,7 +265,7 @@ def _held(checkout: Checkout) -> Q:
 def release(checkout: Checkout, *, why: Why) -> bool:
     """Stripe proves that it never acted: the debt may be claimed again, and the host is told nothing."""
     with transaction.atomic():
-        closed = settling.fail(checkout, why=why, superseded=True, only_if=_held(checkout))
+        closed = ending.fail(checkout, why=why, superseded=True, only_if=_held(checkout))
         content_object = checkout.content_object
         if closed and isinstance(content_object, ObjectPaymentPlanInstalment):
             moves.move(content_object, to=states.PENDING, only_from={states.REQUEST}, why=why)

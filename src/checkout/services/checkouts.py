@@ -26,7 +26,7 @@ from checkout.models import (
     CheckoutAction,
     PaymentPlan,
 )
-from checkout.services import agreements, attempt_rows, cards, debts, intents, numbering, plans, settling
+from checkout.services import agreements, attempt_rows, cards, debts, ending, intents, numbering, plans
 
 logger = logging.getLogger("checkout.checkouts")
 
@@ -110,7 +110,7 @@ def manual(
             if not attempt_rows.still_payable(content_object):
                 raise AlreadyPaid(_("This was settled already."))
             agreements.check_no_plan(content_object)
-            settling.succeed(checkout, user=user, why=Why.said(reason, otherwise=Code.PAID_BY_OTHER_MEANS))
+            ending.succeed(checkout, user=user, why=Why.said(reason, otherwise=Code.PAID_BY_OTHER_MEANS))
             if within is not None:
                 within(checkout.total or Decimal(0))
     except IntegrityError as error:
@@ -143,7 +143,7 @@ def _settle_for_nothing(content_object: ContentObject, user: Actor) -> Checkout:
             checkout = attempt_rows.insert(content_object, actions.MANUAL, user, total=Decimal(0))
             if not attempt_rows.still_payable(content_object):
                 raise AlreadyPaid(_("This was settled already."))
-            settling.succeed(checkout, user=user, why=Why(Code.NOTHING_TO_PAY))
+            ending.succeed(checkout, user=user, why=Why(Code.NOTHING_TO_PAY))
     except IntegrityError as error:
         raise AttemptInProgress(_("Another payment for this is under way.")) from error
     return checkout

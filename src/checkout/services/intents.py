@@ -31,7 +31,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     SavedCard,
 )
-from checkout.services import attempt_rows, cards, settling
+from checkout.services import attempt_rows, cards, ending, settling
 
 logger = logging.getLogger("checkout.checkouts")
 
@@ -74,7 +74,7 @@ def ensure_intent(checkout: Checkout) -> Checkout:
     except GatewayRefused as problem:
         gone = isinstance(problem, NotFoundAtStripe) and cards.learn_of_deletion(checkout.stripe_customer_id)
         said = Why.said(str(problem), otherwise=Code.STRIPE_REFUSED)
-        settling.fail(checkout, why=Why(Code.STRIPE_REFUSED), failure=said, error_code=problem.code, superseded=gone)
+        ending.fail(checkout, why=Why(Code.STRIPE_REFUSED), failure=said, error_code=problem.code, superseded=gone)
         logger.warning("checkout %s refused by Stripe: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
         sentence = _("The payment could not be started. Please contact us; you have not been charged.")
         raise (_CustomerGone if gone else CannotPay)(sentence) from problem
@@ -109,7 +109,7 @@ def _find_lost_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
         if intent.metadata.get("checkout") == str(checkout.uuid):
             return intent
     if checkout.claimed_at and checkout.claimed_at < clock.now() - timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES):
-        settling.fail(checkout, why=Why(Code.STRIPE_NEVER_ANSWERED), superseded=True)
+        ending.fail(checkout, why=Why(Code.STRIPE_NEVER_ANSWERED), superseded=True)
     raise OutcomeUnknown("Stripe gave no answer, and has no such intent yet. Try again in a few minutes.")
 
 
@@ -223,7 +223,7 @@ def close(checkout: Checkout, *, why: Why, user: Actor = None, superseded: bool 
     if intent is not None and not intent.canceled:
         raise AttemptInProgress(_("A payment is still being processed. Please look again in a few minutes."))
     only_if = Q(claimed_at=None) if never_asked else None
-    if not settling.fail(checkout, why=why, user=user, superseded=superseded, only_if=only_if):
+    if not ending.fail(checkout, why=why, user=user, superseded=superseded, only_if=only_if):
         # Somebody ended it, or asked for what was never asked for when we looked.
         return close(checkout, why=why, user=user, superseded=superseded)
     return checkout

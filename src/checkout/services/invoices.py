@@ -17,7 +17,7 @@ from checkout.contract import Actor, ContentObject
 from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAdditional, model_of
-from checkout.services import attempt_rows, checkouts, numbering, settling, staff_notices
+from checkout.services import attempt_rows, checkouts, ending, numbering, staff_notices
 from checkout.services.letters import asking as letters
 
 
@@ -60,7 +60,7 @@ def request_invoice(content_object: ContentObject, address: CheckoutAdditional, 
         checkout = attempt_rows.insert(content_object, actions.INVOICE, user, total=content_object.checkout_total)
         address.checkout = checkout
         address.save()
-        settling.succeed(checkout, user=user, why=Why(Code.INVOICE_ASKED_FOR))
+        ending.succeed(checkout, user=user, why=Why(Code.INVOICE_ASKED_FOR))
         _tell_staff(checkout, address)
         letters.invoice_requested(checkout)
     numbering.give([checkout])

@@ -28,11 +28,11 @@ from checkout.services import (
     attempt_rows,
     cards,
     checkouts,
+    ending,
     intents,
     notices,
     payers,
     promises,
-    settling,
     unsent,
 )
 
@@ -178,7 +178,7 @@ def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
         reminded = Notice.objects.filter(cause=Concat(OuterRef("cause_stem"), Value("2"), output_field=CharField()))
         wanted |= Q(told=True) & Exists(told.filter(queued_at__lte=long_ago)) & ~Exists(reminded)
     # While the answer to a payment is awaited, or is known and not written down, there is nothing for the payer to do.
-    busy = attempts.filter(Q(state=states.REQUEST) | Q(error_code=settling.NOT_WRITTEN_DOWN))
+    busy = attempts.filter(Q(state=states.REQUEST) | Q(error_code=ending.NOT_WRITTEN_DOWN))
     return rows.filter(wanted, ~Exists(busy), reason__isnull=False).order_by("due", "pk")
 
 
@@ -303,7 +303,7 @@ def asked(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, 
 def _reason(instalment: ObjectPaymentPlanInstalment) -> str:
     attempts = Checkout.objects.for_content_object(instalment).taking_money().exclude(superseded=True)
     last = attempts.order_by("-pk").first()
-    if last is None or not last.error_code or last.error_code == settling.NOT_WRITTEN_DOWN:
+    if last is None or not last.error_code or last.error_code == ending.NOT_WRITTEN_DOWN:
         return ""
     return declines.sentence(last.error_code, last.decline_code)
 

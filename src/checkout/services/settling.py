@@ -6,37 +6,22 @@ import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.db.models import Q, prefetch_related_objects
 
-from checkout import actions, clock, money, signals, states
+from checkout import clock, money, signals, states
 from checkout.conf import conf
 from checkout.contract import Actor
 from checkout.errors import IntentMismatch, NotWanted, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
-from checkout.journal import Code, Why, in_english, in_words
+from checkout.journal import Code, Why
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Problem
-from checkout.services import (
-    agreements,
-    applying,
-    attempt_rows,
-    cards,
-    debts,
-    hooks,
-    moves,
-    numbering,
-    problems,
-    recovery,
-    staff_notices,
-)
+from checkout.services import attempt_rows, cards, debts, ending, hooks, moves, numbering, problems
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.fulfillment")
-
-#: The error code of an attempt that Stripe says was paid, and that could not be settled here.
-NOT_WRITTEN_DOWN: Final = "not_written_down"
 
 
 def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Actor = None) -> Checkout:
@@ -67,7 +52,9 @@ def _note_trouble(checkout_pk: int, problem: Exception) -> None:
     rows = Checkout.objects.filter(pk=checkout_pk).exclude(Q(state=states.SUCCESS))
     try:
         with transaction.atomic():
-            if rows.update(error_code=NOT_WRITTEN_DOWN, decline_code="", **_failure(Why(note=str(problem)))):
+            if rows.update(
+                error_code=ending.NOT_WRITTEN_DOWN, decline_code="", **ending.failure_of(Why(note=str(problem)))
+            ):
                 checkout = Checkout.objects.get(pk=checkout_pk)
                 problems.open_about(checkout, Problem.Kind.NOT_WRITTEN_DOWN, str(problem))
     except DatabaseError:
@@ -103,7 +90,7 @@ def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor 
 
 def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor) -> None:
     if intent.succeeded:
-        won = succeed(
+        won = ending.succeed(
             checkout,
             user=user,
             why=Why(Code.STRIPE_SUCCEEDED),
@@ -115,7 +102,7 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
             _adopt_card(checkout, intent)
     elif intent.canceled:
         if checkout.is_open:
-            fail(
+            ending.fail(
                 checkout,
                 user=user,
                 why=Why(Code.STRIPE_CANCELED),
@@ -151,7 +138,7 @@ def _settle_unpaid_request(checkout: Checkout, intent: PaymentIntent, user: Acto
         _wait_for_payer(checkout, intent, user)
     elif intent.decline is not None or intent.status == "requires_payment_method":
         decline = intent.decline or Decline(code="")
-        failed = fail(
+        failed = ending.fail(
             checkout,
             user=user,
             why=Why(Code.STRIPE_SAYS, code=decline.decline_code or decline.code or intent.status),
@@ -180,10 +167,10 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
             checkout.refresh_from_db()
             cards.let_go(checkout, intent)
             why = Why(Code.NOT_WANTED)
-            fail(checkout, user=user, why=why, failure=Why.said(str(refusal), otherwise=Code.NOT_WANTED))
+            ending.fail(checkout, user=user, why=why, failure=Why.said(str(refusal), otherwise=Code.NOT_WANTED))
     elif intent.canceled:
         if checkout.is_open:
-            fail(
+            ending.fail(
                 checkout,
                 user=user,
                 why=Why(Code.STRIPE_CANCELED),
@@ -198,7 +185,7 @@ def _keep_card(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
     cards.store_card(checkout, intent)
     if isinstance(plan := checkout.content_object, ObjectPaymentPlan):
         cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
-    succeed(
+    ending.succeed(
         checkout,
         user=user,
         why=Why(Code.STRIPE_CARD_SAVED),
@@ -221,93 +208,6 @@ def _adopt_card(checkout: Checkout, intent: PaymentIntent) -> None:
     cards.take_card(line.object_payment_plan, agreement)
 
 
-def owed_anyway(checkout: Checkout) -> bool:
-    """A line of a plan is owed whether its page was left or not: it stays as it is, and the host is told nothing."""
-    return checkout.is_payment and isinstance(checkout.content_object, ObjectPaymentPlanInstalment)
-
-
-def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str = "", **fields: Any) -> bool:
-    """Move to `success`, post what came, and only then tell the row that was paid for; in the caller's transaction.
-    False if it was a success already."""
-    before, was_in_trouble = checkout.state_id, checkout.error_code == NOT_WRITTEN_DOWN
-    won = moves.move(
-        checkout,
-        to=states.SUCCESS,
-        user=user,
-        why=why,
-        settled_at=clock.now(),
-        lease_until=None,
-        error_code="",
-        decline_code="",
-        advice_code="",
-        network_advice_code="",
-        network_decline_code="",
-        failure="",
-        failure_code="",
-        superseded=False,
-        **fields,
-    )
-    if not won:
-        return False
-    debts.came(checkout, user, was_open=before in states.OPEN)
-    if was_in_trouble:
-        problems.close(Problem.Kind.NOT_WRITTEN_DOWN, str(checkout.uuid))
-    if applying.tell(checkout):
-        if checkout.is_payment_plan:
-            agreements.ensure_plan(checkout)
-        staff_notices.settled(checkout)
-        letters.paid(checkout)
-        signals.send_after_commit(signals.checkout_succeeded, checkout)
-    _log(checkout, before, why, request_id)
-    return True
-
-
-def fail(
-    checkout: Checkout,
-    *,
-    user: Actor = None,
-    why: Why,
-    failure: Why | None = None,
-    superseded: bool = False,
-    request_id: str = "",
-    **fields: Any,
-) -> bool:
-    """Move to `fail` and tell the host, unless a newer attempt takes its place. False if somebody else was faster.
-
-    `failure` is what the attempt says from now on; by default what it says already, and otherwise `why`.
-    A page at a line of a plan may end in any way: the line is owed as before, and its host is told nothing.
-    `only_if` and other `fields` as `moves.move`.
-    """
-    superseded = superseded or owed_anyway(checkout)
-    if failure is None and not checkout.failure_text:
-        failure = why
-    before = checkout.state_id
-    with transaction.atomic():
-        won = moves.move(
-            checkout,
-            to=states.FAIL,
-            user=user,
-            why=why,
-            settled_at=clock.now(),
-            lease_until=None,
-            superseded=superseded,
-            **(_failure(failure) if failure is not None else {}),
-            **fields,
-        )
-        if not won:
-            return False
-        debts.release(checkout)
-        content_object = checkout.content_object
-        if content_object is not None and not superseded:
-            hooks.run(content_object, "checkout_fail")
-        if not superseded:
-            recovery.after_decline(checkout)
-        staff_notices.settled(checkout)
-        signals.send_after_commit(signals.checkout_failed, checkout)
-    _log(checkout, before, why, request_id)
-    return True
-
-
 def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Actor) -> None:
     """Authentication wanted is not failed: keep the intent, wait for the payer, tell the host."""
     before = checkout.state_id
@@ -322,31 +222,26 @@ def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Actor) -> N
         payment_intent_id=intent.id,
         error_code=decline.code,
         decline_code=decline.decline_code,
-        **_failure(Why.said(decline.message, otherwise=Code.CONFIRMATION_WANTED)),
+        **ending.failure_of(Why.said(decline.message, otherwise=Code.CONFIRMATION_WANTED)),
     )
     if not won:
         return
     if hooks.has(checkout.content_object, "checkout_pay_on_session"):
         hooks.run(checkout.content_object, "checkout_pay_on_session", checkout)
     signals.send_after_commit(signals.pay_on_session_required, checkout)
-    _log(checkout, before, Why(note=decline.code), intent.request_id)
+    ending.log_move(checkout, before, Why(note=decline.code), intent.request_id)
 
 
 def _remember_decline(checkout: Checkout, decline: Decline) -> None:
     """The payer may try again on the page, so the attempt stays open; staff see why it has not been paid."""
-    known = {"error_code": decline.code, "decline_code": decline.decline_code} | _failure(Why(note=decline.message))
+    known = {"error_code": decline.code, "decline_code": decline.decline_code} | ending.failure_of(
+        Why(note=decline.message)
+    )
     # Whoever was just declined is on the page.
     known["seen_at"] = clock.now()
     Checkout.objects.filter(pk=checkout.pk).update(**known)
     for name, value in known.items():
         setattr(checkout, name, value)
-
-
-def _failure(why: Why) -> dict[str, Any]:
-    """As an attempt keeps it."""
-    if why.facts:
-        raise ValueError(f"An attempt has no room for the facts of {why.code}: say why it failed with a code of none.")
-    return {"failure": why.note, "failure_code": why.code}
 
 
 def _verify_payment(checkout: Checkout, intent: PaymentIntent) -> None:
@@ -379,27 +274,3 @@ def _compare(checkout: Checkout, intent: PaymentIntent | SetupIntent, expected: 
         message = f"{intent.id} does not match checkout {checkout.pk}: {'; '.join(wrong)}. Nothing was settled."
         logger.error(message, extra={"checkout": checkout.pk, "intent": intent.id})
         raise IntentMismatch(message)
-
-
-def _log(checkout: Checkout, before: str | None, why: Why, request_id: str) -> None:
-    """One line for each attempt that moved: our id and Stripe's, from, to, and how long ago it was begun."""
-    with in_english():
-        # What staff wrote may name somebody. Where there is a code, it says enough.
-        reason = in_words(why.code, why.facts) or ("noted" if checkout.action_id == actions.MANUAL else why.note)
-    took = clock.now() - (checkout.claimed_at or checkout.created_at)
-    logger.info(
-        "checkout %s %s -> %s (%s)",
-        checkout.pk,
-        before,
-        checkout.state_id,
-        reason,
-        extra={
-            "checkout": checkout.pk,
-            "action": checkout.action_id,
-            "intent": checkout.intent_id,
-            "request_id": request_id,
-            "from": before,
-            "to": checkout.state_id,
-            "milliseconds": round(took.total_seconds() * 1000),
-        },
-    )

@@ -22,7 +22,7 @@ from checkout.models import (
     Problem,
     StripeEvent,
 )
-from checkout.services import debts, inbox, plans, reconcile, settling, stale
+from checkout.services import debts, ending, inbox, plans, reconcile, stale
 from checkout.services.doctor.findings import LONG, Finding, Level, age, moment, skipped
 
 
@@ -76,7 +76,7 @@ def check_attempts() -> Iterator[Finding]:
         message = _("Checkout %(number)s was begun %(age)s ago and is still open.")
         message %= {"number": oldest.pk, "age": age(now - oldest.created_at)}
         yield Finding("attempts", Level.ERROR, message, _("Run `stripe_intent_fulfillment` and read what it logs."))
-    taken = Checkout.objects.open().filter(error_code=settling.NOT_WRITTEN_DOWN).order_by("pk").first()
+    taken = Checkout.objects.open().filter(error_code=ending.NOT_WRITTEN_DOWN).order_by("pk").first()
     if taken is not None:
         message = _("Stripe took the money of checkout %(number)s, and it cannot be written down: %(why)s")
         message %= {"number": taken.pk, "why": taken.failure}
