@@ -23,6 +23,7 @@ from checkout.services import (
     doctor,
     early,
     look_back,
+    look_up,
     on_session,
     plans,
     refunds,
@@ -268,6 +269,7 @@ def _asks_the_account(shop: Shop) -> None:
     shop.on_a_bad_day(doctor.examine)
     shop.on_a_bad_day(lambda: audit.audit_failed_checkouts(repair=True))
     paid = Checkout.objects.success().taking_money().get()
+    shop.on_a_bad_day(lambda: look_up.look_up(paid.payment_intent_id))
     shop.on_a_bad_day(lambda: gateway().charge_evidence(paid.payment_intent_id))
 
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.db.models import F
@@ -66,6 +67,7 @@ LISTS = [
     "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",
     "checkout.customer.payment.list", "checkout.customer.payment.list?show=open",
     "checkout.refund.list", "checkout.dispute.list", "checkout.problem.list",
+    "checkout.change.list", "checkout.change.list?show=all&sort=old",
     "checkout.proposal.list",
     "checkout.event.list", "checkout.books", "checkout.payout.list", "checkout.movement.list",
     "checkout.difference.list?show=all",
@@ -116,6 +118,7 @@ def make_rows(number: int) -> None:
     kind = ContentType.objects.get_for_model(Membership)
     line_kind = ContentType.objects.get_for_model(ObjectPaymentPlanInstalment)
     today = clock.today()
+    somebody = get_user_model().objects.order_by("pk").first()
     for row in range(number):
         customer = Customer.objects.create(name="Ann Smith", email=f"{uuid.uuid4()}@example.com")
         card = saved_card(customer, brand="visa", last4="4242", expiry_date=today, refresh=True)
@@ -160,6 +163,9 @@ def make_rows(number: int) -> None:
         # One of each kind of subject, by turns.
         about: Any = {"checkout": checkout} if row % 2 else {"instalment": line}
         Proposal.objects.create(kind="paid", amount=1, note="12", **about)
+        StateChange.objects.create(
+            from_state="fail", to_state="fail", user=somebody, at=clock.now() - timedelta(minutes=row), **about
+        )
 
 
 @pytest.mark.parametrize("name", LISTS)

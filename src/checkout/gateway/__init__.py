@@ -14,12 +14,14 @@ from checkout.gateway.stripe import (
     assert_no_transaction,
     gateway,
 )
+from checkout.gateway.things import SERVICES, Thing
 from checkout.gateway.values import WANTS_PAYER, Card, Decline, PaymentIntent, PaymentMethod, SetupIntent
 from checkout.gateway.wallets import PaymentDomain
 
 __all__ = [
     "API_VERSION",
     "INSTALMENT_USAGE",
+    "SERVICES",
     "UNSCHEDULED_USAGE",
     "WANTS_PAYER",
     "BalanceRow",
@@ -35,6 +37,7 @@ __all__ = [
     "PayoutAnswer",
     "RefundAnswer",
     "SetupIntent",
+    "Thing",
     "assert_no_transaction",
     "gateway",
     "longest_call",

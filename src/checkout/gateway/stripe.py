@@ -26,6 +26,7 @@ from checkout.gateway import translate
 from checkout.gateway.books import BooksVerbs
 from checkout.gateway.money_back import RefundVerbs
 from checkout.gateway.sending import until_answered
+from checkout.gateway.things import ThingVerbs
 from checkout.gateway.values import Decline, PaymentIntent, PaymentMethod, Probe, SetupIntent, WebhookEndpoint
 from checkout.gateway.wallets import WalletVerbs
 
@@ -60,7 +61,7 @@ def assert_no_transaction() -> None:
             )
 
 
-class Gateway(RefundVerbs, BooksVerbs, WalletVerbs):
+class Gateway(RefundVerbs, BooksVerbs, WalletVerbs, ThingVerbs):
     """Stripe, in the words of this app. Amounts are int minor units, currencies ISO codes in capitals.
 
     Every method raises OutcomeUnknown when no answer tells what happened, and a subclass of NothingHappened when Stripe

@@ -111,6 +111,7 @@ class SavedCard(models.Model):
             models.Index(fields=["expiry_date", "id"], name="checkout_saved_card_expiry"),
             models.Index(fields=["fingerprint"], condition=~models.Q(fingerprint=""), name="checkout_saved_card_print"),
             models.Index(fields=["id"], condition=models.Q(refresh=True), name="checkout_saved_card_refresh"),
+            models.Index(fields=["last4"], name="checkout_saved_card_last4"),
             models.Index(
                 fields=["id"], condition=models.Q(replaced=True, detached_at=None), name="checkout_saved_card_replaced"
             ),

@@ -159,6 +159,8 @@ class Checkout(models.Model):
             models.Index(fields=["state", "-id"], name="checkout_by_state"),
             models.Index(fields=["action", "-id"], name="checkout_by_action"),
             models.Index(fields=["created_at", "id"], name="checkout_by_day"),
+            # For the search by an amount.
+            models.Index(fields=["total", "-id"], name="checkout_by_total"),
             # The office asks for a month's takings and a month's failures.
             models.Index(
                 fields=["state", "settled_at"],
@@ -356,6 +358,11 @@ class StateChange(models.Model):
                 | Q(customer__isnull=False),
                 name="checkout_state_change_has_subject",
             )
+        ]
+        indexes = [
+            # What happened since yesterday, and what of it people did.
+            models.Index(fields=["at", "id"], name="checkout_change_at"),
+            models.Index(fields=["at", "id"], condition=Q(user__isnull=False), name="checkout_change_by_people"),
         ]
 
     def __str__(self) -> str:

@@ -125,6 +125,7 @@ class CustomerPayment(models.Model):
             fields.positive("total", name="checkout_customer_payment_total"),
             fields.known_currency(name="checkout_customer_payment_currency"),
         ]
+        indexes = [models.Index(fields=["total", "-id"], name="checkout_request_total")]
 
     def __str__(self) -> str:
         return f"{self.description}: {self.total} {self.currency} from {self.customer}"

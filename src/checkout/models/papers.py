@@ -53,6 +53,9 @@ class Paper(models.Model):
             models.UniqueConstraint(fields=["series", "number"], name="checkout_paper_number"),
             models.CheckConstraint(condition=models.Q(number__gt=0), name="checkout_paper_number_positive"),
         ]
+        indexes = [
+            models.Index(fields=["card_last4", "-id"], condition=~models.Q(card_last4=""), name="checkout_paper_last4")
+        ]
 
     def __str__(self) -> str:
         return self.label

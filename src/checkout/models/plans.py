@@ -224,6 +224,7 @@ class ObjectPaymentPlan(models.Model):
             models.Index(fields=["content_type", "object_id"], name="checkout_plan_content_object"),
             models.Index(fields=["deleted", "-id"], name="checkout_plan_live"),
             models.Index(fields=["currency"], name="checkout_plan_currency"),
+            models.Index(fields=["total", "-id"], name="checkout_plan_total"),
         ]
 
     def __str__(self) -> str:
@@ -403,6 +404,7 @@ class ObjectPaymentPlanInstalment(models.Model):
             ),
             models.Index(fields=["state", "due", "id"], include=["amount"], name="checkout_instalment_by_state"),
             models.Index(fields=["due", "id"], include=["amount"], name="checkout_instalment_by_due"),
+            models.Index(fields=["amount", "-id"], name="checkout_instalment_amount"),
             models.Index(
                 fields=["object_payment_plan", "due"],
                 condition=~Q(state=states.SUCCESS),

@@ -92,6 +92,7 @@ class Refund(models.Model):
         indexes = [
             models.Index(fields=["state", "-id"], name="checkout_refund_by_state"),
             models.Index(fields=["state", "settled_at"], name="checkout_refund_settled"),
+            models.Index(fields=["amount", "-id"], name="checkout_refund_amount"),
             models.Index(
                 fields=["lease_until"],
                 condition=Q(state="pending") | Q(plan_effect_done=False),
@@ -152,7 +153,11 @@ class Dispute(models.Model):
         base_manager_name = "objects"
         ordering = ["-pk"]
         verbose_name = _("dispute")
-        indexes = [models.Index(fields=["is_open", "-id"], name="checkout_dispute_open")]
+        indexes = [
+            models.Index(fields=["is_open", "-id"], name="checkout_dispute_open"),
+            models.Index(fields=["charge_id"], name="checkout_dispute_charge"),
+            models.Index(fields=["payment_intent_id"], name="checkout_dispute_intent"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.dispute_id}: {self.status}"

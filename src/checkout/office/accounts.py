@@ -67,7 +67,7 @@ class Account:
 def attempts_of(customer: Customer) -> QuerySet[Checkout]:
     """Every attempt of a payer: by their row, and those of payers without a login, who gave their address."""
     email = customer.email
-    typed = Checkout.objects.filter(Words(email, "payer")).filter(
+    typed = Checkout.objects.filter(Words(email, "payer", "description")).filter(
         Q(payer__iendswith=f"<{email}>") | Q(payer__iexact=email)
     )
     return Checkout.objects.filter(Q(customer=customer) | Q(pk__in=typed.order_by().values("pk")))

@@ -63,7 +63,7 @@ def words(text: str) -> list[str]:
 
 
 def find_checkouts(rows: QuerySet[Checkout], text: str) -> QuerySet[Checkout]:
-    """By number, by our or Stripe's id, or by words of the payer's name and e-mail address."""
+    """By number, by our or Stripe's id, or by words of its payer and of what it is for."""
     text = text.strip()
     if uuid := uuid_or_none(text):
         return rows.filter(uuid=uuid)
@@ -75,7 +75,7 @@ def find_checkouts(rows: QuerySet[Checkout], text: str) -> QuerySet[Checkout]:
         return rows.filter(pk__in=Refund.objects.filter(refund_id=text).values("checkout"))
     if text.isdecimal() and len(text) < 19:
         return rows.filter(pk=int(text))
-    return rows.filter(Words(text, "payer"))
+    return rows.filter(Words(text, "payer", "description"))
 
 
 def find_customers(rows: QuerySet[Customer], text: str) -> QuerySet[Customer]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
@@ -106,6 +107,38 @@ def line_name(line: ObjectPaymentPlanInstalment) -> str:
     return _("Deposit") if line.deposit else _("Instalment %(number)d") % {"number": line.count - 1}
 
 
+#: What `subject_of` and `page_of` read of a change.
+SUBJECTS = (
+    "checkout", "instalment__object_payment_plan", "customer_payment", "object_payment_plan", "customer",
+    "refund__checkout",
+)  # fmt: skip
+
+
+def subject_of(change: StateChange) -> str:
+    """What a change was made to, by the name that staff know it by."""
+    if change.instalment is not None:
+        plan = change.instalment.object_payment_plan_id
+        return _("%(line)s of plan %(number)d") % {"line": line_name(change.instalment), "number": plan}
+    if change.object_payment_plan_id is not None:
+        return _("Plan %(number)d") % {"number": change.object_payment_plan_id}
+    if change.checkout_id is not None:
+        return _("Checkout %(number)d") % {"number": change.checkout_id}
+    if (refund := change.refund) is not None:
+        shown = money.format_money(refund.amount, refund.currency, get_language() or "en-gb")
+        return _("Refund of %(amount)s") % {"amount": shown}
+    return change.customer_payment.description if change.customer_payment is not None else str(change.customer)
+
+
+def page_of(change: StateChange) -> str:
+    """The address of the staff page of what was changed."""
+    row: Any = change.instalment or change.object_payment_plan or change.customer_payment or change.checkout
+    if row is None and change.refund is not None:
+        row = change.refund.checkout
+    if row is None:
+        return reverse("checkout.customer.detail", args=[change.customer_id])
+    return str(row.get_absolute_url())
+
+
 #: What a move to each state looks like to somebody who watches. A state that is not here says its own name.
 _MOVED: dict[str, Any] = {
     states.PENDING: gettext_lazy("Open again"),
@@ -123,13 +156,17 @@ _MOVED: dict[str, Any] = {
 }
 
 
-def _move_entry(change: StateChange, subject: str = "") -> Entry:
+def move_text(change: StateChange) -> str:
+    """What happened, in a word or two."""
     if change.from_state == change.to_state:
-        text = _("Noted")
-    elif change.from_state or change.to_state != states.PENDING:
-        text = str(_MOVED.get(change.to_state) or change.to_state.replace("_", " ").capitalize())
-    else:
-        text = _("Begun")
+        return _("Noted")
+    if change.from_state or change.to_state != states.PENDING:
+        return str(_MOVED.get(change.to_state) or change.to_state.replace("_", " ").capitalize())
+    return _("Begun")
+
+
+def _move_entry(change: StateChange, subject: str = "") -> Entry:
+    text = move_text(change)
     text = f"{subject}: {text}" if subject else text
     return Entry(change.at, "move", text, str(change.user or ""), change.reason_text)
 

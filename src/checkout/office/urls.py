@@ -3,6 +3,7 @@
 from django.urls import path
 
 from checkout.office.views import (
+    activity,
     book_months,
     books,
     checkouts,
@@ -25,12 +26,15 @@ from checkout.office.views import (
     refunds,
     requests,
     runs,
+    searches,
 )
 
 PLAN = "checkout.object.payment.plan"
 
 urlpatterns = [
     path("", dashboard.DashboardView.as_view(), name="checkout.dashboard"),
+    path("search/", searches.SearchView.as_view(), name="checkout.search"),
+    path("changes/", activity.ChangeListView.as_view(), name="checkout.change.list"),
     path("checkouts/", checkouts.CheckoutListView.as_view(), name="checkout.list"),
     path("checkouts/success/", checkouts.CheckoutSuccessListView.as_view(), name="checkout.list.success"),
     path("checkouts/invoices/", checkouts.CheckoutInvoiceListView.as_view(), name="checkout.list.invoice"),

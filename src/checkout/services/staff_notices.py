@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
+from django.db.models import Count
 from django.urls import NoReverseMatch, reverse
 from django.utils import formats, translation
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
+from django.utils.translation import ngettext, pgettext
 
 from checkout import actions, advice, clock, mail, money
 from checkout.conf import conf
-from checkout.models import Checkout, Notice
+from checkout.models import Checkout, Notice, StateChange
 from checkout.services import unsent
 
 if TYPE_CHECKING:
@@ -164,11 +166,24 @@ def _digest_line(checkout: Checkout) -> str:
         return url
 
 
+def _what_staff_did(day: datetime.date) -> list[str]:
+    """A line for each member of staff who did something on a day, with the page that tells what."""
+    rows = StateChange.objects.filter(at__date=day, user__is_staff=True).order_by("user").values("user")
+    people = get_user_model()._default_manager.in_bulk([row["user"] for row in rows.distinct()])
+    page = link("checkout.change.list")
+    told = []
+    for row in rows.annotate(number=Count("pk")):
+        number = ngettext("%(number)d change", "%(number)d changes", row["number"]) % {"number": row["number"]}
+        where = f" ({page}?since={day}&until={day}&person={row['user']})" if page else ""
+        told.append(f"{people[row['user']]}: {number}{where}")
+    return told
+
+
 @in_office_language()
 def digest(day: datetime.date | None = None, *, warnings: Sequence[str] = ()) -> int:
     """Queue the digest of one day (default: yesterday, which is complete), once, on a site that wants one
-    (CHECKOUT_NOTIFY). `warnings` stand below the payments, and are worth a mail without any. The number of attempts in
-    it; 0: nothing was queued, or warnings only."""
+    (CHECKOUT_NOTIFY). Below the payments stands what staff did, and what the doctor warns of; each is worth a mail
+    without any. The number of attempts in it; 0: nothing was queued, or none of them."""
     if conf.CHECKOUT_NOTIFY != DIGEST:
         return 0
     day = day or clock.today() - datetime.timedelta(days=1)
@@ -178,11 +193,14 @@ def digest(day: datetime.date | None = None, *, warnings: Sequence[str] = ()) ->
         .select_related("action")
     )
     found = list(rows[: MOST_LINES + 1])
-    if not found and not warnings:
+    did = _what_staff_did(day)
+    if not found and not warnings and not did:
         return 0
     lines = [_digest_line(checkout) for checkout in found[:MOST_LINES]]
     if len(found) > MOST_LINES:
         lines.append(_("… and more: %(link)s") % {"link": link("checkout.list")})
+    if did:
+        lines += ["", _("What colleagues did:"), *did]
     if warnings:
         lines += ["", _("What the doctor says of the site:"), *warnings]
     paid = sum(checkout.succeeded for checkout in found)

@@ -25,8 +25,9 @@ def day(text: str) -> datetime.date:
 
 class Command(BaseCommand):
     help = (
-        "Mail the addresses in CHECKOUT_NOTIFY_EMAILS what was paid and what failed on a day, when CHECKOUT_NOTIFY is "
-        "'digest'. Safe to run again: a day is mailed once. Run it in the morning, for the day before."
+        "Mail the addresses in CHECKOUT_NOTIFY_EMAILS what was paid, what failed and what staff did on a day, when "
+        "CHECKOUT_NOTIFY is 'digest'. Safe to run again: a day is mailed once. Run it in the morning, for the day "
+        "before."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -26,6 +26,7 @@ MENU: tuple[tuple[str, Any, str], ...] = (
     ("checkout.overdue.list", gettext_lazy("Overdue"), "checkout.view_objectpaymentplaninstalment"),
     ("checkout.problem.list", gettext_lazy("Problems"), "checkout.view_problem"),
     ("checkout.proposal.list", gettext_lazy("For a second person"), "checkout.view_proposal"),
+    ("checkout.change.list", gettext_lazy("Since yesterday"), "checkout.view_statechange"),
     ("checkout.list", gettext_lazy("Checkouts"), "checkout.view_checkout"),
     ("checkout.object.payment.plan.list", gettext_lazy("Plans"), "checkout.view_objectpaymentplan"),
     ("checkout.payment.run.list", gettext_lazy("Runs"), "checkout.view_paymentrun"),
@@ -96,6 +97,7 @@ class StaffMixin(AccessMixin):
                 for name, text, permission in MENU
                 if self.request.user.has_perm(permission) and _is_used(name)
             ],
+            "search_url": reverse("checkout.search") if self.can("view_checkout") else "",
             "back": self.request.META.get("HTTP_REFERER", ""),
         } | context
 

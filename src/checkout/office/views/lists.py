@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -87,6 +88,13 @@ class Filter:
     apply: Callable[[QuerySet[Any], Any], QuerySet[Any]]
     choices: Sequence[tuple[str, Any]] = field(default_factory=list)
     is_date: bool = False
+    #: The day that holds while none is asked for.
+    default: Callable[[], datetime.date] | None = None
+
+    def asked(self, given: Mapping[str, str]) -> str:
+        """What was asked for, as it is typed."""
+        value = given.get(self.name, "")
+        return self.default().isoformat() if not value and self.default is not None else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,7 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
         if text and finder is not None:
             rows = finder(rows, text)
         for each in self.filters:
-            value = self.request.GET.get(each.name, "")
+            value = each.asked(self.request.GET)
             if each.is_date:
                 day = _day(value)
                 rows = each.apply(rows, day) if day else rows
@@ -183,7 +191,7 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
             "searchable": type(self).find is not None,
             "search_hint": self.search_hint,
             "q": chosen.get("q", ""),
-            "fields": [_filter_field(each, chosen.get(each.name, "")) for each in self.filters],
+            "fields": [_filter_field(each, each.asked(chosen)) for each in self.filters],
             "sorts": [{"name": each.name, "label": each.label, "chosen": each == sort} for each in self.sorts],
             "folded_open": bool(chosen.keys() - {"q", "show"}),
             "narrowed": bool(chosen.keys() - {"sort", "show"}),
