@@ -84,6 +84,8 @@ def attempt_state(checkout: Checkout) -> tuple[str, str]:
     state = checkout.state_id or ""
     if state != states.SUCCESS:
         return state, str(STATE_NAMES[state])
+    if checkout.undone_at is not None:
+        return states.FAIL, str(_("Undone"))
     name = _SUCCESS_NAMES.get(checkout.action_id)
     return (states.PENDING if checkout.is_invoice else state), str(name or DEBT_NAMES[state])
 

@@ -59,6 +59,7 @@ class Code(TextChoices):
     PAGE_LEFT = "page_left", _("The payer left the page")
     PAID_BY_OTHER_MEANS = "paid_by_other_means", _("Paid by other means")
     PART_PAID = "part_paid", _("%(amount)s came by other means")
+    PAYMENT_UNDONE = "payment_undone", _("%(amount)s by other means was undone")
     PAY_DAY = "pay_day", _("Its payer is paid on day %(day)s of a month")
     PAY_DAY_UNKNOWN = "pay_day_unknown", _("On which day its payer is paid is not known")
     PAYMENT_RUN = "payment_run", _("Payment run %(run)s")

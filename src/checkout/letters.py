@@ -154,6 +154,12 @@ REGISTER: Final[Mapping[str, Entry]] = {
         _("whoever was told that it was on its way"),
         _AT_ONCE,
     ),
+    "payment_undone": Entry(
+        _("A payment was written down by mistake"),
+        _("staff undid that something was paid by other means"),
+        _("whoever was told that it was paid"),
+        _AT_ONCE,
+    ),
     "invoice_requested": Entry(
         _("Confirmation that an invoice was asked for"),
         _("an invoice was asked for"),

@@ -155,7 +155,7 @@ def receipt(checkout: Checkout) -> str:
 def receipt_page(row: ContentObject) -> str:
     """The path of the receipt of the newest payment of a row, or an empty text. It opens for its payer: by login, and
     in the browser that paid."""
-    paid = Checkout.objects.for_content_object(row).success().taking_money().filter(total__gt=0).order_by("-pk").first()
+    paid = Checkout.objects.for_content_object(row).paid().filter(total__gt=0).order_by("-pk").first()
     return reverse("checkout.receipt", args=[paid.uuid]) if paid is not None else ""
 
 

@@ -42,6 +42,11 @@ class Kind(TextChoices):
     WRITE_OFF = "write_off", gettext_lazy("the rest is written off")
     OWED_AGAIN = "owed_again", gettext_lazy("a payment that went back is owed again")
     REOPEN = "reopen", gettext_lazy("a stopped plan goes on")
+    UNDO = "undo", gettext_lazy("an earlier change is undone")
+
+
+#: What can be undone afterwards. Whatever else was done is changed by another change.
+UNDOABLE: Final = frozenset({Kind.LINES, Kind.PAUSE, Kind.PAY_DAY, Kind.SPLIT, Kind.DISCOUNT, Kind.FEE, Kind.WRITE_OFF})
 
 
 class Ended(TextChoices):
@@ -280,6 +285,34 @@ def reopen(lines: Lines, *, today: datetime.date) -> list[Line]:
     return _in_order(after)
 
 
+def undo(lines: Lines, *, was: Lines, made: Lines, today: datetime.date) -> list[Line]:
+    """Each line that a change made different (`was` before it, `made` after it) is owed again as it was; a line that it
+    added is taken off. A day that has gone by meanwhile is moved, as `reopen` does."""
+    then, became = ({line.count: line for line in each} for each in (was, made))
+    changed = {count for count, line in became.items() if then.get(count) != line}
+    after = [line for line in lines if line.count not in changed]
+    taken = {line.due for line in after if not line.ended}
+    for line in (line for line in lines if line.count in changed):
+        left_it = became[line.count]
+        if (line.due, line.owed, line.paid, line.ended) != (left_it.due, left_it.owed, left_it.paid, left_it.ended):
+            raise PlanError(
+                _("What this change made has changed since, by a payment or another change. Make a new change instead.")
+            )
+        former = then.get(line.count)
+        if former is None:
+            after.append(_taken_off(line))
+            continue
+        due = former.due
+        if due < today and (line.ended or due != line.due):
+            due = _later(today, 1)
+            while due in taken:
+                due = _later(due, 1)
+        taken.add(due)
+        back = replace(line, ended=former.ended, state=states.PENDING if line.ended else line.state)
+        after.append(_as(back, due, former.owed) if back.due != due else replace(back, owed=former.owed))
+    return _in_order(after)
+
+
 # -- what no change may do ----------------------------------------------------------------------------------
 
 
@@ -321,7 +354,10 @@ def _check_what_stands(before: Lines, after: Lines, kind: str) -> None:
             raise PlanError(_("A line never vanishes: take it off, or write it off."))
         if changed == line:
             continue
-        if line.is_over and not (kind == Kind.OWED_AGAIN and replace(changed, owed=line.owed) == line):
+        again = kind == Kind.OWED_AGAIN and replace(changed, owed=line.owed) == line
+        # What was taken or written off, and only that, comes back.
+        back = kind == Kind.UNDO and bool(line.ended)
+        if line.is_over and not (again or back):
             raise PlanError(_("What is paid never changes. Refund it instead."))
         if changed.paid != line.paid or changed.owed < changed.paid:
             raise PlanError(_("Of a payment that came in part, that part never changes."))

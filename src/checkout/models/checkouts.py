@@ -99,6 +99,9 @@ class Checkout(models.Model):
     unapplied = models.BooleanField(
         default=False, help_text=_("Paid, and what it is for was not told of it: see its problem.")
     )
+    undone_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When staff undid that it was paid by other means.")
+    )
     refunded = fields.amount(
         default=0, help_text=_("Reserved for refunds that were asked for, and not failed; never more than the total.")
     )
@@ -147,6 +150,11 @@ class Checkout(models.Model):
             models.CheckConstraint(
                 condition=Q(refunded__gte=0) & (Q(refunded=0) | Q(refunded__lte=models.F("total"))),
                 name="checkout_refunded_at_most_total",
+            ),
+            # What a card paid is given back, and never undone.
+            models.CheckConstraint(
+                condition=Q(undone_at=None) | Q(action=actions.MANUAL, state=states.SUCCESS),
+                name="checkout_undone_by_hand",
             ),
             # A card payment is a success only with an intent of Stripe's to show for it.
             models.CheckConstraint(

@@ -106,6 +106,15 @@ class Posting(models.Model):
         WRITTEN_OFF = "written_off", _("written off")
         MOVED = "moved", _("moved to another debt")
 
+    class Method(models.TextChoices):
+        """How what came by other means came."""
+
+        BANK_TRANSFER = "bank_transfer", _("bank transfer")
+        CASH = "cash", _("cash")
+        CHEQUE = "cheque", _("cheque")
+        TERMINAL = "terminal", _("card terminal")
+        OTHER = "other", _("something else")
+
     #: The kinds that change what is owed; the others change what is paid.
     OWES = frozenset({Kind.OWED, Kind.DISCOUNT, Kind.FEE, Kind.WRITTEN_OFF, Kind.MOVED})
     #: Of the others: what came, and what of it went back. Their sum is what is paid.
@@ -128,6 +137,12 @@ class Posting(models.Model):
     )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    method = models.CharField(
+        max_length=20, choices=Method.choices, blank=True, help_text=_("How it came, where it came by other means.")
+    )
+    reference = models.CharField(
+        max_length=100, blank=True, help_text=_("What stands on the bank's statement, or on the cheque.")
     )
     note = models.CharField(max_length=255, blank=True)
     at = models.DateTimeField(default=clock.now, editable=False)

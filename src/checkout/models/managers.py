@@ -67,6 +67,10 @@ class CheckoutQuerySet(models.QuerySet["Checkout"]):
         """Attempts of which a content object has one open at most: those that take money or save a card."""
         return self.filter(Q(action__in=actions.ONE_AT_A_TIME))
 
+    def paid(self) -> CheckoutQuerySet:
+        """Attempts by which money came, by card or by other means, and that nobody has undone since."""
+        return self.taking_money().success().filter(undone_at=None)
+
     def success(self) -> CheckoutQuerySet:
         """What Stripe, or staff, say has succeeded."""
         return self.filter(Q(state=states.SUCCESS))

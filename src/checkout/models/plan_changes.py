@@ -38,6 +38,14 @@ class PlanChange(models.Model):
     state = models.CharField(max_length=20, choices=State.choices)
     before = models.JSONField(help_text=_("Each line: pk, count, due (ISO date), owed, paid (text), state."))
     after = models.JSONField(help_text=_("As before; a line that is made by this change has no pk."))
+    undoes = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="undone_by",
+        help_text=_("The earlier change that this one undoes."),
+    )
     by = fields.amount(default=0, help_text=_("By how much more (or less, negative) is owed."))
     favours_payer = models.BooleanField(help_text=_("So that the payer need not agree, and is told."))
     reason = models.CharField(max_length=255, help_text=_("Why, in the words of whoever changed it."))
@@ -67,6 +75,15 @@ class PlanChange(models.Model):
             models.UniqueConstraint(fields=["plan", "number"], name="checkout_plan_change_number"),
             models.UniqueConstraint(fields=["plan"], condition=Q(state="waiting"), name="checkout_plan_change_waiting"),
             models.CheckConstraint(condition=~Q(reason=""), name="checkout_plan_change_reason"),
+            models.CheckConstraint(
+                condition=Q(kind="undo", undoes__isnull=False) | (~Q(kind="undo") & Q(undoes=None)),
+                name="checkout_plan_change_undoes",
+            ),
+            models.UniqueConstraint(
+                fields=["undoes"],
+                condition=Q(state__in=["in_force", "waiting"]),
+                name="checkout_plan_change_undone_once",
+            ),
             # What is not in the payer's favour is charged by nothing but their agreement.
             models.CheckConstraint(
                 condition=~Q(state="in_force", favours_payer=False, agreement=None),
@@ -88,6 +105,17 @@ class PlanChange(models.Model):
     @property
     def waits(self) -> bool:
         return self.state == self.State.WAITING
+
+    @property
+    def does(self) -> str:
+        """The kind of it, or of what it undoes: what is posted, and whether the plan costs something else."""
+        return self.undoes.kind if self.undoes is not None else self.kind
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether it is of a kind that can be undone, and nobody has; whether it fits still, `propose_change` says."""
+        undone = self.undone_by.filter(state__in=[self.State.IN_FORCE, self.State.WAITING])
+        return self.is_in_force and self.kind in plan_changes.UNDOABLE and not undone.exists()
 
     @property
     def is_in_force(self) -> bool:

@@ -324,8 +324,8 @@ class ObjectPaymentPlan(models.Model):
         `kind` and what it takes, all by name (amounts are Decimal, in whole currency units; days are dates):
         "pause" `months`; "pay_day" `day`; "split" `count`, `first`, `interval`; "lines" `wanted`, a list of (primary
         key of the line or None for a new one, due, still to pay); "discount" and "fee" `amount`; "write_off";
-        "owed_again" `pk`, `due`, `amount`; "reopen". With `on_paper=True` staff hold the payer's agreement, and it is
-        in force at once.
+        "owed_again" `pk`, `due`, `amount`; "reopen"; "undo" `number`, of the earlier change. With
+        `on_paper=True` staff hold the payer's agreement, and it is in force at once.
 
         Raises PlanError or MoneyError, with a sentence, for what cannot be; AttemptInProgress while another change
         waits, or a payment that it changes is being taken.

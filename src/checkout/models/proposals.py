@@ -14,13 +14,15 @@ from checkout import clock
 from checkout.models import fields
 from checkout.models.checkouts import Checkout
 from checkout.models.customers import CustomerPayment
+from checkout.models.debts import Posting
 from checkout.models.plans import ObjectPaymentPlanInstalment
 from checkout.models.primary import PrimaryManager
 from checkout.models.refunds import Refund
 
 
 class Proposal(models.Model):
-    """A refund, or "paid by other means", that one member of the staff asks for and another one decides.
+    """A refund, "paid by other means", or that this is undone, which one member of the staff asks for and another one
+    decides.
 
     A refund that is approved has this row's uuid, so that it is made once, whoever presses.
     """
@@ -28,6 +30,7 @@ class Proposal(models.Model):
     class Kind(models.TextChoices):
         REFUND = "refund", _("Refund")
         PAID = "paid", _("Mark as paid")
+        UNDO = "undo", _("Undo a payment by other means")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting for a second person")
@@ -43,7 +46,7 @@ class Proposal(models.Model):
         null=True,
         blank=True,
         related_name="proposals",
-        help_text=_("The payment to refund, or the invoice that was paid."),
+        help_text=_("The payment to refund or undo, or the invoice that was paid."),
     )
     instalment = models.ForeignKey(
         "checkout.ObjectPaymentPlanInstalment",
@@ -55,11 +58,22 @@ class Proposal(models.Model):
     customer_payment = models.ForeignKey(
         "checkout.CustomerPayment", on_delete=models.PROTECT, null=True, blank=True, related_name="proposals"
     )
+    posting = models.ForeignKey(
+        "checkout.Posting",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("What is undone."),
+    )
     amount = fields.amount()
     currency = fields.currency()
     whole = models.BooleanField(default=False, help_text=_("All that was left when it was proposed."))
     reason = models.CharField(max_length=30, choices=Refund.Reason.choices, blank=True)
     plan_effect = models.CharField(max_length=20, choices=Refund.PlanEffect.choices, default=Refund.PlanEffect.KEEP)
+    day = models.DateField(null=True, blank=True, help_text=_("When the money came; or is due again."))
+    method = models.CharField(max_length=20, choices=Posting.Method.choices, blank=True)
+    reference = models.CharField(max_length=100, blank=True)
     note = models.CharField(max_length=255, help_text=_("Why, in the words of whoever proposed it."))
     proposed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -93,6 +107,10 @@ class Proposal(models.Model):
                     | Q(checkout=None, instalment=None, customer_payment__isnull=False)
                 ),
                 name="checkout_proposal_about_one",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="undo", posting__isnull=False) | (~Q(kind="undo") & Q(posting=None)),
+                name="checkout_proposal_undoes",
             ),
             # The promise of four eyes, whoever writes the row.
             models.CheckConstraint(

@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from checkout import clock, money, schedule
 from checkout.conf import conf
 from checkout.errors import MoneyError, PlanError
-from checkout.models import CheckoutSettings, Customer, PaymentPlan, Refund
+from checkout.models import CheckoutSettings, Customer, PaymentPlan, Posting, Refund
+from checkout.services import debts
 
 if TYPE_CHECKING:
     _PlanModelForm = forms.ModelForm[PaymentPlan]
@@ -196,11 +197,74 @@ def amount_field(label: Any) -> forms.DecimalField:
     )
 
 
-class PaidForm(KeyedForm, ReasonForm):
+class MeansForm(ReasonForm):
+    """How something came by other means. What is not said is today, and in no particular way."""
+
+    day = forms.DateField(
+        label=gettext_lazy("Day"),
+        required=False,
+        help_text=gettext_lazy("When the money came. Empty: today."),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+    )
+    method = forms.ChoiceField(
+        label=gettext_lazy("How it came"),
+        required=False,
+        choices=lambda: [("", _("not said")), *((value, capfirst(name)) for value, name in Posting.Method.choices)],
+    )
+    reference = forms.CharField(
+        label=gettext_lazy("Reference"),
+        required=False,
+        max_length=100,
+        help_text=gettext_lazy("What stands on the bank's statement, or on the cheque."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    field_order: tuple[str, ...] = ("day", "method", "reference", "reason")
+
+    def clean_day(self) -> Any:
+        day = self.cleaned_data["day"]
+        if day is not None and day > clock.today():
+            raise forms.ValidationError(_("That day has not come yet."))
+        if day is not None and day < clock.today() - timedelta(days=3660):
+            raise forms.ValidationError(_("Choose a day within the last ten years."))
+        return day
+
+    @property
+    def means(self) -> debts.Means:
+        said = self.cleaned_data
+        return debts.Means(said["day"], said["method"], said["reference"])
+
+
+class UndoForm(KeyedForm, ReasonForm):
+    """Undo what came by other means; `due` is when a line that was paid by it is due again."""
+
+    due = forms.DateField(
+        label=gettext_lazy("Due again on"),
+        help_text=gettext_lazy("The card is charged on that day, as the payer agreed, and they hear of it before."),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+    )
+    field_order = ("due", "reason", "key")
+
+    def __init__(self, *args: Any, due_again: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if due_again is None:
+            del self.fields["due"]
+        else:
+            self.fields["due"].initial = due_again
+
+    def clean_due(self) -> Any:
+        due = self.cleaned_data["due"]
+        if due < clock.today():
+            raise forms.ValidationError(_("Choose today or a later day."))
+        if due.year > clock.today().year + 30:
+            raise forms.ValidationError(_("Choose a day within the next thirty years."))
+        return due
+
+
+class PaidForm(KeyedForm, MeansForm):
     """Paid by other means: all of it, or a part."""
 
     amount = amount_field(gettext_lazy("Amount"))
-    field_order = ("amount", "reason", "key")
+    field_order = ("amount", "day", "method", "reference", "reason", "key")
 
     def __init__(self, *args: Any, left: Decimal, currency: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -94,6 +94,17 @@ class LinesForm(TermsForm):
         return {"wanted": wanted}
 
 
+class UndoChangeForm(TermsForm):
+    """Which earlier change is undone."""
+
+    number = forms.TypedChoiceField(label=gettext_lazy("Which change"), coerce=int)
+
+    def __init__(self, *args: Any, undoable: list[tuple[int, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        number: Any = self.fields["number"]
+        number.choices = undoable
+
+
 class NoTermsForm(TermsForm):
     """The kind says it all."""
 
@@ -107,6 +118,7 @@ FORMS: dict[str, type[TermsForm]] = {
     Kind.FEE: AmountForm,
     Kind.WRITE_OFF: NoTermsForm,
     Kind.REOPEN: NoTermsForm,
+    Kind.UNDO: UndoChangeForm,
 }
 #: Of a plan that was stopped.
 OF_STOPPED: tuple[str, ...] = (Kind.REOPEN, Kind.WRITE_OFF)

@@ -1,6 +1,6 @@
-"""Four eyes: above an amount, refunds and "paid by other means" wait for a second member of the staff.
+"""Four eyes: above an amount, refunds, "paid by other means" and undoing it wait for a second member of the staff.
 
-Every way in which staff do one of the two comes through `do_or_propose`. Decisions are made in the commit that does
+Every way in which staff do one of them comes through `do_or_propose`. Decisions are made in the commit that does
 what was proposed, so of two people who press at once one decides, and nothing is done twice or without a decision.
 """
 
@@ -35,7 +35,7 @@ from checkout.models import (
     content_key,
 )
 from checkout.office import services
-from checkout.services import checkouts, invoices, refund_effects, refunds, requests, staff_notices
+from checkout.services import by_hand, checkouts, debts, invoices, refund_effects, refunds, requests, staff_notices
 
 logger = logging.getLogger("checkout.staff")
 
@@ -106,13 +106,16 @@ def do_or_propose(
     key: uuid.UUID | None = None,
     reason: str = "",
     plan_effect: str = Refund.PlanEffect.KEEP,
-) -> Proposal | Refund | Checkout | None:
+    means: debts.Means = debts.UNSAID,
+    posting: Posting | None = None,
+) -> Proposal | Refund | Checkout | Posting | None:
     """Do it, or write down that it waits for a second person (a `Proposal`). `amount` is in whole currency units, or
     None for all that is left. What went back (or came by other means) before counts too, so that many small amounts are
     no way around. The same `key` again is the same one, and is done or proposed once.
 
-    Returns None when a part of a line was written down. Raises what the services raise, and AttemptInProgress while
-    another proposal about the same waits.
+    `means` says how it came by other means; of an undo, whose `posting` is what is undone, its day is when a line is
+    due again. Returns None when a part of a line was written down. Raises what the services raise, and
+    AttemptInProgress while another proposal about the same waits.
     """
     key = key or uuid.uuid4()
     made: Proposal | Refund | None = (
@@ -128,6 +131,10 @@ def do_or_propose(
         currency=subject.currency if isinstance(subject, Checkout) else subject.checkout_currency,
         reason=reason,
         plan_effect=plan_effect,
+        posting=posting,
+        day=means.day,
+        method=means.method,
+        reference=means.reference[:100],
         note=note[:255],
         proposed_by=actor(user),
         **{COLUMNS[type(subject)]: subject},
@@ -185,6 +192,8 @@ def _tell_staff(proposal: Proposal) -> None:
 def standing(proposal: Proposal) -> Standing:
     """Read anew, as the database has it now."""
     subject = proposal.subject
+    if proposal.kind == Kind.UNDO:
+        return _standing_of_undo(proposal)
     if proposal.kind == Kind.REFUND:
         assert isinstance(subject, Checkout)  # noqa: S101 - only payments are refunded
         refunded, total = Checkout.objects.values_list("refunded", "total").get(pk=subject.pk)
@@ -202,15 +211,31 @@ def standing(proposal: Proposal) -> Standing:
         return Standing(total, Decimal(0), total)
     # What is owed follows the row's price when the next attempt begins.
     left = max(debt.earlier + total - debt.paid, Decimal(0))
-    by_hand = Posting.objects.filter(debt=debt, kind=Posting.Kind.OTHER_MEANS).aggregate(sum=Sum("amount"))["sum"]
-    return Standing(total, by_hand or Decimal(0), left)
+    kinds = (Posting.Kind.OTHER_MEANS, Posting.Kind.UNDONE)
+    so_far = Posting.objects.filter(debt=debt, kind__in=kinds).aggregate(sum=Sum("amount"))["sum"]
+    return Standing(total, so_far or Decimal(0), left)
+
+
+def _standing_of_undo(proposal: Proposal) -> Standing:
+    """What of this debt was undone before counts too: many small amounts are no way around."""
+    posting = proposal.posting
+    assert posting is not None  # noqa: S101 - a constraint
+    rows = Posting.objects.filter(debt=posting.debt_id)
+    came = rows.filter(kind=Posting.Kind.OTHER_MEANS).aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
+    undone = rows.filter(kind=Posting.Kind.UNDONE).aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
+    return Standing(came, -undone, Decimal(0) if by_hand.is_undone(posting) else posting.amount)
 
 
 def why_not(proposal: Proposal) -> str:
     """Why what is proposed cannot be done any more; empty when it can."""
     subject = proposal.subject
     subject.refresh_from_db()
-    problem = _why_not_refund(proposal) if proposal.kind == Kind.REFUND else _why_not_paid(subject)
+    if proposal.kind == Kind.REFUND:
+        problem = _why_not_refund(proposal)
+    elif proposal.posting is not None:
+        problem = by_hand.why_not(proposal.posting)
+    else:
+        problem = _why_not_paid(subject)
     if problem:
         return problem
     left = standing(proposal).left
@@ -247,7 +272,7 @@ def _why_not_paid(subject: Subject) -> str:
     owed = subject.content_object
     if owed is None:
         return _("What this invoice was for no longer exists.")
-    paid = Checkout.objects.for_content_object(owed).taking_money().success().exists()
+    paid = Checkout.objects.for_content_object(owed).paid().exists()
     return _("This was settled already.") if paid or not owed.checkout_can_charge else ""
 
 
@@ -264,7 +289,7 @@ def may_approve(proposal: Proposal, user: Actor) -> bool:
     return proposal.waits and actor(user) is not None and not is_own(proposal, user)
 
 
-def approve(proposal: Proposal, user: Actor) -> Proposal | Refund | Checkout | None:
+def approve(proposal: Proposal, user: Actor) -> Proposal | Refund | Checkout | Posting | None:
     """Do what a colleague proposed, as `do_or_propose` does it.
 
     Raises CannotPay when its ground is gone or when `user` proposed it, AlreadyPaid when it was decided meanwhile, and
@@ -320,7 +345,7 @@ def _decide(proposal: Proposal, state: str, user: Actor, why: Why, **more: str) 
     logger.info("proposal %s: %s by user %s", proposal.pk, state, getattr(user, "pk", None))
 
 
-def _act(proposal: Proposal, within: Callable[[Decimal], None]) -> Refund | Checkout | None:
+def _act(proposal: Proposal, within: Callable[[Decimal], None]) -> Refund | Checkout | Posting | None:
     """`within` gets the amount, in the commit that claims or books it: what it raises undoes that."""
     subject, user, amount = proposal.subject, proposal.proposed_by, proposal.amount
     if proposal.kind == Kind.REFUND:
@@ -335,13 +360,17 @@ def _act(proposal: Proposal, within: Callable[[Decimal], None]) -> Refund | Chec
             key=proposal.uuid,
             within=within,
         )
+    if proposal.posting is not None:
+        due = proposal.day if proposal.day is not None and proposal.day >= clock.today() else None
+        return by_hand.undo(proposal.posting, user, proposal.note, due=due, within=within)
+    means = debts.Means(proposal.day, proposal.method, proposal.reference)
     if isinstance(subject, Checkout):
-        return invoices.mark_paid(subject, user, proposal.note, within=within)
+        return invoices.mark_paid(subject, user, proposal.note, within=within, means=means)
     if isinstance(subject, CustomerPayment):
-        return requests.paid_by_hand(subject, user, proposal.note, within=within)
+        return requests.paid_by_hand(subject, user, proposal.note, within=within, means=means)
     if proposal.whole:
-        return checkouts.manual(subject, user, proposal.note, within=within)
-    if not services.part_paid(subject, amount, user, proposal.note, proposal.uuid, within=within):
+        return checkouts.manual(subject, user, proposal.note, within=within, means=means)
+    if not services.part_paid(subject, amount, user, proposal.note, proposal.uuid, within=within, means=means):
         raise AlreadyPaid(_("this was written down before."))
     return None
 

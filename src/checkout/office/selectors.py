@@ -118,7 +118,7 @@ def to_look_at() -> QuerySet[Checkout]:
 
 def unpaid_invoices() -> QuerySet[Checkout]:
     """Invoices that were asked for, and for whose row no money has come."""
-    paid = Checkout.objects.success().taking_money()
+    paid = Checkout.objects.paid()
     paid = paid.filter(content_type=OuterRef("content_type"), object_id=OuterRef("object_id"))
     return checkouts().filter(~Exists(paid), Q(state=states.SUCCESS), Q(action=actions.INVOICE))
 

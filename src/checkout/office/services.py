@@ -60,8 +60,9 @@ def part_paid(
     key: uuid.UUID,
     *,
     within: Callable[[Decimal], None] | None = None,
+    means: debts.Means = debts.UNSAID,
 ) -> bool:
-    """A part of a line came by other means (Decimal, whole currency units); runs and pages take the rest. False when
+    """A part of a line came by other `means` (Decimal, whole currency units); runs and pages take the rest. False when
     the same form was sent before. `within` is called with the amount in the commit that books it, and undoes that by
     raising.
 
@@ -77,7 +78,7 @@ def part_paid(
     # A page that its payer has open asks for all of it.
     intents.close_open_attempts(instalment, user)
     with transaction.atomic():
-        booked = debts.part_came(debt, amount, cause=f"part:{key}", user=user, note=reason)
+        booked = debts.part_came(debt, amount, cause=f"part:{key}", user=user, note=reason, means=means)
         if booked:
             shown = f"{money.tidy(amount, plan.currency)} {plan.currency}"
             change = _note(instalment, user, Why(Code.PART_PAID, amount=shown, note=reason))

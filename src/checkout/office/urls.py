@@ -27,6 +27,7 @@ from checkout.office.views import (
     requests,
     runs,
     searches,
+    undoing,
 )
 
 PLAN = "checkout.object.payment.plan"
@@ -62,6 +63,7 @@ urlpatterns = [
     path("proposals/<int:pk>/approve/", proposals.ProposalApproveView.as_view(), name="checkout.proposal.approve"),
     path("proposals/<int:pk>/refuse/", proposals.ProposalTurnDownView.as_view(), name="checkout.proposal.refuse"),
     path("proposals/<int:pk>/withdraw/", proposals.ProposalWithdrawView.as_view(), name="checkout.proposal.withdraw"),
+    path("paid/<int:pk>/undo/", undoing.PaymentUndoView.as_view(), name="checkout.paid.undo"),
     path("books/", books.BooksView.as_view(), name="checkout.books"),
     path("books/<str:month>/close/", book_months.MonthCloseView.as_view(), name="checkout.month.close"),
     path("books/<str:month>/day-book.csv", book_months.DayBookView.as_view(), name="checkout.month.day.book"),

@@ -129,8 +129,8 @@ def _of_posting(posting: Posting, month: datetime.date) -> Line:
         number=str(checkout.pk) if checkout is not None else "",
         payer=checkout.payer if checkout is not None else "",
         what=", ".join(checkout.description_lines) if checkout is not None else "",
-        method="other",
-        reference=posting.note,
+        method=posting.method or "other",
+        reference=posting.reference or posting.note,
         source=posting.cause,
         adjusts=f"{own:%Y-%m}" if own != month else "",
     )

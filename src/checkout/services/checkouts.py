@@ -95,8 +95,9 @@ def manual(
     reason: str = "",
     *,
     within: Callable[[Decimal], None] | None = None,
+    means: debts.Means = debts.UNSAID,
 ) -> Checkout:
-    """Staff say that it was paid by other means. Open attempts are cancelled at Stripe first. `within` is called with
+    """Staff say that it was paid by other `means`. Open attempts are cancelled at Stripe first. `within` is called with
     what was settled, in the commit that settles it, and undoes that by raising.
 
     Raises AlreadyPaid when one of them had succeeded, AttemptInProgress while one is unanswered.
@@ -110,7 +111,7 @@ def manual(
             if not attempt_rows.still_payable(content_object):
                 raise AlreadyPaid(_("This was settled already."))
             agreements.check_no_plan(content_object)
-            ending.succeed(checkout, user=user, why=Why.said(reason, otherwise=Code.PAID_BY_OTHER_MEANS))
+            ending.succeed(checkout, user=user, why=Why.said(reason, otherwise=Code.PAID_BY_OTHER_MEANS), means=means)
             if within is not None:
                 within(checkout.total or Decimal(0))
     except IntegrityError as error:

@@ -237,7 +237,27 @@ def parts_of(checkout: Checkout) -> list[tuple[Debt, Decimal]]:
     return [(checkout.debt, checkout.total)] if checkout.debt is not None and checkout.total is not None else []
 
 
-def part_came(debt: Debt, amount: Decimal, *, cause: str, user: Actor = None, note: str = "") -> bool:
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How money came by other means: the day (None: today), a `Posting.Method` (or nothing), and what stands on the
+    bank's statement."""
+
+    day: datetime.date | None = None
+    method: str = ""
+    reference: str = ""
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As a posting keeps it."""
+        return {"day": self.day or clock.today(), "method": self.method, "reference": self.reference[:100]}
+
+
+UNSAID = Means()
+
+
+def part_came(
+    debt: Debt, amount: Decimal, *, cause: str, user: Actor = None, note: str = "", means: Means = UNSAID
+) -> bool:
     """A part of what is owed came by other means. False when the same `cause` was booked before.
 
     Raises AlreadyPaid when it is not less than what is left, AttemptInProgress while an attempt asks for it.
@@ -249,7 +269,7 @@ def part_came(debt: Debt, amount: Decimal, *, cause: str, user: Actor = None, no
                 raise AttemptInProgress(_("A payment for this is open. Cancel it first, or wait for its end."))
             if amount >= held.left:
                 raise AlreadyPaid(_("No more than that is left. Mark it as paid instead."))
-            post(held, Kind.OTHER_MEANS, amount, cause=cause, user=user, note=note)
+            post(held, Kind.OTHER_MEANS, amount, cause=cause, user=user, note=note, **means.columns)
     except IntegrityError:
         if not is_posted(cause):
             raise
@@ -320,8 +340,9 @@ def post(
 ) -> None:
     """Move a debt: `amount` is signed, in whole currency units. The caller holds the transaction.
 
-    `about` names what it came of: `checkout`, `refund` or `dispute`. The same `cause` again raises IntegrityError: who
-    may hear news twice asks `is_posted` first, under the lock of the row that the news is about.
+    `about` names what it came of: `checkout`, `refund` or `dispute`, and how: `method`, `reference`. The same `cause`
+    again raises IntegrityError: who may hear news twice asks `is_posted` first, under the lock of the row that the news
+    is about.
     """
     posting = Posting(
         debt=debt, kind=kind, amount=amount, cause=cause, day=day or clock.today(), user=actor(user), note=note[:255],
@@ -341,8 +362,8 @@ def is_posted(cause: str) -> bool:
     return Posting.objects.filter(cause=cause).exists()
 
 
-def came(checkout: Checkout, user: Actor = None, *, was_open: bool = True) -> None:
-    """The attempt's money came, by card or by other means. In the settling transaction. An attempt that had ended
+def came(checkout: Checkout, user: Actor = None, *, was_open: bool = True, means: Means = UNSAID) -> None:
+    """The attempt's money came, by card or by other `means`. In the settling transaction. An attempt that had ended
     before (`was_open` is False) has nothing reserved any more."""
     for number, (debt, amount) in enumerate(parts_of(checkout)):
         posting = Posting(
@@ -350,9 +371,9 @@ def came(checkout: Checkout, user: Actor = None, *, was_open: bool = True) -> No
             kind=Kind.OTHER_MEANS if checkout.is_manual else Kind.TAKEN,
             amount=amount,
             cause=f"taken:{checkout.uuid}" + (f":{debt.uuid}" if number else ""),
-            day=clock.today(),
             checkout=checkout,
             user=actor(user),
+            **means.columns,
         )
         _now_or_later(_Movement(debt.pk, posting, amount if was_open else ZERO, debt))
 
@@ -450,6 +471,11 @@ def wrong_counters() -> QuerySet[Debt]:
     off = [Q(**{f"{a}__gt": F(b) + least}) for name in ("owed", "paid") for a, b in ((name, f"sum_{name}"),)]
     off += [Q(**{f"{name}__lt": F(f"sum_{name}") - least}) for name in ("owed", "paid")]
     return rows.filter(off[0] | off[1] | off[2] | off[3]).order_by("pk")
+
+
+def locked(debt: Debt) -> Debt:
+    """The debt, read anew under its lock. The caller holds the transaction."""
+    return _lock([debt.pk])[0]
 
 
 def _lock(pks: Iterable[int | None]) -> list[Debt]:

@@ -26,7 +26,15 @@ def owed_anyway(checkout: Checkout) -> bool:
     return checkout.is_payment and isinstance(checkout.content_object, ObjectPaymentPlanInstalment)
 
 
-def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str = "", **fields: Any) -> bool:
+def succeed(
+    checkout: Checkout,
+    *,
+    user: Actor = None,
+    why: Why,
+    request_id: str = "",
+    means: debts.Means = debts.UNSAID,
+    **fields: Any,
+) -> bool:
     """Move to `success`, post what came, and only then tell the row that was paid for; in the caller's transaction.
     False if it was a success already."""
     before, was_in_trouble = checkout.state_id, checkout.error_code == NOT_WRITTEN_DOWN
@@ -49,7 +57,7 @@ def succeed(checkout: Checkout, *, user: Actor = None, why: Why, request_id: str
     )
     if not won:
         return False
-    debts.came(checkout, user, was_open=before in states.OPEN)
+    debts.came(checkout, user, was_open=before in states.OPEN, means=means)
     if was_in_trouble:
         problems.close(Problem.Kind.NOT_WRITTEN_DOWN, str(checkout.uuid))
     if applying.tell(checkout):

@@ -17,7 +17,7 @@ from checkout.contract import Actor, ContentObject
 from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAdditional, model_of
-from checkout.services import attempt_rows, checkouts, ending, numbering, staff_notices
+from checkout.services import attempt_rows, checkouts, debts, ending, numbering, staff_notices
 from checkout.services.letters import asking as letters
 
 
@@ -86,14 +86,19 @@ def _tell_staff(checkout: Checkout, address: CheckoutAdditional) -> None:
 
 
 def mark_paid(
-    checkout: Checkout, user: Actor, reason: str, *, within: Callable[[Decimal], None] | None = None
+    checkout: Checkout,
+    user: Actor,
+    reason: str,
+    *,
+    within: Callable[[Decimal], None] | None = None,
+    means: debts.Means = debts.UNSAID,
 ) -> Checkout:
     """Staff: the invoice was paid. A `manual` attempt on the same row settles it, by the door for paying by hand.
-    `within` as there."""
+    `within` and `means` as there."""
     content_object = checkout.content_object
     if content_object is None:
         raise AlreadyPaid(_("What this invoice was for no longer exists."))
-    paid = Checkout.objects.for_content_object(content_object).taking_money().success().exists()
+    paid = Checkout.objects.for_content_object(content_object).paid().exists()
     if paid or checkout.state_id != states.SUCCESS:
         raise AlreadyPaid(_("This was settled already."))
-    return checkouts.manual(content_object, user, reason, within=within)
+    return checkouts.manual(content_object, user, reason, within=within, means=means)

@@ -67,6 +67,24 @@ def move(
         return False
 
 
+def owe_again(
+    row: ObjectPaymentPlanInstalment | CustomerPayment,
+    *,
+    user: Actor,
+    why: Why,
+    only_if: Q | None = None,
+    **fields: Any,
+) -> bool:
+    """By a choice of staff, what was over is owed again: `success` back to `pending`, an arrow that the diagram has for
+    nobody else. True if this caller did it. The caller holds the transaction."""
+    rows: Any = type(row)._default_manager.filter(Q(state=states.SUCCESS), only_if or Q(), pk=row.pk)
+    if not rows.update(state=states.PENDING, **fields):
+        return False
+    row.refresh_from_db()
+    record(row, from_state=states.SUCCESS, to=states.PENDING, user=user, why=why)
+    return True
+
+
 def record(row: Movable, *, from_state: str, to: str, user: Actor = None, why: Why = UNSAID) -> None:
     """Write down a move, in the transaction that made it."""
     subject: dict[str, models.Model]

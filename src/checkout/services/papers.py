@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import formats, timezone
+from django.utils.text import capfirst
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -48,8 +49,10 @@ def receipt(checkout: Checkout) -> Sheet:
     paper = Paper.objects.filter(checkout=checkout).first()
     total = checkout.total or ZERO
     back = given_back(checkout)
+    if checkout.undone_at is not None:
+        return _withdrawn(checkout, paper)
     facts = [
-        (_("Paid on"), _day(numbering.paid_on(checkout))),
+        (_("Paid on"), _day(_came_on(checkout))),
         (_("What for"), ", ".join(checkout.description_lines)),
         (_("Paid with"), _paid_with(checkout, paper)),
     ]
@@ -68,10 +71,34 @@ def receipt(checkout: Checkout) -> Sheet:
     )
 
 
+def _withdrawn(checkout: Checkout, paper: Paper | None) -> Sheet:
+    """A receipt of something that was undone: its number stays its own, and it says that nothing was paid."""
+    return _sheet(
+        _("Receipt, withdrawn"),
+        number=paper.label if paper is not None else "",
+        to=_payer_of(checkout),
+        facts=[
+            (_("Withdrawn on"), _day(timezone.localdate(checkout.undone_at))),
+            (_("What for"), ", ".join(checkout.description_lines)),
+            (_("It had said that this was paid"), _money(checkout.total or ZERO, checkout.currency)),
+        ],
+        amount=(_("Received"), _money(ZERO, checkout.currency)),
+        notes=[_("This receipt was withdrawn: the payment was written down by mistake.")],
+    )
+
+
+def _came_on(checkout: Checkout) -> datetime.date:
+    """By other means, on the day that staff wrote down."""
+    posting = Posting.objects.filter(checkout=checkout, kind=Kind.OTHER_MEANS).first() if checkout.is_manual else None
+    return posting.day if posting is not None else numbering.paid_on(checkout)
+
+
 def _paid_with(checkout: Checkout, paper: Paper | None) -> str:
     """The card as the payer knows it, and the wallet that it was in; empty where Stripe did not tell us."""
     if checkout.is_manual:
-        return _("Other means than a card")
+        posting = Posting.objects.filter(checkout=checkout, kind=Kind.OTHER_MEANS).first()
+        said = posting.get_method_display() if posting is not None else ""
+        return capfirst(said) if said else _("Other means than a card")
     card: SavedCard | None = None
     if paper is not None and paper.card_last4:
         card = SavedCard(brand=paper.card_brand, last4=paper.card_last4)
@@ -241,7 +268,7 @@ def _paid_since(checkout: Checkout) -> Checkout | None:
     row: Any = checkout.content_object
     if row is None:
         return None
-    return Checkout.objects.filter(**content_key(row)).taking_money().success().order_by("-pk").first()
+    return Checkout.objects.filter(**content_key(row)).paid().order_by("-pk").first()
 
 
 def send_again(checkout: Checkout) -> None:

@@ -134,7 +134,9 @@ def _work_out(
         Kind.WRITE_OFF: lambda: plan_changes.write_off(before, **terms),
         Kind.OWED_AGAIN: lambda: plan_changes.owed_again(before, **terms),
         Kind.REOPEN: lambda: plan_changes.reopen(before, today=today, **terms),
+        Kind.UNDO: lambda: _undo(plan, before, today, **terms),
     }
+    wanted = ways[kind]()
     match kind:
         case Kind.DISCOUNT:
             by = -terms["amount"]
@@ -142,13 +144,34 @@ def _work_out(
             by = terms["amount"]
         case Kind.WRITE_OFF:
             by = -plan_changes.to_come(before)
+        case Kind.UNDO:
+            by = plan_changes.owed(wanted) - plan_changes.owed(before)
         case _:
             by = Decimal(0)
-    after = _leave_what_said_no(plan, before, ways[kind]())
+    after = _leave_what_said_no(plan, before, wanted)
     plan_changes.check(before, after, kind=kind, by=by, currency=currency, today=today)
     if list(after) == before and not (kind == Kind.REOPEN and plan.deleted):
         raise PlanError(_("That changes nothing."))
     return after, by
+
+
+def _undo(plan: ObjectPaymentPlan, before: list[Line], today: datetime.date, *, number: int) -> list[Line]:
+    former = _change_to_undo(plan, number)
+    after = plan_changes.undo(before, was=former.lines_before, made=former.lines_after, today=today)
+    if former.kind in (Kind.DISCOUNT, Kind.FEE, Kind.WRITE_OFF):
+        return after
+    if plan_changes.owed(after) != plan_changes.owed(before):
+        raise PlanError(_("What is owed has changed since. Make a new change instead."))
+    return after
+
+
+def _change_to_undo(plan: ObjectPaymentPlan, number: int) -> PlanChange:
+    former = PlanChange.objects.filter(plan=plan, number=number).first()
+    if former is None or not former.is_in_force or former.kind not in plan_changes.UNDOABLE:
+        raise PlanError(_("There is no such change that could be undone."))
+    if not former.can_be_undone:
+        raise PlanError(_("This change was undone already."))
+    return former
 
 
 def _leave_what_said_no(plan: ObjectPaymentPlan, before: Sequence[Line], after: Sequence[Line]) -> list[Line]:
@@ -187,10 +210,12 @@ def propose(
     if PlanChange.objects.filter(plan=plan, state=State.WAITING).exists():
         raise AttemptInProgress(_("A change of this plan waits for its payer. Withdraw it first."))
     at_once = found.favours_payer or on_paper
+    undoes = _change_to_undo(plan, terms["number"]) if found.kind == Kind.UNDO else None
     change = PlanChange(
         plan=plan,
         number=plan.changes.count() + 1,
         kind=found.kind,
+        undoes=undoes,
         state=State.IN_FORCE if at_once else State.WAITING,
         before=[line.as_data() for line in found.before],
         after=[line.as_data() for line in found.after],
@@ -230,6 +255,8 @@ def _overtaken() -> AttemptInProgress:
 
 
 def _integrity(error: IntegrityError) -> PlanError:
+    if "undone_once" in str(error) or "undoes_id" in str(error):
+        return PlanError(_("This change was undone already."))
     if "one_live_plan" in str(error) or "content_type" in str(error):
         return PlanError(_("There is another payment plan for this by now. Stop that one first."))
     raise error
@@ -369,7 +396,7 @@ def _agreement(
 
 def total_after(change: PlanChange) -> Decimal:
     """What the plan costs afterwards. A write-off changes what is collected, not what was agreed."""
-    return change.plan.total + (change.by if change.kind != Kind.WRITE_OFF else 0)
+    return change.plan.total + (change.by if change.does != Kind.WRITE_OFF else 0)
 
 
 def _bring_into_force(change: PlanChange, user: Actor) -> None:
@@ -389,7 +416,7 @@ def _bring_into_force(change: PlanChange, user: Actor) -> None:
     for pk, (row, debt) in held.items():
         _rewrite(row, changed[pk], now[pk], user, why)
         if by := now[pk].owed - changed[pk].owed:
-            kind = POSTINGS.get(Kind(change.kind), Posting.Kind.MOVED)
+            kind = POSTINGS.get(Kind(change.does), Posting.Kind.MOVED)
             debts.post(debt, kind, by, cause=f"change:{change.uuid}:{pk}", user=user, note=change.reason)
     _make([line for line in after if line.pk is None], change)
     known: dict[str, Any] = {"total": total_after(change)}
@@ -432,7 +459,11 @@ def _rewrite(row: ObjectPaymentPlanInstalment, before: Line, after: Line, user: 
         if not ObjectPaymentPlanInstalment.objects.filter(Q(state=before.state), pk=row.pk).update(**fields):
             raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
         return
-    if not moves.move(row, to=after.state, only_from={before.state}, user=user, why=why, **fields):
+    if before.ended:
+        moved = moves.owe_again(row, user=user, why=why, only_if=Q(ended=before.ended), **fields)
+    else:
+        moved = moves.move(row, to=after.state, only_from={before.state}, user=user, why=why, **fields)
+    if not moved:
         raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
     RecoveryStep.objects.filter(instalment=row, ended="").update(ended=RecoveryStep.Ended.MOVED, ended_at=clock.now())
     promises.forget(row)

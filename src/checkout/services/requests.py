@@ -18,7 +18,7 @@ from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, CannotPay
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, Notice, StateChange
-from checkout.services import cards, charging, checkouts, moves, notices, unsent
+from checkout.services import cards, charging, checkouts, debts, moves, notices, unsent
 
 logger = logging.getLogger("checkout.requests")
 
@@ -147,7 +147,12 @@ def begin(payment: CustomerPayment, user: Actor = None) -> Checkout:
 
 
 def paid_by_hand(
-    payment: CustomerPayment, user: Actor, reason: str, *, within: Callable[[Decimal], None] | None = None
+    payment: CustomerPayment,
+    user: Actor,
+    reason: str,
+    *,
+    within: Callable[[Decimal], None] | None = None,
+    means: debts.Means = debts.UNSAID,
 ) -> Checkout:
-    """Staff: it was paid by other means. Open attempts are cancelled at Stripe first. `within` as there."""
-    return checkouts.manual(payment, user, reason, within=within)
+    """Staff: it was paid by other means. Open attempts are cancelled at Stripe first. `within` and `means` as there."""
+    return checkouts.manual(payment, user, reason, within=within, means=means)

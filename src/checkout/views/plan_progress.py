@@ -180,6 +180,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
                     "url": reverse("checkout.receipt", args=[paid.uuid]),
                     "day": numbering.paid_on(paid),
                     "amount": self._money(paid.total),
+                    "withdrawn": paid.undone_at is not None,
                 }
                 for paid in papers.receipts_of(plan)
                 if paid.total is not None

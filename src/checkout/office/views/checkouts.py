@@ -18,8 +18,9 @@ from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Proposal
 from checkout.office import proposals, search, selectors, stories, sums
-from checkout.office.forms import ConfirmForm, ReasonForm
+from checkout.office.forms import ConfirmForm, MeansForm, ReasonForm
 from checkout.office.pages import Sort
+from checkout.office.views import undoing
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
@@ -302,6 +303,7 @@ class CheckoutDetailView(StaffPageView):
             ),
             (_("Begun"), show_time(checkout.created_at), ""),
             (_("Settled"), show_time(checkout.settled_at) if checkout.settled_at else "", ""),
+            (_("Undone"), show_time(checkout.undone_at) if checkout.undone_at else "", ""),
             (_("Begun by"), checkout.user or "", ""),
             (_("At Stripe"), checkout.intent_id, stripe_url(checkout.intent_id)),
             (_("Stripe's code"), " / ".join(filter(None, [checkout.error_code, checkout.decline_code])), ""),
@@ -320,6 +322,7 @@ class CheckoutDetailView(StaffPageView):
             ("", reverse("checkout.look", args=[uuid]), _("Ask Stripe now"), is_open and bool(checkout.intent_id)),
             ("cancel_attempt", reverse("checkout.cancel", args=[uuid]), _("Cancel this attempt"), is_open),
             ("settle_by_hand", reverse("checkout.invoice.paid", args=[uuid]), _("Mark as paid"), to_pay),
+            *(undoing.offers(checkout) if checkout.is_manual and checkout.undone_at is None else []),
             ("", reverse("checkout.receipt", args=[uuid]), _("Receipt"), receipt),
             ("", reverse("checkout.invoice.paper", args=[uuid]), _("Invoice"), invoice),
         )
@@ -386,6 +389,7 @@ class CheckoutLookView(_CheckoutActionView):
 
 class InvoicePaidView(_CheckoutActionView):
     permission = "checkout.settle_by_hand"
+    form_class = MeansForm
     heading = gettext_lazy("The invoice was paid")
     question = gettext_lazy("The debt is marked as paid by other means. No card is charged.")
     button = gettext_lazy("Mark as paid")
@@ -396,9 +400,11 @@ class InvoicePaidView(_CheckoutActionView):
     def get_facts(self) -> list[tuple[Any, Any]]:
         return [*super().get_facts(), *proposals.limit_fact()]
 
-    def perform(self, form: ReasonForm) -> str:
+    def perform(self, form: MeansForm) -> str:
         reason = form.cleaned_data["reason"]
-        done = proposals.do_or_propose(Proposal.Kind.PAID, self.object, None, self.request.user, reason)
+        done = proposals.do_or_propose(
+            Proposal.Kind.PAID, self.object, None, self.request.user, reason, means=form.means
+        )
         if isinstance(done, Proposal):
             self.went_well = False
             return proposals.told(done)

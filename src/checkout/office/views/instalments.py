@@ -14,6 +14,7 @@ from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, FollowUp, ObjectPaymentPlanInstalment, Proposal
 from checkout.office import proposals, selectors, services, stories, sums
 from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm, PaidForm
+from checkout.office.views import undoing
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.plans import customer_cell
@@ -73,8 +74,9 @@ class InstalmentDetailView(StaffPageView):
 
     def _actions(self, instalment: ObjectPaymentPlanInstalment) -> list[dict[str, Any]]:
         plan = instalment.object_payment_plan
+        undo = undoing.offers(instalment)
         if instalment.state_id == states.SUCCESS or plan.deleted:
-            return []
+            return self.offer(*undo)
         state = instalment.state_id
 
         def to(do: str) -> str:
@@ -92,6 +94,7 @@ class InstalmentDetailView(StaffPageView):
             ("change_followup", to("promise"), _("Write down a promise"), late and state in promises.MAY_BE_PROMISED),
             ("change_followup", to("snooze"), _("Put off"), late),
             ("change_followup", to("done"), _("Nothing more to do"), late),
+            *undo,
         )
 
 
@@ -143,7 +146,9 @@ class InstalmentPaidView(InstalmentActionView):
 
     def perform(self, form: Any) -> str:
         line, user, data = self.object, self.request.user, form.cleaned_data
-        done = proposals.do_or_propose(Proposal.Kind.PAID, line, data["amount"], user, data["reason"], key=data["key"])
+        done = proposals.do_or_propose(
+            Proposal.Kind.PAID, line, data["amount"], user, data["reason"], key=data["key"], means=form.means
+        )
         if isinstance(done, Proposal):
             self.went_well = False
             return proposals.told(done)

@@ -74,15 +74,23 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
         return HttpResponseRedirect(self.plan.get_absolute_url())
 
     def _kinds(self) -> list[str]:
-        return [kind for kind in FORMS if (kind in OF_STOPPED if self.plan.deleted else kind != PlanChange.Kind.REOPEN)]
+        if self.plan.deleted:
+            return [kind for kind in FORMS if kind in OF_STOPPED]
+        kinds = [kind for kind in FORMS if kind != PlanChange.Kind.REOPEN]
+        return kinds if self._undoable() else [kind for kind in kinds if kind != PlanChange.Kind.UNDO]
 
     def _terms(self, data: Any, *, bound: bool) -> TermsForm | None:
         kind = data.get("kind", "")
         if kind not in self._kinds():
             return None
         form = FORMS[kind]
-        lines = plan_changes.lines_of(self.plan)
-        return form(data, lines=lines) if bound else form(lines=lines)
+        about: dict[str, Any] = {"lines": plan_changes.lines_of(self.plan)}
+        if kind == PlanChange.Kind.UNDO:
+            about["undoable"] = [(change.number, str(change)) for change in self._undoable()]
+        return form(data, **about) if bound else form(**about)
+
+    def _undoable(self) -> list[PlanChange]:
+        return [change for change in self.plan.changes.order_by("-number") if change.can_be_undone]
 
     def _show(
         self,

@@ -17,7 +17,7 @@ from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalme
 from checkout.office import proposals, stories
 from checkout.office.forms import ConfirmForm, ReasonForm
 from checkout.office.views.base import StaffPageView
-from checkout.office.views.cells import Cell, money_cell, show_money, show_time, time_cell
+from checkout.office.views.cells import Cell, money_cell, show_date, show_money, show_time, time_cell
 from checkout.office.views.checkouts import payer_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
 from checkout.office.views.plans import customer_cell
@@ -58,7 +58,9 @@ class ProposalListView(StaffListView):
     permission = "checkout.view_proposal"
     menu = "checkout.proposal.list"
     heading = gettext_lazy("For a second person")
-    intro = gettext_lazy("Refunds and payments by other means, above the amount that one person may decide alone.")
+    intro = gettext_lazy(
+        "Refunds, payments by other means and their undoing, above the amount that one person may decide alone."
+    )
     empty = gettext_lazy("Nothing waits for a second person.")
     csv_name = "proposals"
     shows = (("waiting", gettext_lazy("Waiting")), ("all", gettext_lazy("All")))
@@ -98,6 +100,9 @@ def _before_and_after(proposal: Proposal) -> list[tuple[str, str, str]]:
     """What is there now, and what would be there if it were approved: (name, before, after)."""
     now, amount, currency = proposals.standing(proposal), proposal.amount, proposal.currency
     refund = proposal.kind == Proposal.Kind.REFUND
+    if proposal.kind == Proposal.Kind.UNDO:
+        before, after = (show_money(now.total - now.moved - less, currency) for less in (Decimal(0), amount))
+        return [(_("Paid by other means"), before, after)]
     return [
         (
             _("Refunded") if refund else _("Paid by other means"),
@@ -121,6 +126,13 @@ def _facts(proposal: Proposal) -> list[tuple[Any, Any, str]]:
         (_("About"), _what(proposal), proposal.subject.get_absolute_url()),
         (_("Paid") if refund else _("Owed"), show_money(total, proposal.currency), ""),
         (_("Reason, for Stripe"), capfirst(proposal.get_reason_display()) if proposal.reason else "", ""),
+        (
+            _("Due again on") if proposal.kind == Proposal.Kind.UNDO else _("Day"),
+            show_date(proposal.day) if proposal.day else "",
+            "",
+        ),
+        (_("How it came"), capfirst(proposal.get_method_display()), ""),
+        (_("Reference"), proposal.reference, ""),
         (_("What becomes of the plan"), proposal.get_plan_effect_display() if of_plan else "", ""),
         (_("Why"), proposal.note, ""),
         (_("Proposed by"), proposal.proposed_by or _("somebody whose login is gone"), ""),
@@ -218,6 +230,8 @@ class ProposalApproveView(_ProposalActionView):
     def perform(self, form: Any) -> str:
         done = proposals.approve(self.object, self.request.user)
         amount = show_money(self.object.amount, self.object.currency)
+        if self.object.kind == Proposal.Kind.UNDO:
+            return _("Approved, and undone: %(amount)s.") % {"amount": amount}
         if not isinstance(done, Refund):
             return _("Approved, and marked as paid: %(amount)s.") % {"amount": amount}
         if done.failed:
@@ -233,7 +247,7 @@ class ProposalTurnDownView(_ProposalActionView):
     permission = "checkout.approve"
     form_class = ReasonForm
     heading = gettext_lazy("Turn a proposal down")
-    question = gettext_lazy("Nothing is refunded or marked as paid.")
+    question = gettext_lazy("Nothing is done.")
     button = gettext_lazy("Turn it down")
 
     def perform(self, form: ReasonForm) -> str:
@@ -245,7 +259,7 @@ class ProposalWithdrawView(_ProposalActionView):
     permission = "checkout.view_proposal"
     form_class = ReasonForm
     heading = gettext_lazy("Withdraw a proposal")
-    question = gettext_lazy("Nothing is refunded or marked as paid.")
+    question = gettext_lazy("Nothing is done.")
     button = gettext_lazy("Withdraw it")
 
     def get_refusal(self) -> str:

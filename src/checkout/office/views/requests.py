@@ -17,7 +17,8 @@ from checkout import advice, states
 from checkout.errors import CheckoutError, OutcomeUnknown
 from checkout.models import Customer, CustomerPayment, Proposal
 from checkout.office import proposals, search, selectors, services, stories, sums
-from checkout.office.forms import ConfirmForm, CustomerPaymentForm
+from checkout.office.forms import ConfirmForm, CustomerPaymentForm, MeansForm
+from checkout.office.views import undoing
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, debt_cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.instalments import tell
@@ -205,6 +206,7 @@ class CustomerPaymentDetailView(StaffPageView):
             ),
             ("settle_by_hand", to("paid"), _("Mark as paid"), unpaid),
             ("send_mail", to("revoke"), _("Revoke its links"), True),
+            *undoing.offers(payment),
         )
 
 
@@ -281,6 +283,7 @@ class CustomerPaymentChargeView(_RequestActionView):
 
 class CustomerPaymentPaidView(_RequestActionView):
     permission = "checkout.settle_by_hand"
+    form_class = MeansForm
     heading = gettext_lazy("Mark as paid")
     question = gettext_lazy("It was paid by other means, for example in cash. No card is charged.")
     button = gettext_lazy("Mark as paid")
@@ -293,7 +296,9 @@ class CustomerPaymentPaidView(_RequestActionView):
 
     def perform(self, form: Any) -> str:
         reason = form.cleaned_data["reason"]
-        done = proposals.do_or_propose(Proposal.Kind.PAID, self.object, None, self.request.user, reason)
+        done = proposals.do_or_propose(
+            Proposal.Kind.PAID, self.object, None, self.request.user, reason, means=form.means
+        )
         if isinstance(done, Proposal):
             self.went_well = False
             return proposals.told(done)

@@ -39,7 +39,7 @@ def plan_agreed(letter: Letter) -> Words | None:
         "receipt": "",
     }
     deposit = next((line for line in plan.payments if line.deposit and line.state_id == states.SUCCESS), None)
-    paid = Checkout.objects.for_content_object(deposit).taking_money().success().first() if deposit else None
+    paid = Checkout.objects.for_content_object(deposit).paid().first() if deposit else None
     if paid is not None:
         said |= receipt_of(paid)
     return Words(letters.PLAN_AGREED, common(plan.checkout_name) | said)
@@ -102,6 +102,8 @@ def _changes(plan: ObjectPaymentPlan, first: int) -> Iterator[str]:
                     yield _("%(amount)s: due on %(due)s now, and no longer on %(before)s.") % (
                         said | {"before": day(before)}
                     )
+            case Code.PART_PAID if line.amount == line.left:
+                pass  # it was undone
             case Code.PART_PAID:
                 paid = amount(line.amount - line.left, plan.currency)
                 yield _("%(paid)s of the payment of %(due)s came by other means; %(amount)s of it is left.") % (
@@ -162,10 +164,25 @@ def what_changes(change: PlanChange, currency: str) -> str:
             return _("%(amount)s that was still to pay is not collected any more.") % said
         case Kind.OWED_AGAIN:
             return _("A payment that went back to you is owed again.")
+        case Kind.UNDO:
+            return _undone(change, said)
         case Kind.REOPEN:
             return _("The plan, which was stopped, goes on.")
         case _:
             return _("Amounts or dates are other ones.")
+
+
+def _undone(change: PlanChange, said: dict[str, str]) -> str:
+    Kind = PlanChange.Kind  # noqa: N806 - a class
+    match change.does:
+        case Kind.DISCOUNT:
+            return _("A discount does not hold any more: %(amount)s more is to pay.") % said
+        case Kind.FEE:
+            return _("A fee falls away: %(amount)s less is to pay.") % said
+        case Kind.WRITE_OFF:
+            return _("%(amount)s that was not to be collected any more is to pay after all.") % said
+        case _:
+            return _("An earlier change of your plan is undone.")
 
 
 def card_changed(letter: Letter) -> Words | None:

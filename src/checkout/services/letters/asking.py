@@ -8,15 +8,19 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, Final
 
+from django.db.models import Q
+
 from checkout import actions, clock, letters
 from checkout.journal import Code
 from checkout.models import (
     Agreement,
     Checkout,
     Letter,
+    Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PlanChange,
+    Posting,
     Refund,
     StateChange,
 )
@@ -133,6 +137,22 @@ def first_change(letter: Letter) -> int:
 def card_changed(plan: ObjectPaymentPlan, agreement: Agreement) -> None:
     """What is left of a plan is taken from another card from now on."""
     ask("card_changed", f"card_changed:{plan.pk}:{agreement.pk}", plan=plan)
+
+
+def payment_undone(posting: Posting, row: Any) -> None:
+    """Staff undid what they had written down as paid by other means: a payer who was told of it is told. In the
+    transaction that undoes it."""
+    checkout, line = posting.checkout, row if isinstance(row, ObjectPaymentPlanInstalment) else None
+    told = Q(pk__in=[])
+    if checkout is not None:
+        take_back(f"paid:{checkout.pk}")
+        told = Q(cause=f"paid:{checkout.pk}")
+        if line is not None and line.deposit:
+            told |= Q(cause=agreed_cause(line.object_payment_plan))
+    elif line is not None:
+        told = Q(cause__startswith=f"plan_changed:{line.object_payment_plan_id}:", queued_at__gte=posting.at)
+    if Notice.objects.filter(told).exists():
+        ask("payment_undone", f"payment_undone:{posting.pk}", checkout=checkout, instalment=line)
 
 
 def plan_stopped(plan: ObjectPaymentPlan) -> None:

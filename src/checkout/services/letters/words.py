@@ -23,10 +23,12 @@ from checkout.models import (
     Checkout,
     CheckoutAdditional,
     Customer,
+    CustomerPayment,
     Letter,
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    Posting,
     Refund,
     SavedCard,
 )
@@ -96,7 +98,9 @@ def payment_received(letter: Letter) -> Words | None:
 
 def _paid(letter: Letter) -> Checkout | None:
     checkout = letter.checkout
-    return checkout if checkout is not None and checkout.succeeded and not checkout.unapplied else None
+    if checkout is None or not checkout.succeeded or checkout.unapplied or checkout.undone_at is not None:
+        return None
+    return checkout
 
 
 def receipt_of(checkout: Checkout) -> dict[str, str]:
@@ -198,6 +202,34 @@ def refund_failed(letter: Letter) -> Words | None:
     # Whoever was never told that it was on its way is not told that it came back.
     told = Notice.objects.filter(cause=f"refunded:{refund.pk}").exists()
     return _refund("refund_failed", refund) if told else None
+
+
+def payment_undone(letter: Letter) -> Words | None:
+    """A payment by other means that the payer was told of, and that staff undid."""
+    posting = Posting.objects.select_related("debt").filter(pk=letter.cause.rpartition(":")[2]).first()
+    row: Any = posting.debt.content_object if posting is not None else None
+    if posting is None or row is None:
+        return None
+    debt, line = posting.debt, row if isinstance(row, ObjectPaymentPlanInstalment) else None
+    plan = line.object_payment_plan if line is not None else None
+    stopped = plan is not None and plan.deleted
+    said: dict[str, Any] = {
+        "description": of_line(line) if line is not None else ", ".join(map(str, row.checkout_description)),
+        "amount": amount(posting.amount, debt.currency),
+        "paid_on": day(posting.day),
+        "left": amount(debt.left, debt.currency) if debt.left > 0 and not stopped else "",
+        "due": day(line.due) if line is not None and debt.left > 0 and not stopped else "",
+        "link": links.plan_page(plan) if plan is not None else "",
+    }
+    if isinstance(row, CustomerPayment) and debt.left > 0:
+        said["link"] = links.absolute("checkout.request.pay", links.make_token(row))
+    rows = [
+        (_("What for"), said["description"]),
+        (_("Written down as paid on"), said["paid_on"]),
+        (_("To pay"), said["left"]),
+        (_("Due"), said["due"]),
+    ]
+    return Words("payment_undone", common(str(row.checkout_name)) | said | {"facts": facts(rows)})
 
 
 def invoice_requested(letter: Letter) -> Words | None:

@@ -38,6 +38,7 @@ WRITERS: Final[Mapping[str, Callable[[Letter], words.Words | None]]] = {
     "plan_link": about_plans.plan_link,
     "payment_refunded": words.payment_refunded,
     "refund_failed": words.refund_failed,
+    "payment_undone": words.payment_undone,
     "invoice_requested": words.invoice_requested,
 }
 
