@@ -44,6 +44,7 @@ SIGNATURES = {
     "checkout.models:Checkout.objects.manual": "(content_object, user=None)",
     "checkout.models:Checkout.objects.open": "()",
     "checkout.models:Checkout.objects.stripe_intent_fulfillment": "()",
+    "checkout.models:Checkout.objects.paid": "()",
     "checkout.models:Checkout.objects.success": "()",
     "checkout.models:Checkout.objects.taking_money": "()",
     "checkout.models:Checkout.objects.one_at_a_time": "()",

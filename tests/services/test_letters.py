@@ -29,12 +29,14 @@ from checkout.models import (
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    Posting,
     Problem,
     RecoveryPolicy,
     RecoveryStep,
 )
 from checkout.office import services as office
 from checkout.services import (
+    by_hand,
     card_expiry,
     checkouts,
     fulfillment,
@@ -310,6 +312,15 @@ def _by_hand(site: Site) -> Claims:
     return [line.amount, clock.today()]
 
 
+def _undone(site: Site) -> Claims:
+    line = site.plan().payments.get(count=2)
+    checkouts.manual(line, None, "Cash")
+    writing.write_waiting()
+    by_hand.undo(Posting.objects.filter(kind="other_means").get(), None, "The wrong member")
+    line.refresh_from_db()
+    return [line.amount, clock.today(), line.due]
+
+
 def _invoice(site: Site) -> Claims:
     address = CheckoutAdditional(
         contact_name="A Member", address_1="1 High Street", town="Bath", email="member@example.com"
@@ -373,6 +384,7 @@ CAUSES = {
     "a part came": Cause(_part_came, "plan_changed", after=asking.CHANGE_GRACE),
     "change proposed": Cause(_change_proposed, "change_proposed"),
     "paid by other means": Cause(_by_hand, "instalment_paid"),
+    "undone": Cause(_undone, "payment_undone", first=(letters.PLAN_AGREED, "instalment_paid")),
     "invoice asked for": Cause(_invoice, "invoice_requested", link=False, first=()),
     "money asked for": Cause(_money_asked_for, "customer_payment_request", first=()),
 }

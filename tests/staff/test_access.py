@@ -30,6 +30,7 @@ from checkout.models import (
     PaymentPlan,
     Payout,
     PlanChange,
+    Posting,
     Problem,
     Proposal,
     Refund,
@@ -37,7 +38,8 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
-from checkout.services import plan_changes, problems
+from checkout.office import services as office
+from checkout.services import by_hand, plan_changes, problems
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS, Books
@@ -75,6 +77,14 @@ class Public:
 def a_change_that_waits(books: Books) -> PlanChange:
     waiting = books.plan.changes.filter(state=PlanChange.State.WAITING).first()
     return waiting or books.plan.propose_change("fee", "§ 4", amount=Decimal(5))
+
+
+def a_part_in_cash(books: Books) -> Posting:
+    found = by_hand.standing_for(books.failed_line.debt_id)
+    if not found:
+        office.part_paid(books.failed_line, Decimal(5), None, "cash", uuid.uuid4())
+        found = by_hand.standing_for(books.failed_line.debt_id)
+    return found[0]
 
 
 def reason(books: Books) -> dict[str, Any]:
@@ -173,6 +183,9 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.problem.apply": Staff("checkout.change_problem", lambda b: [refused(b).pk], nothing),
     "checkout.problem.take": Staff("checkout.change_problem", lambda b: [a_problem(b).pk], nothing),
     "checkout.problem.close": Staff("checkout.change_problem", lambda b: [a_problem(b).pk], reason),
+    "checkout.paid.undo": Staff(
+        "checkout.settle_by_hand", lambda b: [a_part_in_cash(b).pk], lambda b: {"key": uuid.uuid4(), "reason": "a slip"}
+    ),
     "checkout.proposal.list": Staff("checkout.view_proposal"),
     "checkout.proposal.detail": Staff("checkout.view_proposal", lambda b: [a_proposal(b).pk]),
     "checkout.proposal.approve": Staff("checkout.approve", lambda b: [a_proposal(b).pk], nothing),

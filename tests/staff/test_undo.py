@@ -276,6 +276,18 @@ def test_above_the_limit_a_second_person_undoes_it(
         proposals.approve(proposal, bob)
 
 
+def test_several_small_amounts_are_no_way_around_the_second_person(
+    office: Client, plan: ObjectPaymentPlan, settings: Any
+) -> None:
+    line = plan.payments.get(count=3)
+    parts = [mark_paid(office, line, amount="8") for _time in range(3)]
+    settings.CHECKOUT_SECOND_PERSON_ABOVE = Decimal(20)
+    undo(office, parts[0])
+    undo(office, parts[1])
+    assert "waits for a second person" in text(undo(office, parts[2]))
+    assert Posting.objects.filter(kind="undone").count() == 2
+
+
 # -- changes of a plan -------------------------------------------------------------------------------------
 
 

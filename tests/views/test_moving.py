@@ -14,7 +14,7 @@ from django.utils import formats
 from checkout import clock, states
 from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.office import services as office
-from checkout.services import agreements, on_session, runs
+from checkout.services import on_session, plan_cards, runs
 from stripe_emulator import Emulator
 from tests.services.conftest import SavePlan
 from tests.views.test_plan_link import link, page_of, text
@@ -61,7 +61,7 @@ def test_it_is_moved_once_told_and_taken_on_the_new_day(
     [change] = line.state_changes.filter(code="due_moved_by_payer")
     assert change.reason_text.startswith("The payer moved it")
     assert Letter.objects.filter(kind="plan_changed", plan=plan).count() == 1
-    assert agreements.what_is_left(plan)[0]["due"] == new.isoformat()
+    assert plan_cards.what_is_left(plan)[0]["due"] == new.isoformat()
     assert "cannot be moved any more" in press(payers, line, new + datetime.timedelta(days=1))
     with time_machine.travel(datetime.datetime.combine(new - datetime.timedelta(days=1), datetime.time(12))):
         runs.process_payments()

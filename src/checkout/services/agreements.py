@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.template.loader import render_to_string
 from django.utils import formats
 from django.utils.formats import number_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from checkout import clock, money, schedule, states
+from checkout import clock, money, schedule
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import CannotPay, PlanError
@@ -32,7 +30,7 @@ from checkout.models import (
     content_key,
 )
 from checkout.schedule import Line
-from checkout.services import attempt_rows, cards, debts
+from checkout.services import attempt_rows, debts, plan_cards
 
 #: A site replaces the wording by a template of this name, and counts CHECKOUT_AGREEMENT_VERSION up when it does.
 TEMPLATE = "checkout/agreement.txt"
@@ -109,7 +107,7 @@ def asked_by_the_host(content_object: ContentObject, payment_plan: PaymentPlan |
         version=conf.CHECKOUT_AGREEMENT_VERSION,
         total=content_object.checkout_total,
         currency=currency,
-        lines=_as_data(lines),
+        lines=plan_cards.as_data(lines),
         kind=Agreement.Kind.HOST,
     )
 
@@ -121,40 +119,10 @@ def another_card(plan: ObjectPaymentPlan, *, kind: str = Agreement.Kind.PAYER, *
         version=conf.CHECKOUT_AGREEMENT_VERSION,
         total=plan.total,
         currency=plan.currency,
-        lines=what_is_left(plan),
+        lines=plan_cards.what_is_left(plan),
         kind=kind,
         **where_from,
     )
-
-
-def what_is_left(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
-    """The lines still to pay, as an agreement keeps them; before the deposit is paid, those that were agreed."""
-    rows = list(plan.payments.select_related("debt").exclude(Q(state=states.SUCCESS)))
-    unpaid = [Line(row.count, row.due, row.left) for row in rows]
-    if plan.agreement is not None and not plan.instalments.filter(deposit=False).exists():
-        return _as_data(unpaid) + [line for line in plan.agreement.lines if line["count"] > 1]
-    return _as_data(unpaid)
-
-
-def not_made_yet(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalment]:
-    """The instalments of a plan whose deposit is not paid: their rows are made of what was agreed once it is."""
-    if plan.agreement is None or plan.instalments.filter(deposit=False).exists():
-        return []
-    return [
-        ObjectPaymentPlanInstalment(
-            object_payment_plan=plan,
-            count=line["count"],
-            due=datetime.date.fromisoformat(line["due"]),
-            amount=Decimal(line["amount"]),
-            state_id=states.PENDING,
-        )
-        for line in plan.agreement.lines
-        if line["count"] > 1
-    ]
-
-
-def _as_data(lines: Iterable[Line]) -> list[dict[str, Any]]:
-    return [{"count": line.count, "due": line.due.isoformat(), "amount": str(line.amount)} for line in lines]
 
 
 #: The attempt whose hook is running: a plan that the host makes there is what this attempt's agreement is about.
@@ -206,7 +174,7 @@ def create_object_payment_plan(
         )
         card = saved_card or _moved_card(plan.customer)
         if saved_card is None and attempt is not None:
-            cards.take_card(plan, Agreement.objects.filter(checkout=attempt).first())
+            plan_cards.take_card(plan, Agreement.objects.filter(checkout=attempt).first())
         elif card is not None:
             lines = payment_plan.lines(deposit_due or clock.today(), total, plan.currency)
             plan.agreement = Agreement.objects.create(
@@ -216,7 +184,7 @@ def create_object_payment_plan(
                 version=conf.CHECKOUT_AGREEMENT_VERSION,
                 total=total,
                 currency=plan.currency,
-                lines=_as_data(lines),
+                lines=plan_cards.as_data(lines),
                 user=actor(user),
             )
             plan.save(update_fields=["agreement"])
@@ -297,7 +265,7 @@ def agreement_terms(
         version=conf.CHECKOUT_AGREEMENT_VERSION,
         total=content_object.checkout_total,
         currency=attempt_rows.currency_of(content_object),
-        lines=_as_data(lines),
+        lines=plan_cards.as_data(lines),
         ip_address=ip_address,
         user_agent=user_agent,
     )
@@ -324,7 +292,7 @@ def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
         user=checkout.user,
         deposit_due=_agreed_deposit_date(checkout),
     )
-    cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
+    plan_cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
     return plan
 
 

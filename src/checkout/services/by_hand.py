@@ -16,9 +16,16 @@ from checkout import clock, money, states
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay
 from checkout.journal import Code, Why
-from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Posting, StateChange
+from checkout.models import (
+    Checkout,
+    CustomerPayment,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    Posting,
+    StateChange,
+)
 from checkout.plan_changes import Ended
-from checkout.services import debts, due_dates, hooks, intents, moves
+from checkout.services import debts, due_dates, hooks, intents, moves, plan_cards
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.staff")
@@ -127,7 +134,8 @@ def undo(
 
 def _undo(posting: Posting, row: Any, user: Actor, reason: str, due: datetime.date | None) -> Posting:
     if isinstance(row, ObjectPaymentPlanInstalment):
-        # Lines before debts, as everybody takes them.
+        # Plans before lines before debts, as everybody takes them.
+        list(ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(pk=row.object_payment_plan_id))
         lines = ObjectPaymentPlanInstalment.objects.select_for_update(of=("self",), no_key=True)
         row = lines.select_related("object_payment_plan").get(pk=row.pk)
         if row.ended:
@@ -152,6 +160,8 @@ def _undo(posting: Posting, row: Any, user: Actor, reason: str, due: datetime.da
         _undo_attempt(posting.checkout, user, why)
     if isinstance(row, ObjectPaymentPlanInstalment | CustomerPayment):
         _owe_again(row, held.left, user, why, due)
+        if isinstance(row, ObjectPaymentPlanInstalment):
+            plan_cards.renew(row.object_payment_plan, str(why)[:255])
     elif hooks.has(row, "checkout_undone"):
         hooks.run(row, "checkout_undone", posting.checkout)
     asking.payment_undone(posting, row)

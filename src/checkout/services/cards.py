@@ -16,7 +16,6 @@ from checkout.conf import conf, is_live_key
 from checkout.errors import CannotPay, GatewayError, NotFoundAtStripe
 from checkout.gateway import Card, PaymentIntent, PaymentMethod, SetupIntent, gateway
 from checkout.models import Agreement, Checkout, Customer, ObjectPaymentPlan, SavedCard, StripeCustomer
-from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.cards")
 
@@ -144,29 +143,6 @@ def let_go(checkout: Checkout, intent: SetupIntent) -> None:
     card = store_card(checkout, intent)
     if card is not None:
         SavedCard.objects.filter(pk=card.pk).update(replaced=True)
-
-
-def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
-    """From now on `plan` is charged by `agreement`, unless its present card was set up later: news may come late.
-
-    In the settling transaction. The card that was replaced is taken off afterwards, by `detach_replaced`.
-    """
-    card = agreement.saved_card if agreement is not None else None
-    if agreement is None or card is None:
-        return False
-    newer = Q(agreement__saved_card__set_up_at__gt=card.set_up_at, agreement__saved_card__gone=False)
-    same = Q(agreement__saved_card=card)
-    rows = ObjectPaymentPlan.objects.filter(pk=plan.pk)
-    former = rows.values_list("agreement__saved_card", flat=True).first()
-    beaten = ObjectPaymentPlan.objects.filter(newer | same, pk=plan.pk)
-    if not rows.exclude(pk__in=beaten.values("pk")).update(agreement=agreement):
-        return False
-    plan.agreement = agreement
-    SavedCard.objects.filter(pk=card.pk, refresh=True).update(refresh=False)
-    if former is not None and former != card.pk:
-        SavedCard.objects.filter(pk=former).update(replaced=True)
-        letters.card_changed(plan, agreement)
-    return True
 
 
 def card_columns(card: Card | None) -> dict[str, object]:

@@ -26,7 +26,7 @@ from checkout.models import (
     content_key,
 )
 from checkout.plan_changes import Ended
-from checkout.services import agreements, numbering
+from checkout.services import numbering, plan_cards
 from checkout.services.letters import asking
 from checkout.sheets import Sheet, Table
 
@@ -138,7 +138,7 @@ def statement(plan: ObjectPaymentPlan) -> Sheet:
     """What was agreed for a plan, came, went back and is left, and every movement: by the postings."""
     currency = plan.currency
     lines = [line for line in plan.payments.select_related("debt") if not line.is_gone]
-    lines += agreements.not_made_yet(plan)
+    lines += plan_cards.not_made_yet(plan)
     moved = _movements(lines)
     rows, in_all = [], [ZERO] * 4
     for line in lines:

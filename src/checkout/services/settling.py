@@ -18,7 +18,7 @@ from checkout.errors import IntentMismatch, NotWanted, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
 from checkout.journal import Code, Why
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Problem
-from checkout.services import attempt_rows, cards, debts, ending, hooks, moves, numbering, problems
+from checkout.services import attempt_rows, cards, debts, ending, hooks, moves, numbering, plan_cards, problems
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.fulfillment")
@@ -184,7 +184,7 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
 def _keep_card(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
     cards.store_card(checkout, intent)
     if isinstance(plan := checkout.content_object, ObjectPaymentPlan):
-        cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
+        plan_cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
     ending.succeed(
         checkout,
         user=user,
@@ -205,7 +205,7 @@ def _adopt_card(checkout: Checkout, intent: PaymentIntent) -> None:
         return
     cards.store_card(checkout, intent)
     agreement.refresh_from_db()
-    cards.take_card(line.object_payment_plan, agreement)
+    plan_cards.take_card(line.object_payment_plan, agreement)
 
 
 def _wait_for_payer(checkout: Checkout, intent: PaymentIntent, user: Actor) -> None:

@@ -25,7 +25,7 @@ from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, NoSavedCard, 
 from checkout.ids import ip_address_or_none, storable, uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange
 from checkout.plan_changes import Ended
-from checkout.services import agreements, charging, due_dates, numbering, papers, plan_changes, recovery
+from checkout.services import charging, due_dates, numbering, papers, plan_cards, plan_changes, recovery
 from checkout.services.letters import about_plans
 from checkout.views import payer
 from checkout.views.access import (
@@ -208,7 +208,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
 
     def _lines(self, plan: ObjectPaymentPlan) -> list[LineView]:
         rows = [row for row in plan.payments.select_related("replaced_by", "debt") if not row.is_gone]
-        rows += agreements.not_made_yet(plan)
+        rows += plan_cards.not_made_yet(plan)
         attempts = Checkout.objects.filter(
             content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),
             object_id__in=[str(row.pk) for row in rows],

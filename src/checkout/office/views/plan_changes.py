@@ -10,6 +10,8 @@ from dateutil.relativedelta import relativedelta
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -186,14 +188,21 @@ def history(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
     return [
         {
             "change": change,
+            "undo": _undo_url(change) if not plan.deleted and change.can_be_undone else "",
             "at": show_time(change.at),
             "who": change.user or _("by itself"),
             "rows": [
                 row for row in side_by_side(change.lines_before, change.lines_after, plan.currency) if row["differs"]
             ],
         }
-        for change in plan.changes.select_related("user").order_by("-number")
+        for change in plan.changes.select_related("user", "plan").order_by("-number")
     ]
+
+
+def _undo_url(change: PlanChange) -> str:
+    """The page that shows what undoing a change would do."""
+    url = reverse("checkout.object.payment.plan.change", args=[change.plan.uuid])
+    return f"{url}?{urlencode({'kind': PlanChange.Kind.UNDO.value, 'number': change.number, 'look': 1})}"
 
 
 class PlanChangeWithdrawView(StaffActionView):
