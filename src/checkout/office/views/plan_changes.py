@@ -202,7 +202,8 @@ def history(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
 def _undo_url(change: PlanChange) -> str:
     """The page that shows what undoing a change would do."""
     url = reverse("checkout.object.payment.plan.change", args=[change.plan.uuid])
-    return f"{url}?{urlencode({'kind': PlanChange.Kind.UNDO.value, 'number': change.number, 'look': 1})}"
+    terms: dict[str, str | int] = {"kind": PlanChange.Kind.UNDO.value, "number": change.number, "look": 1}
+    return f"{url}?{urlencode(terms)}"
 
 
 class PlanChangeWithdrawView(StaffActionView):
