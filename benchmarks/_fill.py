@@ -53,11 +53,23 @@ STATEMENTS = {
             now() - (({plans} - n) * 1800.0 / {plans}) * interval '1 day'
         FROM generate_series(1, {plans}) n
     """,
+    # Each line has a debt of the same number.
+    "debts": """
+        INSERT INTO checkout_debt (id, uuid, content_type_id, object_id, currency, owed, paid, earlier, asked, attempts,
+            created_at)
+        SELECT id, gen_random_uuid(), {line_type}, id::text, 'GBP', 100,
+            CASE WHEN due > current_date THEN 0
+                WHEN n % 50 = 0 AND line > 6 THEN 0
+                ELSE 100 END, 0, 0, 1, due
+        FROM generate_series(1, {plans}) n, generate_series(1, {lines}) line,
+            LATERAL (SELECT (current_date - ((({plans} - n) * 1800 / {plans})::int) + (line - 1) * 30) due) days,
+            LATERAL (SELECT (n - 1) * {lines} + line id) ids
+    """,
     # A plan began somewhere in five years; a line is paid once its day has passed, but for the late ones.
     "instalments": """
         INSERT INTO checkout_objectpaymentplaninstalment (id, uuid, object_payment_plan_id, count, deposit, amount, due,
-            ended, state_id)
-        SELECT (n - 1) * {lines} + line, gen_random_uuid(), n, line, line = 1, 100, due, '',
+            ended, debt_id, state_id)
+        SELECT (n - 1) * {lines} + line, gen_random_uuid(), n, line, line = 1, 100, due, '', (n - 1) * {lines} + line,
             CASE WHEN due > current_date THEN 'pending'
                 WHEN n % 50 = 0 AND line > 6 THEN (ARRAY['fail', 'pay_on_session', 'pending'])[1 + line % 3]
                 ELSE 'success' END
@@ -69,7 +81,7 @@ STATEMENTS = {
             description, payer, total, refunded, currency, payment_intent_id, setup_intent_id, payment_method_id,
             stripe_customer_id, on_session, livemode, created_at, seen_at, settled_at, error_code, decline_code,
             advice_code, network_advice_code, network_decline_code, failure, failure_code, superseded, allocated,
-            unapplied, language)
+            unapplied, language, debt_id, number)
         SELECT n, gen_random_uuid(), CASE WHEN n % 5 = 0 THEN 'payment' ELSE 'charge' END,
             CASE WHEN n % 25 = 0 THEN 'fail' WHEN n % 601 = 0 THEN 'pay_on_session' ELSE 'success' END,
             {line_type}, n::text, 1 + n % {plans}, 'Instalment of a course', c.name || ' <' || c.email || '>', 100, 0,
@@ -77,9 +89,23 @@ STATEMENTS = {
             CASE WHEN n % 25 = 0 THEN 'card_declined' ELSE '' END,
             CASE WHEN n % 25 = 0 THEN (ARRAY['insufficient_funds', 'do_not_honor', 'expired_card'])[1 + n % 3]
                 ELSE '' END,
-            '', '', '', '', CASE WHEN n % 25 = 0 THEN 'card_declined' ELSE '' END, false, false, false, ''
+            '', '', '', '', CASE WHEN n % 25 = 0 THEN 'card_declined' ELSE '' END, false, false, false, '',
+            n, 1
         FROM generate_series(1, {checkouts}) n JOIN checkout_customer c ON c.id = 1 + n % {plans},
             LATERAL (SELECT now() - (({checkouts} - n) * 1800.0 / {checkouts}) * interval '1 day' moment) at
+    """,
+    "postings": """
+        INSERT INTO checkout_posting (debt_id, kind, amount, day, cause, checkout_id, note, at)
+        SELECT d.id, kind, amount, i.due, kind || ':' || d.id, CASE WHEN kind = 'taken' THEN c.id END, '', i.due
+        FROM checkout_debt d JOIN checkout_objectpaymentplaninstalment i ON i.debt_id = d.id
+            LEFT JOIN checkout_checkout c ON c.id = d.id,
+            LATERAL (VALUES ('owed', d.owed), ('taken', d.paid)) moved (kind, amount)
+        WHERE amount <> 0
+    """,
+    "receipts": """
+        INSERT INTO checkout_paper (checkout_id, series, number, card_brand, card_last4, card_wallet, issued_at)
+        SELECT id, 'R-2026', id, 'visa', lpad((id % 10000)::text, 4, '0'), '', settled_at
+        FROM checkout_checkout WHERE state_id = 'success'
     """,
     "state changes": """
         INSERT INTO checkout_statechange (checkout_id, from_state, to_state, at, code, facts, note)

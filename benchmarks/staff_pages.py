@@ -19,6 +19,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings_postgres")
 
 PAGES = [
     ("checkout.dashboard", ""),
+    ("checkout.search", "?q=ann%20smith100"),
+    ("checkout.search", "?q=ann"),
+    ("checkout.search", "?q=course"),
+    ("checkout.search", "?q=4242"),
+    ("checkout.search", "?q=100.00"),
+    ("checkout.search", "?q=pi_4242"),
+    ("checkout.search", "?q=ch_1001"),
+    ("checkout.search", "?q=R-2026-04242"),
+    ("checkout.change.list", ""),
+    ("checkout.change.list", "?show=jobs"),
+    ("checkout.change.list", "?show=all&since=2024-01-01"),
+    ("checkout.many.list", ""),
     ("checkout.list", ""),
     ("checkout.list", "?state=fail"),
     ("checkout.list", "?action=payment&state=fail"),
@@ -79,7 +91,7 @@ def measure(instalments: int, checkouts: int, times: int) -> None:
     from django.urls import reverse
 
     from benchmarks._fill import analyze, fill
-    from checkout.models import PaymentRun
+    from checkout.models import Customer, PaymentRun
 
     if instalments:
         print(f"filling {instalments:,} instalments and {checkouts:,} checkouts", flush=True)
@@ -91,6 +103,8 @@ def measure(instalments: int, checkouts: int, times: int) -> None:
     client.force_login(user)
     pages: list[tuple[str, str, Any]] = [(name, reverse(name) + query, None) for name, query in PAGES]
     pages.append(("overview read anew", reverse("checkout.dashboard"), cache.clear))
+    newest = Customer.objects.order_by("-pk").values_list("pk", flat=True)[0]
+    pages += [("one customer", reverse("checkout.customer.detail", args=[pk]), None) for pk in (1, newest)]
     run = PaymentRun.objects.order_by("-pk")[900]
     pages.append(("one run", reverse("checkout.payment.run.detail", args=[run.pk]), None))
     ids, rows = _pick_due()

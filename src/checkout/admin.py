@@ -29,6 +29,8 @@ from checkout.models import (
     BookDifference,
     BookMonth,
     BookNote,
+    BulkItem,
+    BulkJob,
     Checkout,
     CheckoutAction,
     CheckoutAdditional,
@@ -280,6 +282,19 @@ class ProposalAdmin(LookAdmin):
     list_display = ("pk", "kind", "amount", "currency", "state", "proposed_by", "proposed_at", "decided_by")
     list_filter = ("kind", "state")
     list_select_related = ("proposed_by", "decided_by")
+
+
+@admin.register(BulkJob)
+class BulkJobAdmin(LookAdmin):
+    list_display = ("pk", "kind", "reason", "user", "made_at", "finished_at")
+    list_filter = ("kind",)
+    list_select_related = ("user",)
+
+
+@admin.register(BulkItem)
+class BulkItemAdmin(LookAdmin):
+    list_display = ("pk", "job_id", "plan_id", "instalment_id", "outcome", "note", "ended_at")
+    list_filter = ("outcome",)
 
 
 @admin.register(LookBack)

@@ -44,6 +44,7 @@ class Code(TextChoices):
     CHANGE_REFUSED = "change_refused", _("The payer refused change %(number)s")
     CHANGE_WITHDRAWN = "change_withdrawn", _("Change %(number)s was withdrawn")
     CLAIMED = "claimed", _("Claimed")
+    CUSTOMER_MERGED = "customer_merged", _("%(customer)s was merged into this one")
     DONE_FOR_NOW = "done_for_now", _("Nothing to do until it is declined anew")
     DUE_CHANGED = "due_changed", _("Due %(before)s → %(due)s")
     DUE_MOVED_BY_PAYER = "due_moved_by_payer", _("The payer moved it: due %(before)s → %(due)s")

@@ -25,6 +25,7 @@ from checkout.services import (
     inbox,
     jobs,
     look_back,
+    many,
     on_session,
     personal_data,
     polling,
@@ -184,6 +185,13 @@ def process_events() -> int:
         inbox.forget_old()
         personal_data.forget_old()
         return inbox.work().done
+
+
+@_task(540)
+def bulk_actions() -> int:
+    """Go on with what staff asked to be done to many; how many of those are finished now."""
+    with jobs.recorded("bulk_actions"):
+        return many.work_on_all(seconds=480)
 
 
 @_task(60)

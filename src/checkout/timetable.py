@@ -89,6 +89,7 @@ JOBS: Final = (
     Job("send_letters", _every(5), HOUR, _("payers get no receipts, and are not told what was declined")),
     # Whoever sends the queue (cron runs post_office's own command), the doctor sees letters that have waited too long.
     Job("send_queued_mail", _every(5), None),
+    Job("bulk_actions", _every(5), HOUR, _("what staff asked to be done to many is not done"), for_plans=True),
     Job("reconcile", _every(30), 3 * HOUR, _("charges without an answer stay unknown")),
     Job("settle_refunds", _every(30), 3 * HOUR, _("refunds and disputes that no event told of are not found")),
     Job(

@@ -221,3 +221,38 @@ def test_the_list_is_exported_as_it_is_shown(office: Payer, books: Books) -> Non
     text = Path(waiting.value.path()).read_text("utf-8-sig")
     assert text.splitlines()[0].startswith("Number,Payer,What for")
     assert [line.split(",")[0] for line in text.splitlines()[1:]] == [str(books.failed.pk)]
+
+
+def test_staff_find_a_payment_by_its_charge_and_pause_a_plan_they_ticked(
+    office: Payer,
+    books: Books,  # noqa: F811
+    emulator: Emulator,
+) -> None:
+    page = office.page
+    charge = next(row["id"] for row in emulator.world.tables["charge"].values() if row["amount"] == 10000)
+    office.visit(reverse("checkout.dashboard"))
+    page.get_by_label("Find anything").fill(charge)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Ask Stripe").click()
+    expect(page.get_by_role("link", name=f"Checkout {books.paid.pk}")).to_be_visible()
+    for width in (PHONE["width"], DESK["width"]):
+        page.set_viewport_size({"width": width, "height": 900})
+        office.expect_accessible()
+        keep(page, "search-asked", width)
+    for width, name in ((PHONE["width"], "many-list"), (DESK["width"], "many-list")):
+        page.set_viewport_size({"width": width, "height": 900})
+        office.visit(reverse("checkout.object.payment.plan.list"))
+        office.expect_accessible()
+        keep(page, name, width)
+    page.get_by_role("checkbox").first.check()
+    page.get_by_label("Many at once").select_option("pause")
+    page.get_by_role("button", name="To the chosen rows").click()
+    expect(page.get_by_role("heading", name="What would become of them")).to_be_visible()
+    for width in (PHONE["width"], DESK["width"]):
+        page.set_viewport_size({"width": width, "height": 900})
+        office.expect_accessible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        keep(page, "many-looked-at", width)
+    page.get_by_label("Why").fill("the hall burnt down")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.get_by_text("Finished. Done: 1 of 1. the hall burnt down")).to_be_visible()

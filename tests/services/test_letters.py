@@ -37,6 +37,7 @@ from checkout.models import (
 from checkout.office import services as office
 from checkout.services import (
     by_hand,
+    by_staff,
     card_expiry,
     checkouts,
     fulfillment,
@@ -161,7 +162,7 @@ def _wanted(site: Site) -> Claims:
 
 def _asked(site: Site) -> Claims:
     line = site.plan().payments.get(count=3)
-    office.ask_payer(line, None)
+    by_staff.ask_payer(line, None)
     return [line.amount, line.due]
 
 
@@ -170,14 +171,14 @@ def _asked_after_a_decline(site: Site) -> Claims:
     site.emulator.bank.decline_next(plan.card.payment_method_id, "expired_card")
     line = site.take_next(plan)
     Letter.objects.all().delete()
-    office.ask_payer(line, None)
+    by_staff.ask_payer(line, None)
     return [line.amount, line.due, declines.sentence("", "expired_card")]
 
 
 def _asked_before_the_next_try(site: Site) -> Claims:
     claims = _declined(site)
     Letter.objects.filter(ended_at=None).delete()
-    office.ask_payer(ObjectPaymentPlanInstalment.objects.get(state_id=states.FAIL), None)
+    by_staff.ask_payer(ObjectPaymentPlanInstalment.objects.get(state_id=states.FAIL), None)
     return [*claims[:2], *claims[3:]]
 
 
@@ -287,8 +288,8 @@ def _date_moved(site: Site) -> Claims:
     plan = site.plan()
     line, other = plan.payments.get(count=2), plan.payments.get(count=3)
     before, later = line.due, line.due + datetime.timedelta(days=9)
-    office.change_due(line, later, None, "asked by phone")
-    office.change_due(other, other.due + datetime.timedelta(days=9), None, "asked by phone")
+    by_staff.change_due(line, later, None, "asked by phone")
+    by_staff.change_due(other, other.due + datetime.timedelta(days=9), None, "asked by phone")
     left = sum((each.amount for each in plan.payments if each.state_id == states.PENDING), Decimal(0))
     return [line.amount, before, later, other.due, left]
 
@@ -541,8 +542,8 @@ def test_the_letter_before_the_last_try_says_that_it_is_the_last(site: Site) -> 
 def test_a_change_that_was_taken_back_is_not_told(site: Site) -> None:
     line = site.plan().payments.get(count=2)
     before = line.due
-    office.change_due(line, before + datetime.timedelta(days=3), None, "")
-    office.change_due(line, before, None, "mistyped")
+    by_staff.change_due(line, before + datetime.timedelta(days=3), None, "")
+    by_staff.change_due(line, before, None, "mistyped")
     with time_machine.travel(clock.now() + asking.CHANGE_GRACE + datetime.timedelta(seconds=1)):
         writing.write_waiting()
     assert not Notice.objects.filter(template="plan_changed").exists()
@@ -600,10 +601,10 @@ def test_a_notice_whose_day_was_moved_is_not_sent(site: Site) -> None:
 
 def test_staff_ask_once_a_day_and_the_next_day_it_is_a_reminder(site: Site) -> None:
     line = site.plan().payments.get(count=3)
-    assert office.ask_payer(line, None)
-    assert not office.ask_payer(line, None)
+    assert by_staff.ask_payer(line, None)
+    assert not by_staff.ask_payer(line, None)
     with time_machine.travel(clock.now() + datetime.timedelta(days=1)):
-        assert office.ask_payer(line, None)
+        assert by_staff.ask_payer(line, None)
     assert Email.objects.latest("pk").subject.startswith("Reminder")
 
 
@@ -630,7 +631,7 @@ def test_a_refund_that_fails_before_anybody_was_told_is_not_told(site: Site) -> 
 
 def test_nothing_is_sent_again_about_a_line_that_was_paid(site: Site) -> None:
     line = site.plan().payments.get(count=3)
-    office.ask_payer(line, None)
+    by_staff.ask_payer(line, None)
     checkouts.manual(line, None, "Cash")
     with pytest.raises(office.AlreadyPaid):
         office.send_again(Notice.objects.get(template="payment_asked"), None)

@@ -20,8 +20,8 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     RecoveryStep,
 )
-from checkout.office import selectors, services
-from checkout.services import charging, fulfillment, on_session, promises, recovery, runs
+from checkout.office import selectors
+from checkout.services import by_staff, charging, fulfillment, on_session, promises, recovery, runs
 from checkout.services.letters import due, writing
 from stripe_emulator import Emulator, faults
 from tests.services.conftest import enter_card
@@ -216,7 +216,7 @@ def test_a_declined_line_that_is_moved_is_taken_on_its_new_day(
     promise(first(plan), emulator)
     moved = DECEMBER + datetime.timedelta(9)
     with on(DECEMBER, emulator):
-        services.change_due(first(plan), moved, None, "asked by phone")
+        by_staff.change_due(first(plan), moved, None, "asked by phone")
     assert (first(plan).state_id, first(plan).due) == (states.PENDING, moved)
     assert not FollowUp.objects.exists()
     live(plan, emulator, 10)
@@ -230,7 +230,7 @@ def test_a_card_that_said_no_is_not_asked_on_another_day_either(
 ) -> None:
     decline(plan, emulator, "lost_card")
     with on(DECEMBER, emulator), pytest.raises(CannotPay, match="another card"):
-        services.change_due(first(plan), DECEMBER + datetime.timedelta(9), None, "asked by phone")
+        by_staff.change_due(first(plan), DECEMBER + datetime.timedelta(9), None, "asked by phone")
     assert not ObjectPaymentPlanInstalment.objects.filter(Q(state=states.PENDING), due__lt=PROMISED).exists()
     with on(DECEMBER + datetime.timedelta(20), emulator):
         runs.process_payments(workers=1)

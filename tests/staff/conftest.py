@@ -27,8 +27,7 @@ from checkout.models import (
     Refund,
     StripeEvent,
 )
-from checkout.office import services
-from checkout.services import disputes, fulfillment, invoices, plans, refunds, requests
+from checkout.services import by_staff, disputes, fulfillment, invoices, plans, refunds, requests
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import payment_plan, save_plan  # noqa: F401 - fixtures
@@ -76,7 +75,7 @@ def books(db: None, site: None, emulator: Emulator, save_plan: Any, payer: Any) 
     plans.testing_set_pending_instalment_due(plan)
     run = ObjectPaymentPlanInstalment.objects.process_payments()
     waiting = plan.payments.get(count=3)
-    services.ask_payer(waiting, None)
+    by_staff.ask_payer(waiting, None)
     paid = Checkout.objects.create_checkout("payment", Membership.objects.create(name="Bob", email="bob@example.com"))
     emulator.pay(gateway().retrieve_payment_intent(paid.payment_intent_id).client_secret)
     paid = fulfillment.fulfill(paid)

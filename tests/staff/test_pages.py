@@ -25,6 +25,8 @@ from checkout.letters import REGISTER
 from checkout.models import (
     BalanceTransaction,
     BookDifference,
+    BulkItem,
+    BulkJob,
     Checkout,
     Customer,
     CustomerPayment,
@@ -67,7 +69,7 @@ LISTS = [
     "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",
     "checkout.customer.payment.list", "checkout.customer.payment.list?show=open",
     "checkout.refund.list", "checkout.dispute.list", "checkout.problem.list",
-    "checkout.change.list", "checkout.change.list?show=all&sort=old",
+    "checkout.change.list", "checkout.change.list?show=all&sort=old", "checkout.many.list",
     "checkout.proposal.list",
     "checkout.event.list", "checkout.books", "checkout.payout.list", "checkout.movement.list",
     "checkout.difference.list?show=all",
@@ -163,6 +165,7 @@ def make_rows(number: int) -> None:
         # One of each kind of subject, by turns.
         about: Any = {"checkout": checkout} if row % 2 else {"instalment": line}
         Proposal.objects.create(kind="paid", amount=1, note="12", **about)
+        BulkItem.objects.create(job=BulkJob.objects.create(kind="stop", user=somebody), plan=plan)
         StateChange.objects.create(
             from_state="fail", to_state="fail", user=somebody, at=clock.now() - timedelta(minutes=row), **about
         )

@@ -13,8 +13,7 @@ from django.utils import formats
 
 from checkout import clock, states
 from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.office import services as office
-from checkout.services import on_session, plan_cards, runs
+from checkout.services import by_staff, on_session, plan_cards, runs
 from stripe_emulator import Emulator
 from tests.services.conftest import SavePlan
 from tests.views.test_plan_link import link, page_of, text
@@ -95,7 +94,7 @@ def test_not_past_the_next_payment_and_counted_from_the_day_that_was_agreed(
     assert "Choose a day from" in press(payers, line, following.due)
     settings.CHECKOUT_PAYER_MAY_MOVE_DAYS = 7
     agreed = line.due
-    office.change_due(line, agreed + datetime.timedelta(days=6), None, "asked by phone")
+    by_staff.change_due(line, agreed + datetime.timedelta(days=6), None, "asked by phone")
     assert "Choose a day from" in press(payers, line, agreed + datetime.timedelta(days=8))
     assert "is taken on" in press(payers, line, agreed + WEEK)
 

@@ -2,6 +2,7 @@
 
 from checkout.errors import CheckoutError
 from checkout.models.books import BalanceTransaction, BookDifference, BookMonth, BookNote, Payout
+from checkout.models.bulk import BulkItem, BulkJob
 from checkout.models.cards import Agreement, SavedCard, StripeCustomer
 from checkout.models.checkouts import Checkout, CheckoutAdditional, StateChange
 from checkout.models.customers import Customer, CustomerPayment
@@ -27,6 +28,8 @@ __all__ = [
     "BookDifference",
     "BookMonth",
     "BookNote",
+    "BulkItem",
+    "BulkJob",
     "Checkout",
     "CheckoutAction",
     "CheckoutAdditional",

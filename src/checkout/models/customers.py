@@ -40,6 +40,15 @@ class Customer(models.Model):
         default=uuid.uuid4, editable=False, help_text=_("By which the customer is known again at Stripe.")
     )
     created_at = models.DateTimeField(default=clock.now, editable=False)
+    merged_into = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="merged",
+        help_text=_("The same person: everything is there now, and this address leads there."),
+    )
+    merged_at = models.DateTimeField(null=True, blank=True)
 
     objects = CustomerManager()
 
@@ -47,6 +56,17 @@ class Customer(models.Model):
         base_manager_name = "objects"
         ordering = ["pk"]
         verbose_name = _("customer")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(merged_into=None) | ~models.Q(merged_into=models.F("id")),
+                name="checkout_customer_not_into_itself",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(merged_into=None, merged_at=None)
+                | models.Q(merged_into__isnull=False, merged_at__isnull=False),
+                name="checkout_customer_merged_at_a_time",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} <{self.email}>" if self.name else self.email

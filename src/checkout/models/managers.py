@@ -134,8 +134,9 @@ class CheckoutManager(ReadsPrimary, models.Manager.from_queryset(CheckoutQuerySe
 
 class CustomerManager(ReadsPrimary, models.Manager["Customer"]):
     def with_email(self, email: str) -> Customer | None:
-        """The customer of that e-mail address, compared without case."""
-        return self.filter(email_folded=fold(email)).first()
+        """The customer of that address, compared without case; for one that was merged, whom it was merged into."""
+        found = self.select_related("merged_into").filter(email_folded=fold(email)).first()
+        return found if found is None or found.merged_into is None else found.merged_into
 
     @property
     def refresh(self) -> models.QuerySet[Customer]:

@@ -66,11 +66,13 @@ class Account:
 
 def attempts_of(customer: Customer) -> QuerySet[Checkout]:
     """Every attempt of a payer: by their row, and those of payers without a login, who gave their address."""
-    email = customer.email
-    typed = Checkout.objects.filter(Words(email, "payer", "description")).filter(
-        Q(payer__iendswith=f"<{email}>") | Q(payer__iexact=email)
-    )
-    return Checkout.objects.filter(Q(customer=customer) | Q(pk__in=typed.order_by().values("pk")))
+    theirs = Q(customer=customer)
+    for email in [customer.email, *customer.merged.order_by("pk").values_list("email", flat=True)]:
+        typed = Checkout.objects.filter(Words(email, "payer", "description")).filter(
+            Q(payer__iendswith=f"<{email}>") | Q(payer__iexact=email)
+        )
+        theirs |= Q(pk__in=typed.order_by().values("pk"))
+    return Checkout.objects.filter(theirs)
 
 
 def account(customer: Customer) -> Account:

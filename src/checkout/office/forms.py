@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from checkout import clock, money, schedule
 from checkout.conf import conf
 from checkout.errors import MoneyError, PlanError
-from checkout.models import CheckoutSettings, Customer, PaymentPlan, Posting, Refund
+from checkout.models import BulkJob, CheckoutSettings, Customer, PaymentPlan, Posting, Refund
 from checkout.services import debts
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ class CorrectForm(ReasonForm):
     name = forms.CharField(label=gettext_lazy("Name"), max_length=255, required=False)
     email = forms.EmailField(label=gettext_lazy("E-mail address"), max_length=254)
     field_order = ("name", "email", "reason")
+
+
+class MergeForm(ReasonForm):
+    """The address of the customer that everything goes to."""
+
+    into = forms.EmailField(widget=forms.HiddenInput, max_length=254)
 
 
 class NoteForm(_Described):
@@ -442,3 +448,45 @@ __all__ = [
     "ReasonForm",
     "RefundForm",
 ]
+
+
+class BulkForm(KeyedForm, ReasonForm):
+    """What an action for many wants. `terms` are those of the job."""
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        return {}
+
+
+class BulkRemindForm(BulkForm):
+    """A mail wants no reason."""
+
+    reason = None  # type: ignore[assignment]
+
+
+class BulkMoveForm(BulkForm):
+    due = DueForm.base_fields["due"]
+    field_order = ("due", "reason")
+    clean_due = DueForm.clean_due
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        return {"day": self.cleaned_data["due"].isoformat()}
+
+
+class BulkPauseForm(BulkForm):
+    months = forms.IntegerField(label=gettext_lazy("For how many months"), min_value=1, max_value=24, initial=1)
+    field_order = ("months", "reason")
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        return {"months": self.cleaned_data["months"]}
+
+
+BULK_FORMS: dict[str, type[BulkForm]] = {
+    BulkJob.Kind.REMIND: BulkRemindForm,
+    BulkJob.Kind.MOVE: BulkMoveForm,
+    BulkJob.Kind.PAUSE: BulkPauseForm,
+    BulkJob.Kind.STOP: BulkForm,
+    BulkJob.Kind.WRITE_OFF: BulkForm,
+}

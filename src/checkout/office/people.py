@@ -1,18 +1,19 @@
-"""What staff do to a payer's row: correct the name and the address, and write notes."""
+"""What staff do to a payer's row: correct the name and the address, merge two of one person, and write notes."""
 
 from __future__ import annotations
 
 import logging
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
-from checkout import states
+from checkout import clock, states
 from checkout.contract import Actor, actor
 from checkout.errors import CheckoutError
 from checkout.journal import Code, Why
 from checkout.models import Customer, CustomerPayment, ObjectPaymentPlan, StateChange, StripeCustomer
+from checkout.models.fields import fold
 from checkout.office import accounts, services
 from checkout.services import at_stripe
 
@@ -51,13 +52,58 @@ def correct(customer: Customer, name: str, email: str, user: Actor, reason: str)
             for why in changes:
                 _write(customer, user, why)
     except IntegrityError as error:
-        other = Customer.objects.with_email(email)
+        other = Customer.objects.filter(email_folded=fold(email)).first()
         if other is None or other.pk == customer.pk:
             raise
         raise CheckoutError(_("%(customer)s has this address already.") % {"customer": other}) from error
     if email != before.email:
         _end_links(customer, user, reason)
     return at_stripe.tell(customer)
+
+
+def merge(source: Customer, target: Customer, user: Actor, reason: str) -> bool:
+    """The two are one person: everything of `source` is the `target`'s from now on, and its address leads there. True
+    if Stripe has been told the name and address of the target (or knows nobody); False when it is told later.
+
+    `source` stays as a row that is only read. It cannot be undone. Raises CheckoutError when one of them was merged
+    already, or both are the same.
+    """
+    if source.pk == target.pk:
+        raise CheckoutError(_("This is the same customer."))
+    with transaction.atomic():
+        # In one order everywhere, so that two who do it crosswise wait and do not block each other.
+        rows = Customer.objects.select_for_update().filter(pk__in=(source.pk, target.pk)).order_by("pk")
+        pair = {row.pk: row for row in rows}
+        # On SQLite, which locks no rows, this first write is the lock.
+        free = Customer.objects.filter(pk=source.pk, merged_into=None)
+        taken = free.update(merged_at=clock.now(), merged_into=target)
+        if not taken or Customer.objects.filter(pk=target.pk).exclude(merged_into=None).exists():
+            raise CheckoutError(_("One of them was merged already. Please look again."))
+        before = str(pair[source.pk])
+        # What was paid without a login bears the old address only.
+        accounts.attempts_of(pair[source.pk]).filter(customer=None).update(customer=target)
+        _move_all(source, target)
+        # One step from any of them to where everything is.
+        Customer.objects.filter(merged_into=source).update(merged_into=target)
+        _write(target, user, Why(Code.CUSTOMER_MERGED, customer=before, note=reason))
+    source.refresh_from_db()
+    logger.info("customer %s merged into %s by user %s", source.pk, target.pk, getattr(user, "pk", None))
+    return at_stripe.tell(target)
+
+
+def _move_all(source: Customer, target: Customer) -> None:
+    """Every row of ours that points at a payer. Of two customers at Stripe in use in one account, the target's stays
+    the one in use, and the other stays where it is: its cards know it by its id."""
+    taken = StripeCustomer.objects.filter(
+        customer=target, gone=False, account=OuterRef("account"), livemode=OuterRef("livemode")
+    )
+    at_stripe_ours = StripeCustomer.objects.filter(customer=source)
+    at_stripe_ours.update(outdated=True)
+    at_stripe_ours.filter(Q(gone=True) | ~Exists(taken)).update(customer=target)
+    for relation in Customer._meta.related_objects:
+        if relation.related_model not in (Customer, StripeCustomer):
+            rows = relation.related_model._base_manager.filter(**{relation.field.name: source})
+            rows.update(**{relation.field.name: target})
 
 
 def _end_links(customer: Customer, user: Actor, reason: str) -> None:

@@ -191,10 +191,12 @@ def card_expiry() -> QuerySet[ObjectPaymentPlan]:
 
 
 def customers() -> QuerySet[Customer]:
-    """Each with `good_cards`, the newest first, in one more query for all of them."""
-    return Customer.objects.prefetch_related(
-        Prefetch("saved_cards", queryset=SavedCard.objects.good(), to_attr="good_cards")
-    )
+    """Each with `good_cards`, the newest first, in one more query for all of them; not those that were merged."""
+    return with_cards(Customer.objects.filter(merged_into=None))
+
+
+def with_cards(rows: QuerySet[Customer]) -> QuerySet[Customer]:
+    return rows.prefetch_related(Prefetch("saved_cards", queryset=SavedCard.objects.good(), to_attr="good_cards"))
 
 
 def run_counts(run_pks: Iterable[int]) -> dict[int, dict[str, int]]:

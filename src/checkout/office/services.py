@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
-from django.db import IntegrityError, transaction
-from django.utils import translation
+from django.db import transaction
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import clock, letters, links, mail, money, states
+from checkout import clock, letters, mail, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
-from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
+from checkout.errors import AlreadyPaid, CannotPay, CheckoutError
 from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
@@ -27,29 +25,10 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import debts, due_dates, intents, moves, notices, on_session, recovery
+from checkout.services import debts, intents
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.staff")
-
-
-def change_due(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user: Actor, reason: str) -> None:
-    """Move a line that nobody has claimed, or that was declined, to another day.
-
-    Raises CannotPay when it was claimed or paid meanwhile, or its card has said no for good, and PlanError when the
-    plan has a line on that day already.
-    """
-    if instalment.object_payment_plan.deleted:
-        raise CannotPay(_("This payment plan was stopped."))
-    if instalment.state_id == states.FAIL and recovery.has_said_no(instalment):
-        raise CannotPay(_("This card will not work again, on no day. Ask the payer for another card first."))
-    try:
-        with transaction.atomic():
-            if recovery.put_on_another_day(instalment, due, user, reason):
-                return
-    except IntegrityError as error:
-        raise due_dates.day_is_taken() from error
-    due_dates.move(instalment, due, user, Why(Code.DUE_CHANGED, before=instalment.due, due=due, note=reason))
 
 
 def part_paid(
@@ -86,44 +65,6 @@ def part_paid(
             if within is not None:
                 within(amount)
     return booked
-
-
-def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
-    """Mail the payer a link to pay this line, with the reason that is true of it, once a day; False when there was one
-    today. One that nobody tried yet waits for its payer from now on, and no run
-    takes it.
-
-    Raises AttemptInProgress while a charge is unanswered, AlreadyPaid, CannotPay when the plan was stopped, and
-    MailNotReady without the template.
-    """
-    instalment.refresh_from_db()
-    if instalment.state_id == states.SUCCESS:
-        raise AlreadyPaid(_("This was paid already."))
-    if instalment.state_id == states.REQUEST:
-        raise AttemptInProgress(_("This is being charged at this moment. Look again in a few minutes."))
-    plan = instalment.object_payment_plan
-    if plan.deleted:
-        raise CannotPay(_("This payment plan was stopped."))
-    stem = f"staff-ask-{instalment.pk}-"
-    asked_before = Notice.objects.filter(cause__startswith=stem).exists()
-    language = notices.language_of(plan.content_object, plan.customer)
-    with transaction.atomic():
-        if instalment.state_id == states.PENDING:
-            moves.move(instalment, to=states.PAY_ON_SESSION, user=user, why=Why(Code.ASKED_BY_LINK))
-        else:
-            _note(instalment, user, Why(Code.ASKED_BY_LINK))
-        with translation.override(language):
-            context = on_session.asked(instalment, links.payment_link(instalment), language, reminder=asked_before)
-        return notices.send_once(
-            # One a day: a second press, or a second person, adds nothing.
-            f"{stem}{clock.today().isoformat()}",
-            instalment.MAIL_TEMPLATE_ASKED,
-            instalment.checkout_email,
-            context,
-            language=language,
-            instalment=instalment,
-            customer=plan.customer,
-        )
 
 
 def send_again(notice: Notice, user: Actor) -> None:
@@ -218,13 +159,6 @@ def set_pay_day(plan: ObjectPaymentPlan, day: int | None, user: Actor, reason: s
         StateChange.objects.create(
             object_payment_plan=plan, from_state="live", to_state="live", user=actor(user), **why.columns
         )
-
-
-def note_stop(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:
-    """Keep why a plan was stopped."""
-    StateChange.objects.create(
-        object_payment_plan=plan, from_state="live", to_state="stopped", user=actor(user), note=reason
-    )
 
 
 def note_instalment(instalment: ObjectPaymentPlanInstalment, user: Actor, reason: str) -> None:

@@ -39,10 +39,11 @@ logger = logging.getLogger("checkout.personal_data")
 def export(email: str) -> dict[str, Any]:
     """Everything that is kept under that address, as JSON-like values; empty lists where there is nothing."""
     customer = Customer.objects.with_email(email)
-    attempts = _attempts(email, customer)
+    known = _known(email, customer)
+    attempts = _attempts(known, customer)
     keys = list(attempts.values_list("pk", flat=True))
     return {
-        "customer": [] if customer is None else [_row(customer)],
+        "customer": [] if customer is None else [_row(each) for each in (customer, *customer.merged.order_by("pk"))],
         "saved_cards": [_row(card, "brand", "last4", "exp_month", "exp_year") for card in _cards(customer)],
         "payment_plans": [_row(plan) for plan in _plans(customer)],
         "agreements": [_row(agreement) for agreement in _agreements(keys, customer)],
@@ -52,15 +53,15 @@ def export(email: str) -> dict[str, Any]:
             )
             for each in attempts
         ],
-        "invoice_addresses": [_row(each) for each in _addresses(email, keys)],
+        "invoice_addresses": [_row(each) for each in _addresses(known, keys)],
         "receipts": [
             _row(each, "series", "number", "card_brand", "card_last4", "issued_at")
             for each in Paper.objects.filter(checkout__in=keys).order_by("pk")
         ],
         "requests": [_row(each) for each in CustomerPayment.objects.filter(customer=customer) if customer is not None],
-        "notices": [_row(each) for each in Notice.objects.filter(recipient__iexact=email)],
+        "notices": [_row(each) for each in Notice.objects.filter(_one_of("recipient", known))],
         "mails": [
-            {"subject": mail.subject, "text": mail.message, "created": str(mail.created)} for mail in _mails(email)
+            {"subject": mail.subject, "text": mail.message, "created": str(mail.created)} for mail in _mails(known)
         ],
         "notes_of_staff": [
             change.note
@@ -79,12 +80,13 @@ def erase(email: str, user: Actor = None) -> dict[str, int]:
     something, an attempt is open, or a dispute is.
     """
     customer = Customer.objects.with_email(email)
+    known = _known(email, customer)
     with transaction.atomic():
-        attempts = _attempts(email, customer)
+        attempts = _attempts(known, customer)
         _check_unneeded(attempts, customer)
         keys = list(attempts.values_list("pk", flat=True))
         long_ago = clock.now() - timedelta(days=conf.CHECKOUT_KEEP_INVOICES_DAYS)
-        addresses = _addresses(email, keys).filter(checkout__created_at__lt=long_ago)
+        addresses = _addresses(known, keys).filter(checkout__created_at__lt=long_ago)
         nobody = f"erased-{customer.uuid if customer is not None else 'payer'}@erased.invalid"
         done = {
             "agreements": _agreements(keys, customer).update(ip_address=None, user_agent=""),
@@ -92,17 +94,22 @@ def erase(email: str, user: Actor = None) -> dict[str, int]:
                 company_name="", address_1="", address_2="", town="", county="", postcode="", country="",
                 contact_name="", email=nobody, phone="",
             ),
-            "mails": _mails(email).delete()[0],
-            "notices": Notice.objects.filter(recipient__iexact=email).update(recipient=nobody),
+            "mails": _mails(known).delete()[0],
+            "notices": Notice.objects.filter(_one_of("recipient", known)).update(recipient=nobody),
             "attempts": Checkout.objects.filter(pk__in=keys).update(payer=""),
             "customer": 0,
         }  # fmt: skip
+        for merged in customer.merged.all() if customer is not None else ():
+            # The same person under an address of before.
+            merged.name, merged.email, merged.language = "", f"erased-{merged.uuid}@erased.invalid", ""
+            merged.save()
+            done["customer"] += 1
         if customer is not None:
             # What was corrected named the payer, and notes are about them.
             StateChange.objects.filter(customer=customer).update(facts={}, note="")
             customer.name, customer.email, customer.language = "", nobody, ""
             customer.save()
-            done["customer"] = 1
+            done["customer"] += 1
     who = getattr(user, "pk", None)
     logger.info("personal data of customer %s erased by user %s", customer.pk if customer is not None else None, who)
     return done
@@ -126,8 +133,23 @@ def _check_unneeded(attempts: QuerySet[Checkout], customer: Customer | None) -> 
         raise StillNeeded("A payment of this payer is disputed. The bank may ask for what would be erased.")
 
 
-def _attempts(email: str, customer: Customer | None) -> QuerySet[Checkout]:
-    theirs = Q(payer__iendswith=f"<{email.strip()}>") | Q(payer__iexact=email.strip())
+def _known(email: str, customer: Customer | None) -> list[str]:
+    """Every address of that person: what was asked for, theirs, and those of customers that were merged into theirs."""
+    found = {email.strip()}
+    if customer is not None:
+        found |= {customer.email, *customer.merged.values_list("email", flat=True)}
+    return sorted(found)
+
+
+def _one_of(column: str, addresses: list[str]) -> Q:
+    """Without case; one of them at least."""
+    return Q(*((f"{column}__iexact", address) for address in addresses), _connector=Q.OR)
+
+
+def _attempts(addresses: list[str], customer: Customer | None) -> QuerySet[Checkout]:
+    theirs = _one_of("payer", addresses)
+    for address in addresses:
+        theirs |= Q(payer__iendswith=f"<{address}>")
     if customer is not None:
         theirs |= Q(customer=customer)
     return Checkout.objects.filter(theirs)
@@ -151,12 +173,12 @@ def _agreements(attempts: list[int], customer: Customer | None) -> QuerySet[Agre
     return found.filter(Q(checkout__in=attempts) | Q(pk__in=plans))
 
 
-def _addresses(email: str, attempts: list[int]) -> QuerySet[CheckoutAdditional]:
-    return CheckoutAdditional.objects.filter(Q(email__iexact=email.strip()) | Q(checkout__in=attempts))
+def _addresses(known: list[str], attempts: list[int]) -> QuerySet[CheckoutAdditional]:
+    return CheckoutAdditional.objects.filter(_one_of("email", known) | Q(checkout__in=attempts))
 
 
-def _mails(email: str) -> QuerySet[Any]:
-    rows: QuerySet[Any] = Email.objects.filter(to__iexact=email.strip())
+def _mails(known: list[str]) -> QuerySet[Any]:
+    rows: QuerySet[Any] = Email.objects.filter(_one_of("to", known))
     return rows
 
 

@@ -11,14 +11,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import translation
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from checkout import pdf
-from checkout.errors import AlreadyPaid
+from checkout.errors import AlreadyPaid, CheckoutError
 from checkout.models import Customer, ObjectPaymentPlan, SavedCard
 from checkout.office import accounts, people, search, selectors, stories
-from checkout.office.forms import ConfirmForm, CorrectForm, NoteForm
+from checkout.office.forms import ConfirmForm, CorrectForm, MergeForm, NoteForm
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import stripe_url
@@ -94,7 +95,9 @@ class CustomerDetailView(StaffPageView):
     menu = "checkout.customer.list"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        customer: Any = get_object_or_404(selectors.customers(), pk=self.kwargs["pk"])
+        customer: Any = get_object_or_404(
+            selectors.with_cards(Customer.objects.select_related("merged_into")), pk=self.kwargs["pk"]
+        )
         self.heading = str(customer.name or customer.email)
         account = accounts.account(customer)
         return super().get_context_data(**kwargs) | {
@@ -110,6 +113,7 @@ class CustomerDetailView(StaffPageView):
             ],
             "facts": [
                 (_("E-mail address"), customer.email, ""),
+                *self._merged(customer),
                 *self._cards(customer),
                 *(
                     (
@@ -167,18 +171,28 @@ class CustomerDetailView(StaffPageView):
         ]
         return rows or [(_("Card"), _("no card saved"), "")]
 
+    def _merged(self, customer: Customer) -> list[tuple[Any, Any, str]]:
+        """Whom it was merged into, or who was merged into it."""
+        into = [customer.merged_into] if customer.merged_into is not None else []
+        said = [(_("Merged into"), each) for each in into]
+        said += [(_("Merged into this one"), each) for each in customer.merged.order_by("pk")[:20]]
+        return [(words, each, reverse("checkout.customer.detail", args=[each.pk])) for words, each in said]
+
     def _actions(self, customer: Customer) -> list[dict[str, Any]]:
         ask = f"{reverse('checkout.customer.payment.create')}?customer={customer.pk}"
 
         def to(do: str) -> str:
             return reverse(f"checkout.customer.{do}", args=[customer.pk])
 
+        if customer.merged_into is not None:
+            return []
         return self.offer(
             ("add_customerpayment", ask, _("Ask for an amount"), True),
             ("", to("statement"), _("Statement of account"), True),
             ("send_mail", to("refresh"), _("Ask for a new card"), True),
             ("change_customer", to("correct"), _("Correct name or address"), True),
             ("change_customer", to("note"), _("Write a note"), True),
+            ("change_customer", to("merge"), _("Merge with another"), True),
         )
 
 
@@ -248,6 +262,78 @@ class CustomerCorrectView(_CustomerActionView):
             return _("Corrected.")
         self.went_well = False
         return _("Corrected here. Stripe gave no answer, and is told within a day.")
+
+
+class CustomerMergeView(_CustomerActionView):
+    """First the other one is named by its address, then both are looked at."""
+
+    template_name = "checkout/staff/customer_merge.html"
+    heading = gettext_lazy("Merge with another")
+    question = gettext_lazy(
+        "Everything of the first is the second's from now on: plans, payments, requests, cards, letters and history. "
+        "Letters go to the second's address, and the first's address leads to the second. The page of the first stays "
+        "to be read. This cannot be undone."
+    )
+    button = gettext_lazy("Merge them")
+    danger = True
+    form_class = MergeForm
+
+    @cached_property
+    def into(self) -> Customer | None:
+        typed = (self.request.POST.get("into") or self.request.GET.get("into", "")).replace("\x00", "").strip()
+        return Customer.objects.with_email(typed) if typed else None
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"into": self.into.email if self.into is not None else ""}
+
+    def get_version(self) -> str:
+        into = newest_change(self.into) if self.into is not None else ""
+        return f"{super().get_version()}-{into}-{self.object.merged_into_id}"
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        if self.into is None:
+            return []
+        return [(_("First"), self._summed(self.object)), (_("Second, which stays"), self._summed(self.into))]
+
+    def get_refusal(self) -> str:
+        if self.object.merged_into_id is not None:
+            return _("One of them was merged already. Please look again.")
+        if self.into is None:
+            return _("There is no customer with this address.") if self._was_asked() else ""
+        return _("This is the same customer.") if self.into.pk == self.object.pk else ""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        return context | {"into": self.into, "customer": self.object, "asked": self.request.GET.get("into", "")}
+
+    def get_success_url(self) -> str:
+        return reverse("checkout.customer.detail", args=[self.into.pk if self.into is not None else self.object.pk])
+
+    def _was_asked(self) -> bool:
+        return bool(self.request.GET.get("into") or self.request.method == "POST")
+
+    @staticmethod
+    def _summed(customer: Customer) -> str:
+        account = accounts.account(customer)
+        parts = [
+            str(customer),
+            *(
+                _("%(paid)s paid net, %(left)s to pay")
+                % {"paid": show_money(paid, currency), "left": show_money(left, currency)}
+                for currency, (paid, _back, left) in account.totals.items()
+            ),
+            _("%(number)d plans") % {"number": len(account.plans)},
+        ]
+        return "; ".join(parts)
+
+    def perform(self, form: MergeForm) -> str:
+        into = self.into
+        if into is None:
+            raise CheckoutError(_("There is no customer with this address."))
+        if people.merge(self.object, into, self.request.user, form.cleaned_data["reason"]):
+            return _("Merged.")
+        self.went_well = False
+        return _("Merged here. Stripe gave no answer, and is told within a day.")
 
 
 class CustomerNoteView(_CustomerActionView):

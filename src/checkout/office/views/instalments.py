@@ -19,7 +19,7 @@ from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.plans import customer_cell
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import charging, promises, recovery
+from checkout.services import by_staff, charging, promises, recovery
 
 
 def find(pk: Any) -> ObjectPaymentPlanInstalment:
@@ -196,7 +196,7 @@ class InstalmentAskView(InstalmentActionView):
     button = gettext_lazy("Send the mail")
 
     def perform(self, form: Any) -> str:
-        if not services.ask_payer(self.object, self.request.user):
+        if not by_staff.ask_payer(self.object, self.request.user):
             raise AlreadyPaid(_("the mail was sent already."))
         return _("The mail is on its way.")
 
@@ -218,5 +218,5 @@ class InstalmentDueView(InstalmentActionView):
 
     def perform(self, form: Any) -> str:
         data = form.cleaned_data
-        services.change_due(self.object, data["due"], self.request.user, data["reason"])
+        by_staff.change_due(self.object, data["due"], self.request.user, data["reason"])
         return _("The date was changed to %(day)s.") % {"day": show_date(data["due"])}

@@ -14,13 +14,16 @@ from urllib.parse import urlencode
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from django.utils.dateparse import parse_date
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
 
 from checkout import clock
+from checkout.models import BulkJob
 from checkout.office import pages
 from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import Cell
@@ -47,9 +50,11 @@ CURRENCY = Column(gettext_lazy("Currency"), lambda row: row.currency, only_csv=T
 class Row(list[Cell]):
     """The cells of one row, and its HTML: put together here, because a template takes five times as long over it."""
 
-    def __init__(self, columns: Sequence[Column], cells: list[Cell]) -> None:
+    def __init__(self, columns: Sequence[Column], cells: list[Cell], pk: int | None = None) -> None:
         super().__init__(cells)
         self.columns = columns
+        #: By which it can be chosen; None in a list where nothing is done to many.
+        self.pk = pk
 
     @property
     def html(self) -> SafeString:
@@ -58,9 +63,16 @@ class Row(list[Cell]):
             kind, role = ("th", 'role="rowheader" scope="row"') if column.header else ("td", 'role="cell"')
             number = ' class="office-number"' if column.number else ""
             label = conditional_escape(column.label)
-            squares.append(f'<{kind} {role} data-label="{label}"{number}>{_inside(cell)}</{kind}>')
+            tick = self._tick(cell) if column.header else ""
+            squares.append(f'<{kind} {role} data-label="{label}"{number}>{tick}{_inside(cell)}</{kind}>')
         # Every part was escaped above.
         return SafeString(f'<tr role="row">{"".join(squares)}</tr>')  # nosec B703
+
+    def _tick(self, cell: Cell) -> str:
+        if self.pk is None:
+            return ""
+        name = conditional_escape(_("Choose %(row)s") % {"row": cell.plain or cell.text})
+        return f'<input type="checkbox" class="office-tick" name="row" value="{self.pk}" aria-label="{name}"> '
 
 
 def _inside(cell: Cell) -> str:
@@ -104,6 +116,15 @@ class Tab:
     current: bool
 
 
+#: What each action for many wants of whoever does it.
+DONE_TO_MANY = {
+    BulkJob.Kind.REMIND: "checkout.send_mail",
+    BulkJob.Kind.MOVE: "checkout.change_objectpaymentplaninstalment",
+    BulkJob.Kind.PAUSE: "checkout.change_objectpaymentplan",
+    BulkJob.Kind.STOP: "checkout.delete_objectpaymentplan",
+    BulkJob.Kind.WRITE_OFF: "checkout.change_objectpaymentplan",
+}
+
 #: The two orders of nearly every list.
 BY_AGE = (
     pages.Sort("new", gettext_lazy("Newest first"), "pk", descending=True),
@@ -124,6 +145,8 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
     empty: Any = gettext_lazy("Nothing here.")
     #: (name, words) of its tabs, where all of them are on one page; the first is shown unless another is asked for.
     shows: Sequence[tuple[str, Any]] = ()
+    #: Its name among the lists whose rows can be chosen (`views.many`); empty where nothing is done to many.
+    many_name = ""
     csv_name = "list"
     #: A CSV ends here; a spreadsheet could not open more.
     csv_limit = 1_000_000
@@ -162,7 +185,14 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
                 rows = each.apply(rows, day) if day else rows
             elif value and value in dict(each.choices):
                 rows = each.apply(rows, value)
-        return rows
+        ticked = [pk for pk in self.request.GET.getlist("row")[: pages.COUNTED] if pk.isdecimal() and len(pk) < 19]
+        return rows.filter(pk__in=ticked) if ticked else rows
+
+    def get_many(self) -> list[tuple[str, Any]]:
+        """What this login may do to many rows at once, and its words."""
+        may = self.request.user.has_perm
+        kinds = [(kind.value, kind.label) for kind, permission in DONE_TO_MANY.items() if may(permission)]
+        return [*kinds, ("export", _("Download as CSV"))]
 
     def sort(self) -> pages.Sort:
         wanted = self.request.GET.get("sort", "")
@@ -199,6 +229,9 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
             "before_url": self._url(chosen, at=page.before) if page.before else "",
             "after_url": self._url(chosen, at=page.after) if page.after else "",
             "csv_url": self._url(chosen, format="csv"),
+            "many_url": reverse(f"checkout.many.{self.many_name}") if self.many_name else "",
+            "many": self.get_many() if self.many_name else [],
+            "chosen": chosen,
             "clear_url": self._url({"show": chosen["show"]} if "show" in chosen else {}),
         }
 
@@ -217,7 +250,7 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
         for column in columns:
             value = column.cell(row)
             cells.append(value if isinstance(value, Cell) else Cell(value))
-        return Row(columns, cells)
+        return Row(columns, cells, row.pk if self.many_name else None)
 
     def csv(self) -> StreamingHttpResponse:
         """Everything that the filters leave, in the order of the page, streamed."""

@@ -53,6 +53,7 @@ class OverdueListView(StaffListView):
     find = staticmethod(search.find_lines)
     search_hint = gettext_lazy("Name or e-mail address of the payer, or a number of a plan")
     csv_name = "overdue"
+    many_name = "overdue"
     sorts = (
         Sort("old", gettext_lazy("Oldest first"), "due"),
         Sort("new", gettext_lazy("Newest first"), "due", descending=True),

@@ -22,7 +22,7 @@ from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, money_cell, show_date, show_money, show_time, state_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import ahead, disputes, plans
+from checkout.services import ahead, by_staff, disputes, plans
 
 SHOWS = (
     ("live", gettext_lazy("Live")),
@@ -62,6 +62,7 @@ class PlanListView(StaffListView):
     find = staticmethod(search.find_plans)
     search_hint = gettext_lazy("Name or e-mail address of the payer, or a number")
     csv_name = "payment-plans"
+    many_name = "plans"
     shows = SHOWS
 
     def get_rows(self) -> QuerySet[ObjectPaymentPlan]:
@@ -301,7 +302,7 @@ class PlanStopView(_PlanActionView):
 
     def perform(self, form: Any) -> str:
         plans.stop(self.object, self.request.user)
-        services.note_stop(self.object, self.request.user, form.cleaned_data["reason"])
+        by_staff.note_stop(self.object, self.request.user, form.cleaned_data["reason"])
         return _("The plan was stopped. Nothing more is taken.")
 
 
