@@ -337,6 +337,16 @@ def check_second_person(app_configs: Sequence[Any] | None = None, **kwargs: Any)
 
 
 @register()
+def check_plan_rules(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """What is done about terms of a plan that law or a card network may not allow."""
+    known = ("warn", "refuse", "off")
+    if conf.CHECKOUT_PLAN_RULES in known:
+        return []
+    text = f"CHECKOUT_PLAN_RULES is {conf.CHECKOUT_PLAN_RULES!r}; it must be one of {', '.join(known)}."
+    return [Error(text, hint='"warn" tells staff, "refuse" keeps them from it.', id="checkout.E039")]
+
+
+@register()
 def check_notify(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Who of the staff is told, and when."""
     found: list[CheckMessage] = []

@@ -81,6 +81,7 @@ class Conf:
     CHECKOUT_PAUSE_DISPUTED_PLANS = Setting(True)
     # None of its payments can be moved by a payer.
     CHECKOUT_PAYER_MAY_MOVE_DAYS = Setting(0)
+    CHECKOUT_PLAN_RULES = Setting("warn")
     CHECKOUT_RATE_LIMIT = Setting(100)
     CHECKOUT_RATE_LIMIT_REDIS = Setting("")
     CHECKOUT_RECEIPT_SERIES = Setting("R-%Y")

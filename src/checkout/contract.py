@@ -22,12 +22,12 @@ class ContentObject(Protocol):
     `checkout_success` and `checkout_fail` run inside the transaction that settles the attempt: they must save what
     they change, be quick, and never call Stripe. `checkout.testing.check_checkout(obj)` proves that a model fits.
 
-    Optional: `checkout_currency` (ISO code; default CHECKOUT_CURRENCY), `checkout_contact` (the person that
-    `can_login_and_pay` is asked about), `checkout_user` (whose login opens the plan's pages), `checkout_language` (of
-    mails to the payer), `checkout_tax(amount)` (the tax in an amount, for the day book), and three more hooks:
-    `checkout_pay_on_session(checkout)` when the bank requires the payer, `checkout_refunded(refund)` when money went
-    back, and `checkout_undone(checkout)` when staff undo that it was paid by other means. docs/reference.md says when
-    each is called.
+    Optional: `checkout_currency` (ISO code; default CHECKOUT_CURRENCY), `checkout_country` (of the payer, two
+    letters), `checkout_contact` (the person that `can_login_and_pay` is asked about), `checkout_user` (whose login
+    opens the plan's pages), `checkout_language` (of mails to the payer), `checkout_tax(amount)` (the tax in an
+    amount, for the day book), and three more hooks: `checkout_pay_on_session(checkout)` when the bank requires the
+    payer, `checkout_refunded(refund)` when money went back, and `checkout_undone(checkout)` when staff undo that it
+    was paid by other means. docs/reference.md says when each is called.
     """
 
     pk: Any

@@ -22,6 +22,9 @@ checkout_refunded = Signal()
 #: With `refund`: it did not, or it came back days later.
 checkout_refund_failed = Signal()
 
+#: With `plan`: nothing more is taken of it. Its row is not changed by that: a site that has to act listens here.
+checkout_plan_stopped = Signal()
+
 #: With `posting`: a movement was written down in the books.
 checkout_posted = Signal()
 

@@ -85,6 +85,7 @@ SIGNATURES = {
     "checkout.models:PaymentPlan.objects.create_payment_plan": "(slug, name, deposit, count, interval)",
     "checkout.models:PaymentPlan.objects.current": "()",
     "checkout.signals:checkout_failed": None,
+    "checkout.signals:checkout_plan_stopped": None,
     "checkout.signals:checkout_posted": None,
     "checkout.signals:checkout_refund_failed": None,
     "checkout.signals:checkout_refunded": None,

@@ -13,9 +13,19 @@ from django.db.models import Sum
 
 from checkout import clock, errors, states
 from checkout.models import Agreement, Checkout, Letter, ObjectPaymentPlan, PlanChange, Posting
-from checkout.services import debts, on_session, plan_changes, plans, refunds, runs
+from checkout.services import (
+    by_hand,
+    checkouts,
+    debts,
+    fulfillment,
+    on_session,
+    plan_changes,
+    plans,
+    refunds,
+    runs,
+)
 from stripe_emulator import Emulator
-from tests.services.conftest import SavePlan, make_due
+from tests.services.conftest import SavePlan, enter_card, make_due
 
 pytestmark = pytest.mark.django_db
 
@@ -289,3 +299,31 @@ def test_before_the_deposit_there_is_nothing_to_change(save_plan: SavePlan, staf
     plan = save_plan("4000000000000341")
     with pytest.raises(errors.PlanError, match="deposit"):
         plan.propose_change("pause", "soon", staff, months=1)
+
+
+def test_a_card_that_was_given_while_a_change_came_into_force_is_charged_what_was_changed(
+    emulator: Emulator, save_plan: SavePlan, staff: Any
+) -> None:
+    plan = save_plan()
+    page = Checkout.objects.create_checkout("card_refresh", plan, None)
+    plan.propose_change("fee", "late", staff, amount=Decimal(5), on_paper=True)
+    changed_to = to_come(plan)
+    enter_card(emulator, page, "5555555555554444")
+    fulfillment.fulfill(page)
+    assert agreed(plan) == changed_to
+    assert plan.card is not None
+    assert plan.card.last4 == "4444"
+    former = Agreement.objects.get(checkout=page)
+    assert former.saved_card == plan.card, "what the payer saw on that page is kept"
+    assert sum(Decimal(each["amount"]) for each in former.lines) == 80
+
+
+def test_what_is_undone_after_a_change_is_named_by_an_agreement_again(save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    line = plan.payments.get(count=2)
+    checkouts.manual(line, staff, "cash")
+    plan.propose_change("pause", "in hospital", staff, months=1)
+    assert (line.due, line.amount) not in agreed(plan)
+    by_hand.undo(by_hand.standing_for(line.debt_id)[0], staff, "the wrong student")
+    assert agreed(plan) == to_come(plan)
+    assert books_hold(plan)

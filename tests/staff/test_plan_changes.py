@@ -197,6 +197,37 @@ def test_odd_values_are_pointed_out(office: Client, plan: ObjectPaymentPlan) -> 
     assert "is more than ten times the largest payment so far" in text(large)
 
 
+def test_what_law_may_not_allow_is_pointed_out_or_refused(
+    office: Client, plan: ObjectPaymentPlan, settings: Any
+) -> None:
+    many = {"kind": "split", "count": "13", "first": clock.today().isoformat(), "interval": "1", "look": "1"}
+    looked = text(office.get(address(plan), many))
+    assert "at most 12 payments" in looked
+    assert "when all is paid within 12 months" in looked
+    assert "not legal advice" in looked
+    assert "at most 12 payments" not in text(office.get(address(plan), many | {"count": "4"}))
+    fee = {"kind": "fee", "amount": "5", "look": "1"}
+    assert "never add up to more than the price" in text(office.get(address(plan), fee))
+    settings.CHECKOUT_PLAN_RULES = "refuse"
+    refused = office.get(address(plan), many)
+    assert (refused.status_code, refused.context["found"]) == (409, None)
+    settings.CHECKOUT_PLAN_RULES = "off"
+    assert "at most 12 payments" not in text(office.get(address(plan), many))
+
+
+def test_terms_of_a_template_are_held_against_the_same_limits(office: Client, settings: Any) -> None:
+    url = reverse("checkout.payment.plan.create")
+    terms = {"name": "Long", "slug": "long", "deposit": "10", "count": "12", "interval": "1"}
+    made = office.post(url, terms, follow=True)
+    assert "at most 12 payments" in text(made)
+    assert "Regulated Activities Order" in text(made)
+    settings.CHECKOUT_PLAN_RULES = "refuse"
+    refused = office.post(url, terms | {"slug": "longer"})
+    assert refused.status_code == 422
+    assert "at most 12 payments" in text(refused)
+    assert office.post(url, terms | {"slug": "short", "count": "5"}).status_code == 302
+
+
 def test_a_stopped_plan_goes_on(office: Client, plan: ObjectPaymentPlan) -> None:
     plan.delete_plan()
     assert [each["kind"] for each in office.get(address(plan)).context["kinds"]] == ["write_off", "reopen"]

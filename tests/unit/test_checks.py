@@ -64,6 +64,7 @@ def test_settings_that_are_right_bring_no_complaint() -> None:
         ("checkout.E010", {"CHECKOUT_ON_SESSION_REMINDER_DAYS": -1}),
         ("checkout.E019", {"CHECKOUT_SECOND_PERSON_ABOVE": "500"}),
         ("checkout.E019", {"CHECKOUT_SECOND_PERSON_ABOVE": -1}),
+        ("checkout.E039", {"CHECKOUT_PLAN_RULES": "yes"}),
         ("checkout.E011", {"CHECKOUT_BACKGROUND": "thread"}),
         ("checkout.E012", {"CHECKOUT_BASE_URL": "www.example.org"}),
         ("checkout.E013", {"CHECKOUT_NOTIFY": "weekly"}),

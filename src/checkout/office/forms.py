@@ -12,7 +12,7 @@ from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from checkout import clock, money, schedule
+from checkout import clock, money, plan_rules, schedule
 from checkout.conf import conf
 from checkout.errors import MoneyError, PlanError
 from checkout.models import BulkJob, CheckoutSettings, Customer, PaymentPlan, Posting, Refund
@@ -410,7 +410,25 @@ class PaymentPlanForm(_PlanModelForm):
                 schedule.check_terms(deposit=cleaned["deposit"], count=cleaned["count"], interval=cleaned["interval"])
             except PlanError as problem:
                 raise forms.ValidationError(str(problem)) from problem
+            if conf.CHECKOUT_PLAN_RULES == "refuse" and (outside := self._outside(cleaned)):
+                raise forms.ValidationError([f"{rule.says} ({rule.source})" for rule in outside])
         return cleaned
+
+    @property
+    def outside(self) -> list[plan_rules.Rule]:
+        """The limits that these terms are outside of, on an example."""
+        said = self.cleaned_data
+        known = all(isinstance(said.get(name), int) for name in ("deposit", "count", "interval"))
+        return self._outside(said) if known and conf.CHECKOUT_PLAN_RULES != "off" else []
+
+    @staticmethod
+    def _outside(terms: dict[str, Any]) -> list[plan_rules.Rule]:
+        today, price = clock.today(), Decimal(100_000)
+        named = {name: terms[name] for name in ("deposit", "count", "interval")}
+        lines = schedule.plan_lines(price, conf.CHECKOUT_CURRENCY, deposit_due=today, **named)
+        country = plan_rules.country_of("", conf.CHECKOUT_CURRENCY)
+        payments = [(line.due, line.amount) for line in lines]
+        return plan_rules.broken(payments, price=price, agreed_on=today, country=country, today=today)
 
 
 class PaymentPlanVersionForm(PaymentPlanForm):

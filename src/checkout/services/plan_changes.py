@@ -17,11 +17,12 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from checkout import clock, money, plan_changes, states
+from checkout import clock, money, plan_changes, plan_rules, states
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, PlanError
@@ -65,6 +66,8 @@ class Preview:
     favours_payer: bool
     #: Attempts that are open at the lines it changes; they are ended first.
     open_attempts: list[Checkout]
+    #: What law or a card network may not allow, and the plan as it stands did.
+    outside: list[plan_rules.Rule]
     #: What `propose` is given as `seen`, so that nothing else is done than what was looked at.
     seen: str
 
@@ -100,7 +103,34 @@ def preview(plan: ObjectPaymentPlan, kind: str, **terms: Any) -> Preview:
     favours = not plan.deleted and plan_changes.favours_payer(before, after)
     # Of a plan that was stopped nothing was to come any more.
     favours = favours or kind == Kind.WRITE_OFF
-    return Preview(Kind(kind), before, after, by, favours, attempts, _seen(plan, before, after))
+    outside = _outside(plan, Kind(kind), before, after, by, terms)
+    if outside and conf.CHECKOUT_PLAN_RULES == "refuse":
+        raise PlanError(" ".join(f"{rule.says} ({rule.source})" for rule in outside))
+    return Preview(Kind(kind), before, after, by, favours, attempts, outside, _seen(plan, before, after))
+
+
+def _outside(
+    plan: ObjectPaymentPlan, kind: Kind, before: list[Line], after: list[Line], by: Decimal, terms: dict[str, Any]
+) -> list[plan_rules.Rule]:
+    if conf.CHECKOUT_PLAN_RULES == "off":
+        return []
+    does = _change_to_undo(plan, terms["number"]).kind if kind == Kind.UNDO else kind
+    of_plan = Posting.objects.filter(debt__instalment__object_payment_plan=plan, kind=Posting.Kind.FEE)
+    price = plan.total - sum(of_plan.values_list("amount", flat=True), Decimal(0))
+    about: dict[str, Any] = {
+        "agreed_on": timezone.localdate(plan.created_at),
+        "country": plan_rules.country_of(str(getattr(plan.content_object, "checkout_country", "")), plan.currency),
+        "today": clock.today(),
+    }
+    stood = plan_rules.broken(_payments(before), price=price, **about)
+    price += by if does == Kind.DISCOUNT else 0
+    return [rule for rule in plan_rules.broken(_payments(after), price=price, **about) if rule not in stood]
+
+
+def _payments(lines: Sequence[Line]) -> list[tuple[datetime.date, Decimal]]:
+    """What was paid, and what is to come."""
+    amounts = [(line.due, line.owed if line.is_open else line.paid) for line in lines]
+    return [(due, amount) for due, amount in amounts if amount > 0]
 
 
 def _seen(plan: ObjectPaymentPlan, before: Sequence[Line], after: Sequence[Line]) -> str:

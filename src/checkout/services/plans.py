@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from checkout import clock, states
+from checkout import clock, signals, states
 from checkout.conf import conf, is_live_key
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import (
@@ -123,6 +123,9 @@ def stop(plan: ObjectPaymentPlan, user: Actor = None, *, tell: bool = True) -> O
             _go_on(plan)
         raise
     plan.refresh_from_db()
+    if ours:
+        # Not in a transaction by now: it has committed, and what was open is ended.
+        signals.checkout_plan_stopped.send_robust(sender=ObjectPaymentPlan, plan=plan)
     return plan
 
 

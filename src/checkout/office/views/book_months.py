@@ -41,6 +41,7 @@ def month_or_404(text: str) -> datetime.date:
 
 
 class MonthCloseView(StaffActionView):
+    way_back = gettext_lazy("A month that is closed stays closed.")
     permission = "checkout.close_month"
     menu = "checkout.books"
     form_class = OptionalReasonForm

@@ -20,7 +20,7 @@ from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalme
 from checkout.office import proposals, search, selectors, stories, sums
 from checkout.office.forms import ConfirmForm, MeansForm, ReasonForm
 from checkout.office.pages import Sort
-from checkout.office.views import undoing
+from checkout.office.views import undoing, ways_back
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
@@ -351,6 +351,7 @@ class _CheckoutActionView(StaffActionView):
 class CheckoutCancelView(_CheckoutActionView):
     permission = "checkout.cancel_attempt"
     heading = gettext_lazy("Cancel this attempt")
+    way_back = gettext_lazy("It cannot be undone; the payer can begin anew.")
     question = gettext_lazy("It is cancelled at Stripe first. If it turns out to be paid, it is kept as paid.")
     button = gettext_lazy("Cancel the attempt")
     danger = True
@@ -372,6 +373,7 @@ class CheckoutLookView(_CheckoutActionView):
     permission = "checkout.view_checkout"
     form_class = ConfirmForm
     heading = gettext_lazy("Ask Stripe now")
+    way_back = ways_back.NOTHING
     question = gettext_lazy("What Stripe says about this attempt is brought into the books. Nothing is taken by this.")
     button = gettext_lazy("Ask Stripe")
 
@@ -391,6 +393,7 @@ class InvoicePaidView(_CheckoutActionView):
     permission = "checkout.settle_by_hand"
     form_class = MeansForm
     heading = gettext_lazy("The invoice was paid")
+    way_back = ways_back.PAID
     question = gettext_lazy("The debt is marked as paid by other means. No card is charged.")
     button = gettext_lazy("Mark as paid")
 

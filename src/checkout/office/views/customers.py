@@ -20,6 +20,7 @@ from checkout.errors import AlreadyPaid, CheckoutError
 from checkout.models import Customer, ObjectPaymentPlan, SavedCard
 from checkout.office import accounts, people, search, selectors, stories
 from checkout.office.forms import ConfirmForm, CorrectForm, MergeForm, NoteForm
+from checkout.office.views import ways_back
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import stripe_url
@@ -242,6 +243,7 @@ class _CustomerActionView(StaffActionView):
 
 class CustomerCorrectView(_CustomerActionView):
     heading = gettext_lazy("Correct name or address")
+    way_back = gettext_lazy("It can be corrected again; links that were revoked stay revoked.")
     question = gettext_lazy(
         "With another address no link of an earlier mail opens anything any more, and payment pages that are open are "
         "ended: send a new link afterwards. Stripe is told. What was paid and agreed stays as it is, and the address "
@@ -269,6 +271,7 @@ class CustomerMergeView(_CustomerActionView):
 
     template_name = "checkout/staff/customer_merge.html"
     heading = gettext_lazy("Merge with another")
+    way_back = ways_back.FOR_GOOD
     question = gettext_lazy(
         "Everything of the first is the second's from now on: plans, payments, requests, cards, letters and history. "
         "Letters go to the second's address, and the first's address leads to the second. The page of the first stays "
@@ -338,6 +341,7 @@ class CustomerMergeView(_CustomerActionView):
 
 class CustomerNoteView(_CustomerActionView):
     heading = gettext_lazy("Write a note")
+    way_back = gettext_lazy("A note stays; write another one to correct it.")
     question = gettext_lazy("It stands in the history of this customer, with your name, and is never changed.")
     button = gettext_lazy("Keep it")
     form_class = NoteForm
@@ -355,6 +359,7 @@ class CustomerRefreshView(StaffActionView):
     menu = "checkout.customer.list"
     form_class = ConfirmForm
     heading = gettext_lazy("Ask for a new card")
+    way_back = ways_back.MAIL
     question = gettext_lazy("A mail asks the customer to give us a new card. Nothing is taken by it.")
     button = gettext_lazy("Send the mail")
     object: Customer

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from checkout.models import BookDifference
 from checkout.office import proposals
 from checkout.office.forms import ConfirmForm, ReasonForm
+from checkout.office.views import ways_back
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, money_cell, show_date, show_money, show_time, time_cell
 from checkout.office.views.checkouts import payer_cell, stripe_url
@@ -169,6 +170,7 @@ class DifferenceAdoptView(_DifferenceActionView):
     permission = "checkout.change_bookdifference"
     form_class = ConfirmForm
     heading = gettext_lazy("Take it into our books")
+    way_back = gettext_lazy("It cannot be undone; the money can still be refunded.")
     question = gettext_lazy("Stripe is asked, and what it says is brought in as any news of it.")
     button = gettext_lazy("Take it in")
 
@@ -186,6 +188,7 @@ class DifferenceGiveBackView(_DifferenceActionView):
     permission = "checkout.refund"
     form_class = ReasonForm
     heading = gettext_lazy("Give it back")
+    way_back = ways_back.REFUND
     question = gettext_lazy("All that is left of the payment goes back to the card it came from.")
     button = gettext_lazy("Give it back")
     danger = True
@@ -207,6 +210,7 @@ class DifferenceExplainView(_DifferenceActionView):
     permission = "checkout.change_bookdifference"
     form_class = ReasonForm
     heading = gettext_lazy("Explain a difference")
+    way_back = ways_back.FOR_GOOD
     question = gettext_lazy("Nothing is changed: what you write stays with the difference, and in the history.")
     button = gettext_lazy("Explain it")
 

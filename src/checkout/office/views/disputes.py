@@ -140,6 +140,7 @@ class DisputeSendView(StaffActionView):
     permission = "checkout.change_dispute"
     menu = "checkout.dispute.list"
     heading = gettext_lazy("Send evidence")
+    way_back = gettext_lazy("What is kept can be changed until it is sent. What was sent cannot be called back.")
     question = gettext_lazy(
         "What our books have is filled in. Read it as the bank will, and take out what it need not see."
     )

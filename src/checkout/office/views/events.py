@@ -19,6 +19,7 @@ from checkout.errors import AlreadyPaid, CheckoutError
 from checkout.models import CheckoutSettings, Notice, StripeEvent
 from checkout.office import selectors, services
 from checkout.office.forms import CheckoutSettingsForm, ConfirmForm
+from checkout.office.views import ways_back
 from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import Cell, show_time, state_cell, time_cell
 from checkout.office.views.lists import Column, StaffListView
@@ -69,6 +70,7 @@ class EventRetryView(StaffActionView):
     menu = "checkout.event.list"
     form_class = ConfirmForm
     heading = gettext_lazy("Try this event again")
+    way_back = ways_back.NOTHING
     question = gettext_lazy("It is worked on at once. That is safe: what was done already is not done twice.")
     button = gettext_lazy("Try again")
     object: StripeEvent
@@ -108,6 +110,7 @@ class NoticeAgainView(StaffActionView):
     permission = "checkout.send_mail"
     form_class = ConfirmForm
     heading = gettext_lazy("Send this mail again")
+    way_back = ways_back.MAIL
     question = gettext_lazy("The same text goes to the same address once more.")
     button = gettext_lazy("Send it again")
     object: Notice

@@ -14,7 +14,7 @@ from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, FollowUp, ObjectPaymentPlanInstalment, Proposal
 from checkout.office import proposals, selectors, services, stories, sums
 from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm, PaidForm
-from checkout.office.views import undoing
+from checkout.office.views import undoing, ways_back
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.plans import customer_cell
@@ -128,6 +128,7 @@ class InstalmentActionView(StaffActionView):
 class InstalmentPaidView(InstalmentActionView):
     permission = "checkout.settle_by_hand"
     heading = gettext_lazy("Mark as paid")
+    way_back = ways_back.PAID
     question = gettext_lazy(
         "It was paid by other means, for example in cash, in full or in part. No card is charged for that."
     )
@@ -163,6 +164,7 @@ class InstalmentChargeView(InstalmentActionView):
     permission = "checkout.charge"
     form_class = OptionalReasonForm
     heading = gettext_lazy("Charge the card now")
+    way_back = ways_back.CHARGE
     question = gettext_lazy("The saved card is charged at once, while its owner is away.")
     button = gettext_lazy("Charge now")
     danger = True
@@ -189,6 +191,7 @@ class InstalmentAskView(InstalmentActionView):
     permission = "checkout.send_mail"
     form_class = ConfirmForm
     heading = gettext_lazy("Ask the payer to pay by link")
+    way_back = ways_back.MAIL
     question = gettext_lazy(
         "A mail with a signed link goes to the payer, who pays on our page with any card. If no run has tried this "
         "line yet, runs leave it alone from now on."
@@ -205,6 +208,7 @@ class InstalmentDueView(InstalmentActionView):
     permission = "checkout.change_objectpaymentplaninstalment"
     form_class = DueForm
     heading = gettext_lazy("Change the due date")
+    way_back = ways_back.AGAIN
     question = gettext_lazy("Agree the new date with the payer first.")
     button = gettext_lazy("Change the date")
 

@@ -15,6 +15,7 @@ from checkout.models import ObjectPaymentPlanInstalment, RecoveryStep
 from checkout.office import search, selectors, stories
 from checkout.office.forms import DayForm, OptionalReasonForm, PromiseForm
 from checkout.office.pages import Sort
+from checkout.office.views import ways_back
 from checkout.office.views.cells import Cell, date_cell, debt_cell, money_cell, show_date
 from checkout.office.views.instalments import InstalmentActionView
 from checkout.office.views.lists import Column, Filter, StaffListView
@@ -184,6 +185,7 @@ class AheadListView(StaffListView):
 
 
 class _FollowUpView(InstalmentActionView):
+    way_back = ways_back.AGAIN
     menu = "checkout.overdue.list"
     permission = "checkout.change_followup"
 

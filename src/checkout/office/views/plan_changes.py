@@ -17,10 +17,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
 
-from checkout import clock
+from checkout import clock, plan_rules
 from checkout.errors import AlreadyPaid, CheckoutError
 from checkout.models import ObjectPaymentPlan, PlanChange
 from checkout.office.plan_change_forms import FORMS, OF_STOPPED, DecideForm, TermsForm
+from checkout.office.views import ways_back
 from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import show_date, show_money, show_time
 from checkout.office.views.staff_actions import StaffActionView
@@ -136,7 +137,7 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
                 (_("In all"), self._money(owed(found.before)), self._money(owed(found.after))),
                 (_("Still to come"), self._money(to_come(found.before)), self._money(to_come(found.after))),
             ],
-            "odd": self._odd(found),
+            "odd": [*self._odd(found), *(rule_in_words(rule) for rule in found.outside)],
         }
 
     def _odd(self, found: plan_changes.Preview) -> list[str]:
@@ -199,6 +200,14 @@ def history(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
     ]
 
 
+def rule_in_words(rule: plan_rules.Rule) -> str:
+    """A limit that terms are outside of, where it comes from, and that nobody here knows the law."""
+    return _("%(says)s Source: %(source)s. This is a prompt, not legal advice.") % {
+        "says": rule.says,
+        "source": rule.source,
+    }
+
+
 def _undo_url(change: PlanChange) -> str:
     """The page that shows what undoing a change would do."""
     url = reverse("checkout.object.payment.plan.change", args=[change.plan.uuid])
@@ -210,6 +219,7 @@ class PlanChangeWithdrawView(StaffActionView):
     permission = "checkout.change_objectpaymentplan"
     menu = "checkout.object.payment.plan.list"
     heading = gettext_lazy("Withdraw a change")
+    way_back = ways_back.PROPOSE
     question = gettext_lazy("The payer is not asked any more, and the old terms hold.")
     button = gettext_lazy("Withdraw it")
     object: PlanChange

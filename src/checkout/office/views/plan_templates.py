@@ -24,6 +24,7 @@ from checkout.office.pages import Sort
 from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import Cell, show_date, show_money, state_cell
 from checkout.office.views.lists import Column, StaffListView
+from checkout.office.views.plan_changes import rule_in_words
 from checkout.office.views.staff_actions import StaffActionView
 from checkout.services import plans
 
@@ -114,6 +115,8 @@ class _PlanFormView(StaffMixin, FormView, ABC):  # type: ignore[type-arg]
             form.add_error(None, str(problem))
             return self.form_invalid(form)
         messages.success(self.request, told)
+        for rule in form.outside:
+            messages.warning(self.request, rule_in_words(rule))
         return HttpResponseRedirect(self.get_success_url())
 
     def form_invalid(self, form: Any) -> HttpResponse:
@@ -197,6 +200,7 @@ class PaymentPlanDeleteView(StaffActionView):
     menu = "checkout.payment.plan.list"
     form_class = ConfirmForm
     heading = gettext_lazy("Offer it no longer")
+    way_back = gettext_lazy("It cannot be undone; make a new template with the same terms.")
     question = gettext_lazy("Payers cannot choose it any more. Plans that were agreed go on.")
     button = gettext_lazy("Offer it no longer")
     object: PaymentPlan

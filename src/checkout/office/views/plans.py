@@ -17,7 +17,7 @@ from checkout.models import Agreement, ObjectPaymentPlan, ObjectPaymentPlanInsta
 from checkout.office import policies, search, selectors, services, stories, sums
 from checkout.office.forms import PayDayForm
 from checkout.office.pages import Sort
-from checkout.office.views import plan_changes
+from checkout.office.views import plan_changes, ways_back
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, date_cell, money_cell, show_date, show_money, show_time, state_cell
 from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView, Tab
@@ -292,9 +292,23 @@ class _PlanActionView(StaffActionView):
 class PlanStopView(_PlanActionView):
     permission = "checkout.delete_objectpaymentplan"
     heading = gettext_lazy("Stop this plan")
+    way_back = gettext_lazy("It can go on again by a change of the plan, to which its payer has to agree.")
     question = gettext_lazy("Nothing more is taken. What was paid stays paid; refund it separately if you need to.")
     button = gettext_lazy("Stop the plan")
     danger = True
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        return [*super().get_facts(), (_("On your site"), self._of_the_row())]
+
+    def _of_the_row(self) -> str:
+        """What becomes of the row that the plan is for: nothing by itself, so its site decides."""
+        row = self.object.content_object
+        if row is None:
+            return _("What this plan was agreed for no longer exists.")
+        said = {"what": ", ".join(str(each) for each in row.checkout_description)}
+        if row.checkout_can_charge:
+            return _("“%(what)s” stays as it is, and can be paid for in another way.") % said
+        return _("“%(what)s” stays as it is, and cannot be paid for again unless your site allows it.") % said
 
     def get_refusal(self) -> str:
         plan = self.object
@@ -309,6 +323,7 @@ class PlanStopView(_PlanActionView):
 class PlanRevokeView(_PlanActionView):
     permission = "checkout.send_mail"
     heading = gettext_lazy("Revoke the links of a plan")
+    way_back = ways_back.LINKS
     question = gettext_lazy(
         "No link of an earlier mail opens this plan or its payments any more, and payment pages that are open are "
         "ended. What was paid stays paid, runs go on, and the payer's login is not touched. Send a new link afterwards."
@@ -340,6 +355,7 @@ def revoked(closed: int) -> str:
 class PlanPayDayView(_PlanActionView):
     permission = "checkout.change_objectpaymentplan"
     heading = gettext_lazy("Pay day")
+    way_back = ways_back.AGAIN
     question = gettext_lazy(
         "On which day of the month the payer is paid. A declined card is asked once more on that day, if the policy "
         "asks on pay day at all. Tries that are planned stay as they are."
@@ -362,6 +378,7 @@ class PlanPayDayView(_PlanActionView):
 class PlanResumeView(_PlanActionView):
     permission = "checkout.charge"
     heading = gettext_lazy("Resume charging")
+    way_back = gettext_lazy("Payments can be put off again by a change of the plan.")
     question = gettext_lazy("Runs charge this plan's card again from now on.")
     button = gettext_lazy("Resume")
 

@@ -175,6 +175,7 @@ class ProblemActionView(StaffActionView):
 
 class ProblemApplyView(ProblemActionView):
     heading = gettext_lazy("Apply a payment after all")
+    way_back = gettext_lazy("It cannot be undone; the money can still be refunded.")
     question = gettext_lazy("What was paid for is told that it was paid, as if there had been no problem.")
     button = gettext_lazy("Apply it")
     form_class = ConfirmForm
@@ -190,6 +191,7 @@ class ProblemApplyView(ProblemActionView):
 
 class ProblemTakeView(ProblemActionView):
     heading = gettext_lazy("Look after a problem")
+    way_back = gettext_lazy("A colleague can take it over at any time.")
     question = gettext_lazy("Your name stands beside it, so that your colleagues know.")
     button = gettext_lazy("I look after it")
     form_class = ConfirmForm
@@ -201,6 +203,7 @@ class ProblemTakeView(ProblemActionView):
 
 class ProblemCloseView(ProblemActionView):
     heading = gettext_lazy("Close a problem")
+    way_back = gettext_lazy("It stays closed; another one is opened if it happens again.")
     question = gettext_lazy("Say what was done. Nothing is taken or given back by it.")
     button = gettext_lazy("Close it")
     form_class = ReasonForm

@@ -16,6 +16,7 @@ from checkout.errors import OutcomeUnknown
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Proposal, Refund
 from checkout.office import proposals, stories
 from checkout.office.forms import ConfirmForm, ReasonForm
+from checkout.office.views import ways_back
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_date, show_money, show_time, time_cell
 from checkout.office.views.checkouts import payer_cell
@@ -216,6 +217,9 @@ class ProposalApproveView(_ProposalActionView):
     permission = "checkout.approve"
     form_class = ConfirmForm
     heading = gettext_lazy("Approve a proposal")
+    way_back = gettext_lazy(
+        "It is done at once. A refund cannot be called back; what was marked as paid can be undone afterwards."
+    )
     question = gettext_lazy("It is done at once, as your colleague proposed it. You answer for it together.")
     button = gettext_lazy("Approve it")
     danger = True
@@ -247,6 +251,7 @@ class ProposalTurnDownView(_ProposalActionView):
     permission = "checkout.approve"
     form_class = ReasonForm
     heading = gettext_lazy("Turn a proposal down")
+    way_back = ways_back.PROPOSE
     question = gettext_lazy("Nothing is done.")
     button = gettext_lazy("Turn it down")
 
@@ -259,6 +264,7 @@ class ProposalWithdrawView(_ProposalActionView):
     permission = "checkout.view_proposal"
     form_class = ReasonForm
     heading = gettext_lazy("Withdraw a proposal")
+    way_back = ways_back.PROPOSE
     question = gettext_lazy("Nothing is done.")
     button = gettext_lazy("Withdraw it")
 

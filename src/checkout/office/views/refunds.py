@@ -16,6 +16,7 @@ from checkout.errors import OutcomeUnknown, RefundError
 from checkout.models import Checkout, Proposal, Refund
 from checkout.office import proposals, search
 from checkout.office.forms import ConfirmForm, RefundForm
+from checkout.office.views import ways_back
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import find as find_checkout
 from checkout.office.views.checkouts import payer_cell
@@ -85,6 +86,7 @@ class RefundCreateView(StaffActionView):
     menu = "checkout.refund.list"
     form_class = RefundForm
     heading = gettext_lazy("Refund")
+    way_back = ways_back.REFUND
     question = gettext_lazy("The money goes back to the card it came from. Banks take up to ten days to show it.")
     button = gettext_lazy("Refund it")
     danger = True
@@ -154,6 +156,7 @@ class RefundLookView(StaffActionView):
     menu = "checkout.refund.list"
     form_class = ConfirmForm
     heading = gettext_lazy("Ask Stripe about this refund")
+    way_back = ways_back.NOTHING
     question = gettext_lazy("What Stripe says is brought into the books. It is never refunded twice by this.")
     button = gettext_lazy("Ask Stripe")
     object: Refund

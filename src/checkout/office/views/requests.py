@@ -18,7 +18,7 @@ from checkout.errors import CheckoutError, OutcomeUnknown
 from checkout.models import Customer, CustomerPayment, Proposal
 from checkout.office import proposals, search, selectors, services, stories, sums
 from checkout.office.forms import ConfirmForm, CustomerPaymentForm, MeansForm
-from checkout.office.views import undoing
+from checkout.office.views import undoing, ways_back
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, debt_cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.instalments import tell
@@ -239,6 +239,7 @@ class CustomerPaymentSendView(_RequestActionView):
     permission = "checkout.send_mail"
     form_class = ConfirmForm
     heading = gettext_lazy("Send the link again")
+    way_back = ways_back.MAIL
     question = gettext_lazy("A new mail with a new link goes to the customer.")
     button = gettext_lazy("Send the mail")
 
@@ -250,6 +251,7 @@ class CustomerPaymentSendView(_RequestActionView):
 class CustomerPaymentRevokeView(_RequestActionView):
     permission = "checkout.send_mail"
     heading = gettext_lazy("Revoke the links of a request")
+    way_back = ways_back.LINKS
     question = gettext_lazy(
         "No link of an earlier mail opens this request any more, and payment pages that are open are ended. What was "
         "paid stays paid. Send a new link afterwards."
@@ -271,6 +273,7 @@ class CustomerPaymentChargeView(_RequestActionView):
     permission = "checkout.charge"
     form_class = ConfirmForm
     heading = gettext_lazy("Charge the saved card")
+    way_back = ways_back.CHARGE
     question = gettext_lazy("The saved card is charged at once, while its owner is away.")
     button = gettext_lazy("Charge now")
     danger = True
@@ -285,6 +288,7 @@ class CustomerPaymentPaidView(_RequestActionView):
     permission = "checkout.settle_by_hand"
     form_class = MeansForm
     heading = gettext_lazy("Mark as paid")
+    way_back = ways_back.PAID
     question = gettext_lazy("It was paid by other means, for example in cash. No card is charged.")
     button = gettext_lazy("Mark as paid")
 

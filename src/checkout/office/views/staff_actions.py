@@ -33,6 +33,8 @@ class StaffActionView(StaffMixin, FormView, ABC):  # type: ignore[type-arg]
     form_class: type[Form] = ReasonForm
     question: Any = ""
     button: Any = gettext_lazy("Yes, do it")
+    #: Whether it can be undone, and how: a true sentence of every action.
+    way_back: Any = ""
     danger = False
     object: Any
 
@@ -121,6 +123,7 @@ class StaffActionView(StaffMixin, FormView, ABC):  # type: ignore[type-arg]
             "object": self.object,
             "question": self.question,
             "button": self.button,
+            "way_back": self.way_back,
             "danger": self.danger,
             "facts": self.get_facts(),
             "refusal": self.get_refusal(),
