@@ -200,7 +200,8 @@ def test_odd_values_are_pointed_out(office: Client, plan: ObjectPaymentPlan) -> 
 def test_what_law_may_not_allow_is_pointed_out_or_refused(
     office: Client, plan: ObjectPaymentPlan, settings: Any
 ) -> None:
-    many = {"kind": "split", "count": "13", "first": clock.today().isoformat(), "interval": "1", "look": "1"}
+    tomorrow = (clock.today() + datetime.timedelta(days=1)).isoformat()
+    many = {"kind": "split", "count": "13", "first": tomorrow, "interval": "1", "look": "1"}
     looked = text(office.get(address(plan), many))
     assert "at most 12 payments" in looked
     assert "when all is paid within 12 months" in looked
