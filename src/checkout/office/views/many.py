@@ -328,6 +328,7 @@ class ManyGoOnView(StaffActionView):
     permission = "checkout.change_bulkjob"
     menu = "checkout.object.payment.plan.list"
     heading = gettext_lazy("Go on")
+    way_back = gettext_lazy("What can be undone of one of them can be undone afterwards, on its own page.")
     question = gettext_lazy("What is left is done now. What was done is not done again.")
     button = gettext_lazy("Go on")
     form_class = ConfirmForm
