@@ -121,6 +121,7 @@ QUERIES = [
 
 COMMANDS = [
     "audit_failed_checkout",
+    "bulk_actions",
     "checkout_books",
     "checkout_doctor",
     "checkout_recovery",
