@@ -534,7 +534,8 @@ MUTATIONS: Final = (
         "services/plan_changes.py",
         "rows = ObjectPaymentPlan.objects.filter(pk=plan.pk, version=plan.version, deleted=plan.deleted)",
         "rows = ObjectPaymentPlan.objects.filter(pk=plan.pk)",
-        ("tests/services/test_plan_changes.py",),
+        ("tests/postgres/test_plan_changes.py",),
+        postgres=True,
     ),
     Mutation(
         "a change is made over a line that has changed",
@@ -595,9 +596,9 @@ MUTATIONS: Final = (
     Mutation(
         "a receipt of what was undone is sent",
         7,
-        "services/letters/asking.py",
-        'take_back(f"paid:{checkout.pk}")',
-        "pass",
+        "services/letters/words.py",
+        "if checkout is None or not checkout.succeeded or checkout.unapplied or checkout.undone_at is not None:",
+        "if checkout is None or not checkout.succeeded or checkout.unapplied:",
         ("tests/staff/test_undo.py",),
     ),
     Mutation(

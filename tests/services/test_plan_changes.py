@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db.models import Sum
 
 from checkout import clock, errors, states
 from checkout.models import Agreement, Checkout, Letter, ObjectPaymentPlan, PlanChange, Posting
+from checkout.office import services as office
 from checkout.services import (
     by_hand,
     checkouts,
@@ -326,4 +328,16 @@ def test_what_is_undone_after_a_change_is_named_by_an_agreement_again(save_plan:
     assert (line.due, line.amount) not in agreed(plan)
     by_hand.undo(by_hand.standing_for(line.debt_id)[0], staff, "the wrong student")
     assert agreed(plan) == to_come(plan)
+    assert books_hold(plan)
+
+
+def test_a_change_is_overtaken_when_a_part_of_what_it_changes_came_meanwhile(save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    change = plan.propose_change("fee", "late", staff, amount=Decimal(5))
+    office.part_paid(plan.payments.get(count=4), Decimal("6.67"), staff, "cash", uuid.uuid4())
+    with pytest.raises(errors.PlanError, match="has changed since"):
+        plan_changes.agree(change)
+    change.refresh_from_db()
+    assert change.state == State.OVERTAKEN
+    assert plan.payments.get(count=4).left == 20
     assert books_hold(plan)

@@ -15,7 +15,17 @@ from django.utils.translation import gettext as _
 from checkout import clock, money, plan_rules, schedule
 from checkout.conf import conf
 from checkout.errors import MoneyError, PlanError
-from checkout.models import BulkJob, CheckoutSettings, Customer, PaymentPlan, Posting, Refund
+from checkout.models import (
+    BulkJob,
+    CheckoutSettings,
+    Customer,
+    CustomerPayment,
+    PaymentPlan,
+    Posting,
+    Refund,
+)
+from checkout.office import odd
+from checkout.office.odd import SureMixin
 from checkout.services import debts
 
 if TYPE_CHECKING:
@@ -123,7 +133,7 @@ class EvidenceForm(_Described):
     )
 
 
-class DueForm(ReasonForm):
+class DueForm(SureMixin, ReasonForm):
     due = forms.DateField(
         label=gettext_lazy("New due date"),
         # A browser's date field takes this form only, whatever the reader's is.
@@ -138,6 +148,9 @@ class DueForm(ReasonForm):
         if due.year > clock.today().year + 30:
             raise forms.ValidationError(_("Choose a day within the next thirty years."))
         return due
+
+    def odd(self, cleaned: dict[str, Any]) -> list[str]:
+        return [odd.day(cleaned["due"])] if "due" in cleaned else []
 
 
 class DayForm(OptionalReasonForm):
@@ -203,7 +216,7 @@ def amount_field(label: Any) -> forms.DecimalField:
     )
 
 
-class MeansForm(ReasonForm):
+class MeansForm(SureMixin, ReasonForm):
     """How something came by other means. What is not said is today, and in no particular way."""
 
     day = forms.DateField(
@@ -234,13 +247,16 @@ class MeansForm(ReasonForm):
             raise forms.ValidationError(_("Choose a day within the last ten years."))
         return day
 
+    def odd(self, cleaned: dict[str, Any]) -> list[str]:
+        return [odd.day(cleaned["day"])] if cleaned.get("day") else []
+
     @property
     def means(self) -> debts.Means:
         said = self.cleaned_data
         return debts.Means(said["day"], said["method"], said["reference"])
 
 
-class UndoForm(KeyedForm, ReasonForm):
+class UndoForm(SureMixin, KeyedForm, ReasonForm):
     """Undo what came by other means; `due` is when a line that was paid by it is due again."""
 
     due = forms.DateField(
@@ -264,6 +280,9 @@ class UndoForm(KeyedForm, ReasonForm):
         if due.year > clock.today().year + 30:
             raise forms.ValidationError(_("Choose a day within the next thirty years."))
         return due
+
+    def odd(self, cleaned: dict[str, Any]) -> list[str]:
+        return [odd.day(cleaned["due"])] if "due" in cleaned else []
 
 
 class PaidForm(KeyedForm, MeansForm):
@@ -332,7 +351,7 @@ class RefundForm(KeyedForm):
         return amount
 
 
-class CustomerPaymentForm(KeyedForm):
+class CustomerPaymentForm(SureMixin, KeyedForm):
     """Ask a customer for an amount."""
 
     CARD, LINK = "card", "link"
@@ -372,6 +391,13 @@ class CustomerPaymentForm(KeyedForm):
         except MoneyError as problem:
             raise forms.ValidationError(str(problem)) from problem
         return amount
+
+    def odd(self, cleaned: dict[str, Any]) -> list[str]:
+        if "amount" not in cleaned:
+            return []
+        rows = CustomerPayment.objects.filter(currency=conf.CHECKOUT_CURRENCY).order_by("-pk").values_list("total")
+        usual = max((total for (total,) in rows[:200]), default=None)
+        return [odd.amount(cleaned["amount"], usual, conf.CHECKOUT_CURRENCY)]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}

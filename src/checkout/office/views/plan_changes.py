@@ -6,7 +6,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from dateutil.relativedelta import relativedelta
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -20,16 +19,14 @@ from django.views.generic import TemplateView
 from checkout import clock, plan_rules
 from checkout.errors import AlreadyPaid, CheckoutError
 from checkout.models import ObjectPaymentPlan, PlanChange
+from checkout.office import odd
 from checkout.office.plan_change_forms import FORMS, OF_STOPPED, DecideForm, TermsForm
 from checkout.office.views import ways_back
 from checkout.office.views.base import StaffMixin
-from checkout.office.views.cells import show_date, show_money, show_time
+from checkout.office.views.cells import show_money, show_time
 from checkout.office.views.staff_actions import StaffActionView
 from checkout.plan_changes import Line, owed, to_come
 from checkout.services import plan_changes
-
-#: So much later, or so many times the largest payment, is asked about once more.
-LATE, LARGE = relativedelta(years=2), 10
 
 
 class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
@@ -142,16 +139,13 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
 
     def _odd(self, found: plan_changes.Preview) -> list[str]:
         """What may be a slip of the hand."""
-        far = clock.today() + LATE
         largest = max((line.owed for line in found.before), default=Decimal(0))
-        said = []
+        said: list[str] = []
         for line in found.after:
-            if line.is_open and line.due > far:
-                said.append(_("%(day)s is more than two years from now.") % {"day": show_date(line.due)})
-            if line.is_open and line.owed > LARGE * largest:
-                amount = self._money(line.owed)
-                said.append(_("%(amount)s is more than ten times the largest payment so far.") % {"amount": amount})
-        return said
+            if line.is_open:
+                said += [odd.day(line.due)] if line.due > clock.today() else []
+                said.append(odd.amount(line.owed, largest, self.plan.currency))
+        return [each for each in said if each]
 
     def _money(self, amount: Decimal) -> str:
         return show_money(amount, self.plan.currency)

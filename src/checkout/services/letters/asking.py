@@ -145,7 +145,7 @@ def payment_undone(posting: Posting, row: Any) -> None:
     checkout, line = posting.checkout, row if isinstance(row, ObjectPaymentPlanInstalment) else None
     told = Q(pk__in=[])
     if checkout is not None:
-        take_back(f"paid:{checkout.pk}")
+        # One that waits is not written any more: it would not be true.
         told = Q(cause=f"paid:{checkout.pk}")
         if line is not None and line.deposit:
             told |= Q(cause=agreed_cause(line.object_payment_plan))
