@@ -121,6 +121,34 @@ def test_a_plan_is_changed_in_the_office_and_agreed_to_by_its_payer(office: Paye
     assert books.plan.payments.get(count=4).amount == Decimal("31.67")
 
 
+def test_what_was_cash_is_written_down_and_undone_in_the_office(office: Payer, books: Books) -> None:  # noqa: F811
+    page, line = office.page, books.failed_line
+    office.visit(line.get_absolute_url())
+    page.get_by_role("link", name="Mark as paid").click()
+    page.get_by_label("How it came").select_option("cash")
+    page.get_by_label("Why").fill("at the desk")
+    for width in (PHONE["width"], DESK["width"]):
+        page.set_viewport_size({"width": width, "height": 900})
+        office.expect_accessible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        keep(page, "mark-paid", width)
+    page.get_by_role("button", name="Mark as paid").click()
+    page.get_by_role("link", name="Undo £26.66").click()
+    expect(page.get_by_text("It cannot itself be undone")).to_be_visible()
+    for width in (PHONE["width"], DESK["width"]):
+        page.set_viewport_size({"width": width, "height": 900})
+        office.expect_accessible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        keep(page, "undo", width)
+    page.get_by_label("Why").fill("the wrong student")
+    page.get_by_role("button", name="Undo it").click()
+    expect(page.get_by_text("Undone: £26.66 is not paid any more.")).to_be_visible()
+    expect(page.get_by_role("cell", name="Undone", exact=True)).to_be_visible()
+    keep(page, "undone", DESK["width"])
+    line.refresh_from_db()
+    assert line.left == Decimal("26.66")
+
+
 def test_every_page_of_the_menu_is_reached_by_keyboard(office: Payer) -> None:
     page = office.page
     office.visit(reverse("checkout.list"))

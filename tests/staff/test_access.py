@@ -286,7 +286,8 @@ TABLE: dict[str, Staff | Public] = {
     f"{PLAN}.instalment.due": Staff(
         "checkout.change_objectpaymentplaninstalment",
         lambda b: [b.plan.payments.get(count=4).pk],
-        lambda b: {"due": "2031-05-17", "reason": "holiday"},
+        # Years away, so it is asked about once more.
+        lambda b: {"due": "2031-05-17", "reason": "holiday", "sure": "on"},
     ),
     "checkout.payment.plan.list": Staff("checkout.view_paymentplan"),
     "checkout.payment.plan.create": Staff(

@@ -587,7 +587,7 @@ def test_the_date_changes_only_while_nobody_has_claimed_the_line(office: Client,
     token = seen(office, url)
     ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(state=states.REQUEST)
     due = line.due
-    office.post(url, {"seen": token, "due": "2031-01-01", "reason": "late"})
+    office.post(url, {"seen": token, "due": "2031-01-01", "reason": "late", "sure": "on"})
     line.refresh_from_db()
     assert line.due == due
 

@@ -45,7 +45,7 @@ def offers(row: ObjectPaymentPlanInstalment | CustomerPayment | Checkout) -> lis
 class PaymentUndoView(StaffActionView):
     permission = "checkout.settle_by_hand"
     heading = gettext_lazy("Undo a payment by other means")
-    way_back = gettext_lazy("It cannot be undone itself, but marked as paid again.")
+    way_back = gettext_lazy("It cannot itself be undone, but you can mark it as paid again.")
     question = gettext_lazy(
         "It was written down by mistake, or a cheque bounced: it is owed again, and a payer who was told that it was "
         "paid is told. Nothing is deleted. A receipt of it is marked as withdrawn."
