@@ -95,12 +95,14 @@ STATEMENTS = {
             LATERAL (SELECT now() - (({checkouts} - n) * 1800.0 / {checkouts}) * interval '1 day' moment) at
     """,
     "postings": """
-        INSERT INTO checkout_posting (debt_id, kind, amount, day, cause, checkout_id, note, at)
-        SELECT d.id, kind, amount, i.due, kind || ':' || d.id, CASE WHEN kind = 'taken' THEN c.id END, '', i.due
+        INSERT INTO checkout_posting (debt_id, kind, amount, day, cause, checkout_id, note, method, reference,
+            at)
+        SELECT d.id, moved.kind, moved.amount, i.due, moved.kind || ':' || d.id,
+            CASE WHEN moved.kind = 'taken' THEN c.id END, '', '', '', i.due
         FROM checkout_debt d JOIN checkout_objectpaymentplaninstalment i ON i.debt_id = d.id
             LEFT JOIN checkout_checkout c ON c.id = d.id,
             LATERAL (VALUES ('owed', d.owed), ('taken', d.paid)) moved (kind, amount)
-        WHERE amount <> 0
+        WHERE moved.amount <> 0
     """,
     "receipts": """
         INSERT INTO checkout_paper (checkout_id, series, number, card_brand, card_last4, card_wallet, issued_at)

@@ -259,7 +259,7 @@ def test_staff_find_a_payment_by_its_charge_and_pause_a_plan_they_ticked(
     page = office.page
     charge = next(row["id"] for row in emulator.world.tables["charge"].values() if row["amount"] == 10000)
     office.visit(reverse("checkout.dashboard"))
-    page.get_by_label("Find anything").fill(charge)
+    page.get_by_role("searchbox", name="Find anything").fill(charge)
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Ask Stripe").click()
     expect(page.get_by_role("link", name=f"Checkout {books.paid.pk}")).to_be_visible()
