@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutate quarter soak proof fuzz bench messages docs lock clean
+.PHONY: help setup demo test check mutate quarter soak proof crashes fuzz bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 export REQUESTS SEED PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
@@ -39,6 +39,10 @@ soak: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STE
 proof: ## Prove every flow at every call to Stripe in every weather (some minutes)
 	@sh scripts/setup.sh dev
 	@sh scripts/proof.sh
+
+crashes: ## Kill every flow at every point, on PostgreSQL, and see that the jobs bring it to its end
+	@sh scripts/setup.sh dev
+	@sh scripts/crashes.sh
 
 fuzz: ## Send odd requests to every address, on SQLite and PostgreSQL (REQUESTS=20000 SEED=12)
 	@sh scripts/setup.sh dev

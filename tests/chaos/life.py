@@ -114,8 +114,7 @@ class PaymentLife(RuleBasedStateMachine):
             CHECKOUT_BASE_URL="https://shop.example",
         )
         self.settings.enable()
-        # As a TestCase does it: everything is rolled back at the end of the story, and our own commits are savepoints.
-        self.atomics = TestCase._enter_atomics()  # type: ignore[attr-defined]
+        self.begin()
         self.client = Client()
         self.sent: list[bytes] = []
         # Client secrets that a page of the shop has shown: the tabs that payers have open, for ever if they like.
@@ -144,9 +143,17 @@ class PaymentLife(RuleBasedStateMachine):
                 self.calm()
                 self.the_truth_is_known()
         finally:
-            TestCase._rollback_atomics(self.atomics)  # type: ignore[attr-defined]
+            self.end()
             self.settings.disable()
             self.time.stop()
+
+    def begin(self) -> None:
+        """As a TestCase does it: everything is rolled back at the end of the story, and our own commits are
+        savepoints."""
+        self.atomics = TestCase._enter_atomics()  # type: ignore[attr-defined]
+
+    def end(self) -> None:
+        TestCase._rollback_atomics(self.atomics)  # type: ignore[attr-defined]
 
     def on_a_bad_day(self, what: Callable[[], Any]) -> Any:
         try:
@@ -483,7 +490,9 @@ class PaymentLife(RuleBasedStateMachine):
         for before, after in moved.values_list("from_state", "to_state").distinct():
             assert states.may_move(before, after), (before, after)
         stands: dict[tuple[int | None, int | None], str] = {}
-        changes = StateChange.objects.filter(refund=None, object_payment_plan=None).order_by("pk")
+        # What is noted about a customer or a request is about neither.
+        about = Q(checkout__isnull=False) | Q(instalment__isnull=False)
+        changes = StateChange.objects.filter(about, refund=None, object_payment_plan=None).order_by("pk")
         for checkout, line, before, after in changes.values_list("checkout", "instalment", "from_state", "to_state"):
             row = (checkout, line)
             assert not before or stands.get(row, before) == before, f"{row} moved from {before}, and was elsewhere"

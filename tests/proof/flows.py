@@ -9,8 +9,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from django.db import transaction
-
 from checkout import clock, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, Customer, Dispute, Payout, Refund, SavedCard
@@ -218,9 +216,8 @@ def _has_paid(amount: int) -> Callable[[Shop], bool]:
 def _lost_night(shop: Shop) -> None:
     """Stripe has a payment that the restored database knows nothing of."""
     _a_line_is_due(shop)
-    evening = transaction.savepoint()
-    runs.process_payments(workers=1)
-    transaction.savepoint_rollback(evening)
+    with shop.a_lost_night():
+        runs.process_payments(workers=1)
 
 
 def _dashboard_refund(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""The sizes of what `make proof` has proved: a line for each flow, and their sums."""
+"""The sizes of what `make proof` and `make crashes` have proved: a line for each flow, and their sums."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def note(path: str, flow: str, calls: int, cells: int) -> None:
         sizes.write(f"{flow}\t{calls}\t{cells}\n")
 
 
-def table(text: str) -> str:
-    """From the lines that `note` has written."""
+def table(text: str, *, of: str = "calls", proved: str = "cells") -> str:
+    """From the lines that `note` has written: how many calls (or points) each flow has, and what was proved at them."""
     sums: dict[str, list[int]] = {}
     for line in text.splitlines():
         flow, calls, cells = line.split("\t")
@@ -23,11 +23,12 @@ def table(text: str) -> str:
     rows.append((f"{len(rows)} flows", sum(row[1] for row in rows), sum(row[2] for row in rows)))
     return "\n".join(
         [
-            "flow                           calls  cells",
-            *(f"{name:30} {calls:5} {cells:6}" for name, calls, cells in rows),
+            f"{'flow':42} {of:>6} {proved:>6}",
+            *(f"{name:42} {calls:6} {cells:6}" for name, calls, cells in rows),
         ]
     )
 
 
 if __name__ == "__main__":
-    print(table(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    path, *words = sys.argv[1:]
+    print(table(Path(path).read_text(encoding="utf-8"), **dict(zip(("of", "proved"), words, strict=False))))
