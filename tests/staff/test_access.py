@@ -84,7 +84,7 @@ def a_change_that_waits(books: Books) -> PlanChange:
 def a_part_in_cash(books: Books) -> Posting:
     found = by_hand.standing_for(books.failed_line.debt_id)
     if not found:
-        office.part_paid(books.failed_line, Decimal(5), None, "cash", uuid.uuid4())
+        office.part_paid(books.failed_line, Decimal(5), None, "12 x 5", uuid.uuid4())
         found = by_hand.standing_for(books.failed_line.debt_id)
     return found[0]
 

@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 EMAIL = "payer@example.com"
 #: What the host or the payer gave, and the names of cards.
 DATA = ("Membership", "One year", "Standard", "Exam fee", "Green Lane College office, telephone", "Green Lane College")
-DATA += ("Visa", "A Member", EMAIL)
+DATA += ("Visa", "A Member", EMAIL, "payer")
 
 
 class ChoiceView(PaymentChoiceMixin, View):
