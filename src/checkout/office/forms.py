@@ -133,13 +133,8 @@ class EvidenceForm(_Described):
     )
 
 
-class DueForm(SureMixin, ReasonForm):
-    due = forms.DateField(
-        label=gettext_lazy("New due date"),
-        # A browser's date field takes this form only, whatever the reader's is.
-        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
-    )
-    field_order = ("due", "reason")
+class DueMixin(SureMixin):
+    """The field `due` holds the day on which something is to be paid: not past, and asked about once more when far."""
 
     def clean_due(self) -> Any:
         due = self.cleaned_data["due"]
@@ -151,6 +146,15 @@ class DueForm(SureMixin, ReasonForm):
 
     def odd(self, cleaned: dict[str, Any]) -> list[str]:
         return [odd.day(cleaned["due"])] if "due" in cleaned else []
+
+
+class DueForm(DueMixin, ReasonForm):
+    due = forms.DateField(
+        label=gettext_lazy("New due date"),
+        # A browser's date field takes this form only, whatever the reader's is.
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+    )
+    field_order = ("due", "reason")
 
 
 class DayForm(OptionalReasonForm):
@@ -256,7 +260,7 @@ class MeansForm(SureMixin, ReasonForm):
         return debts.Means(said["day"], said["method"], said["reference"])
 
 
-class UndoForm(SureMixin, KeyedForm, ReasonForm):
+class UndoForm(DueMixin, KeyedForm, ReasonForm):
     """Undo what came by other means; `due` is when a line that was paid by it is due again."""
 
     due = forms.DateField(
@@ -272,17 +276,6 @@ class UndoForm(SureMixin, KeyedForm, ReasonForm):
             del self.fields["due"]
         else:
             self.fields["due"].initial = due_again
-
-    def clean_due(self) -> Any:
-        due = self.cleaned_data["due"]
-        if due < clock.today():
-            raise forms.ValidationError(_("Choose today or a later day."))
-        if due.year > clock.today().year + 30:
-            raise forms.ValidationError(_("Choose a day within the next thirty years."))
-        return due
-
-    def odd(self, cleaned: dict[str, Any]) -> list[str]:
-        return [odd.day(cleaned["due"])] if "due" in cleaned else []
 
 
 class PaidForm(KeyedForm, MeansForm):

@@ -46,7 +46,8 @@ class SureMixin(forms.Form):
     """Asks once more, by a box to tick, about what looks odd. A form says by `odd` what that is."""
 
     def odd(self, cleaned: dict[str, Any]) -> Iterable[str]:
-        raise NotImplementedError
+        """A sentence about each thing that looks odd; empty ones count for nothing."""
+        return ()
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
