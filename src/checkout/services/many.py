@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 
 from checkout import clock
 from checkout.contract import Actor, actor
-from checkout.errors import AttemptInProgress, CheckoutError, OutcomeUnknown
+from checkout.errors import CheckoutError, OutcomeUnknown
 from checkout.models import (
     BulkItem,
     BulkJob,
@@ -214,8 +214,6 @@ def check(kind: str, subject: Any, terms: dict[str, Any]) -> str:
                     return _("This payment plan was stopped.")
             case _:
                 plan_changes.preview(subject, kind, **(terms or ({"months": 1} if kind == Kind.PAUSE else {})))
-    except AttemptInProgress as problem:
-        return str(problem)
     except CheckoutError as problem:
         return str(problem)
     return ""
