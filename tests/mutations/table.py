@@ -312,9 +312,9 @@ MUTATIONS: Final = (
     Mutation(
         "an older card takes the place of a newer one",
         5,
-        "services/cards.py",
-        "beaten = ObjectPaymentPlan.objects.filter(newer | same, pk=plan.pk)",
-        "beaten = ObjectPaymentPlan.objects.filter(same, pk=plan.pk)",
+        "services/plan_cards.py",
+        "if ObjectPaymentPlan.objects.filter(newer | same, pk=plan.pk).exists():",
+        "if ObjectPaymentPlan.objects.filter(same, pk=plan.pk).exists():",
         (CARDS,),
     ),
     Mutation(
@@ -466,7 +466,7 @@ MUTATIONS: Final = (
     Mutation(
         "staff who press twice mail twice",
         7,
-        "office/services.py",
+        "services/by_staff.py",
         'f"{stem}{clock.today().isoformat()}",',
         'f"{stem}{clock.now().isoformat()}",',
         (f"{LETTERS}::test_staff_ask_once_a_day_and_the_next_day_it_is_a_reminder",),
