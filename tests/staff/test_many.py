@@ -193,3 +193,10 @@ def test_only_what_the_login_may_do_is_offered(client: Client, three: list[Objec
     page = client.get(reverse("checkout.object.payment.plan.list"))
     assert [kind for kind, _words in page.context["many"]] == ["remind", "export"]
     assert client.get(f"/checkout/staff/many/plans/stop/?row={three[0].pk}").status_code == 403
+
+
+@pytest.mark.parametrize("kind", ["remind", "move", "pause", "stop", "write_off"])
+def test_a_list_that_is_not_there_is_a_page_that_is_not_there(office: Client, kind: str) -> None:
+    sent = {"key": uuid.uuid4(), "due": "2030-01-02", "months": 1, "reason": "the hall burnt down"}
+    url = f"/checkout/staff/many/1_000/{kind}/"
+    assert (office.get(url).status_code, office.post(url, sent).status_code) == (404, 404)

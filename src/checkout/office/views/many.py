@@ -48,9 +48,16 @@ SECONDS = 8
 COLOURS = {Outcome.DONE: "success", Outcome.REFUSED: "pay_on_session", Outcome.FAILED: "fail", Outcome.DOING: "request"}
 
 
+def _lister(name: str) -> type[StaffListView]:
+    """The list of this name; the name comes from the address, so an unknown one is a page that is not there."""
+    if name not in LISTS:
+        raise Http404
+    return LISTS[name]
+
+
 def _chosen(request: HttpRequest, name: str) -> QuerySet[Any]:
     """The rows that were ticked, or all that the list's filters find."""
-    lister = LISTS[name]()
+    lister = _lister(name)()
     lister.setup(request)
     return lister.narrowed() if request.GET.get("all") else lister.get_rows().filter(pk__in=_ticked(request))
 
@@ -99,14 +106,8 @@ class OverdueChooseView(ManyChooseView):
     permission = OverdueListView.permission
 
 
-def _lister(name: str) -> type[StaffListView]:
-    if name not in LISTS:
-        raise Http404
-    return LISTS[name]
-
-
 def _list_url(name: str) -> str:
-    return reverse(LISTS[name].menu)
+    return reverse(_lister(name).menu)
 
 
 class ManyView(StaffMixin, TemplateView):  # type: ignore[misc]
@@ -153,7 +154,6 @@ class ManyView(StaffMixin, TemplateView):  # type: ignore[misc]
 
     def _show(self, form: Any, status: int = 200) -> HttpResponse:
         kind, name = self.kind, self.kwargs["list"]
-        _lister(name)
         self.heading = _("%(action)s: many at once") % {"action": kind.label}
         pks = self._pks()
         rows = _targets(kind, _chosen(self.request, name)) if pks else ()
