@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 
 from checkout.logs import extras
 from stripe_emulator import Clock, Emulator
+from tests import migrated
 
 # Playwright's synchronous API, which the emulator's tests use too, keeps an event loop running in its worker's main
 # thread; Django then takes every later test there for asynchronous code.
@@ -42,6 +43,20 @@ def pytest_configure() -> None:
     if worker and (url := os.environ.get("REDIS_URL")):
         parts = urlsplit(url)
         os.environ["REDIS_URL"] = parts._replace(path=f"/{int(parts.path.strip('/') or 0) + int(worker)}").geturl()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, django_db_use_migrations: bool, django_db_blocker: Any
+) -> Iterator[None]:
+    """pytest-django makes the databases after this, from tables that were made once, and removes them before."""
+    if not django_db_use_migrations:
+        yield
+        return
+    copied = migrated.Copied()
+    yield
+    with django_db_blocker.unblock():
+        copied.undo()
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,10 @@
 """The example shop as tests see it: SQLite, no sleeping, no mail sent, Stripe set by fixtures."""
 
 import os
-import tempfile
-from pathlib import Path
 
 from example_checkout.settings import *  # noqa: F403
 from example_checkout.settings import DATABASES, INSTALLED_APPS
+from tests.migrated import FOLDER
 
 DEBUG = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -17,9 +16,8 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.host"]
 
 # A file, because browser tests use several threads; each worker has its own.
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-_folder = Path(tempfile.gettempdir()) / f"checkout-tests-{os.getuid()}"
-_folder.mkdir(exist_ok=True)
-DATABASES["default"]["TEST"] = {"NAME": _folder / f"{_worker}-{os.getpid()}.sqlite3"}
+FOLDER.mkdir(exist_ok=True)
+DATABASES["default"]["TEST"] = {"NAME": FOLDER / f"{_worker}-{os.getpid()}.sqlite3"}
 DATABASES["default"]["OPTIONS"]["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
 
 POST_OFFICE = {
