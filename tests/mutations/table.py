@@ -741,4 +741,12 @@ MUTATIONS: Final = (
         "if False:",
         ("tests/staff/test_books.py",),
     ),
+    Mutation(
+        "the history says where a line stood when somebody read it",
+        5,
+        "services/moves.py",
+        'state: str = standing.values_list("state", flat=True).get() or ""',
+        'state: str = row.state_id or ""  # type: ignore[union-attr]',
+        ("tests/services/test_promises.py",),
+    ),
 )

@@ -11,6 +11,7 @@ from post_office.models import Email
 
 from checkout import states
 from checkout.errors import AlreadyPaid, CannotPay
+from checkout.journal import Why
 from checkout.models import (
     Checkout,
     FollowUp,
@@ -19,9 +20,11 @@ from checkout.models import (
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     RecoveryStep,
+    StateChange,
 )
 from checkout.office import selectors
-from checkout.services import by_staff, charging, fulfillment, on_session, promises, recovery, runs
+from checkout.office import services as office
+from checkout.services import by_staff, charging, due_dates, fulfillment, on_session, promises, recovery, runs
 from checkout.services.letters import due, writing
 from stripe_emulator import Emulator, faults
 from tests.services.conftest import enter_card
@@ -235,3 +238,18 @@ def test_a_card_that_said_no_is_not_asked_on_another_day_either(
     with on(DECEMBER + datetime.timedelta(20), emulator):
         runs.process_payments(workers=1)
     assert tried(plan) == [DECEMBER]
+
+
+def test_the_history_says_where_a_line_stands_and_not_where_it_was_when_somebody_read_it(
+    plan: ObjectPaymentPlan,  # noqa: F811
+    emulator: Emulator,
+) -> None:
+    decline(plan, emulator, "insufficient_funds")
+    read_then = first(plan)
+    assert recovery.release(first(plan), RecoveryStep.Ended.TRIED)
+    due_dates.move(read_then, PROMISED, None, Why(note="as they asked"))
+    office.note_instalment(read_then, None, "they called")
+    assert recovery.release(first(plan), RecoveryStep.Ended.TRIED) is False
+    changes = StateChange.objects.filter(instalment=read_then).order_by("pk")
+    moved = [(before, after) for before, after in changes.values_list("from_state", "to_state") if before]
+    assert moved[-3:] == [("fail", "pending"), ("pending", "pending"), ("pending", "pending")]

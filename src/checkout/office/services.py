@@ -25,7 +25,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import debts, intents
+from checkout.services import debts, intents, moves
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.staff")
@@ -60,7 +60,7 @@ def part_paid(
         booked = debts.part_came(debt, amount, cause=f"part:{key}", user=user, note=reason, means=means)
         if booked:
             shown = f"{money.tidy(amount, plan.currency)} {plan.currency}"
-            change = _note(instalment, user, Why(Code.PART_PAID, amount=shown, note=reason))
+            change = moves.note(instalment, user=user, why=Why(Code.PART_PAID, amount=shown, note=reason))
             asking.plan_changed(plan, change)
             if within is not None:
                 within(amount)
@@ -97,7 +97,7 @@ def send_again(notice: Notice, user: Actor) -> None:
         )
         mail.queue_text(notice.recipient, sent.subject, sent.message, sent.html_message or "", sender=sent.from_email)
         if notice.instalment is not None:
-            _note(notice.instalment, user, Why(Code.MAIL_SENT_AGAIN))
+            moves.note(notice.instalment, user=user, why=Why(Code.MAIL_SENT_AGAIN))
     logger.info("notice %s sent again by user %s", notice.pk, user.pk if user is not None else None)
 
 
@@ -131,12 +131,13 @@ def revoke_links(row: ObjectPaymentPlan | CustomerPayment, user: Actor, reason: 
     """No link that was sent so far opens this plan (with its lines) or request any more, and payment pages that are
     open are ended at Stripe; how many those were. A payment that is being taken already goes on."""
     now = clock.now()
-    column = "object_payment_plan" if isinstance(row, ObjectPaymentPlan) else "customer_payment"
-    state = "" if isinstance(row, ObjectPaymentPlan) else row.state_id or ""
     why = Why(Code.LINKS_REVOKED, note=reason)
     with transaction.atomic():
         type(row)._default_manager.filter(pk=row.pk).update(links_revoked_at=now)
-        StateChange.objects.create(from_state=state, to_state=state, user=actor(user), **{column: row}, **why.columns)
+        if isinstance(row, ObjectPaymentPlan):
+            StateChange.objects.create(object_payment_plan=row, user=actor(user), **why.columns)
+        else:
+            moves.note(row, user=user, why=why)
     row.links_revoked_at = now
     payable: list[ContentObject] = [row, *row.instalments.all()] if isinstance(row, ObjectPaymentPlan) else [row]
     closed = 0
@@ -163,10 +164,4 @@ def set_pay_day(plan: ObjectPaymentPlan, day: int | None, user: Actor, reason: s
 
 def note_instalment(instalment: ObjectPaymentPlanInstalment, user: Actor, reason: str) -> None:
     """Keep who did something to a line, and why, when its state does not tell."""
-    _note(instalment, user, Why(note=reason))
-
-
-def _note(instalment: ObjectPaymentPlanInstalment, user: Actor, why: Why) -> StateChange:
-    state = instalment.state_id or ""
-    who = actor(user)
-    return StateChange.objects.create(instalment=instalment, from_state=state, to_state=state, user=who, **why.columns)
+    moves.note(instalment, user=user, why=Why(note=reason))

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from checkout import clock, money, states
-from checkout.contract import Actor, actor
+from checkout.contract import Actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay
 from checkout.journal import Code, Why
 from checkout.models import (
@@ -22,7 +22,6 @@ from checkout.models import (
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     Posting,
-    StateChange,
 )
 from checkout.plan_changes import Ended
 from checkout.services import debts, due_dates, hooks, intents, moves, plan_cards
@@ -170,8 +169,7 @@ def _undo(posting: Posting, row: Any, user: Actor, reason: str, due: datetime.da
 
 def _undo_attempt(checkout: Checkout, user: Actor, why: Why) -> None:
     Checkout.objects.filter(pk=checkout.pk, undone_at=None).update(undone_at=clock.now())
-    state = checkout.state_id or ""
-    StateChange.objects.create(checkout=checkout, from_state=state, to_state=state, user=actor(user), **why.columns)
+    moves.note(checkout, user=user, why=why)
 
 
 def _owe_again(
@@ -181,12 +179,10 @@ def _owe_again(
     why: Why,
     due: datetime.date | None,
 ) -> None:
-    line = isinstance(row, ObjectPaymentPlanInstalment)
     if row.state_id == states.SUCCESS and left > 0:
         money.check_chargeable(left, row.checkout_currency)
         again: dict[str, Any] = {"due": due or due_again(row)} if isinstance(row, ObjectPaymentPlanInstalment) else {}
         if not moves.owe_again(row, user=user, why=why, **again):
             raise AttemptInProgress(_("Something happened here at this moment. Please look again."))
         return
-    state, column = row.state_id or "", "instalment" if line else "customer_payment"
-    StateChange.objects.create(from_state=state, to_state=state, user=actor(user), **{column: row}, **why.columns)
+    moves.note(row, user=user, why=why)

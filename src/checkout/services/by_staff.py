@@ -84,7 +84,7 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
             customer=plan.customer,
         )
         if sent and not moved:
-            _note(instalment, user, why)
+            moves.note(instalment, user=user, why=why)
     return sent
 
 
@@ -93,9 +93,3 @@ def note_stop(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:
     StateChange.objects.create(
         object_payment_plan=plan, from_state="live", to_state="stopped", user=actor(user), note=reason
     )
-
-
-def _note(instalment: ObjectPaymentPlanInstalment, user: Actor, why: Why) -> None:
-    state = instalment.state_id or ""
-    who = actor(user)
-    StateChange.objects.create(instalment=instalment, from_state=state, to_state=state, user=who, **why.columns)

@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 
 from checkout import clock, states
 from checkout.conf import conf
-from checkout.contract import Actor, actor
+from checkout.contract import Actor
 from checkout.errors import CannotPay, PlanError
 from checkout.journal import Code, Why
 from checkout.models import ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
+from checkout.services import moves
 from checkout.services.letters import asking
 
 
@@ -41,10 +42,7 @@ def move(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user: Acto
             # The condition and the change are one statement, so a run cannot claim it in between.
             if not rows.update(due=due):
                 raise CannotPay(_("This line is being charged, or was settled, so its date does not change any more."))
-            state = instalment.state_id or ""
-            change = StateChange.objects.create(
-                instalment=instalment, from_state=state, to_state=state, user=actor(user), **why.columns
-            )
+            change = moves.note(instalment, user=user, why=why)
             asking.plan_changed(instalment.object_payment_plan, change)
     except IntegrityError as error:
         raise day_is_taken() from error

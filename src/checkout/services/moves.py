@@ -85,8 +85,29 @@ def owe_again(
     return True
 
 
+def note(row: Movable, *, user: Actor = None, why: Why = UNSAID) -> StateChange:
+    """Keep in a row's history what somebody did to it, when its state does not tell: it stays where it stands by now,
+    wherever it stood when it was read. The lock has a move that is under way come before or after it."""
+    manager: Any = type(row)._default_manager
+    with transaction.atomic():
+        standing = manager.select_for_update(no_key=True, of=("self",)).filter(pk=row.pk)
+        state: str = standing.values_list("state", flat=True).get() or ""
+        change = _change(row, state, state, user, why)
+        change.save(force_insert=True)
+    return change
+
+
 def record(row: Movable, *, from_state: str, to: str, user: Actor = None, why: Why = UNSAID) -> None:
     """Write down a move, in the transaction that made it."""
+    change = _change(row, from_state, to, user, why)
+    pages = _journal.get()
+    if pages is None:
+        change.save(force_insert=True)
+    else:
+        pages.append(change)
+
+
+def _change(row: Movable, from_state: str, to: str, user: Actor, why: Why) -> StateChange:
     subject: dict[str, models.Model]
     match row:
         case Checkout():
@@ -98,12 +119,7 @@ def record(row: Movable, *, from_state: str, to: str, user: Actor = None, why: W
         case _:
             subject = {"instalment": row}
     who = actor(user)
-    change = StateChange(**subject, from_state=from_state, to_state=to, user=who, **why.columns)
-    pages = _journal.get()
-    if pages is None:
-        change.save(force_insert=True)
-    else:
-        pages.append(change)
+    return StateChange(**subject, from_state=from_state, to_state=to, user=who, **why.columns)
 
 
 _journal: ContextVar[list[StateChange] | None] = ContextVar("checkout_journal", default=None)

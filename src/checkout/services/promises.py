@@ -16,7 +16,8 @@ from checkout import clock, states
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, CannotPay
 from checkout.journal import Code, Why
-from checkout.models import FollowUp, ObjectPaymentPlanInstalment, StateChange
+from checkout.models import FollowUp, ObjectPaymentPlanInstalment
+from checkout.services import moves
 
 #: What is promised waits for its payer. A line that nobody has tried yet has a day of its own, which may be moved.
 MAY_BE_PROMISED = frozenset({states.FAIL, states.PAY_ON_SESSION})
@@ -76,8 +77,8 @@ def _check(line: ObjectPaymentPlanInstalment) -> None:
 
 
 def _write(line: ObjectPaymentPlanInstalment, user: Actor, why: Why, **columns: Any) -> None:
-    who, state = actor(user), line.state_id or ""
+    who = actor(user)
     with transaction.atomic():
         known = columns | {"note": why.note[:255], "user": who, "changed_at": clock.now()}
         FollowUp.objects.update_or_create(instalment=line, defaults=known)
-        StateChange.objects.create(instalment=line, from_state=state, to_state=state, user=who, **why.columns)
+        moves.note(line, user=user, why=why)

@@ -17,7 +17,7 @@ from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, CannotPay
 from checkout.journal import Code, Why
-from checkout.models import Checkout, CustomerPayment, Notice, StateChange
+from checkout.models import Checkout, CustomerPayment, Notice
 from checkout.services import cards, charging, checkouts, debts, moves, notices, unsent
 
 logger = logging.getLogger("checkout.requests")
@@ -95,13 +95,7 @@ def send_link(payment: CustomerPayment, user: Actor = None, *, again: bool = Fal
             customer=payment.customer,
         )
         if sent and again:
-            StateChange.objects.create(
-                customer_payment=payment,
-                from_state=payment.state_id or "",
-                to_state=payment.state_id or "",
-                user=actor(user),
-                **Why(Code.LINK_SENT_AGAIN).columns,
-            )
+            moves.note(payment, user=user, why=Why(Code.LINK_SENT_AGAIN))
     return sent
 
 
