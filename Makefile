@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutate quarter soak proof crashes fuzz bench messages docs lock clean
+.PHONY: help setup demo test check mutate quarter soak chaos proof crashes fuzz bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 export REQUESTS SEED PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
@@ -32,7 +32,11 @@ quarter: ## Live a quarter of 3,000 plans, and see that the books end in zero (P
 	@sh scripts/setup.sh dev
 	@BOOKS_PLANS=$${PLANS:-3000} .venv/bin/python -m pytest tests/services/test_books_quarter.py -q -o faulthandler_timeout=0
 
-soak: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STEPS=60)
+soak: ## Live a year of 2,000 plans in bad weather, and compare (SEED=1 PLANS=2000 DAYS=365 SOAK_ARGS="--seeds 4")
+	@sh scripts/setup.sh dev
+	@$(PYTHON_IN_VENV) -m tests.soak.run --seed $${SEED:-1} --plans $${PLANS:-2000} --days $${DAYS:-365} $${SOAK_ARGS:-}
+
+chaos: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STEPS=60)
 	@sh scripts/setup.sh dev
 	@CHAOS_EXAMPLES=$${EXAMPLES:-500} CHAOS_STEPS=$${STEPS:-60} .venv/bin/python -m pytest tests/chaos -q -o faulthandler_timeout=0
 

@@ -1,4 +1,4 @@
-"""However a plan is changed, its sums, its history and its payer's agreement hold. Longer by `make soak`."""
+"""However a plan is changed, its sums, its history and its payer's agreement hold. Longer by `make chaos`."""
 
 from __future__ import annotations
 

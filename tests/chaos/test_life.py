@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, the promises hold. Longer by `make soak`; a failing seed becomes a test."""
+"""Whatever happens in whatever order, the promises hold. Longer by `make chaos`; a failing seed becomes a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEPS = int(os.environ.get("CHAOS_STEPS", "15"))
 
 
 def stories(number: int) -> settings:
-    """So many of them: the same ones in the suite, others each time in `make soak`."""
+    """So many of them: the same ones in the suite, others each time in `make chaos`."""
     return settings(
         max_examples=max(number, 1),
         stateful_step_count=STEPS,

@@ -1,4 +1,4 @@
-"""Whatever happens to money in whatever order, Stripe and the books say the same. Longer by `make soak`."""
+"""Whatever happens to money in whatever order, Stripe and the books say the same. Longer by `make chaos`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever comes in between when a declined line is tried again, its debt is taken once. Longer by `make soak`."""
+"""Whatever comes in between when a declined line is tried again, its debt is taken once. Longer by `make chaos`."""
 
 from __future__ import annotations
 
