@@ -215,11 +215,11 @@ def _resumes(shop: Shop) -> None:
     disputes.resume(shop.plan(), None, "spoken with the payer")
 
 
-def _was_disputed_and_won(shop: Shop) -> None:
+def _was_disputed_and_lost(shop: Shop) -> None:
     _a_plan(shop)
     made = shop.emulator.bank.dispute(Checkout.objects.success().taking_money().get().payment_intent_id)["id"]
     disputes.dispute_updated_at_stripe(made)
-    shop.emulator.bank.decide_dispute(made, "won")
+    shop.emulator.bank.decide_dispute(made, "lost")
     disputes.dispute_updated_at_stripe(made)
 
 
@@ -443,7 +443,7 @@ OFFICE: Final = (
         lambda shop: Notice.objects.filter(template__contains="on_session").exists(),
         _the_bank_wants_the_payer,
     ),
-    _by_a_person("resumed", _resumes, lambda shop: not shop.plan().paused, _was_disputed_and_won),
+    _by_a_person("resumed", _resumes, lambda shop: not shop.plan().paused, _was_disputed_and_lost),
     _by_a_person("link sent again", _sends_the_link_again, lambda shop: Notice.objects.count() == 2, _asked_for_money),
     _by_a_person(
         "request that the bank wants its payer for",
