@@ -16,13 +16,14 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import connection
 from django.db.models.signals import pre_save
+from django.test import TransactionTestCase
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 from hypothesis import HealthCheck, settings
 
 from checkout.logs import extras
 from stripe_emulator import Clock, Emulator
-from tests import migrated
+from tests import emptied, migrated
 
 # Playwright's synchronous API, which the emulator's tests use too, keeps an event loop running in its worker's main
 # thread; Django then takes every later test there for asynchronous code.
@@ -57,6 +58,19 @@ def django_db_modify_db_settings(
     yield
     with django_db_blocker.unblock():
         copied.undo()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, django_db_use_migrations: bool) -> Iterator[None]:
+    """Once the databases are there."""
+    if not django_db_use_migrations:
+        yield
+        return
+    with django_db_blocker.unblock():
+        emptied.remember()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(TransactionTestCase, "_fixture_teardown", emptied.after_a_test)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from checkout import mail
 from checkout.gateway import gateway
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.services import fulfillment
 from stripe_emulator import Emulator
 from tests.host.models import Membership
+from tests.kept import kept
 
 SavePlan = Callable[..., ObjectPaymentPlan]
 
@@ -21,6 +23,11 @@ SavePlan = Callable[..., ObjectPaymentPlan]
 def payment_plan(db: None) -> PaymentPlan:
     """20 % now, the rest in three monthly instalments."""
     return PaymentPlan.objects.create_payment_plan("standard", "Standard", 20, 3, 1)
+
+
+def letters_installed() -> None:
+    """Our letters are in the database, in every language of the site."""
+    kept("letters", mail.install)
 
 
 def enter_card(emulator: Emulator, checkout: Checkout, number: str, authenticate: bool = True) -> dict[str, Any]:

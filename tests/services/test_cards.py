@@ -16,13 +16,13 @@ from django.core.management import CommandError, call_command
 from django.utils import translation
 from post_office.models import Email, EmailTemplate
 
-from checkout import clock, errors, mail, states, tasks
+from checkout import clock, errors, states, tasks
 from checkout.gateway import gateway
 from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, PaymentPlan, SavedCard, StripeCustomer
 from checkout.services import card_expiry, cards, fulfillment, intents, runs, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, enter_card, make_due
+from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +44,7 @@ def notes() -> Any:
 
 @pytest.fixture(autouse=True)
 def mail_templates(db: None) -> None:
-    mail.install()
+    letters_installed()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import reverse
 from post_office.models import STATUS, Email, EmailTemplate
 
-from checkout import clock, deployment, mail, timetable
+from checkout import clock, deployment, timetable
 from checkout.gateway import API_VERSION
 from checkout.gateway.stripe import Gateway
 from checkout.gateway.values import Probe
@@ -27,7 +27,7 @@ from checkout.services import doctor, fulfillment, inbox, jobs
 from checkout.services.doctor import answers
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, make_due
+from tests.services.conftest import SavePlan, letters_installed, make_due
 from tests.services.test_one_off import begin, pay
 from tests.unit.test_checks import RIGHT
 
@@ -48,7 +48,7 @@ def well(emulator: Emulator, save_plan: SavePlan, settings: Any, monkeypatch: An
     looked_at = [each for each in deployment.CHECKS if each is not deployment.check_sqlite]
     monkeypatch.setattr(deployment, "CHECKS", looked_at)
     emulator.webhooks.add("https://shop.example/checkout/webhook/", "whsec_test")
-    mail.install()
+    letters_installed()
     save_plan()
     for job in timetable.JOBS:
         with jobs.recorded(job.name):

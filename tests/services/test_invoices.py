@@ -22,6 +22,7 @@ from checkout.services import ending, fulfillment, invoices
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
+from tests.kept import kept
 from tests.staff.conftest import ADDRESS
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.django_db
 def site(settings: Any, db: None) -> None:
     settings.CHECKOUT_BASE_URL = "https://shop.example"
     settings.CHECKOUT_NOTIFY_EMAILS = ["office@example.com"]
-    call_command("init_app_checkout", verbosity=0)
+    kept("init_app_checkout", lambda: call_command("init_app_checkout", verbosity=0))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from django.test import Client, override_settings
 from django.utils import formats, translation
 from post_office.models import Email, EmailTemplate
 
-from checkout import checks, clock, declines, letters, mail, money, states
+from checkout import checks, clock, declines, letters, money, states
 from checkout.models import (
     Checkout,
     CheckoutAdditional,
@@ -52,7 +52,7 @@ from checkout.services import (
 from checkout.services.letters import about_declines, asking, due, writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, enter_card, make_due
+from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +64,7 @@ DECLINED = "4000000000000341"
 def templates(db: None) -> Iterator[None]:
     """Installed, and what a letter asks for and is not given is seen."""
     with override_settings(LANGUAGES=[("en-gb", "English"), ("de", "Deutsch")]):
-        mail.install()
+        letters_installed()
         yield
 
 

@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from post_office.models import Email, EmailTemplate
 
-from checkout import clock, errors, links, logins, mail, states, tasks
+from checkout import clock, errors, links, logins, states, tasks
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import (
@@ -26,7 +26,7 @@ from checkout.models import (
 from checkout.services import charging, fulfillment, intents, moves, notices, on_session, plans, polling, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, enter_card, make_due
+from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def notes() -> Any:
 
 @pytest.fixture(autouse=True)
 def mail_templates(db: None) -> None:
-    mail.install()
+    letters_installed()
 
 
 def active_plan(save_plan: SavePlan, emulator: Emulator, **changes: Any) -> ObjectPaymentPlan:

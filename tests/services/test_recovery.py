@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.urls import reverse
 from post_office.models import Email
 
-from checkout import clock, errors, mail, retries, signals, states
+from checkout import clock, errors, retries, signals, states
 from checkout.models import (
     Checkout,
     CheckoutSettings,
@@ -33,7 +33,7 @@ from checkout.services import fulfillment, recovery, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, enter_card
+from tests.services.conftest import SavePlan, enter_card, letters_installed
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,7 @@ def on(day: datetime.date, emulator: Emulator) -> Iterator[None]:
 
 @pytest.fixture
 def plan(emulator: Emulator, save_plan: SavePlan) -> ObjectPaymentPlan:
-    mail.install()
+    letters_installed()
     with time_machine.travel(AGREED):
         return save_plan()
 

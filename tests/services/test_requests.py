@@ -17,6 +17,7 @@ from checkout import clock, errors, links, states
 from checkout.models import Checkout, Customer, CustomerPayment, ObjectPaymentPlan, SavedCard
 from checkout.services import charging, fulfillment, refunds, requests
 from stripe_emulator import Emulator, faults
+from tests.kept import kept
 from tests.saved import agreed
 from tests.services.conftest import SavePlan, enter_card
 
@@ -28,7 +29,7 @@ ALWAYS_ASKS = "4000002760003184"
 @pytest.fixture(autouse=True)
 def site(settings: Any, db: None) -> None:
     settings.CHECKOUT_BASE_URL = "https://shop.example"
-    call_command("init_app_checkout", verbosity=0)
+    kept("init_app_checkout", lambda: call_command("init_app_checkout", verbosity=0))
 
 
 def ask(email: str = "cleo@example.com", total: str = "25", **more: Any) -> CustomerPayment:

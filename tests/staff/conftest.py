@@ -30,6 +30,7 @@ from checkout.models import (
 from checkout.services import by_staff, disputes, fulfillment, invoices, plans, refunds, requests
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
+from tests.kept import kept
 from tests.services.conftest import payment_plan, save_plan  # noqa: F401 - fixtures
 
 ADDRESS = {
@@ -64,12 +65,16 @@ class Books:
 def site(settings: Any) -> None:
     settings.CHECKOUT_BASE_URL = "https://shop.example"
     settings.CHECKOUT_NOTIFY_EMAILS = ["office@example.com"]
-    call_command("init_app_checkout", verbosity=0)
+    kept("init_app_checkout", lambda: call_command("init_app_checkout", verbosity=0))
 
 
 @pytest.fixture
 def books(db: None, site: None, emulator: Emulator, save_plan: Any, payer: Any) -> Books:  # noqa: F811
-    plan = save_plan(email="ann@example.com", name="Ann Smith")
+    return kept("books", lambda: an_office(emulator, save_plan, payer), emulator)
+
+
+def an_office(emulator: Emulator, agree: Any, payer: Any) -> Books:
+    plan = agree(email="ann@example.com", name="Ann Smith")
     lines = list(plan.payments)
     emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds")
     plans.testing_set_pending_instalment_due(plan)

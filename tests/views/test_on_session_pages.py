@@ -17,12 +17,12 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
-from checkout import clock, links, mail, states
+from checkout import clock, links, states
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import fulfillment, intents, plans, refunds, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, make_due
+from tests.services.conftest import SavePlan, letters_installed, make_due
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +32,7 @@ ALWAYS_ASKS = "4000002760003184"
 @pytest.fixture(autouse=True)
 def clean(db: None) -> Iterator[None]:
     """Guesses are counted in the cache: none from before, and none left for the tests that follow in this process."""
-    mail.install()
+    letters_installed()
     cache.clear()
     yield
     cache.clear()

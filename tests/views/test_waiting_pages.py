@@ -12,14 +12,14 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from checkout import links, mail, states
+from checkout import links, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
 from checkout.services import charging, plans, requests, settling
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.saved import agreed
-from tests.services.conftest import SavePlan, make_due
+from tests.services.conftest import SavePlan, letters_installed, make_due
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +28,7 @@ EMAIL = "payer@example.com"
 
 @pytest.fixture
 def plan(save_plan: SavePlan, payer: Any) -> ObjectPaymentPlan:
-    mail.install()
+    letters_installed()
     made = save_plan(email=EMAIL)
     ObjectPaymentPlan.objects.update(user=payer)
     return made
