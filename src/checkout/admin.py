@@ -60,6 +60,9 @@ from checkout.models import (
     RecoveryPolicy,
     RecoveryStep,
     Refund,
+    RunDay,
+    RunRelease,
+    RunReleaseLine,
     SavedCard,
     ScheduledJob,
     StateChange,
@@ -376,6 +379,23 @@ class PaymentRunAdmin(LookAdmin):
 class PaymentRunItemAdmin(LookAdmin):
     list_display = ("pk", "payment_run_id", "instalment_id", "checkout_id", "outcome")
     list_filter = ("outcome",)
+
+
+@admin.register(RunRelease)
+class RunReleaseAdmin(LookAdmin):
+    list_display = ("pk", "day", "currency", "count", "total", "state", "asked_by", "decided_by")
+    list_select_related = ("asked_by", "decided_by")
+    list_filter = ("state",)
+
+
+@admin.register(RunReleaseLine)
+class RunReleaseLineAdmin(LookAdmin):
+    list_display = ("pk", "release_id", "instalment_id", "amount")
+
+
+@admin.register(RunDay)
+class RunDayAdmin(LookAdmin):
+    list_display = ("day", "currency", "claimed")
 
 
 @admin.register(StripeEvent)

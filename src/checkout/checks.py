@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -344,6 +344,27 @@ def check_plan_rules(app_configs: Sequence[Any] | None = None, **kwargs: Any) ->
         return []
     text = f"CHECKOUT_PLAN_RULES is {conf.CHECKOUT_PLAN_RULES!r}; it must be one of {', '.join(known)}."
     return [Error(text, hint='"warn" tells staff, "refuse" keeps them from it.', id="checkout.E039")]
+
+
+@register()
+def check_run_ceiling(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """What runs may take without a release: an amount for each currency."""
+    ceilings = conf.CHECKOUT_RUN_CEILING
+    hint = 'For example {"GBP": Decimal("10000")}; an empty one for no ceiling.'
+    if not isinstance(ceilings, Mapping):
+        text = f"CHECKOUT_RUN_CEILING is {ceilings!r}; it must have an amount for each currency."
+        return [Error(text, hint=hint, id="checkout.E040")]
+    found: list[CheckMessage] = []
+    for currency, ceiling in ceilings.items():
+        try:
+            known = money.check_currency(str(currency)) == currency
+        except MoneyError:
+            known = False
+        fits = isinstance(ceiling, int | Decimal) and not isinstance(ceiling, bool) and ceiling >= 0
+        if not known or not fits:
+            text = f"CHECKOUT_RUN_CEILING has {currency!r}: {ceiling!r}; it must be a currency and an amount in it."
+            found.append(Error(text, hint=hint, id="checkout.E040"))
+    return found
 
 
 @register()

@@ -86,6 +86,10 @@ class Conf:
     CHECKOUT_RATE_LIMIT_REDIS = Setting("")
     CHECKOUT_RECEIPT_SERIES = Setting("R-%Y")
     CHECKOUT_REMINDER_DAYS = Setting(7)
+    # Currencies -> what runs may take on one day without a release; the others have no ceiling.
+    CHECKOUT_RUN_CEILING = Setting[Mapping[str, Decimal | int]]({})
+    # On: runs take only what one person was shown and another one released.
+    CHECKOUT_RUN_RELEASE = Setting(False)
     # None: one person is enough, whatever the amount.
     CHECKOUT_SECOND_PERSON_ABOVE = Setting[Decimal | int | None](None)
     CHECKOUT_STAFF_BASE_TEMPLATE = Setting("checkout/staff/base.html")

@@ -94,6 +94,10 @@ class CannotSettle(CheckoutError):
     """What was asked does not fit this difference between Stripe and our books. The message says why."""
 
 
+class RunStopped(CheckoutError):
+    """A person stopped payment runs, and nobody has let them go on yet. Nothing more is claimed until then."""
+
+
 class GatewayError(CheckoutError):
     """Above all that can go wrong between us and Stripe."""
 

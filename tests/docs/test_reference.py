@@ -223,9 +223,9 @@ def test_permissions() -> None:
 
 
 def _own_permissions() -> Iterator[str]:
-    from checkout.models import BookMonth, Checkout, Proposal
+    from checkout.models import BookMonth, Checkout, PaymentRun, Proposal
 
-    for model in (BookMonth, Checkout, Proposal):
+    for model in (BookMonth, Checkout, PaymentRun, Proposal):
         for codename, _ in model._meta.permissions:
             yield f"checkout.{codename}"
 

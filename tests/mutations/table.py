@@ -35,6 +35,7 @@ ON_SESSION = "tests/services/test_on_session.py"
 MATCHING = "tests/services/test_matching.py"
 LETTERS: Final = "tests/services/test_letters.py"
 
+RELEASES: Final = "tests/services/test_releases.py"
 BOOKS_MATCH: Final = "tests/services/test_books_match.py"
 BOOKS_CLOSING: Final = "tests/services/test_books_closing.py"
 
@@ -47,6 +48,55 @@ MUTATIONS: Final = (
         "manager.filter(Q(state=from_state), only_if or Q(), pk=row.pk)",
         "manager.filter(only_if or Q(), pk=row.pk)",
         (NEVER_TWICE,),
+    ),
+    Mutation(
+        "a release is given by whoever asked for it",
+        8,
+        "services/releases.py",
+        "    if (who := actor(user)) is not None and release.asked_by_id == who.pk:",
+        "    if release.asked_by_id is None:",
+        (RELEASES,),
+    ),
+    Mutation(
+        "a release lets more be taken than was shown",
+        8,
+        "services/releases.py",
+        "        amount__gte=_LEFT_OUTSIDE,\n",
+        "",
+        (RELEASES,),
+    ),
+    Mutation(
+        "a run does not look whether it was stopped",
+        8,
+        "services/runs.py",
+        "            releases.check_may_claim(self.run)\n",
+        "",
+        (RELEASES,),
+    ),
+    Mutation(
+        "the brake does not wait for a batch that is being claimed",
+        8,
+        "services/releases.py",
+        "PaymentRun.objects.select_for_update(no_key=True).filter(pk=run.pk)",
+        "PaymentRun.objects.filter(pk=run.pk)",
+        ("tests/postgres/test_releases.py",),
+        postgres=True,
+    ),
+    Mutation(
+        "the ceiling forgets what runs claimed earlier on the day",
+        8,
+        "services/releases.py",
+        "claimed.get(currency, Decimal(0)) + total > ceilings[currency]",
+        "total > ceilings[currency]",
+        (RELEASES,),
+    ),
+    Mutation(
+        "the claim does not ask the ceiling again",
+        8,
+        "services/releases.py",
+        "day = day.filter(claimed__lte=ceilings[currency] - amount)",
+        "day = day.filter(claimed__gte=0)",
+        (RELEASES,),
     ),
     Mutation(
         "the claim of a batch does not look at the state",

@@ -32,6 +32,7 @@ from checkout.models import (
     Problem,
     Proposal,
     Refund,
+    RunRelease,
     SavedCard,
 )
 from checkout.office import people, proposals
@@ -44,6 +45,7 @@ from checkout.services import (
     by_staff,
     card_expiry,
     disputes,
+    dry_runs,
     ending,
     fan_out,
     fulfillment,
@@ -55,6 +57,7 @@ from checkout.services import (
     plans,
     promises,
     refunds,
+    releases,
     requests,
     runs,
 )
@@ -182,6 +185,21 @@ def _takes_in_chunks(shop: Shop) -> None:
     _run, chunks = fan_out.plan()
     for chunk in chunks:
         fan_out.charge(chunk)
+
+
+def _is_released(shop: Shop) -> None:
+    """One asks, unless somebody did, and another one releases what waits."""
+    if not RunRelease.objects.exists():
+        dry_runs.ask_for_release(clock.today(), "GBP", _staff("one"))
+    asked = RunRelease.objects.get()
+    if asked.waits:
+        releases.release(asked, _staff("two"))
+
+
+def _takes_what_was_released(shop: Shop) -> None:
+    with override_settings(CHECKOUT_RUN_RELEASE=True, CHECKOUT_RUN_CEILING={"GBP": 1}):
+        _is_released(shop)
+        runs.process_payments(workers=1)
 
 
 def _two_see(shop: Shop, decide: Callable[[Proposal], object]) -> None:
@@ -401,6 +419,13 @@ OFFICE: Final = (
     _by_a_person("dearer since", _pays_the_row, lambda shop: shop.taken() == 120, _costs_more),
     _by_a_person("promise", _notes, lambda shop: FollowUp.objects.exists(), _a_line_was_declined),
     _by_a_person("erasure", _erases, lambda shop: not Checkout.objects.exclude(payer="").exists(), _paid_at_once),
+    Flow(
+        "run that was released",
+        lambda shop: shop.on_a_bad_day(lambda: _takes_what_was_released(shop)),
+        lambda shop: shop.taken() == Decimal("46.66"),
+        _a_line_is_due,
+        person=True,
+    ),
     Flow("run in chunks", _takes_in_chunks, lambda shop: shop.taken() == Decimal("46.66"), _a_line_is_due),
     _by_a_person(
         "second person",

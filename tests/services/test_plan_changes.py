@@ -19,6 +19,7 @@ from checkout.services import (
     by_hand,
     checkouts,
     debts,
+    dry_runs,
     fulfillment,
     on_session,
     plan_changes,
@@ -145,7 +146,7 @@ def test_the_rest_is_written_off_and_nothing_says_that_it_was_paid(save_plan: Sa
     assert (plan.total, sum(row.net_paid for row in rows)) == (100, 20)
     with pytest.raises(errors.PlanError):
         make_due(plan)
-    assert not list(runs.dry_run())
+    assert not list(dry_runs.dry_run())
     assert books_hold(plan)
 
 

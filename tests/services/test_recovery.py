@@ -29,7 +29,7 @@ from checkout.models import (
     RecoveryPolicy,
     RecoveryStep,
 )
-from checkout.services import fulfillment, recovery, runs
+from checkout.services import dry_runs, fulfillment, recovery, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -325,7 +325,7 @@ def test_the_command_lists_what_is_planned_and_changes_nothing_in_a_dry_run(
         assert line in said.getvalue()
         assert "planned 1, due by today 1" in said.getvalue()
         assert first(plan).state_id == states.FAIL
-        assert [each.instalment for each in runs.dry_run()] == [first(plan)]
+        assert [each.instalment for each in dry_runs.dry_run()] == [first(plan)]
         call_command("checkout_recovery", stdout=said)
         assert "due again 1" in said.getvalue()
         assert first(plan).state_id == states.PENDING

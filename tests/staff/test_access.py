@@ -30,18 +30,20 @@ from checkout.models import (
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentPlan,
+    PaymentRun,
     Payout,
     PlanChange,
     Posting,
     Problem,
     Proposal,
     Refund,
+    RunRelease,
     SavedCard,
     StateChange,
     StripeEvent,
 )
 from checkout.office import services as office
-from checkout.services import by_hand, plan_changes, problems
+from checkout.services import by_hand, plan_changes, problems, releases
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS, Books
@@ -104,6 +106,24 @@ def a_problem(books: Books) -> Problem:
 def refused(books: Books) -> Problem:
     Checkout.objects.filter(pk=books.paid.pk).update(unapplied=True)
     return problems.open_about(books.paid, "not_wanted", "12")
+
+
+def a_run_under_way() -> PaymentRun:
+    return PaymentRun.objects.filter(finished_at=None).first() or PaymentRun.objects.create()
+
+
+def a_stopped_run() -> PaymentRun:
+    if releases.stopped_run() is None:
+        a_run_under_way()
+        releases.stop(None, "wrong amounts")
+    found = releases.stopped_run()
+    assert found is not None
+    return found
+
+
+def a_release(books: Books) -> RunRelease:
+    found = RunRelease.objects.filter(state=RunRelease.State.WAITING).first()
+    return found or releases.ask(clock.today(), "GBP", [(books.failed_line.pk, Decimal(5))], None)
 
 
 def a_payout() -> Payout:
@@ -307,6 +327,14 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.payment.plan.delete": Staff("checkout.delete_paymentplan", lambda b: [b.unused_template.pk], nothing),
     "checkout.payment.run.list": Staff("checkout.view_paymentrun"),
     "checkout.payment.run.detail": Staff("checkout.view_paymentrun", lambda b: [b.run.pk]),
+    "checkout.payment.run.next": Staff("checkout.view_paymentrun"),
+    "checkout.payment.run.stop": Staff("checkout.stop_run", lambda b: [a_run_under_way().pk], reason),
+    "checkout.payment.run.go": Staff("checkout.stop_run", lambda b: [a_stopped_run().pk], lambda b: {}),
+    "checkout.run.release.list": Staff("checkout.view_paymentrun"),
+    "checkout.run.release.ask": Staff("checkout.ask_release", post=reason, shown={404}, done={404}),
+    "checkout.run.release.detail": Staff("checkout.view_paymentrun", lambda b: [a_release(b).pk]),
+    "checkout.run.release.give": Staff("checkout.release_run", lambda b: [a_release(b).pk], reason),
+    "checkout.run.release.refuse": Staff("checkout.view_paymentrun", lambda b: [a_release(b).pk], reason),
     "checkout.customer.list": Staff("checkout.view_customer"),
     "checkout.customer.detail": Staff("checkout.view_customer", lambda b: [b.plan.customer_id]),
     "checkout.customer.refresh": Staff("checkout.send_mail", lambda b: [b.plan.customer_id], nothing),
@@ -537,7 +565,7 @@ def test_every_staff_page_opens_with_less_than_usual(miss: Callable[[Books], Non
 def test_every_list_opens_on_the_first_day_and_says_that_it_is_empty(boss: Any) -> None:
     client = as_user(boss)
     lists = {reverse(name) for name, row in TABLE.items() if name.endswith("list") and isinstance(row, Staff)}
-    assert len(lists) == 20
+    assert len(lists) == 21
     for url in lists:
         answer = client.get(url)
         assert (answer.status_code, answer.context["rows"], answer.context["count"]) == (200, [], "0"), url

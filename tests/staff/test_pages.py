@@ -42,6 +42,7 @@ from checkout.models import (
     Problem,
     Proposal,
     Refund,
+    RunRelease,
     SavedCard,
     StateChange,
     StripeEvent,
@@ -67,6 +68,7 @@ LISTS = [
     f"{PLAN}.list?show=waiting",
     f"{PLAN}.list?show=finished", f"{PLAN}.list?show=stopped", f"{PLAN}.list?show=paused", f"{PLAN}.card.expiry.list",
     "checkout.card.refresh.list", "checkout.payment.plan.list", "checkout.payment.run.list", "checkout.customer.list",
+    "checkout.payment.run.next", "checkout.run.release.list",
     "checkout.customer.payment.list", "checkout.customer.payment.list?show=open",
     "checkout.refund.list", "checkout.dispute.list", "checkout.problem.list",
     "checkout.change.list", "checkout.change.list?show=all&sort=old", "checkout.many.list",
@@ -149,6 +151,14 @@ def make_rows(number: int) -> None:
                 decline_code="do_not_honor", description="One\nTwo",
             )  # fmt: skip
         PaymentRunItem.objects.create(payment_run=run, instalment=line, checkout=checkout, outcome="declined")
+        if row % 4 in (0, 3):
+            # For the next run: taken back to what nobody has asked for yet.
+            ObjectPaymentPlanInstalment.objects.create(
+                object_payment_plan=plan, count=4, amount=50, due=today - timedelta(days=row)
+            )
+        RunRelease.objects.create(
+            day=today + timedelta(days=RunRelease.objects.count()), currency="GBP", count=1, total=50, asked_by=somebody
+        )
         Refund.objects.create(checkout=checkout, amount=1, state="succeeded", settled_at=clock.now())
         CustomerPayment.objects.create(customer=customer, description="Books", total=20)
         Checkout.objects.create(

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from checkout.models import Checkout, Posting
-from checkout.services import debts, on_session, runs
+from checkout.services import debts, dry_runs, on_session, runs
 from stripe_emulator import Emulator
 from tests.services.conftest import SavePlan, make_due
 
@@ -38,7 +38,7 @@ def test_a_run_takes_the_rest(office: Client, emulator: Emulator, save_plan: Sav
     answer = part(office, line, "6.66").content.decode()
     assert "£20.00 is left" in answer
     assert "6.66 GBP came by other means: cash" in answer
-    assert [row.instalment.left for row in runs.dry_run()] == [20]
+    assert [row.instalment.left for row in dry_runs.dry_run()] == [20]
     runs.process_payments(workers=1)
     assert emulator.ledger.taken_minor() == 2000 + 2000
     line.refresh_from_db()

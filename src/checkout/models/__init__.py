@@ -19,7 +19,7 @@ from checkout.models.problems import LookBack, Problem
 from checkout.models.proposals import Proposal
 from checkout.models.recovery import FollowUp, Forecast, RecoveryPolicy, RecoveryStep
 from checkout.models.refunds import Dispute, Refund
-from checkout.models.runs import PaymentRun, PaymentRunItem
+from checkout.models.runs import PaymentRun, PaymentRunItem, RunDay, RunRelease, RunReleaseLine
 
 __all__ = [
     "Agreement",
@@ -60,6 +60,9 @@ __all__ = [
     "RecoveryPolicy",
     "RecoveryStep",
     "Refund",
+    "RunDay",
+    "RunRelease",
+    "RunReleaseLine",
     "SavedCard",
     "ScheduledJob",
     "StateChange",

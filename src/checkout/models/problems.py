@@ -27,6 +27,7 @@ class Problem(models.Model):
         REFUND_HOOK_FAILED = "refund_hook_failed", _("Given back, and the site could not take it in")
         CARD_TESTING = "card_testing", _("Somebody may be trying out stolen cards")
         NOT_PAID = "not_paid", _("Not paid, and nothing more is tried by itself")
+        RUN_WAITS = "run_waits", _("Payments that are due wait for a release")
         NOT_WRITTEN_DOWN = "not_written_down", _("Paid at Stripe, and it cannot be written down here")
 
     #: The row that was paid for was not told of it: staff give the money back, or tell it after all.

@@ -17,7 +17,7 @@ from checkout import clock
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.models import ObjectPaymentPlanInstalment, PaymentRun, PaymentRunItem
-from checkout.services import look_back, recovery, runs, tallies, unpaid
+from checkout.services import look_back, recovery, releases, runs, tallies, unpaid
 
 logger = logging.getLogger("checkout.runs")
 
@@ -34,7 +34,11 @@ class Chunk:
 
 
 def plan(user: Actor = None) -> tuple[PaymentRun, list[Chunk]]:
-    """Begin a run over everything that is due, or go on with one that was cut short today; what there is to charge."""
+    """Begin a run over everything that is due, or go on with one that was cut short today; what there is to charge.
+
+    What needs a release is planned once it has one. Raises RunStopped while a person keeps runs from going on.
+    """
+    releases.check_not_stopped()
     look_back.look_back()
     recovery.release_due()
     unpaid.end()
@@ -44,13 +48,15 @@ def plan(user: Actor = None) -> tuple[PaymentRun, list[Chunk]]:
         _end(run, "Cut short; the next day's run goes on.")
         run = None
     if run is None:
+        gate = releases.gate(runs.due_instalments())
         with transaction.atomic(durable=True):
             run = PaymentRun.objects.create(user=actor(user))
-            due = runs.due_instalments().select_related(None).values_list("pk", flat=True)
+            due = gate.let_through(runs.due_instalments()).select_related(None).values_list("pk", flat=True)
             for pks in _pages(list(due)):
                 PaymentRunItem.objects.bulk_create(
                     PaymentRunItem(payment_run=run, instalment_id=pk, outcome=Outcome.PLANNED) for pk in pks
                 )
+        releases.note_waiting(run, gate, runs.due_instalments())
     chunks = [Chunk(run.pk, page[0], page[-1]) for page in _pages(list(planned(run.pk)), conf.CHECKOUT_CHUNK)]
     if not chunks:
         tallies.follow_up([run.pk])
@@ -63,8 +69,12 @@ def charge(chunk: Chunk) -> PaymentRun:
     run = PaymentRun.objects.get(pk=chunk.run_pk)
     mine = PaymentRunItem.objects.filter(payment_run=run, pk__range=(chunk.first, chunk.last), outcome=Outcome.PLANNED)
     rows = runs.due_instalments().filter(Exists(mine.filter(instalment=OuterRef("pk"))))
-    work = _Chunk(run, rows, None, None, None, None)
+    gate = releases.gate(runs.due_instalments())
+    work = _Chunk(run, gate.let_through(rows), None, None, None, None, gate)
     work.work(conf.CHECKOUT_WORKERS)
+    # Planned, and above the ceiling by now: it waits as what was above it from the beginning.
+    kept_back = work.gate.keep_back(ObjectPaymentPlanInstalment.objects.due).order_by().values("pk")
+    mine.filter(instalment__in=kept_back).update(outcome=Outcome.WAITING, note=releases.WAITS)
     still_due = ObjectPaymentPlanInstalment.objects.due.order_by().values("pk")
     # Whoever else works on this chunk may be about to claim what is still due; the rest nobody will.
     mine.exclude(instalment__in=still_due).update(

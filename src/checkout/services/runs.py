@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,7 +15,15 @@ from django.db.models import Count, Q, QuerySet, prefetch_related_objects
 from checkout import clock, money, states, tracing
 from checkout.conf import conf
 from checkout.contract import Actor, actor
-from checkout.errors import GatewayError, KeyRefused, MoneyError, OtherAccount, OutcomeUnknown, TooManyRequests
+from checkout.errors import (
+    GatewayError,
+    KeyRefused,
+    MoneyError,
+    OtherAccount,
+    OutcomeUnknown,
+    RunStopped,
+    TooManyRequests,
+)
 from checkout.gateway import PaymentIntent, gateway
 from checkout.journal import Code, Why, in_english
 from checkout.models import (
@@ -35,6 +43,7 @@ from checkout.services import (
     moves,
     reconcile,
     recovery,
+    releases,
     settling,
     unpaid,
 )
@@ -104,19 +113,26 @@ def process_payments(
     it is passed, and needs a single currency. A bad row is counted, logged and skipped. Safe to run at the
     same time as another run, and again after it was killed: what was claimed is found by `reconcile`.
 
-    Raises MoneyError when `max_total` is given and more than one currency is due, GatewayError when Stripe cannot be
-    asked what it has taken already.
+    Of what needs a release (CHECKOUT_RUN_RELEASE, CHECKOUT_RUN_CEILING) only what was released is taken; the rest
+    waits, and staff are told. Raises MoneyError when `max_total` is given and more than one currency is due,
+    GatewayError when Stripe cannot be asked what it has taken already, RunStopped while a person keeps runs from going
+    on.
     """
+    releases.check_not_stopped()
     rows = due_instalments(payment_plan, currency)
     if max_total is not None:
-        _check_one_currency(rows, currency)
+        check_one_currency(rows, currency)
     reconcile.reconcile()
     # What was taken and is not known here would be taken again: a restored database has lost its last hours.
     look_back.look_back()
     recovery.release_due()
     unpaid.end()
     run = PaymentRun.objects.create(user=actor(user))
-    Run(run, rows, user, limit, max_total, progress).work(workers or conf.CHECKOUT_WORKERS)
+    # What else is due on the day counts, whatever a run is limited to.
+    gate = releases.gate(due_instalments())
+    working = Run(run, gate.let_through(rows), user, limit, max_total, progress, gate)
+    working.work(workers or conf.CHECKOUT_WORKERS)
+    releases.note_waiting(run, working.gate, rows)
     return run
 
 
@@ -131,7 +147,9 @@ class Run:
         limit: int | None,
         max_total: Decimal | None,
         progress: Progress | None,
+        gate: releases.Gate | None = None,
     ) -> None:
+        self.gate = gate or releases.gate(due_instalments())
         self.run, self.rows, self.user, self.limit, self.max_total = run, rows, user, limit, max_total
         self.progress = progress
         self.tally = Tally(due=min(rows.count(), limit) if limit is not None else rows.count())
@@ -208,6 +226,10 @@ class Run:
         debts.open_lines(ready)
         try:
             return self._claim(ready)
+        except RunStopped as problem:
+            # A person pulled the brake: nothing new is claimed, and what is asked is settled.
+            self.stopped = str(problem)
+            return None
         except Exception as problem:
             if _database_is_gone(problem):
                 raise
@@ -215,7 +237,14 @@ class Run:
         # One of them has another attempt open or was taken, or its host's row raises: only that one is left out.
         for instalment in ready:
             instalment.state_id = states.PENDING
-        return [pair for instalment in ready for pair in self._claim_alone(instalment)]
+        claimed: list[tuple[Checkout, int]] = []
+        for instalment in ready:
+            try:
+                claimed += self._claim_alone(instalment)
+            except RunStopped as problem:
+                self.stopped = str(problem)
+                break
+        return claimed
 
     def _next_page(self) -> QuerySet[ObjectPaymentPlanInstalment]:
         if self.after is None:
@@ -230,8 +259,8 @@ class Run:
         for instalment in page:
             card = instalment.object_payment_plan.card
             self.foreign += card is not None and not cards.is_of_this_key(card, self.account)
-            if trouble := _trouble(instalment, self.account):
-                self._skip(instalment, Outcome.ERROR, trouble)
+            if problem := trouble(instalment, self.account):
+                self._skip(instalment, Outcome.ERROR, problem)
                 continue
             if self.max_total is not None and self.claimed_total + instalment.left > self.max_total:
                 self.stopped = f"Stopped before the total of {self.max_total} was passed."
@@ -250,6 +279,7 @@ class Run:
     def _claim(self, page: list[ObjectPaymentPlanInstalment]) -> list[tuple[Checkout, int]]:
         """Commit that these are about to be asked. A row that somebody else has taken is left to them."""
         with transaction.atomic(durable=True), moves.journal():
+            releases.check_may_claim(self.run)
             # The lock meets the UPDATE that stops a plan: either that sees these claims, or this sees the stopped plan.
             plans = ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(
                 pk__in={row.object_payment_plan_id for row in page}
@@ -258,7 +288,7 @@ class Run:
             won = moves.move_many(
                 page,
                 # Asked again under the locks: staff may have moved a day, stopped or paused a plan since the look.
-                among=ObjectPaymentPlanInstalment.objects.may_be_taken(clock.today()),
+                among=self.gate.let_through(ObjectPaymentPlanInstalment.objects.may_be_taken(clock.today())),
                 from_state=states.PENDING,
                 to=states.REQUEST,
                 user=self.user,
@@ -270,6 +300,7 @@ class Run:
                 if (card := row.object_payment_plan.card) is not None
             ]
             attempt_rows.insert_many(attempts, self.user)
+            self.gate.count_claim(won, [attempt.total or Decimal(0) for attempt in attempts])
             # In a run that many workers share, the item is there already and says that it was planned.
             items = PaymentRunItem.objects.bulk_create(
                 (
@@ -286,8 +317,13 @@ class Run:
     def _claim_alone(self, instalment: ObjectPaymentPlanInstalment) -> list[tuple[Checkout, int]]:
         try:
             return self._claim([instalment])
+        except RunStopped:
+            raise
         except moves.LostRace:
             return []
+        except releases.CeilingReached as problem:
+            self.gate = self.gate.without(problem.currency)
+            self._skip(instalment, Outcome.WAITING, releases.WAITS)
         except IntegrityError:
             self._skip(instalment, Outcome.SKIPPED, "The payer or staff have another payment for it open.")
         except Exception as problem:
@@ -390,7 +426,7 @@ def _note(checkout: Checkout) -> str:
         return checkout.failure_text
 
 
-def _check_one_currency(rows: QuerySet[ObjectPaymentPlanInstalment], currency: str) -> None:
+def check_one_currency(rows: QuerySet[ObjectPaymentPlanInstalment], currency: str) -> None:
     if currency:
         return
     currencies = rows.order_by().values_list("object_payment_plan__currency", flat=True).distinct()
@@ -398,7 +434,7 @@ def _check_one_currency(rows: QuerySet[ObjectPaymentPlanInstalment], currency: s
         raise MoneyError(f"A largest total needs one currency, but {', '.join(names)} are due. Choose one of them.")
 
 
-def _trouble(instalment: ObjectPaymentPlanInstalment, account: str) -> str:
+def trouble(instalment: ObjectPaymentPlanInstalment, account: str) -> str:
     """Why Stripe cannot even be asked for this line, with a key of `account`; empty when it can."""
     plan = instalment.object_payment_plan
     if plan.content_object is None:
@@ -416,70 +452,6 @@ def _trouble(instalment: ObjectPaymentPlanInstalment, account: str) -> str:
     except MoneyError as problem:
         return str(problem)
     return ""
-
-
-# -- looking, without touching anything ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class DryRunLine:
-    """What a run would do with one instalment. `warning` is why it is likely to fail, or empty."""
-
-    instalment: ObjectPaymentPlanInstalment
-    payer: str
-    card: str
-    warning: str
-
-
-def dry_run(
-    *,
-    limit: int | None = None,
-    max_total: Decimal | None = None,
-    payment_plan: PaymentPlan | None = None,
-    currency: str = "",
-) -> Iterator[DryRunLine]:
-    """What `process_payments` with the same options would take, what is tried again after a decline first. Reads only,
-    and never Stripe."""
-    rows = due_instalments(payment_plan, currency)
-    if max_total is not None:
-        _check_one_currency(rows, currency)
-    for step in recovery.due_steps(clock.today()):
-        # They are due again when the run begins.
-        yield _dry_run_line(step.instalment, _trouble(step.instalment, account=""))
-    total = Decimal(0)
-    count = 0
-    after: tuple[Any, int] | None = None
-    while True:
-        page = list((rows.filter(Q(due__gt=after[0]) | Q(due=after[0], pk__gt=after[1])) if after else rows)[:500])
-        if not page:
-            return
-        prefetch_related_objects(page, "object_payment_plan__content_object")
-        for instalment in page:
-            trouble = _trouble(instalment, account="")
-            if max_total is not None and total + instalment.left > max_total:
-                return
-            if limit is not None and count >= limit:
-                return
-            total += instalment.left
-            count += not trouble
-            yield _dry_run_line(instalment, trouble)
-        after = (page[-1].due, page[-1].pk)
-
-
-def _dry_run_line(instalment: ObjectPaymentPlanInstalment, trouble: str) -> DryRunLine:
-    customer, card = instalment.object_payment_plan.customer, instalment.object_payment_plan.card
-    warning = trouble
-    if not warning and card is not None:
-        if card.has_run_out:
-            warning = "The card has expired."
-        elif card.refresh:
-            warning = "The payer was asked for a new card."
-    return DryRunLine(
-        instalment,
-        payer=str(customer or instalment.checkout_email),
-        card=card.description if card is not None else "",
-        warning=warning,
-    )
 
 
 def counts(run: PaymentRun) -> dict[str, int]:

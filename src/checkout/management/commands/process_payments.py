@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from checkout import money
 from checkout.errors import CheckoutError
 from checkout.models import PaymentPlan, PaymentRun, PaymentRunItem
-from checkout.services import jobs, runs
+from checkout.services import dry_runs, jobs, releases, runs
 
 
 def _positive(text: str) -> int:
@@ -37,7 +37,8 @@ def _amount(text: str) -> Decimal:
 class Command(BaseCommand):
     help = (
         "Charge every instalment that is due to its payer's saved card. Safe to run again, and at the same time as "
-        "another run: nothing is taken twice. Exits 1 when an outcome is unknown or something could not be asked."
+        "another run: nothing is taken twice. Exits 1 when an outcome is unknown, when something could not be asked or "
+        "waits for a release, and when a person stopped runs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -74,17 +75,27 @@ class Command(BaseCommand):
 
     def _dry_run(self, choice: dict[str, Any]) -> None:
         totals: dict[str, Decimal] = {}
-        count = doubtful = 0
-        for line in runs.dry_run(**choice):
+        waiting: dict[str, Decimal] = {}
+        count = doubtful = held = 0
+        for line in dry_runs.dry_run(**choice):
             plan = line.instalment.object_payment_plan
             amount = money.format_money(line.instalment.left, plan.currency)
             warning = f"  ! {line.warning}" if line.warning else ""
+            if line.waits:
+                warning += "  ! It waits for a release."
             card = line.card or "no card"
             self.stdout.write(f"{line.instalment.due}  {amount:>12}  {line.payer}  ({card}){warning}")
-            totals[plan.currency] = totals.get(plan.currency, Decimal(0)) + line.instalment.left
-            count += 1
+            kept = waiting if line.waits else totals
+            kept[plan.currency] = kept.get(plan.currency, Decimal(0)) + line.instalment.left
+            held += line.waits
+            count += not line.waits
             doubtful += bool(line.warning)
-        self.stdout.write(f"Would charge {count}: {_sums(totals)}. {doubtful} likely to fail. Nothing was changed.")
+        said = [f"Would charge {count}: {_sums(totals)}.", f"{doubtful} likely to fail."]
+        if held:
+            said.append(f"{held} would wait for a release: {_sums(waiting)}.")
+        if (stopped := releases.stopped_run()) is not None:
+            said.append(f"But payment run {stopped.pk} was stopped, so nothing is taken until runs may go on.")
+        self.stdout.write(" ".join([*said, "Nothing was changed."]))
 
     def _run(self, choice: dict[str, Any], workers: int | None) -> None:
         tally = runs.Tally()
@@ -105,11 +116,16 @@ class Command(BaseCommand):
         self.stdout.write(f"Payment run {run.pk}: {', '.join(parts)}. Taken: {_sums(tally.taken)}.")
         if run.note:
             self.stdout.write(run.note)
+        run_was_stopped = run.stopped_at is not None
         unsettled = sum(counts.get(outcome, 0) for outcome in ("unknown", "claimed"))
         if unsettled:
             raise CommandError(f"{unsettled} without an answer: run `reconcile` in a few minutes; nothing is lost.")
         if counts.get("error"):
             raise CommandError(f"{counts['error']} could not be asked; each says why in the run's list and the log.")
+        if run_was_stopped:
+            raise CommandError(f"A person stopped it. Let runs go on: Staff > Runs > {run.pk}.")
+        if waiting := counts.get("waiting"):
+            raise CommandError(f"{waiting} wait for a release by a second person: Staff > Runs > The next run.")
 
 
 def _sums(totals: dict[str, Decimal]) -> str:

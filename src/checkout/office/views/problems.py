@@ -45,6 +45,10 @@ NEXT_STEPS = {
     Kind.NOT_PAID: gettext_lazy(
         "Speak to the payer, and write down what they promise: see Overdue. It closes by itself once it is paid."
     ),
+    Kind.RUN_WAITS: gettext_lazy(
+        "Look at the next run (Runs > The next run), ask for a release there, and let a colleague release it. "
+        "It closes by itself then."
+    ),
     Kind.NOT_WRITTEN_DOWN: gettext_lazy(
         "Tell a developer, and charge nothing again. It is settled by itself once its cause is gone."
     ),
@@ -133,6 +137,8 @@ class ProblemDetailView(StaffPageView):
             return []
         checkout = problem.checkout
         actions = []
+        if problem.kind == Kind.RUN_WAITS and self.can("view_paymentrun"):
+            actions.append({"url": reverse("checkout.payment.run.next"), "text": _("The next run")})
         if checkout is not None and self.can("refund") and not refunds.why_not(checkout):
             url = reverse("checkout.refund.create", args=[checkout.uuid])
             actions.append({"url": url, "text": _("Give it back")})

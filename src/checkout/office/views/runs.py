@@ -14,10 +14,13 @@ from django.utils.translation import gettext_lazy
 from checkout import advice
 from checkout.models import PaymentRun, PaymentRunItem
 from checkout.office import selectors
+from checkout.office.forms import ConfirmForm, ReasonForm
 from checkout.office.pages import Sort
 from checkout.office.views.cells import Cell, date_cell, money_cell, show_time, state_cell, time_cell
 from checkout.office.views.lists import Column, Filter, StaffListView
 from checkout.office.views.plans import customer_cell
+from checkout.office.views.staff_actions import StaffActionView
+from checkout.services import releases
 
 Outcome = PaymentRunItem.Outcome
 
@@ -29,6 +32,7 @@ COLOURS = {
     Outcome.PAY_ON_SESSION: "pay_on_session",
     Outcome.UNKNOWN: "request",
     Outcome.SKIPPED: "",
+    Outcome.WAITING: "request",
     Outcome.ERROR: "fail",
 }
 
@@ -47,6 +51,12 @@ class PaymentRunListView(StaffListView):
 
     def get_rows(self) -> QuerySet[PaymentRun]:
         return PaymentRun.objects.select_related("user")
+
+    def get_actions(self) -> list[dict[str, str]]:
+        return [
+            {"url": reverse("checkout.payment.run.next"), "text": _("The next run")},
+            {"url": reverse("checkout.run.release.list"), "text": _("Releases")},
+        ]
 
     def prepare(self, rows: list[Any]) -> None:
         self.counts = selectors.run_counts(row.pk for row in rows)
@@ -68,10 +78,11 @@ class PaymentRunListView(StaffListView):
             Column(_("Payer wanted"), self._count([Outcome.PAY_ON_SESSION]), number=True),
             Column(_("Not answered"), self._count([Outcome.UNKNOWN, Outcome.CLAIMED]), number=True),
             Column(_("Left out"), self._count([Outcome.SKIPPED, Outcome.ERROR]), number=True),
+            Column(_("Waits for a release"), self._count([Outcome.WAITING]), number=True),
             Column(
                 _("End"),
                 lambda row: (
-                    Cell(show_time(row.finished_at), small=row.note)
+                    Cell(show_time(row.finished_at), small=row.note, plain=time_cell(row.finished_at).plain)
                     if row.finished_at
                     else state_cell("request", _("not finished"))
                 ),
@@ -92,16 +103,29 @@ class PaymentRunDetailView(StaffListView):
     ]
 
     def get_rows(self) -> QuerySet[PaymentRunItem]:
-        self.run = get_object_or_404(PaymentRun, pk=self.kwargs["pk"])
+        self.run = get_object_or_404(PaymentRun.objects.select_related("stopped_by"), pk=self.kwargs["pk"])
         self.heading = _("Payment run %(number)d") % {"number": self.run.pk}
         self.intro = _("Started %(when)s. %(note)s") % {
             "when": show_time(self.run.started_at),
             "note": self.run.note,
         }
+        if self.run.stopped_at is not None and not self.run.note:
+            self.intro += _("Stopped by %(who)s: %(why)s") % {
+                "who": self.run.stopped_by or _("somebody whose login is gone"),
+                "why": self.run.stopped_why,
+            }
         return selectors.run_items(self.run)
 
     def get_actions(self) -> list[dict[str, str]]:
-        return [{"url": reverse("checkout.payment.run.list"), "text": _("All runs")}]
+        run = self.run
+        stop, go_on = (reverse(f"checkout.payment.run.{do}", args=[run.pk]) for do in ("stop", "go"))
+        return [
+            *self.offer(
+                ("stop_run", stop, _("Stop this run"), run.finished_at is None and run.stopped_at is None),
+                ("stop_run", go_on, _("Let runs go on"), run.is_stopped),
+            ),
+            {"url": reverse("checkout.payment.run.list"), "text": _("All runs")},
+        ]
 
     @staticmethod
     def _why(item: PaymentRunItem) -> Any:
@@ -132,3 +156,59 @@ class PaymentRunDetailView(StaffListView):
             Column(_("Why"), self._why),
             Column(_("Currency"), lambda row: row.instalment.object_payment_plan.currency, only_csv=True),
         ]
+
+
+class _RunActionView(StaffActionView):
+    permission = "checkout.stop_run"
+    menu = "checkout.payment.run.list"
+    object: PaymentRun
+
+    def get_object(self) -> PaymentRun:
+        return get_object_or_404(PaymentRun.objects.select_related("stopped_by"), pk=self.kwargs["pk"])
+
+    def get_version(self) -> str:
+        return f"{self.object.stopped_at}-{self.object.resumed_at}"
+
+    def get_facts(self) -> list[tuple[Any, Any]]:
+        run, counts = self.object, selectors.run_counts([self.object.pk]).get(self.object.pk, {})
+        facts: list[tuple[Any, Any]] = [(_("Started"), show_time(run.started_at))]
+        facts += [(capfirst(outcome.label), counts[outcome]) for outcome in Outcome if outcome in counts]
+        if run.stopped_at is not None:
+            facts += [(_("Stopped by"), run.stopped_by or ""), (_("Why"), run.stopped_why)]
+        return facts
+
+
+class PaymentRunStopView(_RunActionView):
+    form_class = ReasonForm
+    heading = gettext_lazy("Stop a run")
+    way_back = gettext_lazy("You can let runs go on at any time. What was taken by then stays taken.")
+    question = gettext_lazy(
+        "Nothing new is claimed by any run. What Stripe was asked already is settled. No run begins until somebody "
+        "lets runs go on."
+    )
+    button = gettext_lazy("Stop it")
+    danger = True
+
+    def get_refusal(self) -> str:
+        if self.object.finished_at is not None:
+            return _("This run has ended.")
+        return _("This run was stopped already.") if self.object.stopped_at is not None else ""
+
+    def perform(self, form: ReasonForm) -> str:
+        releases.stop(self.request.user, form.cleaned_data["reason"])
+        return _("Stopped. Nothing new is claimed.")
+
+
+class PaymentRunGoOnView(_RunActionView):
+    form_class = ConfirmForm
+    heading = gettext_lazy("Let runs go on")
+    way_back = gettext_lazy("A run that is under way can be stopped again.")
+    question = gettext_lazy("The next run takes what is left. Nothing that was taken is taken again.")
+    button = gettext_lazy("Let them go on")
+
+    def get_refusal(self) -> str:
+        return "" if self.object.is_stopped else _("This run is not stopped.")
+
+    def perform(self, form: ConfirmForm) -> str:
+        releases.go_on(self.request.user)
+        return _("Runs may go on. The next one takes what is left.")
