@@ -61,6 +61,8 @@ class Code(TextChoices):
     PAID_BY_OTHER_MEANS = "paid_by_other_means", _("Paid by other means")
     PART_PAID = "part_paid", _("%(amount)s came by other means")
     PAYMENT_UNDONE = "payment_undone", _("%(amount)s by other means was undone")
+    REQUEST_WITHDRAWN = "request_withdrawn", _("The request was withdrawn")
+    CARD_CHARGE_WANTED = "card_charge_wanted", _("The saved card is to be charged")
     PAY_DAY = "pay_day", _("Its payer is paid on day %(day)s of a month")
     PAY_DAY_UNKNOWN = "pay_day_unknown", _("On which day its payer is paid is not known")
     PAYMENT_RUN = "payment_run", _("Payment run %(run)s")

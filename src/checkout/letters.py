@@ -74,6 +74,12 @@ REGISTER: Final[Mapping[str, Entry]] = {
         _("at once, and again when staff send it again"),
         always=_BUTTON,
     ),
+    "customer_payment_withdrawn": Entry(
+        _("A request for money was withdrawn"),
+        _("staff withdraw a request for money"),
+        _("the customer, if the request had been mailed"),
+        _AT_ONCE,
+    ),
     "payment_asked": Entry(
         _("Please pay, with a link"),
         _("staff ask for a payment of a plan"),

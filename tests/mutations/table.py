@@ -50,6 +50,22 @@ MUTATIONS: Final = (
         (NEVER_TWICE,),
     ),
     Mutation(
+        "what was withdrawn can still be paid",
+        11,
+        "models/customers.py",
+        "return self.state_id != states.SUCCESS and not self.is_withdrawn",
+        "return self.state_id != states.SUCCESS",
+        ("tests/services/test_withdrawing.py",),
+    ),
+    Mutation(
+        "a request is withdrawn while its payer is about to pay",
+        8,
+        "services/requests.py",
+        "if Checkout.objects.asking_for(held).one_at_a_time().open().exists():",
+        "if held is None:",
+        ("tests/services/test_withdrawing.py",),
+    ),
+    Mutation(
         "a release is given by whoever asked for it",
         8,
         "services/releases.py",

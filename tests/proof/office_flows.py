@@ -247,6 +247,17 @@ def _asked_for_money(shop: Shop) -> None:
     )
 
 
+def _withdraws(shop: Shop) -> None:
+    payment = CustomerPayment.objects.get()
+    if not payment.is_withdrawn:
+        requests.withdraw(payment, None, "asked twice")
+
+
+def _is_on_the_page_of_a_request(shop: Shop) -> None:
+    _asked_for_money(shop)
+    intents.page(requests.begin(CustomerPayment.objects.get()))
+
+
 def _sends_the_link_again(shop: Shop) -> None:
     requests.send_link(CustomerPayment.objects.get(), again=True)
 
@@ -470,6 +481,12 @@ OFFICE: Final = (
     ),
     _by_a_person("resumed", _resumes, lambda shop: not shop.plan().paused, _was_disputed_and_lost),
     _by_a_person("link sent again", _sends_the_link_again, lambda shop: Notice.objects.count() == 2, _asked_for_money),
+    _by_a_person(
+        "request withdrawn",
+        _withdraws,
+        lambda shop: CustomerPayment.objects.get().is_withdrawn and not shop.taken(),
+        _is_on_the_page_of_a_request,
+    ),
     _by_a_person(
         "request that the bank wants its payer for",
         _charges_a_request,

@@ -25,6 +25,7 @@ from checkout.models import (
     Checkout,
     CheckoutAdditional,
     CheckoutSettings,
+    CustomerPayment,
     Letter,
     Notice,
     ObjectPaymentPlan,
@@ -336,6 +337,12 @@ def _money_asked_for(site: Site) -> Claims:
     return [Decimal("12.50"), "Books"]
 
 
+def _request_withdrawn(site: Site) -> Claims:
+    claims = _money_asked_for(site)
+    requests.withdraw(CustomerPayment.objects.get(), None, "§ 4")
+    return claims
+
+
 @dataclass(frozen=True)
 class Cause:
     """What happens, and the one letter that follows."""
@@ -388,6 +395,9 @@ CAUSES = {
     "undone": Cause(_undone, "payment_undone", first=(letters.PLAN_AGREED, "instalment_paid")),
     "invoice asked for": Cause(_invoice, "invoice_requested", link=False, first=()),
     "money asked for": Cause(_money_asked_for, "customer_payment_request", first=()),
+    "request withdrawn": Cause(
+        _request_withdrawn, "customer_payment_withdrawn", link=False, first=("customer_payment_request",)
+    ),
 }
 
 

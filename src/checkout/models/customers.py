@@ -113,6 +113,7 @@ class CustomerPayment(models.Model):
     """An amount that staff ask of a customer, outside any plan. It is itself a content object."""
 
     MAIL_TEMPLATE_REQUEST = "customer_payment_request"
+    MAIL_TEMPLATE_WITHDRAWN = "customer_payment_withdrawn"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="payments")
@@ -131,6 +132,11 @@ class CustomerPayment(models.Model):
     links_revoked_at = models.DateTimeField(
         null=True, blank=True, help_text=_("Links that were sent before open nothing any more.")
     )
+    withdrawn_at = models.DateTimeField(null=True, blank=True, help_text=_("From then on it cannot be paid."))
+    withdrawn_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    withdrawn_why = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     checkouts = GenericRelation("checkout.Checkout", related_query_name="customer_payment")
 
@@ -144,6 +150,11 @@ class CustomerPayment(models.Model):
         constraints = [
             fields.positive("total", name="checkout_customer_payment_total"),
             fields.known_currency(name="checkout_customer_payment_currency"),
+            # What was paid is not withdrawn, and what is withdrawn waits for nobody.
+            models.CheckConstraint(
+                condition=models.Q(withdrawn_at=None) | models.Q(state__in=[states.PENDING, states.FAIL]),
+                name="checkout_customer_payment_withdrawn",
+            ),
         ]
         indexes = [models.Index(fields=["total", "-id"], name="checkout_request_total")]
 
@@ -158,8 +169,17 @@ class CustomerPayment(models.Model):
         return [actions.PAYMENT]
 
     @property
+    def is_withdrawn(self) -> bool:
+        """True once staff took it back: nothing is owed for it any more."""
+        return self.withdrawn_at is not None
+
+    @property
+    def is_to_pay(self) -> bool:
+        return self.state_id != states.SUCCESS and not self.is_withdrawn
+
+    @property
     def checkout_can_charge(self) -> bool:
-        return self.state_id != states.SUCCESS
+        return self.is_to_pay
 
     @property
     def checkout_currency(self) -> str:

@@ -99,7 +99,7 @@ def _requests(customer: Customer) -> list[Entry]:
     moved = sums.of_requests(row.pk for row in rows)
     entries = []
     for row in rows:
-        here, unpaid = moved.get(row.pk, sums.NOTHING), row.state_id in states.UNPAID
+        here, unpaid = moved.get(row.pk, sums.NOTHING), row.is_to_pay
         left = max(row.total - here.kept, Decimal(0)) if unpaid else Decimal(0)
         entries.append(
             Entry(row, row.description, row.currency, row.total, here.kept, here.back, left, row.state_id or "")

@@ -127,7 +127,7 @@ def _read(currency: str, *, only: bool) -> Figures:
         events=pages.count_text(selectors.events()),
         cards=pages.count_text(cards_running_out()),
         invoices=pages.count_text(selectors.unpaid_invoices()),
-        requests=pages.count_text(CustomerPayment.objects.filter(Q(state__in=states.UNPAID))),
+        requests=pages.count_text(CustomerPayment.objects.filter(Q(state__in=states.UNPAID), withdrawn_at=None)),
     )
 
 

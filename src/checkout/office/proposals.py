@@ -268,6 +268,8 @@ def _why_not_paid(subject: Subject) -> str:
             return _("This payment plan was stopped.")
         return _("This was paid already.") if subject.state_id == states.SUCCESS else ""
     if isinstance(subject, CustomerPayment):
+        if subject.is_withdrawn:
+            return _("This request was withdrawn. There is nothing to pay.")
         return _("This was paid already.") if subject.state_id == states.SUCCESS else ""
     owed = subject.content_object
     if owed is None:

@@ -186,6 +186,11 @@ urlpatterns = [
         requests.CustomerPaymentRevokeView.as_view(),
         name="checkout.customer.payment.revoke",
     ),
+    path(
+        "requests/<uuid:uuid>/withdraw/",
+        requests.CustomerPaymentWithdrawView.as_view(),
+        name="checkout.customer.payment.withdraw",
+    ),
     path("letters/", letters.LetterListView.as_view(), name="checkout.letter.register"),
     path("letters/<slug:name>/", letters.LetterView.as_view(), name="checkout.letter.detail"),
     path("letters/<slug:name>/html/", letters.LetterHtmlView.as_view(), name="checkout.letter.html"),

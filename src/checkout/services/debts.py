@@ -102,6 +102,17 @@ def _follow_the_price(debt: Debt, total: Decimal, currency: str) -> None:
     debt.refresh_from_db()
 
 
+def not_owed_any_more(content_object: ContentObject) -> None:
+    """What is left of a row's debt is not owed any more: its price was taken back. In the caller's transaction, who has
+    made sure that no attempt is open. Raises IntegrityError when one is."""
+    debt = Debt.objects.filter(**content_key(content_object)).first()
+    if debt is not None:
+        [held] = _lock([debt.pk])
+        if held.asked:
+            raise IntegrityError("An attempt has reserved what is not to be owed any more.")
+        _owe(held, min(held.paid - held.owed, ZERO))
+
+
 def _owe(debt: Debt, change: Decimal) -> None:
     if change:
         post(debt, Kind.OWED, change, cause=f"owed:{debt.uuid}:{debt.postings.count() + 1}")

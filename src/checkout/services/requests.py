@@ -12,13 +12,13 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from checkout import links, money, states
+from checkout import clock, links, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, actor
-from checkout.errors import AlreadyPaid, CannotPay
+from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, Notice
-from checkout.services import cards, charging, checkouts, debts, moves, notices, unsent
+from checkout.services import cards, charging, checkouts, debts, intents, moves, notices, unsent
 
 logger = logging.getLogger("checkout.requests")
 
@@ -72,8 +72,7 @@ def send_link(payment: CustomerPayment, user: Actor = None, *, again: bool = Fal
     Raises AlreadyPaid, and MailNotReady without the template or the site's address.
     """
     payment.refresh_from_db()
-    if payment.state_id == states.SUCCESS:
-        raise AlreadyPaid(_("This was paid already."))
+    _check_to_pay(payment)
     prefix = f"customer-payment-{payment.pk}-"
     number = Notice.objects.filter(cause__startswith=prefix).count() if again else 0
     language = notices.language_of(payment, payment.customer)
@@ -99,12 +98,79 @@ def send_link(payment: CustomerPayment, user: Actor = None, *, again: bool = Fal
     return sent
 
 
-def charge(payment: CustomerPayment, user: Actor = None) -> Checkout:
+def charge(payment: CustomerPayment, user: Actor = None, reason: str = "") -> Checkout:
     """Charge the saved card while the customer is away. Errors as `charging.charge`."""
     payment.refresh_from_db()
+    _check_to_pay(payment)
+    if reason:
+        moves.note(payment, user=user, why=Why(Code.CARD_CHARGE_WANTED, note=reason))
+    return charging.charge(payment, user)
+
+
+def _check_to_pay(payment: CustomerPayment) -> None:
     if payment.state_id == states.SUCCESS:
         raise AlreadyPaid(_("This was paid already."))
-    return charging.charge(payment, user)
+    if payment.is_withdrawn:
+        raise CannotPay(_("This request was withdrawn. There is nothing to pay."))
+
+
+def withdraw(payment: CustomerPayment, user: Actor, reason: str) -> bool:
+    """Take a request back: nothing is owed for it any more, its links say so, and whoever was asked by mail is told.
+
+    Open pages are ended at Stripe first. False when that shows that it was paid: then it is settled, and stands. Raises
+    AlreadyPaid when it was paid before, AttemptInProgress while Stripe's answer to a charge is awaited.
+    """
+    payment.refresh_from_db()
+    _check_to_pay(payment)
+    try:
+        intents.close_open_attempts(payment, user)
+    except AlreadyPaid:
+        payment.refresh_from_db()
+        return False
+    with transaction.atomic(durable=True):
+        # The lock meets that of `attempt_rows.still_payable`: whoever begins to pay now is seen here, or sees this.
+        held = CustomerPayment.objects.select_for_update(of=("self",), no_key=True).get(pk=payment.pk)
+        _check_to_pay(held)
+        if Checkout.objects.asking_for(held).one_at_a_time().open().exists():
+            raise AttemptInProgress(_("Its payer is about to pay. Please look again in a few minutes."))
+        if held.state_id == states.PAY_ON_SESSION:
+            moves.move(held, to=states.PENDING, user=user, why=Why(Code.REQUEST_WITHDRAWN))
+        CustomerPayment.objects.filter(pk=held.pk).update(
+            withdrawn_at=clock.now(), withdrawn_by=actor(user), withdrawn_why=reason[:255]
+        )
+        held.refresh_from_db()
+        moves.note(held, user=user, why=Why(Code.REQUEST_WITHDRAWN, note=reason))
+        debts.not_owed_any_more(held)
+        _tell_of_withdrawal(held)
+    payment.refresh_from_db()
+    return True
+
+
+def _tell_of_withdrawal(payment: CustomerPayment) -> None:
+    """Whoever was asked by mail is told. A mail that cannot be written keeps nothing from being withdrawn."""
+    prefix = f"customer-payment-{payment.pk}-"
+    if not Notice.objects.filter(cause__startswith=prefix).exists():
+        return
+    language = notices.language_of(payment, payment.customer)
+    try:
+        with transaction.atomic():
+            notices.send_once(
+                f"{prefix}withdrawn",
+                CustomerPayment.MAIL_TEMPLATE_WITHDRAWN,
+                payment.customer.email,
+                {
+                    "name": payment.customer.name,
+                    "description": payment.description,
+                    "amount": money.format_money(payment.total, payment.currency, language),
+                    "contact": conf.CHECKOUT_CONTACT_TEXT,
+                    "organisation": conf.STRIPE_CAPTION,
+                },
+                language=language,
+                customer=payment.customer,
+            )
+    except Exception as problem:
+        logger.exception("no letter about the withdrawal of request %s", payment.pk)
+        unsent.report(f"{prefix}withdrawn", problem)
 
 
 def wants_payer(payment: CustomerPayment, checkout: Checkout) -> None:
@@ -135,6 +201,7 @@ def begin(payment: CustomerPayment, user: Actor = None) -> Checkout:
     payment.refresh_from_db()
     if payment.state_id == states.SUCCESS:
         raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
+    _check_to_pay(payment)
     if is_being_charged(payment):
         raise CannotPay(_("This is being paid at this moment. Please look again in a few minutes."))
     return Checkout.objects.create_checkout("payment", payment, user)

@@ -13,7 +13,7 @@ from django.views.generic import FormView, TemplateView
 from checkout import actions, links, money, states
 from checkout.conf import conf
 from checkout.contract import ContentObject
-from checkout.errors import AlreadyPaid
+from checkout.errors import CannotPay
 from checkout.models import CustomerPayment
 from checkout.services import attempt_rows, checkouts, invoices, requests
 from checkout.views import limits
@@ -44,10 +44,13 @@ class RequestPayView(SignedLinkMixin, TemplateView):  # type: ignore[misc]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         payment = self.get_payment()
+        if payment.is_withdrawn:
+            return redirect(request.path)
         limits.check(request, payment)
         try:
             checkout = requests.begin(payment)
-        except AlreadyPaid:
+        except CannotPay:
+            # Paid or withdrawn meanwhile, or being paid: the page says which.
             return redirect(request.path)
         remember_checkout(request, checkout)
         return redirect("checkout.pay", uuid=checkout.uuid)
@@ -58,6 +61,7 @@ class RequestPayView(SignedLinkMixin, TemplateView):  # type: ignore[misc]
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "amount": money.format_money(payment.total, payment.currency, get_language() or "en-gb"),
             "paid": payment.state_id == states.SUCCESS,
+            "withdrawn": payment.is_withdrawn,
             "busy": requests.is_being_charged(payment),
             "caption": conf.STRIPE_CAPTION,
             "contact": conf.CHECKOUT_CONTACT_TEXT,

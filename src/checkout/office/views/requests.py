@@ -14,10 +14,10 @@ from django.utils.translation import gettext_lazy
 from django.views.generic import FormView
 
 from checkout import advice, states
-from checkout.errors import CheckoutError, OutcomeUnknown
+from checkout.errors import CheckoutError
 from checkout.models import Customer, CustomerPayment, Proposal
 from checkout.office import proposals, search, selectors, services, stories, sums
-from checkout.office.forms import ConfirmForm, CustomerPaymentForm, MeansForm
+from checkout.office.forms import ConfirmForm, CustomerPaymentForm, MeansForm, ReasonForm
 from checkout.office.views import undoing, ways_back
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, debt_cell, money_cell, show_money, show_time, time_cell
@@ -30,6 +30,12 @@ from checkout.services import requests
 
 def _find(rows: QuerySet[CustomerPayment], text: str) -> QuerySet[CustomerPayment]:
     return rows.filter(customer__in=search.find_customers(Customer.objects.all(), text).values("pk")[:500])
+
+
+def _state_cell(payment: CustomerPayment) -> Cell:
+    if payment.is_withdrawn:
+        return Cell(_("Withdrawn"), state="", plain="withdrawn")
+    return debt_cell(payment.state_id or "")
 
 
 class CustomerPaymentListView(StaffListView):
@@ -59,7 +65,7 @@ class CustomerPaymentListView(StaffListView):
             Column(_("What for"), lambda row: row.description),
             Column(_("Amount"), lambda row: money_cell(row.total, row.currency), number=True),
             Column(_("Paid, net"), self._kept, number=True),
-            Column(_("State"), lambda row: debt_cell(row.state_id)),
+            Column(_("State"), _state_cell),
             Column(_("Asked by"), lambda row: row.user or ""),
             Column(_("Asked"), lambda row: time_cell(row.created_at)),
             CURRENCY,
@@ -67,7 +73,7 @@ class CustomerPaymentListView(StaffListView):
 
     def get_rows(self) -> QuerySet[CustomerPayment]:
         rows = CustomerPayment.objects.select_related("customer", "user")
-        return rows.filter(Q(state__in=states.UNPAID)) if self.show == "open" else rows
+        return rows.filter(Q(state__in=states.UNPAID), withdrawn_at=None) if self.show == "open" else rows
 
     def prepare(self, rows: list[Any]) -> None:
         self.moved = sums.of_requests(row.pk for row in rows)
@@ -130,28 +136,26 @@ class CustomerChargeCreateView(StaffMixin, FormView):  # type: ignore[type-arg]
         except CheckoutError as problem:
             form.add_error(None, str(problem))
             return self.form_invalid(form)
-        self._go(payment, data["how"])
+        if data["how"] == CustomerPaymentForm.CARD and self.can("charge"):
+            # A card is charged after a page that shows once more whose, and how much.
+            messages.info(self.request, _("The request is written down. Nothing was charged yet."))
+            return HttpResponseRedirect(reverse("checkout.customer.payment.charge", args=[payment.uuid]))
+        self._send(payment)
         return HttpResponseRedirect(payment.get_absolute_url())
 
-    def _go(self, payment: CustomerPayment, how: str) -> None:
+    def _send(self, payment: CustomerPayment) -> None:
         """The request is written down; what goes wrong from here is shown on its page, where it can be done again."""
         try:
-            if how == CustomerPaymentForm.CARD and self.can("charge"):
-                checkout = requests.charge(payment, self.request.user)
-                (messages.success if checkout.succeeded else messages.warning)(self.request, tell(checkout))
-            else:
-                requests.send_link(payment, self.request.user)
-                messages.success(self.request, _("The mail with the link is on its way."))
-        except OutcomeUnknown:
-            messages.warning(
-                self.request, _("Stripe gave no answer. It is looked up by itself within minutes; do not charge again.")
-            )
+            requests.send_link(payment, self.request.user)
+            messages.success(self.request, _("The mail with the link is on its way."))
         except CheckoutError as problem:
             messages.error(self.request, str(problem))
 
 
 def find(uuid: Any) -> CustomerPayment:
-    return get_object_or_404(CustomerPayment.objects.select_related("customer", "state", "user"), uuid=uuid)
+    return get_object_or_404(
+        CustomerPayment.objects.select_related("customer", "state", "user", "withdrawn_by"), uuid=uuid
+    )
 
 
 class CustomerPaymentDetailView(StaffPageView):
@@ -163,14 +167,13 @@ class CustomerPaymentDetailView(StaffPageView):
         payment = find(self.kwargs["uuid"])
         attempts = list(selectors.attempts(payment).order_by("-pk")[:50])
         latest = next((each for each in attempts if not each.superseded), None)
-        paid = payment.state_id == states.SUCCESS
         moved = sums.of_requests([payment.pk]).get(payment.pk, sums.NOTHING)
         self.heading = _("Request %(number)d") % {"number": payment.pk}
         return super().get_context_data(**kwargs) | {
             "payment": payment,
             "amount": show_money(payment.total, payment.currency),
             "payer": customer_cell(payment.customer).text,
-            "advice": advice.advise(latest) if latest is not None and not paid else None,
+            "advice": advice.advise(latest) if latest is not None and payment.is_to_pay else None,
             "facts": [
                 (
                     _("Customer"),
@@ -183,6 +186,9 @@ class CustomerPaymentDetailView(StaffPageView):
                 (_("Asked by"), payment.user or "", ""),
                 (_("Asked"), show_time(payment.created_at), ""),
                 (_("Card"), payment.customer.card_description or _("no card saved"), ""),
+                (_("Withdrawn"), show_time(payment.withdrawn_at) if payment.withdrawn_at else "", ""),
+                (_("Withdrawn by"), payment.withdrawn_by or "", ""),
+                (_("Why"), payment.withdrawn_why, ""),
             ],
             "attempts": [{"checkout": each, "told": advice.advise(each)} for each in attempts],
             "story": stories.request_story(payment),
@@ -190,7 +196,7 @@ class CustomerPaymentDetailView(StaffPageView):
         }
 
     def _actions(self, payment: CustomerPayment) -> list[dict[str, Any]]:
-        unpaid = payment.state_id != states.SUCCESS
+        unpaid = payment.is_to_pay
 
         def to(do: str) -> str:
             return reverse(f"checkout.customer.payment.{do}", args=[payment.uuid])
@@ -205,6 +211,7 @@ class CustomerPaymentDetailView(StaffPageView):
                 unpaid and covered,
             ),
             ("settle_by_hand", to("paid"), _("Mark as paid"), unpaid),
+            ("add_customerpayment", to("withdraw"), _("Withdraw it"), unpaid),
             ("send_mail", to("revoke"), _("Revoke its links"), True),
             *undoing.offers(payment),
         )
@@ -222,6 +229,8 @@ class _RequestActionView(StaffActionView):
         return f"{newest_change(self.object)}-{newest or 0}"
 
     def get_refusal(self) -> str:
+        if self.object.is_withdrawn:
+            return _("This request was withdrawn. There is nothing to pay.")
         return _("Already done: this was paid.") if self.object.state_id == states.SUCCESS else ""
 
     def get_facts(self) -> list[tuple[Any, Any]]:
@@ -271,7 +280,7 @@ class CustomerPaymentRevokeView(_RequestActionView):
 
 class CustomerPaymentChargeView(_RequestActionView):
     permission = "checkout.charge"
-    form_class = ConfirmForm
+    form_class = ReasonForm
     heading = gettext_lazy("Charge the saved card")
     way_back = ways_back.CHARGE
     question = gettext_lazy("The saved card is charged at once, while its owner is away.")
@@ -279,9 +288,28 @@ class CustomerPaymentChargeView(_RequestActionView):
     danger = True
 
     def perform(self, form: Any) -> str:
-        checkout = requests.charge(self.object, self.request.user)
+        checkout = requests.charge(self.object, self.request.user, form.cleaned_data["reason"])
         self.went_well = checkout.succeeded
         return tell(checkout)
+
+
+class CustomerPaymentWithdrawView(_RequestActionView):
+    permission = "checkout.add_customerpayment"
+    form_class = ReasonForm
+    heading = gettext_lazy("Withdraw a request")
+    way_back = gettext_lazy("It cannot be undone; ask for the amount anew.")
+    question = gettext_lazy(
+        "Nothing is owed for it any more. Its links say that it was withdrawn, and if it had been mailed, a letter "
+        "says so. Should its payer be paying at this moment, it is paid instead, and you are told."
+    )
+    button = gettext_lazy("Withdraw it")
+    danger = True
+
+    def perform(self, form: ReasonForm) -> str:
+        if requests.withdraw(self.object, self.request.user, form.cleaned_data["reason"]):
+            return _("Withdrawn. Nothing is owed for it any more.")
+        self.went_well = False
+        return _("It has just been paid, so it was not withdrawn.")
 
 
 class CustomerPaymentPaidView(_RequestActionView):
