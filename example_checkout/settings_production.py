@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from checkout.timetable import CELERY_BEAT_SCHEDULE  # noqa: F401 - a setting by this name
 from example_checkout.settings import *  # noqa: F403
@@ -23,6 +23,8 @@ DATABASES = {
         "PASSWORD": unquote(_database.password or ""),
         "HOST": _database.hostname or "",
         "PORT": str(_database.port or ""),
+        # ?sslmode=require, ?host=/run/postgresql and what else psycopg knows.
+        "OPTIONS": dict(parse_qsl(_database.query)),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import re
+import sys
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TextIO
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management import base
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
@@ -42,6 +45,47 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+class BaseCommand(base.BaseCommand):
+    """A command whose reader may go away, as `| head` does: it goes on with its work and says the rest to nobody, so
+    that its exit code is that of its work."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        out = _Patient(options.get("stdout") or sys.stdout)
+        try:
+            return super().execute(*args, **options | {"stdout": out})
+        finally:
+            out.flush()
+
+
+class _Patient:
+    """A stream that takes what is written to it, whether anybody reads it or not."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._to_nobody()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._to_nobody()
+
+    def _to_nobody(self) -> None:
+        # Python flushes once more when it ends, and would complain then.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
 
 
 class SweepCommand(BaseCommand, ABC):

@@ -33,6 +33,7 @@ from checkout.models import (
     SavedCard,
 )
 from checkout.office import pages, selectors, stories
+from checkout.services import disputes
 
 MONTHS_BACK, MONTHS_AHEAD = 6, 6
 FAILURE_DAYS = 30
@@ -78,6 +79,9 @@ class Figures:
     failures: list[Share] = field(default_factory=list)
     waiting: str = "0"
     disputes: int = 0
+    #: The next date until which evidence can be sent, and how many such dates have passed.
+    answer_by: datetime.datetime | None = None
+    too_late: int = 0
     events: str = "0"
     cards: str = "0"
     invoices: str = "0"
@@ -112,6 +116,10 @@ def _read(currency: str, *, only: bool) -> Figures:
     """`only`: there is no other currency, so that nothing has to be left out."""
     end = clock.today().replace(day=1) + relativedelta(months=MONTHS_AHEAD + 1)
     off = _off(currency, only, end)
+    now = clock.now()
+    dates = Dispute.objects.filter(disputes.AWAITS_EVIDENCE).aggregate(
+        next=Min("due_by", filter=Q(due_by__gte=now)), passed=Count("pk", filter=Q(due_by__lt=now))
+    )
     return Figures(
         currency=currency,
         read_at=clock.now(),
@@ -124,6 +132,8 @@ def _read(currency: str, *, only: bool) -> Figures:
             )
         ),
         disputes=Dispute.objects.filter(is_open=True).count(),
+        answer_by=dates["next"],
+        too_late=dates["passed"],
         events=pages.count_text(selectors.events()),
         cards=pages.count_text(cards_running_out()),
         invoices=pages.count_text(selectors.unpaid_invoices()),

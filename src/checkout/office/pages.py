@@ -66,7 +66,11 @@ def _boundary(rows: QuerySet[Any], sort: Sort, cursor: str) -> tuple[bool, tuple
     if match is None:
         return False, None
     pk = int(match[2])
-    value = rows.model._base_manager.filter(pk=pk).values_list(sort.column, flat=True).first()
+    known = rows.model._base_manager.filter(pk=pk)
+    if sort.column in rows.query.annotations:
+        # Reckoned, not kept: for a row that the filters have left meanwhile as well.
+        known = known.annotate(**{sort.column: rows.query.annotations[sort.column]})
+    value = known.values_list(sort.column, flat=True).first()
     return (match[1] == "b", (value, pk)) if value is not None else (False, None)
 
 

@@ -9,7 +9,22 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce
 from post_office.models import Email
 
@@ -187,7 +202,9 @@ def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
 
 def card_expiry() -> QuerySet[ObjectPaymentPlan]:
     """Outstanding plans by the day their card runs out; those without a known card are not in it."""
-    return ObjectPaymentPlan.objects.report_card_expiry_dates.filter(agreement__saved_card__expiry_date__isnull=False)
+    lines = ObjectPaymentPlanInstalment.objects.filter(Q(state__in=states.UNPAID), object_payment_plan=OuterRef("pk"))
+    rows = ObjectPaymentPlan.objects.report_card_expiry_dates.filter(agreement__saved_card__expiry_date__isnull=False)
+    return rows.annotate(last_due=Subquery(lines.order_by("-due").values("due")[:1]))
 
 
 def customers() -> QuerySet[Customer]:

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
@@ -38,6 +38,9 @@ from checkout.models import (
 from checkout.services import debts, refund_effects, staff_notices
 
 logger = logging.getLogger("checkout.disputes")
+
+#: Open, evidence can be sent, and none was.
+AWAITS_EVIDENCE: Final = Q(is_open=True, evidence_sent=False, due_by__isnull=False)
 
 
 def dispute_updated_at_stripe(dispute_id: str) -> Dispute:

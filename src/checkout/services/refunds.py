@@ -35,7 +35,7 @@ from checkout.errors import (
 from checkout.gateway import RefundAnswer, assert_no_transaction, gateway
 from checkout.ids import uuid_or_none
 from checkout.journal import Code, Why
-from checkout.models import Checkout, ObjectPaymentPlanInstalment, Problem, Refund
+from checkout.models import Checkout, Dispute, ObjectPaymentPlanInstalment, Problem, Refund
 from checkout.services import debts, fulfillment, hooks, moves, problems, refund_effects, staff_notices
 from checkout.services.attempt_rows import KEY_TRUSTED_FOR, check_account
 from checkout.services.letters import asking as letters
@@ -58,6 +58,9 @@ def why_not(checkout: Checkout) -> str:
         return _("This was paid by other means. Give the money back in the way it came.")
     if left(checkout) <= 0:
         return _("This was refunded in full already.")
+    disputed = Dispute.objects.filter(checkout=checkout, kind=Dispute.Kind.DISPUTE)
+    if disputed.exclude(status__in=["won", "prevented"]).exists():
+        return _("The payer's bank has taken the money back already (a dispute), so it cannot be refunded as well.")
     return ""
 
 

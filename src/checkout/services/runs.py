@@ -426,6 +426,13 @@ def _note(checkout: Checkout) -> str:
         return checkout.failure_text
 
 
+def check_options(payment_plan: PaymentPlan | None, currency: str, max_total: Decimal | None) -> None:
+    """Raises MoneyError for a currency that there is not, and for a largest total of several currencies."""
+    rows = due_instalments(payment_plan, currency)
+    if max_total is not None:
+        check_one_currency(rows, currency)
+
+
 def check_one_currency(rows: QuerySet[ObjectPaymentPlanInstalment], currency: str) -> None:
     if currency:
         return

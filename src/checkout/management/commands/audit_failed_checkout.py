@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from checkout.errors import CheckoutError
-from checkout.management.base import positive
+from checkout.management.base import BaseCommand, positive
 from checkout.services import audit, jobs
 from checkout.spreadsheets import harmless
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from checkout.management.base import BaseCommand
 from checkout.models import BulkJob
 from checkout.services import jobs, many
 

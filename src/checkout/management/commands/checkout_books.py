@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from checkout import clock, money
 from checkout.errors import CheckoutError
-from checkout.management.base import moment
+from checkout.management.base import BaseCommand, moment
 from checkout.services import books_intake, books_match, jobs
 
 

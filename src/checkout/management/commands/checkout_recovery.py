@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from checkout import clock, money
 from checkout.journal import in_english
+from checkout.management.base import BaseCommand
 from checkout.services import recovery
 
 

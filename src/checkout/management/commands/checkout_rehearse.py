@@ -13,12 +13,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core import serializers
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from checkout import clock, money
 from checkout.conf import conf
 from checkout.errors import CheckoutError
+from checkout.management.base import BaseCommand
 from checkout.models import CheckoutSettings, PaymentPlan
 from checkout.rehearsal.stage import FOLLOWED
 

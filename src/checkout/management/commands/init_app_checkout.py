@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from checkout import mail
+from checkout.management.base import BaseCommand
 from checkout.models.lookups import ensure_lookups
 
 

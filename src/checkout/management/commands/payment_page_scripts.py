@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.staticfiles.storage import staticfiles_storage
-from django.core.management.base import BaseCommand
 from django.utils.translation import gettext
 
 from checkout import csp
 from checkout.conf import conf
+from checkout.management.base import BaseCommand
 
 
 class Command(BaseCommand):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from checkout.errors import StillNeeded
+from checkout.management.base import BaseCommand
 from checkout.services import personal_data
 
 

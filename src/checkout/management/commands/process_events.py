@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from checkout.management.base import BaseCommand
 from checkout.services import inbox, jobs, personal_data
 
 

@@ -6,10 +6,11 @@ import argparse
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from checkout import money
 from checkout.errors import CheckoutError
+from checkout.management.base import BaseCommand
 from checkout.models import PaymentPlan, PaymentRun, PaymentRunItem
 from checkout.services import dry_runs, jobs, releases, runs
 
@@ -57,6 +58,9 @@ class Command(BaseCommand):
             "payment_plan": self._plan(options["plan"]),
         }
         try:
+            if choice["max_total"] is not None or choice["currency"]:
+                # A slip of the hand, and no failure of the job.
+                runs.check_options(choice["payment_plan"], choice["currency"], choice["max_total"])
             if options["dry_run"]:
                 self._dry_run(choice)
             else:

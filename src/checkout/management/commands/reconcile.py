@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from checkout.errors import CheckoutError
-from checkout.management.base import positive
+from checkout.management.base import BaseCommand, positive
 from checkout.services import jobs, look_back, reconcile
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from checkout.errors import CheckoutError
+from checkout.management.base import BaseCommand
 from checkout.services import card_expiry, jobs
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from checkout.conf import conf, is_live_key
 from checkout.errors import CheckoutError
+from checkout.management.base import BaseCommand
 from checkout.services import payment_domains
 
 

@@ -6,8 +6,9 @@ import csv
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from checkout.management.base import BaseCommand
 from checkout.models import ObjectPaymentPlan
 from checkout.services import card_expiry
 from checkout.spreadsheets import harmless

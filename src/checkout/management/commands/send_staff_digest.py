@@ -6,10 +6,11 @@ import argparse
 import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils.dateparse import parse_date
 
 from checkout.conf import conf
+from checkout.management.base import BaseCommand
 from checkout.services import doctor, jobs, staff_notices
 
 

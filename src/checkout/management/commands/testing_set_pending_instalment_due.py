@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from checkout.errors import CheckoutError
+from checkout.management.base import BaseCommand
 from checkout.models import ObjectPaymentPlan
 from checkout.services import plans
 

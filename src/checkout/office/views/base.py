@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -69,10 +69,22 @@ class StaffMixin(AccessMixin):
         if not request.user.is_authenticated:
             return self.handle_no_permission()
         if not (request.user.is_active and request.user.is_staff and request.user.has_perm(self.permission)):
+            if request.user.is_active and request.user.is_staff:
+                return self._forbidden(request)
             raise PermissionDenied(_("Your login may not open this page."))
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
         patch_cache_control(response, no_store=True, private=True)
         response.headers.setdefault("Referrer-Policy", "same-origin")
+        csp.protect(request, response, stripe=False)
+        return response
+
+    @staticmethod
+    def _forbidden(request: HttpRequest) -> HttpResponseBase:
+        """Staff stay in the office, where the menu shows what they may open."""
+        page = _ForbiddenView()
+        page.setup(request)
+        response = page.render_to_response(page.get_context_data(), status=403)
+        patch_cache_control(response, no_store=True, private=True)
         csp.protect(request, response, stripe=False)
         return response
 
@@ -97,9 +109,25 @@ class StaffMixin(AccessMixin):
                 for name, text, permission in MENU
                 if self.request.user.has_perm(permission) and _is_used(name)
             ],
+            "log_out_url": _log_out_url(),
             "search_url": reverse("checkout.search") if self.can("view_checkout") else "",
             "back": self.request.META.get("HTTP_REFERER", ""),
         } | context
+
+
+class _ForbiddenView(StaffMixin, TemplateView):  # type: ignore[misc]
+    template_name = "checkout/staff/forbidden.html"
+    heading = gettext_lazy("Your login may not open this page")
+
+
+def _log_out_url() -> str:
+    """Where the site logs people out, if it has such an address by one of the usual names."""
+    for name in ("logout", "account_logout", "admin:logout"):
+        try:
+            return reverse(name)
+        except NoReverseMatch:
+            continue
+    return ""
 
 
 class StaffPageView(StaffMixin, TemplateView):  # type: ignore[misc]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -101,6 +102,7 @@ class CustomerDetailView(StaffPageView):
         )
         self.heading = str(customer.name or customer.email)
         account = accounts.account(customer)
+        asked = urlencode({"q": customer.email})
         return super().get_context_data(**kwargs) | {
             "customer": customer,
             "card_state": card_state(_worst(customer)),
@@ -131,16 +133,26 @@ class CustomerDetailView(StaffPageView):
                 (_("Since"), show_time(customer.created_at), ""),
             ],
             "groups": [
-                {"id": "plans", "heading": _("Plans"), "rows": [self._row(entry) for entry in account.plans]},
+                {
+                    "id": "plans",
+                    "heading": _("Plans"),
+                    "rows": [self._row(entry) for entry in account.plans],
+                    "cut": len(account.plans) == accounts.AT_MOST,
+                    "url": f"{reverse('checkout.object.payment.plan.list')}?{asked}",
+                },
                 {
                     "id": "requests",
                     "heading": _("Requests for money"),
                     "rows": [self._row(entry) for entry in account.requests],
+                    "cut": len(account.requests) == accounts.AT_MOST,
+                    "url": f"{reverse('checkout.customer.payment.list')}?{asked}",
                 },
                 {
                     "id": "others",
                     "heading": _("Payments at once and invoices"),
                     "rows": [self._row(entry) for entry in account.others],
+                    "cut": len(account.others) == accounts.AT_MOST,
+                    "url": f"{reverse('checkout.list')}?{asked}",
                 },
             ],
             "checkouts": list(accounts.attempts_of(customer).select_related("action").order_by("-pk")[:20]),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -91,7 +92,11 @@ class DashboardView(StaffPageView):
                 "number": read.requests,
                 "url": f"{reverse('checkout.customer.payment.list')}?show=open",
             },
-            {"text": _("Disputes open"), "number": number_text(read.disputes), "url": reverse("checkout.dispute.list")},
+            {
+                "text": self._disputes(read),
+                "number": number_text(read.disputes),
+                "url": reverse("checkout.dispute.list"),
+            },
             {
                 "text": _("Cards that run out within %(days)d days") % {"days": figures.CARD_DAYS},
                 "number": read.cards,
@@ -99,6 +104,16 @@ class DashboardView(StaffPageView):
             },
             {"text": _("Events not handled"), "number": read.events, "url": reverse("checkout.event.list")},
         ]
+
+    @staticmethod
+    def _disputes(read: figures.Figures) -> str:
+        """With the next date until which evidence can be sent, and how many such dates have passed."""
+        said = [_("Disputes open")]
+        if read.answer_by is not None:
+            said.append(_("the next to answer by %(day)s") % {"day": show_date(timezone.localdate(read.answer_by))})
+        if read.too_late:
+            said.append(_("date passed: %(number)d") % {"number": read.too_late})
+        return ", ".join(said)
 
     def _month(self, month: figures.Month, currency: str) -> dict[str, Any]:
         return {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -17,12 +18,16 @@ from django.views.generic import View
 from checkout import advice, clock
 from checkout.models import Dispute
 from checkout.office.forms import EvidenceForm
+from checkout.office.pages import Sort
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, state_cell, time_cell
 from checkout.office.views.checkouts import payer_cell, stripe_url
-from checkout.office.views.lists import CURRENCY, Column, Filter, StaffListView
+from checkout.office.views.lists import BY_AGE, CURRENCY, Column, Filter, StaffListView
 from checkout.office.views.staff_actions import StaffActionView, newest_change
 from checkout.services import dispute_evidence, disputes, refund_effects, refunds
+
+#: Later than any date of a bank's.
+NEVER = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
 
 #: What each of Stripe's words asks of staff.
 NEXT_STEPS = {
@@ -64,6 +69,7 @@ class DisputeListView(StaffListView):
     empty = gettext_lazy("No disputes. Good.")
     csv_name = "disputes"
     shows = (("open", gettext_lazy("Open")), ("all", gettext_lazy("All")))
+    sorts = (Sort("date", gettext_lazy("Soonest to answer first"), "answer_by"), *BY_AGE)
     filters = [
         Filter("kind", gettext_lazy("Kind"), lambda rows, value: rows.filter(kind=value), list(Dispute.Kind.choices))
     ]
@@ -88,7 +94,9 @@ class DisputeListView(StaffListView):
     ]
 
     def get_rows(self) -> QuerySet[Dispute]:
-        rows = Dispute.objects.select_related("checkout")
+        # What needs no answer comes last.
+        answer_by = Case(When(disputes.AWAITS_EVIDENCE, then="due_by"), default=Value(NEVER))
+        rows = Dispute.objects.select_related("checkout").annotate(answer_by=answer_by)
         return rows if self.show == "all" else rows.filter(is_open=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -51,6 +52,15 @@ def card_state(card: SavedCard | None) -> Cell:
     if card.refresh:
         return state_cell("pay_on_session", _("New card wanted"))
     return state_cell("fail", _("Runs out soon")) if card.is_expiring else state_cell("success", _("Good"))
+
+
+def _card_of_plan(plan: Any) -> Cell:
+    """As `card_state`; a card may be good today and run out before the plan ends."""
+    card = plan.agreement.saved_card
+    if card.good and not card.refresh and not card.is_expiring and plan.last_due and card.expiry_date < plan.last_due:
+        last = _("the last payment is due on %(day)s") % {"day": show_date(plan.last_due)}
+        return replace(state_cell("pay_on_session", _("Runs out before the plan ends")), small=last)
+    return card_state(card)
 
 
 class PlanListView(StaffListView):
@@ -142,7 +152,7 @@ class CardExpiryListView(StaffListView):
         Column(gettext_lazy("Card"), lambda row: row.agreement.saved_card.description),
         Column(gettext_lazy("Good until"), lambda row: date_cell(row.agreement.saved_card.expiry_date)),
         Column(gettext_lazy("Plan"), lambda row: Cell(str(row.pk), url=row.get_absolute_url())),
-        Column(gettext_lazy("State"), lambda row: card_state(row.agreement.saved_card)),
+        Column(gettext_lazy("State"), _card_of_plan),
     ]
 
     def get_rows(self) -> QuerySet[ObjectPaymentPlan]:
@@ -252,7 +262,7 @@ class PlanDetailView(StaffPageView):
         pay_day = reverse("checkout.object.payment.plan.payday", args=[plan.uuid])
         revoke = reverse("checkout.object.payment.plan.revoke", args=[plan.uuid])
         change = reverse("checkout.object.payment.plan.change", args=[plan.uuid])
-        return self.offer(
+        offered = self.offer(
             ("change_objectpaymentplan", change, _("Change the plan"), True),
             ("send_mail", revoke, _("Revoke its links"), not plan.deleted),
             ("change_objectpaymentplan", pay_day, _("Pay day"), not plan.deleted),
@@ -265,6 +275,8 @@ class PlanDetailView(StaffPageView):
             ),
             ("", reverse("checkout.statement", args=[plan.uuid]), _("Statement"), True),
         )
+        # The end of a plan is never what a page suggests.
+        return [action | {"quiet": action["url"] == stop} for action in offered]
 
 
 class _PlanActionView(StaffActionView):

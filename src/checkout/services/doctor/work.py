@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Final
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from checkout import clock, states
+from checkout import clock, money, states
 from checkout.conf import conf, is_live_key, webhook_secrets
 from checkout.gateway import API_VERSION
 from checkout.models import (
     BookDifference,
     Checkout,
+    Dispute,
     LookBack,
     ObjectPaymentPlanInstalment,
     PaymentRun,
@@ -22,8 +24,11 @@ from checkout.models import (
     Problem,
     StripeEvent,
 )
-from checkout.services import debts, ending, inbox, plans, reconcile, stale
+from checkout.services import debts, disputes, ending, inbox, plans, reconcile, stale
 from checkout.services.doctor.findings import LONG, Finding, Level, age, moment, skipped
+
+#: A bank's date so near wants somebody today.
+ANSWER_SOON: Final = timedelta(days=3)
 
 
 def check_events() -> Iterator[Finding]:
@@ -113,6 +118,18 @@ def check_books() -> Iterator[Finding]:
             number,
         ) % {"number": number, "age": age(clock.now() - oldest.opened_at), "problem": oldest}
         yield Finding("books", Level.WARNING, message, _("See the page Problems of the office."))
+    awaited = Dispute.objects.filter(disputes.AWAITS_EVIDENCE)
+    if number := awaited.filter(due_by__lt=clock.now()).count():
+        message = ngettext(
+            "%(number)d dispute was not answered in time.", "%(number)d disputes were not answered in time.", number
+        ) % {"number": number}
+        yield Finding("books", Level.WARNING, message, _("See the page Disputes of the office."))
+    soon = awaited.filter(due_by__range=(clock.now(), clock.now() + ANSWER_SOON)).order_by("due_by").first()
+    if soon is not None and soon.due_by is not None:
+        message = _("A dispute over %(amount)s has to be answered by %(when)s.")
+        shown = money.format_money(soon.amount, soon.currency) if soon.amount is not None else soon.dispute_id
+        message %= {"amount": shown, "when": moment(soon.due_by)}
+        yield Finding("books", Level.WARNING, message, _("Send the evidence: the page Disputes of the office."))
     late = ObjectPaymentPlanInstalment.objects.filter(
         Q(state__in=states.UNPAID), due__lt=clock.today(), object_payment_plan__deleted=False
     )
