@@ -154,16 +154,18 @@ def test_a_run_up_to_the_ceiling_goes_and_one_above_waits(
 def test_two_runs_of_one_day_are_one_to_the_ceiling(
     emulator: Emulator, due: Any, save_plan: SavePlan, person: Person, settings: Any
 ) -> None:
-    settings.CHECKOUT_RUN_CEILING = {"GBP": Decimal(100), "EUR": 1}
+    settings.CHECKOUT_RUN_CEILING = {"GBP": Decimal(110), "EUR": 1}
     assert counts() == {"charged": 3}
-    make_due(save_plan(email="late@example.com"))
-    assert counts() == {"waiting": 1}
+    # One of them alone would fit; what is shown to a second person is all of it.
+    for email in ("late@example.com", "latest@example.com"):
+        make_due(save_plan(email=email))
+    assert counts() == {"waiting": 2}
     released(person)
-    assert counts() == {"charged": 1}
+    assert counts() == {"charged": 2}
     # What was released has used up the day as well.
     make_due(save_plan(email="later@example.com"))
     assert counts() == {"waiting": 1}
-    assert RunDay.objects.get(currency="GBP").claimed == 4 * EACH
+    assert RunDay.objects.get(currency="GBP").claimed == 5 * EACH
 
 
 def test_a_limit_is_no_way_around_the_ceiling(emulator: Emulator, due: Any, settings: Any) -> None:
