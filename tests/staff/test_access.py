@@ -331,7 +331,7 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.payment.run.stop": Staff("checkout.stop_run", lambda b: [a_run_under_way().pk], reason),
     "checkout.payment.run.go": Staff("checkout.stop_run", lambda b: [a_stopped_run().pk], lambda b: {}),
     "checkout.run.release.list": Staff("checkout.view_paymentrun"),
-    "checkout.run.release.ask": Staff("checkout.ask_release", post=reason, shown={404}, done={404}),
+    "checkout.run.release.ask": Staff("checkout.ask_release", post=reason),
     "checkout.run.release.detail": Staff("checkout.view_paymentrun", lambda b: [a_release(b).pk]),
     "checkout.run.release.give": Staff("checkout.release_run", lambda b: [a_release(b).pk], reason),
     "checkout.run.release.refuse": Staff("checkout.view_paymentrun", lambda b: [a_release(b).pk], reason),

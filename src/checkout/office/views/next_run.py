@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from checkout import clock, money
+from checkout.conf import conf
 from checkout.errors import MoneyError
 from checkout.models import RunRelease, RunReleaseLine
 from checkout.office import stories
@@ -142,7 +143,7 @@ class ReleaseAskView(StaffActionView):
     def get_object(self) -> Any:
         self.day = _day(self.request.GET.get("day", ""))
         try:
-            self.currency = money.check_currency(self.request.GET.get("currency", "").upper())
+            self.currency = money.check_currency((self.request.GET.get("currency") or conf.CHECKOUT_CURRENCY).upper())
         except MoneyError:
             raise Http404 from None
         rows = dry_runs.to_take(self.day).filter(object_payment_plan__currency=self.currency)
