@@ -149,7 +149,7 @@ class College:
         """What the payer does on the page, the bank's check included."""
         intent: Any = (
             gateway().retrieve_setup_intent(checkout.setup_intent_id)
-            if checkout.saves_card
+            if checkout.by_setup_intent
             else gateway().retrieve_payment_intent(checkout.payment_intent_id)
         )
         self.emulator.pay(intent.client_secret, number, authenticate=True)

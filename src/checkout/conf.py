@@ -53,6 +53,8 @@ class Conf:
     CHECKOUT_CSP_REPORT_URI = Setting("")
     CHECKOUT_CSP_SOURCES = Setting[Mapping[str, Sequence[str]]]({})
     CHECKOUT_CURRENCY = Setting("GBP")
+    # One visit to the bank; off: the card is saved first, and its deposit is charged to it then.
+    CHECKOUT_DEPOSIT_WITH_CARD = Setting(True)
     CHECKOUT_DETACH_OLD_CARDS = Setting(True)
     # Off: staff decide what becomes of money that the site refused.
     CHECKOUT_GIVE_BACK_REFUSED = Setting(False)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -21,6 +22,8 @@ from tests.browser.conftest import PHONE, VISA, Payer
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 ASKS_AT_SET_UP = "4000002500003155"
+DECLINED = "4000000000000002"
+REFUSED_CARD = "status of 402"
 SAVES_THEN_DECLINES = "4000008260003178"
 ALWAYS_ASKS = "4000002760003184"
 
@@ -35,6 +38,12 @@ def sale(visitor: Payer) -> SalesLedger:
     )
     visitor.remember(shop_views.SESSION_KEY, [made.pk])
     return made
+
+
+@pytest.fixture
+def card_first(settings: Any) -> None:
+    """The site saves the card before it charges the deposit."""
+    settings.CHECKOUT_DEPOSIT_WITH_CARD = False
 
 
 def agree(visitor: Payer, sale: SalesLedger) -> None:
@@ -54,7 +63,7 @@ def agree(visitor: Payer, sale: SalesLedger) -> None:
 
 
 def save_button(visitor: Payer):  # type: ignore[no-untyped-def]
-    return visitor.page.get_by_role("button", name="Save card and pay £210.00")
+    return visitor.page.get_by_role("button", name=re.compile("(Save card and pay £210.00|Pay £210.00 now)"))
 
 
 def save(visitor: Payer, number: str) -> None:
@@ -76,6 +85,9 @@ def test_from_the_dates_to_the_next_instalment(visitor: Payer, sale: SalesLedger
     visitor.at_the_bank("Complete authentication")
     visitor.expect_thanks()
     assert taken(visitor) == 21000
+    # The bank was met once, and nothing is asked for twice.
+    assert len(visitor.emulator.world.tables["payment_intent"]) == 1
+    assert not visitor.emulator.world.tables["setup_intent"]
     plan = ObjectPaymentPlan.objects.get()
     assert [str(line.amount.normalize()) for line in plan.payments] == ["2.1E+2"] * 5
     call_command("testing_set_pending_instalment_due", plan.pk)
@@ -108,6 +120,21 @@ def test_a_refused_check_can_be_tried_again(visitor: Payer, sale: SalesLedger) -
     assert taken(visitor) == 21000
 
 
+def test_a_declined_deposit_begins_nothing_and_is_paid_on_the_same_page(visitor: Payer, sale: SalesLedger) -> None:
+    visitor.expected.append(REFUSED_CARD)
+    agree(visitor, sale)
+    expect(visitor.page.get_by_text("Your card is saved with it for the instalments")).to_be_visible()
+    save(visitor, DECLINED)
+    expect(visitor.alert).to_contain_text("declined")
+    assert not ObjectPaymentPlan.objects.exists()
+    save(visitor, ALWAYS_ASKS)
+    visitor.at_the_bank("Complete authentication")
+    visitor.expect_thanks()
+    assert taken(visitor) == 21000
+    assert ObjectPaymentPlan.objects.get().payment_count == 5
+
+
+@pytest.mark.usefixtures("card_first")
 def test_a_declined_deposit_is_paid_with_another_card_in_the_same_visit(visitor: Payer, sale: SalesLedger) -> None:
     agree(visitor, sale)
     save(visitor, SAVES_THEN_DECLINES)
@@ -125,6 +152,7 @@ def test_a_declined_deposit_is_paid_with_another_card_in_the_same_visit(visitor:
     assert plan.card.last4 == "4242"
 
 
+@pytest.mark.usefixtures("card_first")
 def test_a_bank_that_requires_the_payer_for_the_deposit_is_met_on_the_same_visit(
     visitor: Payer, sale: SalesLedger
 ) -> None:

@@ -249,7 +249,7 @@ class ChangeLife(RuleBasedStateMachine):
 
     def _enter(self, checkout: Checkout, number: str) -> None:
         intent: Any
-        if checkout.saves_card:
+        if checkout.by_setup_intent:
             intent = gateway().retrieve_setup_intent(checkout.setup_intent_id)
         else:
             intent = gateway().retrieve_payment_intent(checkout.payment_intent_id)

@@ -33,6 +33,7 @@ from checkout.models import (
     StripeEvent,
 )
 from checkout.services import (
+    agreements,
     audit,
     card_expiry,
     charging,
@@ -101,6 +102,12 @@ def minor(amount: Decimal | None) -> int:
     return int((amount or 0) * 100)
 
 
+def agree(row: Membership, template: PaymentPlan, *, with_deposit: bool) -> Checkout:
+    """A payer agrees to a plan: on a page of the site's own, or on ours, which takes the deposit with the card."""
+    terms = agreements.agreement_terms(template, row, text=agreements.wording(template, row)) if with_deposit else None
+    return Checkout.objects.create_checkout("payment_plan", row, None, payment_plan=template, agreement=terms)
+
+
 class PaymentLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -119,6 +126,7 @@ class PaymentLife(RuleBasedStateMachine):
         self.sent: list[bytes] = []
         # Client secrets that a page of the shop has shown: the tabs that payers have open, for ever if they like.
         self.tabs: list[str] = []
+        self.with_deposit = False
         # Intents whose amount somebody changed at Stripe, so that what was taken is not what was agreed.
         self.tampered: set[str] = set()
 
@@ -216,7 +224,7 @@ class PaymentLife(RuleBasedStateMachine):
     def somebody_changes_an_amount_at_stripe(self, data: Any, amount: int) -> None:
         """In the dashboard, or by another program with our key; and then the payer pays."""
         checkout = self._begin(data)
-        if checkout is None or checkout.saves_card or not (secret := self._show(checkout)):
+        if checkout is None or checkout.by_setup_intent or not (secret := self._show(checkout)):
             return
         self.tampered.add(checkout.payment_intent_id)
         headers = {
@@ -464,12 +472,13 @@ class PaymentLife(RuleBasedStateMachine):
             assert intent is not None
             assert intent["status"] == "succeeded"
             assert intent["amount_received"] == minor(checkout.total)
-            assert intent["metadata"]["checkout"] == str(checkout.uuid)
+            assert intent["metadata"]["checkout"] == checkout.mark
 
     @invariant()
     def hooks_ran_once_for_each_success(self) -> None:
         for member in Membership.objects.all():
-            assert member.successes == Checkout.objects.for_content_object(member).success().count()
+            told = Checkout.objects.for_content_object(member).success()
+            assert member.successes == told.exclude(unapplied=True, deposit__isnull=False).count()
 
     @invariant()
     def lines_add_up(self) -> None:
@@ -536,13 +545,14 @@ class PaymentLife(RuleBasedStateMachine):
         for checkout in wrong.filter(uuid__in=paid):
             assert checkout.error_code == ending.NOT_WRITTEN_DOWN, "staff see what does not match"
             paid.remove(str(checkout.uuid))
-        assert {str(uuid) for uuid in ours.values_list("uuid", flat=True)} == paid, "success here iff success there"
+        assert {checkout.mark for checkout in ours.select_related("begun_by")} == paid, "success here iff success there"
         left = StripeEvent.objects.filter(handled_at=None).exclude(object_id__in=self.tampered)
         assert not list(left.values_list("event_type", "error")), "every event was understood"
         audited = audit.audit_failed_checkouts(days=4000)
         assert (audited.wrong, audited.unread) == (0, 0)
         for line in ObjectPaymentPlanInstalment.objects.all():
-            done = Checkout.objects.for_content_object(line).success().count()
+            # A deposit that came beside another plan is booked, and its plan does not begin.
+            done = Checkout.objects.for_content_object(line).success().filter(unapplied=False).count()
             assert (line.state_id == states.SUCCESS) == (done > 0)
 
     # -- helpers -------------------------------------------------------------------------------------
@@ -559,9 +569,10 @@ class PaymentLife(RuleBasedStateMachine):
         return found
 
     def _agree(self, row: Membership, number: str) -> None:
-        checkout = self.on_a_bad_day(
-            lambda: Checkout.objects.create_checkout("payment_plan", row, None, payment_plan=self.template)
-        )
+        """On the site's own page, where the card is saved first, and on ours, where the deposit is paid with it, in
+        turn."""
+        self.with_deposit = not self.with_deposit
+        checkout = self.on_a_bad_day(partial(agree, row, self.template, with_deposit=self.with_deposit))
         if checkout is not None:
             self._pay(checkout, number, True)
 

@@ -245,6 +245,9 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
         "As soon as your card is saved, the deposit of … is taken from it.",
         "Nothing is taken while your card is saved.",
     ),
+    "services/test_plan_deposits.py::test_the_payer_meets_the_bank_once_and_the_plan_begins": (
+        "Your card is saved with it for the instalments; nothing else is taken now.",
+    ),
     "services/test_refunds.py::test_partial_refunds_add_up_and_never_exceed": (
         "It goes to the card that you paid with.",
         "Es geht auf die Karte, mit der Sie bezahlt haben.",

@@ -33,6 +33,7 @@ EARLY: Final = "tests/services/test_early.py"
 BANK_NEWS = "tests/services/test_bank_news.py"
 ON_SESSION = "tests/services/test_on_session.py"
 MATCHING = "tests/services/test_matching.py"
+DEPOSITS: Final = "tests/services/test_plan_deposits.py"
 LETTERS: Final = "tests/services/test_letters.py"
 
 RELEASES: Final = "tests/services/test_releases.py"
@@ -276,13 +277,37 @@ MUTATIONS: Final = (
         "if False:",
         (NEVER_TWICE, "tests/services/test_stale_objects.py"),
     ),
+    Mutation(
+        "a deposit that came late begins a second plan",
+        1,
+        "services/plan_deposits.py",
+        "if agreements.live_plan(checkout) is not None:",
+        "if False:",
+        (DEPOSITS,),
+    ),
     # 2. We say success and Stripe does not, or the intent is another.
+    Mutation(
+        "a refused deposit is not booked",
+        3,
+        "services/plan_deposits.py",
+        "deposit = _book(agreements.begin_stopped(checkout), checkout, intent, user, tell=False)",
+        "raise PlanError(refusal.detail)",
+        (DEPOSITS,),
+    ),
+    Mutation(
+        "the deposit is taken before its day",
+        11,
+        "services/agreements.py",
+        "return amount if due <= clock.today() else None",
+        "return amount",
+        (DEPOSITS,),
+    ),
     Mutation(
         "the amount is not compared",
         2,
         "services/settling.py",
-        '"amount": (intent.amount_minor, money.to_minor(checkout.total, checkout.currency)),',
-        '"amount": (wanted := money.to_minor(checkout.total, checkout.currency), wanted),',
+        '"amount": (intent.amount_minor, money.to_minor(checkout.asks_for, checkout.currency)),',
+        '"amount": (wanted := money.to_minor(checkout.asks_for, checkout.currency), wanted),',
         (MATCHING,),
     ),
     Mutation(
@@ -329,7 +354,7 @@ MUTATIONS: Final = (
         "any intent settles any attempt",
         2,
         "services/settling.py",
-        '        "metadata": (intent.metadata.get("checkout"), str(checkout.uuid)),\n',
+        '        "metadata": (intent.metadata.get("checkout"), checkout.mark),\n',
         "",
         (MATCHING,),
     ),

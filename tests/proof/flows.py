@@ -29,6 +29,7 @@ from checkout.services import (
     runs,
 )
 from stripe_emulator import faults
+from tests.chaos.life import agree
 from tests.host.models import Membership
 from tests.proof.shop import MASTERCARD, PENDING_REFUND, VISA, Shop
 
@@ -143,6 +144,11 @@ def _a_card_was_saved_and_the_tab_closed(shop: Shop) -> None:
     for row in (shop.row, *(Membership.objects.create(email=f"{number}@example.com") for number in range(3))):
         begun = Checkout.objects.create_checkout("payment_plan", row, None, payment_plan=shop.template)
         shop.enters_a_card(begun)
+
+
+def _a_deposit_was_paid_and_the_tab_closed(shop: Shop) -> None:
+    for row in (shop.row, *(Membership.objects.create(email=f"{number}@example.com") for number in range(3))):
+        shop.enters_a_card(agree(row, shop.template, with_deposit=True))
 
 
 def _a_page_was_left(shop: Shop) -> None:
@@ -277,6 +283,7 @@ def _asks_the_account(shop: Shop) -> None:
 FLOWS: Final = (
     Flow("one-off", _one_off, _has_paid(100), person=True),
     Flow("plan: card and deposit", lambda shop: shop.agrees(), _has_paid(20), person=True),
+    Flow("plan: deposit with the card", lambda shop: shop.agrees(with_deposit=True), _has_paid(20), person=True),
     Flow("instalment", _run, lambda shop: shop.taken() == Decimal("46.66"), _a_line_is_due),
     Flow("retry", lambda shop: shop.days(3, _run), lambda shop: shop.taken() == Decimal("46.66"), _a_line_was_declined),
     Flow(
@@ -309,6 +316,12 @@ FLOWS: Final = (
         lambda shop: shop.later(20, "setup_intent_fulfillment"),
         _has_paid(80),
         _a_card_was_saved_and_the_tab_closed,
+    ),
+    Flow(
+        "deposit paid with the card, closed tab",
+        lambda shop: shop.later(20, "payment_intent_fulfillment"),
+        _has_paid(80),
+        _a_deposit_was_paid_and_the_tab_closed,
     ),
     Flow(
         "page that was left",

@@ -302,6 +302,16 @@ def _applies(shop: Shop) -> None:
     applying.apply(Checkout.objects.get(unapplied=True))
 
 
+def _a_deposit_was_refused(shop: Shop) -> None:
+    Membership.objects.update(hook_refuses=True)
+    shop.agrees(with_deposit=True)
+    Membership.objects.update(hook_refuses=False)
+
+
+def _lets_the_plan_begin(shop: Shop) -> None:
+    applying.apply(Checkout.objects.get(begun_by__isnull=False))
+
+
 def _its_customer_is_gone(shop: Shop) -> None:
     _a_line_is_due(shop)
     shop.emulator.handle("DELETE", f"/v1/customers/{shop.plan().card.stripe_customer_id}", shop.KEY)
@@ -506,6 +516,12 @@ OFFICE: Final = (
     ),
     _by_a_person(
         "applied after all", _applies, lambda shop: not Checkout.objects.filter(unapplied=True).exists(), _was_refused
+    ),
+    _by_a_person(
+        "plan that begins after all",
+        _lets_the_plan_begin,
+        lambda shop: not shop.plan().deleted and shop.plan().payment_count == 4,
+        _a_deposit_was_refused,
     ),
     Flow(
         "customer that is gone",

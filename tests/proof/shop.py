@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -30,7 +30,7 @@ from checkout.models import (
 from checkout.services import fulfillment, intents, plans
 from checkout.timetable import JOBS
 from stripe_emulator import faults
-from tests.chaos.life import SECRET
+from tests.chaos.life import SECRET, agree
 from tests.chaos.money import AT_STRIPE, MoneyLife
 from tests.host.models import Membership
 
@@ -112,11 +112,9 @@ class Shop(MoneyLife):
 
     # -- people --------------------------------------------------------------------------------------
 
-    def agrees(self, number: str = VISA) -> None:
+    def agrees(self, number: str = VISA, *, with_deposit: bool = False) -> None:
         """The payer chooses the plan, enters a card, and comes back to the shop."""
-        begun = self.on_a_bad_day(
-            lambda: Checkout.objects.create_checkout("payment_plan", self.row, None, payment_plan=self.template)
-        )
+        begun = self.on_a_bad_day(partial(agree, self.row, self.template, with_deposit=with_deposit))
         self.pays(begun, number)
 
     def pays(self, checkout: Checkout | None, number: str = VISA) -> None:

@@ -32,7 +32,7 @@ def letters_installed() -> None:
 
 def enter_card(emulator: Emulator, checkout: Checkout, number: str, authenticate: bool = True) -> dict[str, Any]:
     """What the payer does on the page of an attempt: type a card number, and pass or fail the bank's check."""
-    if checkout.saves_card:
+    if checkout.by_setup_intent:
         secret = gateway().retrieve_setup_intent(checkout.setup_intent_id).client_secret
     else:
         secret = gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret

@@ -187,6 +187,24 @@ def test_the_same_visit_takes_the_deposit(client: Client, url: str, emulator: Em
     assert plans.deposit_of(ObjectPaymentPlan.objects.get()).state_id == states.SUCCESS
 
 
+def test_a_declined_deposit_is_tried_again_on_the_same_page(client: Client, url: str, emulator: Emulator) -> None:
+    checkout = save_card(client, url, emulator, "4000000000009995")
+    response = client.get(f"/checkout/{checkout.uuid}/return/")
+    assert b"There was not enough money available on the card." in response.content
+    assert b"Nothing was taken." in response.content
+    page = client.get(f"/checkout/{checkout.uuid}/pay/").content.decode()
+    assert "Pay £20.00" in page
+    assert "nothing else is taken now" in page
+    assert not ObjectPaymentPlan.objects.exists()
+
+
+@pytest.fixture
+def card_first(settings: Any) -> None:
+    """The site saves the card before it charges the deposit."""
+    settings.CHECKOUT_DEPOSIT_WITH_CARD = False
+
+
+@pytest.mark.usefixtures("card_first")
 def test_the_same_visit_goes_on_when_the_bank_wants_the_payer(client: Client, url: str, emulator: Emulator) -> None:
     checkout = save_card(client, url, emulator, "4000002760003184")
     response = client.get(f"/checkout/{checkout.uuid}/return/", follow=True)
@@ -195,6 +213,7 @@ def test_the_same_visit_goes_on_when_the_bank_wants_the_payer(client: Client, ur
     assert b"Pay \xc2\xa320.00" in response.content
 
 
+@pytest.mark.usefixtures("card_first")
 def test_a_declined_deposit_says_why_and_takes_another_card(client: Client, url: str, emulator: Emulator) -> None:
     checkout = save_card(client, url, emulator, "4000008260003178")
     response = client.get(f"/checkout/{checkout.uuid}/return/", follow=True)
@@ -213,6 +232,7 @@ def test_a_declined_deposit_says_why_and_takes_another_card(client: Client, url:
     assert Checkout.objects.filter(action="payment").count() == 1
 
 
+@pytest.mark.usefixtures("card_first")
 def test_looking_at_the_deposit_page_takes_nothing_and_the_button_does(
     client: Client, url: str, emulator: Emulator
 ) -> None:
@@ -230,6 +250,7 @@ def test_looking_at_the_deposit_page_takes_nothing_and_the_button_does(
     assert emulator.ledger.taken_minor() == 2000
 
 
+@pytest.mark.usefixtures("card_first")
 def test_the_deposit_page_is_the_payers_alone(client: Client, url: str, emulator: Emulator, staff: Any) -> None:
     checkout = save_card(client, url, emulator, "4000008260003178")
     client.get(f"/checkout/{checkout.uuid}/return/")

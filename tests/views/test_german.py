@@ -75,7 +75,7 @@ def shown(client: Client, address: str, status: int = 200, **data: Any) -> str:
 
 
 def test_choosing_agreeing_and_the_deposit(
-    german: Client, emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
+    german: Client, emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, settings: Any
 ) -> None:
     choose = f"/choose/{membership.pk}/"
     with time_machine.travel("2026-01-10T12:00:00Z"):
@@ -96,6 +96,15 @@ def test_choosing_agreeing_and_the_deposit(
         assert english_in(text) == []
 
         checkout = Checkout.objects.get()
+        paying = shown(german, f"/checkout/{checkout.uuid}/pay/")
+        assert "Das ist die Anzahlung. Dabei wird Ihre Karte für die Raten gespeichert" in paying
+        assert "20,00 £ jetzt bezahlen" in paying
+        enter_card(emulator, checkout, "4000000000009995")
+        assert "Die Karte war nicht ausreichend gedeckt." in shown(german, f"/checkout/{checkout.uuid}/return/")
+
+        settings.CHECKOUT_DEPOSIT_WITH_CARD = False
+        agree(german, choose)
+        checkout = Checkout.objects.latest("pk")
         assert "die Anzahlung von 20,00 £" in shown(german, f"/checkout/{checkout.uuid}/pay/")
         enter_card(emulator, checkout, "4000008260003178")
         declined = shown(german, f"/checkout/{checkout.uuid}/return/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -66,6 +67,19 @@ class Checkout(models.Model):
     )
     total = fields.amount(null=True, blank=True)
     currency = fields.currency()
+    deposit = fields.amount(
+        null=True,
+        blank=True,
+        help_text=_("Of a plan whose card is saved while its deposit is paid: what is asked for on its page."),
+    )
+    begun_by = models.OneToOneField(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="deposit_attempt",
+        help_text=_("Of a deposit that was paid while the card was saved: the attempt that began the plan."),
+    )
     payment_intent_id = models.CharField(max_length=255, blank=True)
     setup_intent_id = models.CharField(max_length=255, blank=True)
     payment_method_id = models.CharField(max_length=255, blank=True)
@@ -138,6 +152,11 @@ class Checkout(models.Model):
                 name="checkout_total_positive",
             ),
             fields.known_currency(name="checkout_known_currency"),
+            models.CheckConstraint(
+                condition=Q(deposit=None)
+                | Q(deposit__gt=0, deposit__lt=models.F("total"), action=actions.PAYMENT_PLAN),
+                name="checkout_deposit_of_a_plan",
+            ),
             models.CheckConstraint(
                 condition=Q(total__isnull=False) | ~Q(action__in=sorted(actions.TAKES_MONEY)),
                 name="checkout_money_has_total",
@@ -221,6 +240,17 @@ class Checkout(models.Model):
         return self.action_id in actions.SAVES_CARD
 
     @property
+    def by_setup_intent(self) -> bool:
+        """True when a card is saved and nothing is taken: Stripe is asked for a SetupIntent, else for a
+        PaymentIntent."""
+        return self.saves_card and self.deposit is None
+
+    @property
+    def asks_for(self) -> Decimal | None:
+        """What its page asks for, in whole currency units: of a plan that begins with its deposit, the deposit."""
+        return self.total if self.deposit is None else self.deposit
+
+    @property
     def failed(self) -> bool:
         return self.state_id == states.FAIL
 
@@ -235,7 +265,13 @@ class Checkout(models.Model):
     @property
     def intent_id(self) -> str:
         """Stripe's id of what was asked for: pi_…, seti_…, or empty while nothing was answered."""
-        return self.setup_intent_id if self.saves_card else self.payment_intent_id
+        return self.setup_intent_id if self.by_setup_intent else self.payment_intent_id
+
+    @property
+    def mark(self) -> str:
+        """The uuid that its intent bears at Stripe (metadata `checkout`): of a deposit that was paid while the card was
+        saved, that of the attempt that began the plan."""
+        return str(self.begun_by.uuid if self.begun_by is not None else self.uuid)
 
     @property
     def failure_text(self) -> str:

@@ -77,6 +77,8 @@ class AgreementTerms:
     user_agent: str = ""
     kind: str = Agreement.Kind.PAYER
     other_amounts: bool = False
+    #: The page takes the deposit while it saves the card, so that the payer meets the bank once.
+    deposit_with_card: bool = False
 
 
 def write(checkout: Checkout, terms: AgreementTerms, user: Actor = None) -> Agreement:
@@ -164,11 +166,11 @@ def create_object_payment_plan(
     customer = customer or (attempt.customer if attempt is not None else None)
     with transaction.atomic():
         plan = _begin(
-            content_object,
+            content_key(content_object),
             payment_plan,
             total,
             attempt_rows.currency_of(content_object),
-            customer=customer,
+            customer=customer or Customer.objects.with_email(content_object.checkout_email),
             user=user,
             deposit_due=deposit_due,
         )
@@ -200,7 +202,7 @@ def _moved_card(customer: Customer | None) -> SavedCard | None:
 
 
 def _begin(
-    content_object: ContentObject,
+    key: dict[str, Any],
     payment_plan: PaymentPlan,
     total: Decimal,
     currency: str,
@@ -208,18 +210,21 @@ def _begin(
     customer: Customer | None,
     user: Actor,
     deposit_due: datetime.date | None,
+    **columns: Any,
 ) -> ObjectPaymentPlan:
-    """The rows. Asks neither whether the terms are still offered nor what the content object costs now."""
+    """The rows, for the content object that `key` points at. Asks neither whether the terms are still offered nor what
+    it costs now."""
     deposit = payment_plan.lines(deposit_due or clock.today(), total, currency)[0]
     try:
         with transaction.atomic():
             plan = ObjectPaymentPlan.objects.create(
-                **content_key(content_object),
+                **key,
                 payment_plan=payment_plan,
-                customer=customer or Customer.objects.with_email(content_object.checkout_email),
+                customer=customer,
                 user=actor(user),
                 total=total,
                 currency=currency,
+                **columns,
             )
             line = ObjectPaymentPlanInstalment.objects.create(
                 object_payment_plan=plan, count=1, deposit=True, amount=deposit.amount, due=deposit.due
@@ -268,7 +273,16 @@ def agreement_terms(
         lines=plan_cards.as_data(lines),
         ip_address=ip_address,
         user_agent=user_agent,
+        deposit_with_card=conf.CHECKOUT_DEPOSIT_WITH_CARD,
     )
+
+
+def deposit_with_card(terms: AgreementTerms) -> Decimal | None:
+    """The deposit, where it is due by now and the payer's page takes it while the card is saved."""
+    if not terms.deposit_with_card or not terms.lines:
+        return None
+    due, amount = datetime.date.fromisoformat(terms.lines[0]["due"]), Decimal(terms.lines[0]["amount"])
+    return amount if due <= clock.today() else None
 
 
 def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
@@ -284,7 +298,7 @@ def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
         return None
     # What was agreed holds, even if the office has stopped offering it or the row has changed since.
     plan = _begin(
-        content_object,
+        content_key(content_object),
         checkout.payment_plan,
         checkout.total,
         checkout.currency,
@@ -294,6 +308,40 @@ def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
     )
     plan_cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
     return plan
+
+
+def begin_stopped(checkout: Checkout) -> ObjectPaymentPlan:
+    """The plan whose deposit came, and which the site refuses: it holds the money and takes nothing more. In the
+    settling transaction; `begin_after_all` lets it begin."""
+    if checkout.payment_plan is None or checkout.total is None:
+        raise PlanError(f"Checkout {checkout.pk} names no plan to begin.")
+    plan = _begin(
+        {"content_type": checkout.content_type, "object_id": checkout.object_id},
+        checkout.payment_plan,
+        checkout.total,
+        checkout.currency,
+        customer=checkout.customer,
+        user=checkout.user,
+        deposit_due=_agreed_deposit_date(checkout),
+        deleted=True,
+        deleted_at=clock.now(),
+    )
+    plan_cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
+    return plan
+
+
+def begin_after_all(checkout: Checkout) -> None:
+    """The plan that `begin_stopped` made takes its payments from now on. Raises PlanError when another plan of the same
+    row is live."""
+    try:
+        with transaction.atomic():
+            ObjectPaymentPlan.objects.filter(agreement__checkout=checkout, deleted=True).update(
+                deleted=False, deleted_at=None
+            )
+    except IntegrityError as error:
+        raise PlanError(
+            _("There is a payment plan for this already. Another can be agreed once that one is stopped.")
+        ) from error
 
 
 def live_plan(checkout: Checkout) -> ObjectPaymentPlan | None:

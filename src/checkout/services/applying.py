@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,30 +25,13 @@ def tell(checkout: Checkout) -> bool:
     """Run the `checkout_success` of what was paid for, in the transaction that settles. False when it was not told, or
     refused: the attempt then says so, and a problem is open for staff."""
     row = checkout.content_object
-    if row is None:
-        _set_aside(checkout, Kind.NO_ROW)
-        return False
-    if row._meta.app_label == "checkout" or checkout.action_id not in actions.BY_CARD:
+    if row is not None and (row._meta.app_label == "checkout" or checkout.action_id not in actions.BY_CARD):
         # Rows of our own refuse nothing. Where no money came, what refuses or raises undoes everything.
         _run(checkout)
         return True
-    if not row.checkout_can_charge:
-        _set_aside(checkout, Kind.NOT_PAYABLE)
-        return False
-    if debts.missing_at(checkout, row.checkout_total):
-        _set_aside(checkout, Kind.PRICE_CHANGED)
-        return False
-    try:
-        # What the hook did before it raised is undone, and nothing else.
-        with transaction.atomic(), moves.journal(), debts.ledger():
-            _run(checkout)
-            if transaction.get_rollback():
-                raise HookFailed(f"{type(row).__name__}.checkout_success hid an error of the database.")
-    except NotWanted as refusal:
-        _set_aside(checkout, Kind.NOT_WANTED, str(refusal))
-        return False
-    except (CheckoutError, DatabaseError) as error:
-        _set_aside(checkout, Kind.HOOK_FAILED, str(error))
+    refusal = ask(checkout)
+    if refusal is not None:
+        set_aside(checkout, refusal)
         return False
     if checkout.debt is not None and checkout.total != checkout.debt.owed:
         # This was the rest of a price that had changed: what came before it is applied with it.
@@ -59,6 +43,39 @@ def tell(checkout: Checkout) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a row was not told of its money, or would not have it."""
+
+    kind: Problem.Kind
+    detail: str = ""
+
+
+def ask(checkout: Checkout, then: Callable[[], None] | None = None) -> Refusal | None:
+    """Tell the row, and do what follows; or say why that cannot be, with whatever was done undone. `then` raises
+    CheckoutError to refuse."""
+    row = checkout.content_object
+    if row is None:
+        return Refusal(Kind.NO_ROW)
+    if not row.checkout_can_charge:
+        return Refusal(Kind.NOT_PAYABLE)
+    if debts.missing_at(checkout, row.checkout_total):
+        return Refusal(Kind.PRICE_CHANGED)
+    try:
+        # What the hook did before it raised is undone, and nothing else.
+        with transaction.atomic(), moves.journal(), debts.ledger():
+            _run(checkout)
+            if then is not None:
+                then()
+            if transaction.get_rollback():
+                raise HookFailed(f"{type(row).__name__}.checkout_success hid an error of the database.")
+    except NotWanted as refusal:
+        return Refusal(Kind.NOT_WANTED, str(refusal))
+    except (CheckoutError, DatabaseError) as error:
+        return Refusal(Kind.HOOK_FAILED, str(error))
+    return None
+
+
 def _run(checkout: Checkout) -> None:
     token = agreements.hook_of.set(checkout)
     try:
@@ -67,10 +84,13 @@ def _run(checkout: Checkout) -> None:
         agreements.hook_of.reset(token)
 
 
-def _set_aside(checkout: Checkout, kind: Problem.Kind, detail: str = "") -> None:
-    Checkout.objects.filter(pk=checkout.pk).update(unapplied=True)
-    checkout.unapplied = True
-    problems.open_about(checkout, kind, detail)
+def set_aside(checkout: Checkout, refusal: Refusal) -> None:
+    """The money of this attempt waits for a person. Of a deposit that began no plan, the attempt that was to begin it
+    waits with it."""
+    for each in filter(None, [checkout, checkout.begun_by]):
+        Checkout.objects.filter(pk=each.pk).update(unapplied=True)
+        each.unapplied = True
+    problems.open_about(checkout, refusal.kind, refusal.detail)
 
 
 def apply(checkout: Checkout, user: Actor = None) -> None:
@@ -85,13 +105,17 @@ def apply(checkout: Checkout, user: Actor = None) -> None:
         if not waiting.update(unapplied=False):
             raise AlreadyPaid("This was applied already, so nothing was done.")
         held.unapplied = False
-        if held.content_object is None:
-            raise CannotPay("What this was paid for is gone. Give the money back.")
-        _run(held)
+        for each in filter(None, [held.begun_by, held]):
+            if each.content_object is None:
+                raise CannotPay("What this was paid for is gone. Give the money back.")
+            _run(each)
+            if each.deposit is not None:
+                Checkout.objects.filter(pk=each.pk).update(unapplied=False)
+                agreements.begin_after_all(each)
+            staff_notices.settled(each)
+            letters.paid(each)
+            signals.send_after_commit(signals.checkout_succeeded, each)
         problems.close_about(held, user)
-        staff_notices.settled(held)
-        letters.paid(held)
-        signals.send_after_commit(signals.checkout_succeeded, held)
 
 
 @dataclass(slots=True)

@@ -142,7 +142,7 @@ def _repaired(finding: Finding) -> Finding:
     if finding.checkout.succeeded:
         return finding
     try:
-        saved = finding.checkout.saves_card
+        saved = finding.checkout.by_setup_intent
         door = fulfillment.fulfill_setup_intent if saved else fulfillment.fulfill_payment_intent
         settled = door(finding.intent_id)
         repaired = not settled.failed

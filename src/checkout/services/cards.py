@@ -145,6 +145,14 @@ def let_go(checkout: Checkout, intent: SetupIntent) -> None:
         SavedCard.objects.filter(pk=card.pk).update(replaced=True)
 
 
+def not_needed(checkout: Checkout) -> None:
+    """What this attempt paid for was given back before it began: the card that was saved with it is taken off by the
+    sweep of replaced cards, unless another plan is charged to it."""
+    SavedCard.objects.filter(payment_method_id=checkout.payment_method_id, livemode=checkout.livemode).update(
+        replaced=True
+    )
+
+
 def card_columns(card: Card | None) -> dict[str, object]:
     """What is printed on a card, as columns of `SavedCard`."""
     if card is None:

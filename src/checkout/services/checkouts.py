@@ -177,10 +177,13 @@ def _begin_setup(
     payment_plan: PaymentPlan | None,
     agreement: agreements.AgreementTerms | None,
 ) -> Checkout:
-    """A new SetupIntent per visit: Stripe advises against keeping unconfirmed ones."""
+    """A new intent per visit: Stripe advises against keeping unconfirmed SetupIntents. Where the payer's page takes the
+    deposit at once it is a PaymentIntent, which saves the card as well."""
     if payment_plan is not None:
         agreements.check_can_agree(content_object, payment_plan)
     intents.close_open_attempts(content_object, user)
+    terms = agreement or agreements.asked_by_the_host(content_object, payment_plan)
+    deposit = agreements.deposit_with_card(terms) if payment_plan is not None else None
     customer = cards.ensure_customer(content_object.checkout_email, content_object.checkout_name)
     stripe_customer_id = cards.ensure_stripe_customer(customer)
     try:
@@ -194,6 +197,7 @@ def _begin_setup(
                 customer=customer,
                 stripe_customer_id=stripe_customer_id,
                 payment_plan=payment_plan,
+                deposit=deposit,
             )
             if not attempt_rows.still_payable(content_object):
                 raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
@@ -201,7 +205,7 @@ def _begin_setup(
                 raise PlanError(
                     _("There is a payment plan for this already. Another can be agreed once that one is stopped.")
                 )
-            agreements.write(checkout, agreement or agreements.asked_by_the_host(content_object, payment_plan), user)
+            agreements.write(checkout, terms, user)
     except IntegrityError as error:
         raise AttemptInProgress(_("This was begun in another tab at this moment. Please go on there.")) from error
     return checkout

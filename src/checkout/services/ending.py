@@ -33,10 +33,11 @@ def succeed(
     why: Why,
     request_id: str = "",
     means: debts.Means = debts.UNSAID,
+    tell: bool = True,
     **fields: Any,
 ) -> bool:
-    """Move to `success`, post what came, and only then tell the row that was paid for; in the caller's transaction.
-    False if it was a success already."""
+    """Move to `success`, post what came, and only then tell the row that was paid for (unless not to `tell`: the caller
+    does, or sets it aside); in the caller's transaction. False if it was a success already."""
     before, was_in_trouble = checkout.state_id, checkout.error_code == NOT_WRITTEN_DOWN
     won = moves.move(
         checkout,
@@ -60,14 +61,19 @@ def succeed(
     debts.came(checkout, user, was_open=before in states.OPEN, means=means)
     if was_in_trouble:
         problems.close(Problem.Kind.NOT_WRITTEN_DOWN, str(checkout.uuid))
-    if applying.tell(checkout):
+    if tell and applying.tell(checkout):
         if checkout.is_payment_plan:
             agreements.ensure_plan(checkout)
-        staff_notices.settled(checkout)
-        letters.paid(checkout)
-        signals.send_after_commit(signals.checkout_succeeded, checkout)
+        told(checkout)
     log_move(checkout, before, why, request_id)
     return True
+
+
+def told(checkout: Checkout) -> None:
+    """The row knows: staff, the payer and who listens hear of it too."""
+    staff_notices.settled(checkout)
+    letters.paid(checkout)
+    signals.send_after_commit(signals.checkout_succeeded, checkout)
 
 
 def fail(

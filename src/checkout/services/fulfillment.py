@@ -27,7 +27,7 @@ def fulfill(checkout: Checkout, user: Actor = None) -> Checkout:
     """
     if not checkout.intent_id:
         return checkout
-    if checkout.saves_card:
+    if checkout.by_setup_intent:
         return fulfill_setup_intent(checkout.setup_intent_id, user)
     return fulfill_payment_intent(checkout.payment_intent_id, user)
 
@@ -56,7 +56,7 @@ def _bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor)
     if isinstance(intent, SetupIntent):
         return _bring_setup(checkout, intent, user)
     settled = settling.settle(checkout.pk, intent, user)
-    if settled.succeeded and settled.is_payment and settled.customer is not None:
+    if settled.succeeded and (settled.is_payment or settled.deposit is not None) and settled.customer is not None:
         _after_a_new_card(settled)
     return settled
 

@@ -78,7 +78,7 @@ def ensure_intent(checkout: Checkout) -> Checkout:
         logger.warning("checkout %s refused by Stripe: %s", checkout.pk, problem, extra={"checkout": checkout.pk})
         sentence = _("The payment could not be started. Please contact us; you have not been charged.")
         raise (_CustomerGone if gone else CannotPay)(sentence) from problem
-    column = "setup_intent_id" if checkout.saves_card else "payment_intent_id"
+    column = "setup_intent_id" if checkout.by_setup_intent else "payment_intent_id"
     Checkout.objects.filter(pk=checkout.pk, **{column: ""}).update(**{column: intent.id})
     setattr(checkout, column, intent.id)
     return checkout
@@ -103,7 +103,7 @@ def _find_lost_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
     since = (checkout.claimed_at or checkout.created_at) - attempt_rows.CLOCK_SKEW
     client = gateway()
     intents: Iterable[PaymentIntent | SetupIntent] = (
-        client.list_setup_intents(since=since) if checkout.saves_card else client.list_payment_intents(since=since)
+        client.list_setup_intents(since=since) if checkout.by_setup_intent else client.list_payment_intents(since=since)
     )
     for intent in intents:
         if intent.metadata.get("checkout") == str(checkout.uuid):
@@ -115,19 +115,19 @@ def _find_lost_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
 
 def _request_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
     """Everything sent is read off the row, so that a repeated request is the same to the letter."""
-    if checkout.saves_card:
-        if not checkout.stripe_customer_id:
-            raise CheckoutError(f"Checkout {checkout.pk} saves a card but has no customer at Stripe.")
+    if checkout.saves_card and not checkout.stripe_customer_id:
+        raise CheckoutError(f"Checkout {checkout.pk} saves a card but has no customer at Stripe.")
+    if checkout.by_setup_intent:
         return gateway().create_setup_intent(
             customer_id=checkout.stripe_customer_id,
             description=checkout.description,
             metadata=attempt_rows.metadata(checkout),
             idempotency_key=str(checkout.uuid),
         )
-    if checkout.total is None:
+    if checkout.asks_for is None:
         raise CheckoutError(f"Checkout {checkout.pk} takes money but has no total.")
     return gateway().create_payment_intent(
-        amount_minor=money.to_minor(checkout.total, checkout.currency),
+        amount_minor=money.to_minor(checkout.asks_for, checkout.currency),
         currency=checkout.currency,
         description=checkout.description,
         metadata=attempt_rows.metadata(checkout),
@@ -194,11 +194,11 @@ def _saved_card(checkout: Checkout) -> str:
 
 def read_intent(checkout: Checkout) -> PaymentIntent | SetupIntent:
     """The attempt's intent as it is at Stripe now, checked to be ours."""
-    if checkout.saves_card:
+    if checkout.by_setup_intent:
         intent: PaymentIntent | SetupIntent = gateway().retrieve_setup_intent(checkout.setup_intent_id)
     else:
         intent = gateway().retrieve_payment_intent(checkout.payment_intent_id)
-    if intent.metadata.get("checkout") != str(checkout.uuid):
+    if intent.metadata.get("checkout") != checkout.mark:
         raise IntentMismatch(f"{intent.id} at Stripe does not belong to checkout {checkout.pk}. Tell a developer.")
     return intent
 
@@ -236,7 +236,7 @@ def _cancel(checkout: Checkout) -> PaymentIntent | SetupIntent | None:
     if not checkout.intent_id and not _learn_intent(checkout):
         return None
     try:
-        if checkout.saves_card:
+        if checkout.by_setup_intent:
             return gateway().cancel_setup_intent(checkout.setup_intent_id)
         return gateway().cancel_payment_intent(checkout.payment_intent_id)
     except NotFoundAtStripe:
@@ -262,6 +262,8 @@ def close_open_attempts(content_object: ContentObject, user: Actor = None) -> No
     has begun."""
     for checkout in Checkout.objects.asking_for(content_object).one_at_a_time().open():
         closed = close(checkout, why=Why(Code.REPLACED), user=user, superseded=True)
+        if closed.succeeded and closed.deposit is not None:
+            raise AlreadyPaid(_("The deposit of the payment plan has been paid meanwhile. Nothing more was taken."))
         if closed.succeeded and closed.is_payment_plan:
             raise AlreadyPaid(_("Your card was saved already."))
         if closed.succeeded and not closed.saves_card:

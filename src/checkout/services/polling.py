@@ -45,8 +45,9 @@ class Swept:
 
 
 def open_payment_attempts() -> QuerySet[Checkout]:
-    """Attempts at taking money whose intent is known and not settled."""
-    return Checkout.objects.open().taking_money().exclude(payment_intent_id="")
+    """Attempts at taking money, a plan's deposit while the card is saved among them, whose intent is known and not
+    settled."""
+    return Checkout.objects.open().exclude(payment_intent_id="")
 
 
 def open_setup_attempts() -> QuerySet[Checkout]:
@@ -121,7 +122,7 @@ def read_intents(batch: list[Checkout]) -> Iterator[tuple[Checkout, Intent | Gat
     where most intents are open ones it is n / 100. `batch` is in the order of `created_at`.
     """
     for kind in (False, True):
-        ours = [checkout for checkout in batch if checkout.saves_card is kind]
+        ours = [checkout for checkout in batch if checkout.by_setup_intent is kind]
         for group in _groups(ours):
             yield from _read_group(group)
 
@@ -160,7 +161,7 @@ PAGE: Final = 100
 def _listed(group: list[Checkout]) -> Any:
     since, until = group[0].created_at - MARGIN, group[-1].created_at + MARGIN
     client = gateway()
-    if group[0].saves_card:
+    if group[0].by_setup_intent:
         return client.list_setup_intents(since=since, until=until)
     return client.list_payment_intents(since=since, until=until)
 
@@ -168,7 +169,7 @@ def _listed(group: list[Checkout]) -> Any:
 def _read_one(checkout: Checkout) -> Intent | GatewayError:
     client = gateway()
     try:
-        if checkout.saves_card:
+        if checkout.by_setup_intent:
             return client.retrieve_setup_intent(checkout.setup_intent_id)
         return client.retrieve_payment_intent(checkout.payment_intent_id)
     except KeyRefused:

@@ -147,7 +147,7 @@ def find_intent(checkout: Checkout) -> PaymentIntent | None:
 
 
 def _ours(checkout: Checkout, intents: Iterable[PaymentIntent]) -> PaymentIntent | None:
-    return next((intent for intent in intents if intent.metadata.get("checkout") == str(checkout.uuid)), None)
+    return next((intent for intent in intents if intent.metadata.get("checkout") == checkout.mark), None)
 
 
 def _settle_or_cancel(checkout: Checkout, intent: PaymentIntent) -> Checkout:

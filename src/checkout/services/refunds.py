@@ -36,7 +36,7 @@ from checkout.gateway import RefundAnswer, assert_no_transaction, gateway
 from checkout.ids import uuid_or_none
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Dispute, ObjectPaymentPlanInstalment, Problem, Refund
-from checkout.services import debts, fulfillment, hooks, moves, problems, refund_effects, staff_notices
+from checkout.services import cards, debts, fulfillment, hooks, moves, problems, refund_effects, staff_notices
 from checkout.services.attempt_rows import KEY_TRUSTED_FOR, check_account
 from checkout.services.letters import asking as letters
 
@@ -350,6 +350,8 @@ def _tell_host(row: Refund) -> None:
         back = checkout.refunds.filter(state=Refund.SUCCEEDED).aggregate(sum=Sum("amount"))["sum"]
         if back == checkout.total:
             problems.close_about(checkout)
+            if checkout.begun_by_id is not None:
+                cards.not_needed(checkout)
         return
     try:
         with transaction.atomic(), moves.journal(), debts.ledger():

@@ -18,7 +18,18 @@ from checkout.errors import IntentMismatch, NotWanted, NotWrittenDown
 from checkout.gateway import Decline, PaymentIntent, SetupIntent
 from checkout.journal import Code, Why
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Problem
-from checkout.services import attempt_rows, cards, debts, ending, hooks, moves, numbering, plan_cards, problems
+from checkout.services import (
+    attempt_rows,
+    cards,
+    debts,
+    ending,
+    hooks,
+    moves,
+    numbering,
+    plan_cards,
+    plan_deposits,
+    problems,
+)
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.fulfillment")
@@ -84,12 +95,18 @@ def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor 
             else:
                 _verify_payment(checkout, intent)
                 _settle_payment(checkout, intent, user)
-    numbering.give(unpaid, {pk: intent.card for pk, intent in intents.items()})
+    paid_with = {pk: intent.card for pk, intent in intents.items()}
+    for deposit in Checkout.objects.filter(begun_by__in=[each for each in unpaid if each.deposit is not None]):
+        unpaid.append(deposit)
+        paid_with[deposit.pk] = paid_with[deposit.begun_by_id or 0]
+    numbering.give(unpaid, paid_with)
     return {checkout.pk: checkout for checkout in checkouts}
 
 
 def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor) -> None:
-    if intent.succeeded:
+    if intent.succeeded and checkout.deposit is not None:
+        plan_deposits.came(checkout, intent, user)
+    elif intent.succeeded:
         won = ending.succeed(
             checkout,
             user=user,
@@ -246,10 +263,10 @@ def _remember_decline(checkout: Checkout, decline: Decline) -> None:
 
 def _verify_payment(checkout: Checkout, intent: PaymentIntent) -> None:
     """Raises IntentMismatch unless the intent is the one that was agreed: whose, how much, in what."""
-    if checkout.total is None:
+    if checkout.asks_for is None or checkout.by_setup_intent:
         raise IntentMismatch(f"{intent.id} takes money, checkout {checkout.pk} does not.")
     expected = {
-        "amount": (intent.amount_minor, money.to_minor(checkout.total, checkout.currency)),
+        "amount": (intent.amount_minor, money.to_minor(checkout.asks_for, checkout.currency)),
         "currency": (intent.currency, checkout.currency),
         "customer": (intent.customer_id, checkout.stripe_customer_id),
     }
@@ -266,7 +283,7 @@ def _verify_setup(checkout: Checkout, intent: SetupIntent) -> None:
 def _compare(checkout: Checkout, intent: PaymentIntent | SetupIntent, expected: dict[str, tuple[Any, Any]]) -> None:
     expected = expected | {
         "intent": (intent.id, checkout.intent_id or intent.id),
-        "metadata": (intent.metadata.get("checkout"), str(checkout.uuid)),
+        "metadata": (intent.metadata.get("checkout"), checkout.mark),
         "live mode": (intent.livemode, checkout.livemode),
     }
     wrong = [f"{name} is {got!r}, agreed was {want!r}" for name, (got, want) in expected.items() if got != want]

@@ -81,9 +81,9 @@ class CheckoutMixin(CheckoutAccessMixin):
 
 def amount_text(checkout: Checkout) -> str:
     """The amount as the reader writes it; empty when nothing is taken."""
-    if checkout.total is None:
+    if checkout.asks_for is None:
         return ""
-    return money.format_money(checkout.total, checkout.currency, get_language() or "en-gb")
+    return money.format_money(checkout.asks_for, checkout.currency, get_language() or "en-gb")
 
 
 def button_text(checkout: Checkout) -> str:
@@ -91,14 +91,14 @@ def button_text(checkout: Checkout) -> str:
     deposit = deposit_text(checkout)
     if deposit:
         return _("Save card and pay %(amount)s") % {"amount": deposit}
-    if checkout.saves_card:
+    if checkout.by_setup_intent:
         return _("Save card")
     return _("Pay %(amount)s now") % {"amount": amount_text(checkout)}
 
 
 def deposit_text(checkout: Checkout) -> str:
     """What is charged right after the card of a plan is saved; empty when nothing is."""
-    if checkout.payment_plan is None or checkout.total is None:
+    if checkout.payment_plan is None or checkout.total is None or not checkout.by_setup_intent:
         return ""
     deposit = checkout.payment_plan.deposit_amount(checkout.total, checkout.currency)
     return money.format_money(deposit, checkout.currency, get_language() or "en-gb")
@@ -117,7 +117,7 @@ def elements_config(page: intents.Page, success_url: str) -> dict[str, Any]:
     return {
         "publishableKey": conf.required("STRIPE_PUBLISH_KEY"),
         "clientSecret": page.client_secret,
-        "intent": "setup" if page.checkout.saves_card else "payment",
+        "intent": "setup" if page.checkout.by_setup_intent else "payment",
         "savedPaymentMethod": page.payment_method_id,
         "successUrl": success_url,
         "locale": (get_language() or "auto").split("-")[0],
@@ -130,10 +130,10 @@ def elements_config(page: intents.Page, success_url: str) -> dict[str, Any]:
             ),
             "notConfirmed": declines.sentence("payment_intent_authentication_failure", ""),
             "declined": _("You can try again, or use another card.")
-            if page.checkout.saves_card
+            if page.checkout.by_setup_intent
             else _("Nothing was taken. You can try again, or use another card."),
             "failed": _("The card was not saved. Please try again.")
-            if page.checkout.saves_card
+            if page.checkout.by_setup_intent
             else _("The payment did not go through. Nothing was taken. Please try again."),
             "unknown": _("We could not see the answer of the payment service. Looking it up…"),
             "unclear": _(

@@ -130,7 +130,7 @@ def describe(checkout: Checkout, *, trouble: bool = False) -> tuple[str, str, st
     if trouble and checkout.is_open:
         return (
             "checking",
-            _("We are checking your payment") if not checkout.saves_card else _("We are checking your card"),
+            _("We are checking your payment") if not checkout.by_setup_intent else _("We are checking your card"),
             _("The payment service has not told us the result yet. Please do not pay again until you see it."),
         )
     if checkout.state_id == states.REQUEST:
@@ -145,13 +145,14 @@ def describe(checkout: Checkout, *, trouble: bool = False) -> tuple[str, str, st
             _("This page is out of date"),
             _("The payment was started again, or settled in another way. Nothing was taken on this page."),
         )
-    heading = _("Your card was not saved") if checkout.saves_card else _("Not paid")
+    heading = _("Your card was not saved") if checkout.by_setup_intent else _("Not paid")
     return ("failed" if checkout.failed else "unpaid"), heading, " ".join([_reason(checkout), _what_now(checkout)])
 
 
 def _unapplied(checkout: Checkout) -> tuple[str, str, str]:
     """Paid, and the site could not take it in: its office decides."""
-    if checkout.refunded == checkout.total:
+    paid = Checkout.objects.filter(begun_by=checkout).first() or checkout
+    if paid.refunded == paid.total:
         return (
             "failed",
             _("Your payment is given back"),
@@ -171,11 +172,11 @@ def _reason(checkout: Checkout) -> str:
     if checkout.error_code or checkout.decline_code:
         return declines.sentence(checkout.error_code, checkout.decline_code)
     if checkout.failed:
-        return _("The payment was cancelled.") if not checkout.saves_card else _("Saving the card was cancelled.")
-    return _("The payment was not finished.") if not checkout.saves_card else _("The card form was not finished.")
+        return _("The payment was cancelled.") if not checkout.by_setup_intent else _("Saving the card was cancelled.")
+    return _("The payment was not finished.") if not checkout.by_setup_intent else _("The card form was not finished.")
 
 
 def _what_now(checkout: Checkout) -> str:
-    if checkout.saves_card:
+    if checkout.by_setup_intent:
         return _("You can try again, or use another card.")
     return _("Nothing was taken. You can try again, or use another card.")
