@@ -38,6 +38,15 @@ def test_a_refund_of_the_dashboard_is_found_once(emulator: Emulator) -> None:
     assert bank_news.look().found == 0
 
 
+def test_the_first_look_goes_back_to_the_first_payment(emulator: Emulator) -> None:
+    """No event came, and no job had ever run until then."""
+    checkout = paid(emulator)
+    emulator.bank.dashboard_refund(checkout.payment_intent_id)
+    with time_machine.travel(clock.now() + timedelta(days=75)):
+        assert bank_news.look().found == 1
+    assert Debt.objects.get().paid == 0
+
+
 def test_a_refund_that_fails_days_later_is_found_within_a_day(emulator: Emulator) -> None:
     # https://docs.stripe.com/testing#refunds
     checkout = paid(emulator, "4000000000005126")

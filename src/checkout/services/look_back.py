@@ -27,7 +27,7 @@ from checkout.services import attempt_rows, debts, early, fulfillment, problems
 
 logger = logging.getLogger("checkout.look_back")
 
-#: The first look goes no further back than this.
+#: The first look of a site whose plans were moved over, or whose first attempts were lost, goes back so far.
 FARTHEST: Final = timedelta(days=30)
 #: An intent may be listed a moment after it was made, and Stripe's clock may differ from ours.
 MARGIN: Final = attempt_rows.CLOCK_SKEW
@@ -86,12 +86,12 @@ class Cursor:
         return until - MARGIN if until is not None else None
 
     def _first(self) -> datetime | None:
-        farthest = self.began - FARTHEST
-        if ObjectPaymentPlan.objects.exists():
-            # Plans were moved over, or the first attempts were lost with a restored database.
-            return farthest
         first: datetime | None = Checkout.objects.aggregate(first=Min("created_at"))["first"]
-        return max(first, farthest) if first is not None else None
+        if not ObjectPaymentPlan.objects.exists():
+            return first
+        # Plans were moved over, or the first attempts were lost with a restored database.
+        farthest = self.began - FARTHEST
+        return min(first, farthest) if first is not None else farthest
 
     def move_on(self, until: datetime | None = None) -> None:
         """Compared until then, or until this look began. Forward only: of two looks at once the one that began later
