@@ -245,6 +245,10 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
         "As soon as your card is saved, the deposit of … is taken from it.",
         "Nothing is taken while your card is saved.",
     ),
+    "services/test_withdrawing.py::test_its_link_says_so_and_takes_nothing": (
+        "You do not need to pay it, and nothing is taken for it.",
+        "Sie müssen den Betrag nicht bezahlen, und es wird dafür nichts abgebucht.",
+    ),
     "services/test_plan_deposits.py::test_the_payer_meets_the_bank_once_and_the_plan_begins": (
         "Your card is saved with it for the instalments; nothing else is taken now.",
     ),
