@@ -148,7 +148,7 @@ REGISTER: Final[Mapping[str, Entry]] = {
     "plan_stopped": Entry(_("Your plan was stopped"), _("a plan was stopped"), _PAYER_OF_PLAN, _AT_ONCE),
     "plan_link": Entry(
         _("A new link to the plan"),
-        _("somebody holds a link that has expired, and asks for another"),
+        _("somebody holds a link that has expired, or began the plan in their browser, and asks for one"),
         _PAYER_OF_PLAN,
         _("at once, once an hour"),
         always=_("its payer has asked for it"),

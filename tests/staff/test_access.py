@@ -115,7 +115,7 @@ def a_run_under_way() -> PaymentRun:
 def a_stopped_run() -> PaymentRun:
     if releases.stopped_run() is None:
         a_run_under_way()
-        releases.stop(None, "wrong amounts")
+        releases.stop(None, "spare")
     found = releases.stopped_run()
     assert found is not None
     return found

@@ -274,3 +274,27 @@ def test_before_the_deposit_is_paid_every_payment_to_come_is_counted(
     assert text(shown).count("Planned") == 3
     assert "Pay £20.00" in text(shown)
     assert client.get(pay_page(plan)).status_code == 409
+
+
+def test_the_browser_that_agreed_looks_and_has_the_link_sent_to_the_address_that_we_know(
+    client: Client, plan: ObjectPaymentPlan
+) -> None:
+    mail.install()
+    session = client.session
+    agreed = Checkout.objects.get(action="payment_plan")
+    session["checkout_pages"] = {str(agreed.uuid): ""}
+    session.save()
+    shown = text(client.get(page_of(plan)))
+    assert "To pay, or to change your card, open this page by the link in our mails." in shown
+    assert "Enter a new card" not in shown
+    sent = [client.post(page_of(plan), {"link": "yes"}, follow=True) for _twice in range(2)]
+    assert all("It comes by mail within a few minutes" in text(answer) for answer in sent)
+    writing.write_waiting()
+    mailed = Email.objects.get(template__name="plan_link")
+    assert mailed.to == ["payer@example.com"]
+    by_link = Client()
+    found = re.search(r"https://shop\.example(/\S+)", mailed.message)
+    assert found is not None
+    shown = text(by_link.get(found[1], follow=True))
+    assert "Enter a new card" in shown
+    assert "open this page by the link in our mails" not in shown

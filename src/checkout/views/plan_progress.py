@@ -27,6 +27,7 @@ from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstal
 from checkout.plan_changes import Ended
 from checkout.services import charging, due_dates, numbering, papers, plan_cards, plan_changes, recovery
 from checkout.services.letters import about_plans
+from checkout.services.letters import asking as letters
 from checkout.views import payer
 from checkout.views.access import (
     PayerViewMixin,
@@ -91,6 +92,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         """Take one line at once from the new card: its payer presses the button."""
         access = self.get_access()
         plan = access.plan
+        if "link" in request.POST:
+            return self._send_link()
         if "change" in request.POST:
             return self._decide(request.POST["change"], agrees=request.POST.get("answer") == "agree")
         uuid = uuid_or_none(request.POST.get("instalment", ""))
@@ -111,6 +114,12 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         if checkout.state_id == states.PAY_ON_SESSION:
             return redirect("checkout.pay", uuid=checkout.uuid)
         return self._answer(_charged_text(checkout))
+
+    def _send_link(self) -> HttpResponse:
+        """Who agreed to the plan in this browser may look at it. What moves money takes the link, which goes to the
+        address that we know and no other."""
+        letters.link_asked(self.get_plan())
+        return self._answer(_("It comes by mail within a few minutes, to the address that we have for this plan."))
 
     def _decide(self, change_uuid: str, *, agrees: bool) -> HttpResponse:
         """The payer agrees to a change that was proposed, or does not."""
@@ -174,6 +183,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "finished": not unpaid,
             "card": card.description if card is not None else "",
             "card_wanted": bool(unpaid and (card is None or card.refresh or card.is_expiring)),
+            "link_wanted": bool(unpaid and not self.get_access().is_payer and not plan.deleted),
             "may_refresh": bool(self.get_access().is_payer and unpaid and not plan.deleted),
             "receipts": [
                 {
