@@ -7,7 +7,12 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Final
+
+LOOKED_AT: Final = 200
+#: In characters; what is longer is read in its cell.
+WIDEST: Final = 44
 
 
 @cache
@@ -17,14 +22,27 @@ def is_available() -> bool:
 
 
 def render(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Decimal]]) -> bytes:
-    """One sheet with a bold first row that stays in sight. Amounts are numbers; text is text, never a formula."""
+    """One sheet with a bold first row that stays in sight, also on paper, where it is as wide as the page. Amounts are
+    numbers; text is text, never a formula."""
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet.properties import PageSetupProperties
 
     book = Workbook(write_only=True)
     sheet = book.create_sheet(title)
     sheet.freeze_panes = "A2"
+    sheet.print_title_rows = "1:1"
+    sheet.page_setup.orientation = "landscape"
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+    sheet.page_setup.fitToHeight = 0
+    left = iter(rows)
+    # Columns are as wide as what the first rows have in them: the rest is not held in memory.
+    first = list(islice(left, LOOKED_AT))
+    for number, values in enumerate(zip(columns, *first, strict=True), 1):
+        widest = max(len(str(value)) for value in values) + 2
+        sheet.column_dimensions[get_column_letter(number)].width = min(widest, WIDEST)
 
     def cell(value: Any) -> Any:
         made: Any = WriteOnlyCell(sheet, value=value)
@@ -38,7 +56,7 @@ def render(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Dec
     for each in head:
         each.font = Font(bold=True)
     sheet.append(head)
-    for row in rows:
+    for row in chain(first, left):
         sheet.append([cell(value) for value in row])
     file = io.BytesIO()
     book.save(file)
