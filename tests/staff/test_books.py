@@ -14,7 +14,14 @@ from django.test import Client
 from django.urls import reverse
 
 from checkout import clock
-from checkout.models import BalanceTransaction, BookDifference, ObjectPaymentPlanInstalment, Payout
+from checkout.models import (
+    BalanceTransaction,
+    BookDifference,
+    Checkout,
+    CustomerPayment,
+    ObjectPaymentPlanInstalment,
+    Payout,
+)
 from checkout.office import book_figures
 from checkout.services import books_intake, books_match, debts, disputes, refunds
 from stripe_emulator import Emulator
@@ -138,6 +145,7 @@ def test_aged_debtors_are_what_is_left_by_age(office: Client, books: Books) -> N
     for line, days in zip(lines, (10, 45, 200), strict=False):
         ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(due=clock.today() - timedelta(days=days))
     debts.post(debts.of_line(lines[1]), "other_means", Decimal(6), cause="part", note="cash")
+    # What was asked for today is not overdue.
     (row,) = read(office.get(reverse("checkout.debtors")))
     assert (row["name"], row["currency"]) == ("Ann Smith", "GBP")
     assert [row[age] for age in ("up to 30 days", "31 to 60", "61 to 90", "more than 90")] == [
@@ -145,3 +153,19 @@ def test_aged_debtors_are_what_is_left_by_age(office: Client, books: Books) -> N
         str(lines[2].amount.quantize(Decimal("0.01"))),
     ]  # fmt: skip
     assert Decimal(row["overdue"]) == sum(line.amount for line in lines[:3]) - 6
+
+
+def test_requests_and_invoices_that_nobody_has_paid_are_debts_of_their_age(office: Client, books: Books) -> None:
+    ago = clock.now() - timedelta(days=40)
+    CustomerPayment.objects.filter(pk=books.request.pk).update(created_at=ago)
+    Checkout.objects.filter(pk=books.invoice.pk).update(created_at=ago, settled_at=ago)
+    # A part of the request came.
+    debt = debts.of(books.request, books.request.total, "GBP")
+    debts.post(debt, "other_means", Decimal(5), cause="a part", note="cash")
+    rows = {row["name"]: row for row in read(office.get(reverse("checkout.debtors")))}
+    assert (rows["Cleo"]["email"], rows["Cleo"]["31 to 60"], rows["Cleo"]["overdue"]) == (
+        "cleo@example.com", "20.00", "20.00",
+    )  # fmt: skip
+    assert (rows["Inv"]["31 to 60"], rows["Inv"]["up to 30 days"]) == ("100.00", "0.00")
+    CustomerPayment.objects.filter(pk=books.request.pk).update(withdrawn_at=clock.now())
+    assert "Cleo" not in {row["name"] for row in read(office.get(reverse("checkout.debtors")))}

@@ -1,24 +1,32 @@
-"""Who owes what, by age: as CSV for the bookkeeper."""
+"""Who owes what, by age: plans, requests for money and invoices together, as CSV for the bookkeeper."""
 
 from __future__ import annotations
 
 import csv
 import datetime
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db.models import F, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import CharField, F, Q, QuerySet, Sum
+from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils import timezone
 from django.views.generic import View
 
 from checkout import clock, money, states
-from checkout.models import ObjectPaymentPlanInstalment
+from checkout.models import CustomerPayment, Debt, ObjectPaymentPlanInstalment
+from checkout.office import selectors
+from checkout.office.book_figures import exact
 from checkout.office.views.base import StaffMixin
+from checkout.services import numbering
 from checkout.spreadsheets import harmless
 
+#: (name, e-mail address, currency)
+Debtor = tuple[str, str, str]
 #: In days overdue: up to this many. The last has no end.
 AGES: Final = (30, 60, 90)
 DEBTORS: Final = ("name", "email", "currency", "up to 30 days", "31 to 60", "61 to 90", "more than 90", "overdue")
@@ -58,6 +66,38 @@ def aged(today: datetime.date) -> QuerySet[Any]:
     return late.order_by(*names).values_list(*names).annotate(**sums)
 
 
+def _requests() -> Iterator[tuple[Debtor, datetime.date, Decimal]]:
+    """What staff asked for and nobody has paid, from the day on which they asked."""
+    unpaid = CustomerPayment.objects.filter(Q(state__in=states.UNPAID), withdrawn_at=None).select_related("customer")
+    kind = ContentType.objects.get_for_model(CustomerPayment)
+    paid = Debt.objects.filter(content_type=kind, paid__gt=0).values_list("object_id", "paid")
+    came = dict(paid.filter(object_id__in=unpaid.annotate(key=Cast("pk", CharField())).values("key")))
+    for row in unpaid.order_by("pk").iterator(chunk_size=1000):
+        left = row.total - came.get(str(row.pk), Decimal(0))
+        yield (row.customer.name, row.customer.email, row.currency), timezone.localdate(row.created_at), left
+
+
+def _invoices() -> Iterator[tuple[Debtor, datetime.date, Decimal]]:
+    """Invoices that are not paid, from the day on which they were asked for."""
+    for row in selectors.unpaid_invoices().order_by("pk").iterator(chunk_size=1000):
+        name, _bracket, email = row.payer.rpartition(" <")
+        payer = (name, email.rstrip(">")) if name else (row.payer, "")
+        yield (*payer, row.currency), numbering.paid_on(row), row.total or Decimal(0)
+
+
+def debtors(today: datetime.date) -> dict[Debtor, list[Decimal]]:
+    """(name, address, currency) -> what is overdue, by age. As many rows as debtors are held in memory, not as many as
+    there are payments."""
+    found: dict[Debtor, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * (len(AGES) + 1))
+    for name, email, currency, *sums in aged(today).iterator():
+        found[name or "", email or "", currency] = [exact(each) for each in sums]
+    for debtor, day, left in itertools.chain(_requests(), _invoices()):
+        if left > 0 and day < today:
+            days = (today - day).days
+            found[debtor][sum(days > age for age in AGES)] += left
+    return dict(sorted(found.items()))
+
+
 class AgedDebtorsView(StaffMixin, View):
     permission = "checkout.view_objectpaymentplaninstalment"
     menu = "checkout.books"
@@ -66,11 +106,6 @@ class AgedDebtorsView(StaffMixin, View):
         return _csv("aged-debtors", DEBTORS, self._rows())
 
     def _rows(self) -> Iterator[list[str]]:
-        for name, email, currency, *ages in aged(clock.today()).iterator():
-            amounts = [_exact(age, currency) for age in ages]
+        for (name, email, currency), ages in debtors(clock.today()).items():
+            amounts = [money.tidy(age, currency) for age in ages]
             yield [harmless(name), harmless(email), currency, *map(str, amounts), str(sum(amounts, Decimal(0)))]
-
-
-def _exact(amount: Decimal | None, currency: str) -> Decimal:
-    """SQLite adds in binary."""
-    return money.tidy(Decimal(amount or 0).quantize(Decimal("0.001")), currency)
