@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+import time_machine
 from playwright.sync_api import expect
+from post_office.models import Email
 
-from checkout import links, states
+from checkout import clock, links, mail, states
 from checkout.models import ObjectPaymentPlan
+from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.browser.conftest import PHONE, VISA, Payer
 from tests.browser.test_on_session import MASTERCARD, Debt, owe
@@ -100,6 +105,28 @@ def test_a_declined_card_is_not_offered_first(phone: Payer, emulator: Emulator) 
     phone.pay(MASTERCARD)
     told(phone, "Thank you, £21.25 was paid.")
     assert_paid(debt, emulator)
+
+
+def test_a_link_that_has_expired_is_asked_for_anew_and_the_one_in_the_mail_opens_the_plan(
+    phone: Payer, emulator: Emulator
+) -> None:
+    mail.install()
+    debt = owe(emulator, VISA)
+    with time_machine.travel(clock.now() - timedelta(days=15)):
+        old = urlsplit(links.plan_page(debt.plan)).path
+    phone.expected.append("status of 410")
+    phone.visit(old)
+    phone.expect_heading("This link has expired")
+    fits(phone)
+    phone.page.get_by_role("button", name="Send me a new link").click()
+    phone.expect_heading("A new link is on its way")
+    fits(phone)
+    writing.write_waiting()
+    letter = Email.objects.get(template__name="plan_link")
+    assert letter.to == [debt.plan.customer.email]
+    phone.visit(re.findall(r"https?://[^/\s]+(/checkout/plan/\S+)", letter.message)[0])
+    phone.expect_heading("Your payments")
+    expect(phone.page.get_by_role("link", name="Enter a new card")).to_be_visible()
 
 
 def assert_paid(debt: Debt, emulator: Emulator) -> None:
