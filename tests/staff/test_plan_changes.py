@@ -235,3 +235,12 @@ def test_a_stopped_plan_goes_on(office: Client, plan: ObjectPaymentPlan) -> None
     assert "they are told" not in text(office.get(address(plan), {"kind": "write_off", "look": "1"}))
     press(office, plan, {"kind": "reopen"}, on_paper="on")
     assert not ObjectPaymentPlan.objects.get(pk=plan.pk).deleted
+
+
+def test_a_template_that_cannot_be_says_why_in_words_and_once(office: Client) -> None:
+    terms = {"name": "None", "slug": "none", "deposit": "0", "count": "3", "interval": "1"}
+    answer = office.post(reverse("checkout.payment.plan.create"), terms)
+    assert answer.status_code in (200, 422)
+    assert answer.context["form"].errors == {
+        "__all__": ["The deposit is a percentage from 1 to 99: with less or more there would be an empty line."]
+    }

@@ -433,6 +433,11 @@ class PaymentPlanForm(_PlanModelForm):
                 raise forms.ValidationError([f"{rule.says} ({rule.source})" for rule in outside])
         return cleaned
 
+    def _post_clean(self) -> None:
+        """What the terms are wrong in was said in words: the model's own check would add the name of a constraint."""
+        if not self.errors:
+            super()._post_clean()  # type: ignore[misc]
+
     @property
     def outside(self) -> list[plan_rules.Rule]:
         """The limits that these terms are outside of, on an example."""
