@@ -55,7 +55,9 @@ _made: dict[tuple[str, str], Made] = {}
 def kept(name: object, make: Callable[[], T], emulator: Emulator | None = None) -> T:
     """What `make()` returns and does, made or put there again."""
     fresh = emulator is None or (not emulator.requests and emulator.weather.fair)
-    if connection.vendor != "sqlite" or not fresh:
+    # What is in a cache of files, say, cannot be put there again.
+    in_memory = hasattr(cache, "_cache")
+    if connection.vendor != "sqlite" or not fresh or not in_memory:
         return make()
     before = _everything()
     key = (repr(name), _digest(before, emulator))
