@@ -125,8 +125,8 @@ STATEMENTS = {
         FROM checkout_checkout WHERE id % 100 = 1 AND state_id = 'success'
     """,
     "runs": """
-        INSERT INTO checkout_paymentrun (id, started_at, finished_at, note)
-        SELECT n, now() - (1800 - n) * interval '1 day', now() - (1800 - n) * interval '1 day', ''
+        INSERT INTO checkout_paymentrun (id, started_at, finished_at, note, stopped_why)
+        SELECT n, now() - (1800 - n) * interval '1 day', now() - (1800 - n) * interval '1 day', '', ''
         FROM generate_series(1, 1800) n
     """,
     "run items": """
@@ -135,8 +135,9 @@ STATEMENTS = {
         FROM generate_series(1, {checkouts}) n
     """,
     "requests": """
-        INSERT INTO checkout_customerpayment (uuid, customer_id, description, total, currency, state_id, created_at)
-        SELECT gen_random_uuid(), n, 'Books', 20, 'GBP', CASE WHEN n % 7 = 0 THEN 'pending' ELSE 'success' END, now()
+        INSERT INTO checkout_customerpayment (uuid, customer_id, description, total, currency, state_id, created_at,
+            withdrawn_why)
+        SELECT gen_random_uuid(), n, 'Books', 20, 'GBP', CASE WHEN n % 7 = 0 THEN 'pending' ELSE 'success' END, now(), ''
         FROM generate_series(1, {plans}, 5) n
     """,
     "events": """
