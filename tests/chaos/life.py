@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import time_machine
+from django.core.cache import cache
 from django.db.models import F, Q
 from django.test import Client, TestCase, override_settings
 from hypothesis import strategies as st
@@ -111,6 +112,8 @@ def agree(row: Membership, template: PaymentPlan, *, with_deposit: bool) -> Chec
 class PaymentLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
+        # Declines are counted there by the attempt, and the attempts of the next story have the same numbers.
+        cache.clear()
         self.time = time_machine.travel(START, tick=False)
         self.clock = self.time.start()
         self.emulator = Emulator(seed=1, clock=Clock())
