@@ -137,7 +137,8 @@ STATEMENTS = {
     "requests": """
         INSERT INTO checkout_customerpayment (uuid, customer_id, description, total, currency, state_id, created_at,
             withdrawn_why)
-        SELECT gen_random_uuid(), n, 'Books', 20, 'GBP', CASE WHEN n % 7 = 0 THEN 'pending' ELSE 'success' END, now(), ''
+        SELECT gen_random_uuid(), n, 'Books', 20, 'GBP', CASE WHEN n % 7 = 0 THEN 'pending' ELSE 'success' END, now(),
+            ''
         FROM generate_series(1, {plans}, 5) n
     """,
     "events": """
