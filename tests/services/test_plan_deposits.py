@@ -334,6 +334,18 @@ def test_late_truth_beside_another_plan_begins_no_second_one(
     assert plan_of(membership).card is not None
 
 
+def test_late_truth_does_not_pay_the_deposit_of_another_plan(
+    emulator: Emulator, begun: Checkout, membership: Membership, payment_plan: PaymentPlan
+) -> None:
+    enter_card(emulator, begun, GOOD)
+    other = ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, membership.total)
+    fulfillment.fulfill(begun)
+    assert open_kinds() == [Kind.NOT_PAYABLE]
+    assert deposit_of(begun).unapplied
+    assert lines(other) == [(1, Decimal(20), "pending")]
+    assert membership.successes == 0
+
+
 # -- when it is not done so ----------------------------------------------------------------------------------
 
 
