@@ -150,13 +150,12 @@ def blow(
             cookies = copy.deepcopy(clients[who].cookies)
             with undone(), writes() as written:
                 answer = _send(clients[who], method, url, data, headers)
-                if answer.streaming:
-                    answer.body = b"".join(answer.streaming_content)
+                broke = _read(answer)
             clients[who].cookies = cookies
             storm.sent += 1
             storm.answers[answer.status_code] += 1
-            if answer.status_code >= 500 and name not in MAY_BE_UNWELL:
-                storm.failed.append(f"{answer.status_code} {label} {errors}")
+            if broke or (answer.status_code >= 500 and name not in MAY_BE_UNWELL):
+                storm.failed.append(f"{answer.status_code} {label} {errors} {broke}")
             calls = list(emulator.requests)[asked:]
             posts = [f"{each.method} {each.path}" for each in calls if each.method != "GET"]
             if posts:
@@ -169,6 +168,16 @@ def blow(
         got_request_exception.disconnect(note)
     storm.seconds = time.monotonic() - started
     return storm
+
+
+def _read(answer: Any) -> str:
+    """Read an answer that is streamed to its end; what broke it off, if anything did."""
+    if answer.streaming:
+        try:
+            answer.body = b"".join(answer.streaming_content)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its reader gets half a file
+            return f"broke off: {type(error).__name__}: {str(error)[:120]}"
+    return ""
 
 
 def _hidden(clients: dict[str, Client], url: str) -> dict[str, str]:

@@ -254,18 +254,20 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
 
     def csv(self) -> StreamingHttpResponse:
         """Everything that the filters leave, in the order of the page, streamed."""
-        response = StreamingHttpResponse(self._csv_lines(), content_type="text/csv; charset=utf-8")
+        # Whose rows there are not is a 404, which nothing can be any more once the first line is sent.
+        rows = self.narrowed()
+        response = StreamingHttpResponse(self._csv_lines(rows), content_type="text/csv; charset=utf-8")
         name = f"{self.csv_name}-{clock.today():%Y-%m-%d}.csv"
         response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
         logger.info("user %s exported %s", self.request.user.pk, self.csv_name)
         return response
 
-    def _csv_lines(self) -> Iterator[str]:
+    def _csv_lines(self, rows: QuerySet[Any]) -> Iterator[str]:
         writer = csv.writer(_Echo())
         columns = self.columns
         # The mark tells spreadsheets that this is UTF-8.
         yield "\ufeff" + writer.writerow([str(column.label) for column in columns])
-        rows, sort, cursor, written = self.narrowed(), self.sort(), "", 0
+        sort, cursor, written = self.sort(), "", 0
         while written < self.csv_limit:
             page = pages.page(rows, sort, cursor, size=1000)
             self.prepare(page.rows)
