@@ -132,10 +132,7 @@ REGISTER: Final[Mapping[str, Entry]] = {
     "card_changed": Entry(_("Your card was changed"), _("a plan is charged to another card"), _PAYER_OF_PLAN, _AT_ONCE),
     "plan_changed": Entry(
         _("Your plan was changed"),
-        _(
-            "a date was moved, part of a payment came by other means, an amount that was given back is owed again, or "
-            "the plan was changed otherwise"
-        ),
+        _("a date was moved, an amount that was given back is owed again, or the plan was changed otherwise"),
         _PAYER_OF_PLAN,
         _("a quarter of an hour after the last change, with everything that was changed"),
     ),

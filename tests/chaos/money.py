@@ -26,7 +26,19 @@ from checkout.models import (
     Problem,
     Refund,
 )
-from checkout.services import applying, bank_news, debts, disputes, look_back, plans, polling, reconcile, refunds, runs
+from checkout.services import (
+    applying,
+    bank_news,
+    by_hand,
+    debts,
+    disputes,
+    look_back,
+    plans,
+    polling,
+    reconcile,
+    refunds,
+    runs,
+)
 from tests.chaos.life import CARDS, PaymentLife, minor
 from tests.host.models import Membership
 
@@ -49,7 +61,6 @@ class MoneyLife(PaymentLife):
         super().__init__()
         self.backup: str | None = None
         self.restored = False
-        self.parts = 0
 
     # -- strangers -----------------------------------------------------------------------------------
 
@@ -95,9 +106,7 @@ class MoneyLife(PaymentLife):
     def a_part_comes_in_cash(self, data: Any) -> None:
         line = self._any(data, ObjectPaymentPlanInstalment.objects.exclude(state_id=states.SUCCESS))
         if line is not None:
-            self.parts += 1
-            debt = debts.of_line(line)
-            self.on_a_bad_day(lambda: debts.part_came(debt, Decimal(2), cause=f"part:{self.parts}"))
+            self.on_a_bad_day(lambda: by_hand.part_paid(line, Decimal(2), None, "cash"))
 
     # -- the bank ------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -14,7 +13,6 @@ from django.db.models import Sum
 
 from checkout import errors, states
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, PlanChange, Posting
-from checkout.office import services as office
 from checkout.services import by_hand, debts, plan_changes, runs
 from stripe_emulator import Emulator
 from tests.postgres.conftest import FillDue, in_thread
@@ -103,7 +101,7 @@ def test_a_run_that_comes_meanwhile_takes_what_was_owed_or_what_is(
 
 def test_what_is_undone_by_many_at_once_is_undone_once(emulator: Emulator, fill_due: FillDue) -> None:
     line = fresh(fill_due(1)[0])
-    office.part_paid(line, Decimal(4), None, "cash", uuid.uuid4())
+    by_hand.part_paid(line, Decimal(4), None, "cash")
     [posting] = by_hand.standing_for(fresh(line).debt_id)
     brought = at_once(*[lambda: by_hand.undo(posting, None, "a slip")] * 6)
     assert sum(isinstance(each, Posting) for each in brought) == 1
@@ -116,7 +114,7 @@ def test_what_is_undone_by_many_at_once_is_undone_once(emulator: Emulator, fill_
 def test_what_is_undone_while_a_run_takes_the_rest_is_owed_again(emulator: Emulator, fill_due: FillDue) -> None:
     lines = [fresh(line) for line in fill_due(6)]
     for line in lines:
-        office.part_paid(line, Decimal(4), None, "cash", uuid.uuid4())
+        by_hand.part_paid(line, Decimal(4), None, "cash")
     postings = [by_hand.standing_for(fresh(line).debt_id)[0] for line in lines]
 
     def undo(posting: Posting) -> Callable[[], Posting]:

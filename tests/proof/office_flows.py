@@ -42,6 +42,7 @@ from checkout.services import (
     applying,
     books_closing,
     books_intake,
+    by_hand,
     by_staff,
     card_expiry,
     disputes,
@@ -429,7 +430,7 @@ OFFICE: Final = (
     _by_a_person("many at once", _stops_many, lambda shop: shop.plan().deleted),
     _by_a_person(
         "a part in cash",
-        lambda shop: office.part_paid(shop.line(), Decimal(6), None, "cash", PRESSED),
+        lambda shop: by_hand.part_paid(shop.line(), Decimal(6), None, "cash"),
         lambda shop: shop.line().left == Decimal("20.66"),
         _a_plan,
     ),

@@ -61,7 +61,7 @@ def test_without_a_card_that_may_be_charged_no_line_comes(
 def test_a_rest_below_the_least_that_stripe_takes_does_not_come(plan: ObjectPaymentPlan) -> None:  # noqa: F811
     """Staff are not let make one; a host's script may."""
     line = plan.payments.get(count=3)
-    debts.part_came(debts.of_line(line), line.amount - Decimal("0.20"), cause="cash")
+    debts.post(debts.of_line(line), debts.Kind.OTHER_MEANS, line.amount - Decimal("0.20"), cause="cash")
     assert risks() == {3: "What is left is less than Stripe takes."}
 
 

@@ -130,7 +130,7 @@ def test_two_tabs_share_one_attempt_at_what_is_left(emulator: Emulator, membersh
     first = Checkout.objects.create_checkout("payment", membership, None)
     assert first.debt is not None
     intents.close_open_attempts(membership)
-    debts.part_came(debt_of(membership), Decimal(40), cause="cash at the door")
+    debts.post(debt_of(membership), debts.Kind.OTHER_MEANS, Decimal(40), cause="cash at the door")
     begun = [Checkout.objects.create_checkout("payment", membership, None) for _tab in range(2)]
     assert [(each.pk, each.total) for each in begun] == [(begun[0].pk, 60)] * 2
     Membership.objects.update(total=Decimal(150))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -297,8 +296,8 @@ def _date_moved(site: Site) -> Claims:
 
 def _part_came(site: Site) -> Claims:
     line = site.plan().payments.get(count=2)
-    office.part_paid(line, Decimal(5), None, "cash", uuid.uuid4())
-    return [Decimal(5), line.amount - 5, line.due]
+    by_hand.part_paid(line, Decimal(5), None, "cash")
+    return [Decimal(5), line.amount - 5, line.due, clock.today()]
 
 
 def _change_proposed(site: Site) -> Claims:
@@ -389,7 +388,7 @@ CAUSES = {
         first=(letters.PLAN_AGREED, letters.DECLINED),
     ),
     "dates moved": Cause(_date_moved, "plan_changed", after=asking.CHANGE_GRACE),
-    "a part came": Cause(_part_came, "plan_changed", after=asking.CHANGE_GRACE),
+    "a part came": Cause(_part_came, "instalment_paid"),
     "change proposed": Cause(_change_proposed, "change_proposed"),
     "paid by other means": Cause(_by_hand, "instalment_paid"),
     "undone": Cause(_undone, "payment_undone", first=(letters.PLAN_AGREED, "instalment_paid")),

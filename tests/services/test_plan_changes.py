@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +13,6 @@ from django.db.models import Sum
 
 from checkout import clock, errors, states
 from checkout.models import Agreement, Checkout, Letter, ObjectPaymentPlan, PlanChange, Posting
-from checkout.office import services as office
 from checkout.services import (
     by_hand,
     checkouts,
@@ -335,7 +333,7 @@ def test_what_is_undone_after_a_change_is_named_by_an_agreement_again(save_plan:
 def test_a_change_is_overtaken_when_a_part_of_what_it_changes_came_meanwhile(save_plan: SavePlan, staff: Any) -> None:
     plan = save_plan()
     change = plan.propose_change("fee", "late", staff, amount=Decimal(5))
-    office.part_paid(plan.payments.get(count=4), Decimal("6.67"), staff, "cash", uuid.uuid4())
+    by_hand.part_paid(plan.payments.get(count=4), Decimal("6.67"), staff, "cash")
     with pytest.raises(errors.PlanError, match="has changed since"):
         plan_changes.agree(change)
     change.refresh_from_db()

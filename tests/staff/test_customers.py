@@ -14,7 +14,7 @@ from checkout import links
 from checkout.gateway import gateway
 from checkout.models import Checkout, Customer, SavedCard, StateChange, StripeCustomer
 from checkout.office import accounts, people
-from checkout.services import at_stripe, debts, fulfillment, personal_data, refunds
+from checkout.services import at_stripe, by_hand, fulfillment, personal_data, refunds
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.saved import saved_card
@@ -40,7 +40,7 @@ def ann(books: Books, emulator: Emulator) -> Customer:
     refunds.refund(fulfillment.fulfill(paid), Decimal(30))
     assert paid.customer_id is None
     line = books.plan.payments.get(count=2)
-    debts.part_came(debts.of_line(line), Decimal("6.66"), cause="part:1")
+    by_hand.part_paid(line, Decimal("6.66"), None, "cash")
     return customer
 
 

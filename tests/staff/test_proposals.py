@@ -16,7 +16,7 @@ from post_office.models import Email
 from checkout import errors, states
 from checkout.models import Checkout, Debt, Posting, Proposal, Refund, StateChange
 from checkout.office import proposals
-from checkout.services import checkouts, plans, refunds
+from checkout.services import by_hand, checkouts, plans, refunds
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.test_refunds import paid
@@ -299,7 +299,7 @@ def test_a_line_that_moved_on_is_not_marked_as_paid(what: str, books: Books, ann
     elif what == "stopped":
         plans.stop(books.plan)
     else:
-        proposals.services.part_paid(line, Decimal(5), None, "cash", uuid.uuid4())
+        by_hand.part_paid(line, Decimal(5), None, "cash")
     postings = Posting.objects.count()
     waiting = Proposal.objects.get()
     assert "This can no longer be done" in browser(bob).get(waiting.get_absolute_url()).content.decode()
@@ -318,7 +318,7 @@ def test_what_comes_between_looking_and_doing_undoes_the_approval(
     waiting = Proposal.objects.get()
 
     def too_late(_proposal: Proposal) -> str:
-        proposals.services.part_paid(line, Decimal(5), None, "cash", uuid.uuid4())
+        by_hand.part_paid(line, Decimal(5), None, "cash")
         return ""
 
     monkeypatch.setattr(proposals, "why_not", too_late)

@@ -14,7 +14,7 @@ from django.utils import translation
 
 from checkout.models import Checkout, Customer, Paper, SavedCard, StateChange, StripeCustomer
 from checkout.office import everywhere, people
-from checkout.services import bank_news, checkouts, debts
+from checkout.services import bank_news, by_hand, checkouts
 from stripe_emulator import Emulator, faults
 from tests.staff.conftest import Books
 
@@ -68,8 +68,9 @@ def test_an_amount_finds_lines_refunds_and_what_came_in_part(office: Client, boo
     line = books.failed_line
     assert f"Instalment 1 of plan {books.plan.pk}" in found(office, str(line.amount.normalize()))["lines"]
     assert len(found(office, "£10")["refunds"]) == 1
-    debts.part_came(debts.of_line(line), Decimal("3.21"), cause="part:1", user=boss, note="BACS 778")
-    assert found(office, "3.21")["notes"] == ["£3.21 paid by other means"]
+    by_hand.part_paid(line, Decimal("3.21"), boss, "BACS 778")
+    [part] = Checkout.objects.filter(allocated=True)
+    assert found(office, "3.21") == {"checkouts": [f"Checkout {part.pk}"]}
 
 
 def test_what_staff_wrote_is_found_again(office: Client, books: Books, boss: Any) -> None:

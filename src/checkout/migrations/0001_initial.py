@@ -718,7 +718,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'posting',
                 'ordering': ['pk'],
                 'base_manager_name': 'rows',
-                'indexes': [models.Index(fields=['day', 'kind'], include=('amount',), name='checkout_posting_by_day'), models.Index(condition=models.Q(('checkout', None), ('kind', 'other_means')), fields=['amount', '-id'], name='checkout_posting_by_hand'), models.Index(fields=['at', 'id'], name='checkout_posting_at')],
+                'indexes': [models.Index(fields=['day', 'kind'], include=('amount',), name='checkout_posting_by_day'), models.Index(fields=['at', 'id'], name='checkout_posting_at')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('amount', 0), _negated=True), name='checkout_posting_amount')],
             },
             managers=[

@@ -159,12 +159,6 @@ class Posting(models.Model):
         indexes = [
             # A month's takings, without a look at the table.
             models.Index(fields=["day", "kind"], include=["amount"], name="checkout_posting_by_day"),
-            # What came in part by other means, for the search by an amount.
-            models.Index(
-                fields=["amount", "-id"],
-                condition=models.Q(kind="other_means", checkout=None),
-                name="checkout_posting_by_hand",
-            ),
             # What is new since the books were last compared.
             models.Index(fields=["at", "id"], name="checkout_posting_at"),
         ]

@@ -28,7 +28,6 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     Paper,
     Payout,
-    Posting,
     Refund,
     StateChange,
     StripeEvent,
@@ -324,18 +323,6 @@ def _notes(asked: Asked) -> Iterator[Hit]:
     condition = _with_words(StateChange, asked, "note", user__isnull=False)
     for change in _newest(StateChange.objects.select_related(*stories.SUBJECTS, "user"), condition):
         yield Hit(change.note[:200], stories.page_of(change), _joined(stories.subject_of(change), change.user))
-    if asked.amount is not None:
-        yield from _by_other_means(asked.amount)
-
-
-def _by_other_means(amount: Decimal) -> Iterator[Hit]:
-    """Money that came in part, which has no attempt of its own."""
-    rows = Posting.objects.filter(kind=Posting.Kind.OTHER_MEANS, checkout=None, amount=amount)
-    for row in rows.select_related("debt", "debt__instalment__object_payment_plan").order_by("-pk")[: SHOWN + 1]:
-        line = getattr(row.debt, "instalment", None)
-        url = line.get_absolute_url() if line is not None else ""
-        text = f"{_shown(row.amount, row.debt.currency)} {row.get_kind_display()}"
-        yield Hit(text, url, _joined(row.day, row.note))
 
 
 #: Name, heading, the permission that it wants, and how it is found.

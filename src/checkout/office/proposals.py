@@ -34,7 +34,6 @@ from checkout.models import (
     StateChange,
     content_key,
 )
-from checkout.office import services
 from checkout.services import by_hand, checkouts, debts, invoices, refund_effects, refunds, requests, staff_notices
 
 logger = logging.getLogger("checkout.staff")
@@ -372,9 +371,7 @@ def _act(proposal: Proposal, within: Callable[[Decimal], None]) -> Refund | Chec
         return requests.paid_by_hand(subject, user, proposal.note, within=within, means=means)
     if proposal.whole:
         return checkouts.manual(subject, user, proposal.note, within=within, means=means)
-    if not services.part_paid(subject, amount, user, proposal.note, proposal.uuid, within=within, means=means):
-        raise AlreadyPaid(_("this was written down before."))
-    return None
+    return by_hand.part_paid(subject, amount, user, proposal.note, key=proposal.uuid, within=within, means=means)
 
 
 def _note(proposal: Proposal, user: Actor, why: Why) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import clock, letters, mail, money, states
+from checkout import clock, letters, mail, states
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.errors import AlreadyPaid, CannotPay, CheckoutError
@@ -25,46 +22,9 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import debts, intents, moves
-from checkout.services.letters import asking
+from checkout.services import intents, moves
 
 logger = logging.getLogger("checkout.staff")
-
-
-def part_paid(
-    instalment: ObjectPaymentPlanInstalment,
-    amount: Decimal,
-    user: Actor,
-    reason: str,
-    key: uuid.UUID,
-    *,
-    within: Callable[[Decimal], None] | None = None,
-    means: debts.Means = debts.UNSAID,
-) -> bool:
-    """A part of a line came by other `means` (Decimal, whole currency units); runs and pages take the rest. False when
-    the same form was sent before. `within` is called with the amount in the commit that books it, and undoes that by
-    raising.
-
-    Raises MoneyError when the rest would be less than Stripe takes, AttemptInProgress, AlreadyPaid, CannotPay.
-    """
-    plan = instalment.object_payment_plan
-    if plan.deleted:
-        raise CannotPay(_("This payment plan was stopped."))
-    debt = debts.of_line(instalment)
-    money.to_minor(amount, plan.currency)
-    if amount < debt.left:
-        money.check_chargeable(debt.left - amount, plan.currency)
-    # A page that its payer has open asks for all of it.
-    intents.close_open_attempts(instalment, user)
-    with transaction.atomic():
-        booked = debts.part_came(debt, amount, cause=f"part:{key}", user=user, note=reason, means=means)
-        if booked:
-            shown = f"{money.tidy(amount, plan.currency)} {plan.currency}"
-            change = moves.note(instalment, user=user, why=Why(Code.PART_PAID, amount=shown, note=reason))
-            asking.plan_changed(plan, change)
-            if within is not None:
-                within(amount)
-    return booked
 
 
 def send_again(notice: Notice, user: Actor) -> None:

@@ -1,9 +1,11 @@
-"""What staff wrote down as paid by other means, and undo: nothing is deleted, and what it paid is owed again."""
+"""A part that came by other means, as staff write it down, and undoing what they wrote: nothing is deleted, and what
+it paid is owed again."""
 
 from __future__ import annotations
 
 import datetime
 import logging
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -12,7 +14,7 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from checkout import clock, money, states
+from checkout import actions, clock, money, states
 from checkout.contract import Actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay
 from checkout.journal import Code, Why
@@ -24,7 +26,7 @@ from checkout.models import (
     Posting,
 )
 from checkout.plan_changes import Ended
-from checkout.services import debts, due_dates, hooks, intents, moves, plan_cards
+from checkout.services import attempt_rows, debts, due_dates, ending, hooks, intents, moves, numbering, plan_cards
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.staff")
@@ -33,6 +35,66 @@ logger = logging.getLogger("checkout.staff")
 NOTICE: Final = timedelta(days=7)
 
 Subject = Checkout | ObjectPaymentPlanInstalment | CustomerPayment
+
+
+def part_paid(
+    line: ObjectPaymentPlanInstalment,
+    amount: Decimal,
+    user: Actor,
+    reason: str,
+    *,
+    key: uuid.UUID | None = None,
+    within: Callable[[Decimal], None] | None = None,
+    means: debts.Means = debts.UNSAID,
+) -> Checkout:
+    """A part of a line came by other `means` (`amount`: Decimal, whole currency units): an attempt with a receipt of
+    its own. The same `key` again is the same part. Runs and pages take the rest; pages that are open at the line are
+    ended at Stripe first, for they ask for too much. `within` is called with the amount in the commit that books it,
+    and undoes that by raising.
+
+    Raises MoneyError when the rest would be less than Stripe takes, AlreadyPaid when no more than `amount` is left,
+    AttemptInProgress while some of it is being taken, CannotPay when the plan was stopped.
+    """
+    plan, key = line.object_payment_plan, key or uuid.uuid4()
+    if former := Checkout.objects.filter(uuid=key).first():
+        return former
+    if plan.deleted:
+        raise CannotPay(_("This payment plan was stopped."))
+    money.to_minor(amount, plan.currency)
+    intents.close_open_attempts(line, user)
+    try:
+        with transaction.atomic(durable=True):
+            debt = debts.locked(debts.of_line(line))
+            if amount >= debt.left:
+                raise AlreadyPaid(_("No more than that is left. Mark it as paid instead."))
+            money.check_chargeable(debt.left - amount, plan.currency)
+            checkout = attempt_rows.insert_in_parts(
+                line,
+                actions.MANUAL,
+                user,
+                [(debt, amount)],
+                description="\n".join([*_about(plan), _("%(payment)s, in part") % {"payment": line.name}])[:1000],
+                on_session=False,
+                uuid=key,
+            )
+            if not attempt_rows.still_payable(line):
+                raise AlreadyPaid(_("This was settled already."))
+            ending.succeed(checkout, user=user, why=Why.said(reason, otherwise=Code.PAID_BY_OTHER_MEANS), means=means)
+            shown = f"{money.tidy(amount, plan.currency)} {plan.currency}"
+            moves.note(line, user=user, why=Why(Code.PART_PAID, amount=shown, note=reason))
+            if within is not None:
+                within(amount)
+    except IntegrityError as error:
+        if former := Checkout.objects.filter(uuid=key).first():
+            return former
+        raise AttemptInProgress(_("Another payment for this is under way.")) from error
+    numbering.give([checkout])
+    return checkout
+
+
+def _about(plan: ObjectPaymentPlan) -> list[str]:
+    row: Any = plan.content_object
+    return [str(each) for each in row.checkout_description] if row is not None else []
 
 
 def subject_of(posting: Posting) -> Subject:

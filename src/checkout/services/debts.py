@@ -16,12 +16,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
-from django.utils.translation import gettext as _
 
 from checkout import clock, signals
 from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
-from checkout.errors import AlreadyPaid, AttemptInProgress
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key
 from checkout.services import problems
 from checkout.services.update_each import update_each
@@ -237,7 +235,10 @@ def reserve_parts(attempt: Checkout, parts: Sequence[tuple[Debt, Decimal]]) -> N
         held[debt.pk].asked += amount
     first = held[parts[0][0].pk]
     first.attempts += 1
-    attempt.debt, attempt.number, attempt.uuid = first, first.attempts, first.attempt_uuid(first.attempts)
+    attempt.debt, attempt.number = first, first.attempts
+    if not attempt.is_manual:
+        # What Stripe never hears of keeps its own: the key of the form that staff sent.
+        attempt.uuid = first.attempt_uuid(first.attempts)
     _write(held.values(), "asked", "attempts")
 
 
@@ -264,29 +265,6 @@ class Means:
 
 
 UNSAID = Means()
-
-
-def part_came(
-    debt: Debt, amount: Decimal, *, cause: str, user: Actor = None, note: str = "", means: Means = UNSAID
-) -> bool:
-    """A part of what is owed came by other means. False when the same `cause` was booked before.
-
-    Raises AlreadyPaid when it is not less than what is left, AttemptInProgress while an attempt asks for it.
-    """
-    try:
-        with transaction.atomic():
-            [held] = _lock([debt.pk])
-            if held.asked:
-                raise AttemptInProgress(_("A payment for this is open. Cancel it first, or wait for its end."))
-            if amount >= held.left:
-                raise AlreadyPaid(_("No more than that is left. Mark it as paid instead."))
-            post(held, Kind.OTHER_MEANS, amount, cause=cause, user=user, note=note, **means.columns)
-    except IntegrityError:
-        if not is_posted(cause):
-            raise
-        return False
-    debt.refresh_from_db()
-    return True
 
 
 def asks_for_all(checkout: Checkout, total: Decimal) -> bool:

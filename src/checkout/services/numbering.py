@@ -14,7 +14,7 @@ from django.utils import timezone
 from checkout import actions, clock, states
 from checkout.conf import conf
 from checkout.gateway import Card
-from checkout.models import Checkout, Paper, PaperSeries
+from checkout.models import Checkout, Paper, PaperSeries, Posting
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -35,8 +35,17 @@ def has_invoice(checkout: Checkout) -> bool:
 
 
 def paid_on(checkout: Checkout) -> datetime.date:
-    """The day on which the money came (or the invoice was asked for), where the site is."""
+    """The day on which it was settled here (or the invoice was asked for), where the site is."""
     return timezone.localdate(checkout.settled_at or checkout.created_at)
+
+
+def came_on(checkouts: Iterable[Checkout]) -> dict[int, datetime.date]:
+    """The day on which the money of each attempt came, by its primary key: by other means, the day that staff wrote
+    down. One query at most."""
+    checkouts = list(checkouts)
+    by_hand = [each.pk for each in checkouts if each.is_manual]
+    rows = Posting.objects.filter(checkout__in=by_hand, kind=Posting.Kind.OTHER_MEANS) if by_hand else []
+    return {each.pk: paid_on(each) for each in checkouts} | {row.checkout_id or 0: row.day for row in rows}
 
 
 def give(checkouts: Iterable[Checkout], cards: Mapping[int, Card | None] = NO_CARDS) -> None:

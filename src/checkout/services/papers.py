@@ -52,7 +52,7 @@ def receipt(checkout: Checkout) -> Sheet:
     if checkout.undone_at is not None:
         return _withdrawn(checkout, paper)
     facts = [
-        (_("Paid on"), _day(_came_on(checkout))),
+        (_("Paid on"), _day(numbering.came_on([checkout])[checkout.pk])),
         (_("What for"), ", ".join(checkout.description_lines)),
         (_("Paid with"), _paid_with(checkout, paper)),
     ]
@@ -85,12 +85,6 @@ def _withdrawn(checkout: Checkout, paper: Paper | None) -> Sheet:
         amount=(_("Received"), _money(ZERO, checkout.currency)),
         notes=[_("This receipt was withdrawn: the payment was written down by mistake.")],
     )
-
-
-def _came_on(checkout: Checkout) -> datetime.date:
-    """By other means, on the day that staff wrote down."""
-    posting = Posting.objects.filter(checkout=checkout, kind=Kind.OTHER_MEANS).first() if checkout.is_manual else None
-    return posting.day if posting is not None else numbering.paid_on(checkout)
 
 
 def _paid_with(checkout: Checkout, paper: Paper | None) -> str:
@@ -257,7 +251,7 @@ def invoice(checkout: Checkout) -> Sheet:
         facts=[
             (_("Date"), _day(numbering.paid_on(checkout))),
             (_("What for"), ", ".join(checkout.description_lines)),
-            (_("Paid on"), _day(numbering.paid_on(paid)) if paid is not None else ""),
+            (_("Paid on"), _day(numbering.came_on([paid])[paid.pk]) if paid is not None else ""),
         ],
         amount=(_("Paid") if paid is not None else _("To pay"), _money(checkout.total or ZERO, checkout.currency)),
         notes=[*how.strip().splitlines()] if how and paid is None else [],

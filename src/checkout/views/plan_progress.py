@@ -168,6 +168,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         coming = [row for row in unpaid if row.line.state_id == states.PENDING]
         busy = any(row.line.state_id == states.REQUEST for row in lines)
         content_object = plan.content_object
+        receipts = papers.receipts_of(plan)
+        came_on = numbering.came_on(receipts)
         return super().get_context_data(**kwargs) | {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "told": told(self.request),
@@ -188,11 +190,11 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "receipts": [
                 {
                     "url": reverse("checkout.receipt", args=[paid.uuid]),
-                    "day": numbering.paid_on(paid),
+                    "day": came_on[paid.pk],
                     "amount": self._money(paid.total),
                     "withdrawn": paid.undone_at is not None,
                 }
-                for paid in papers.receipts_of(plan)
+                for paid in receipts
                 if paid.total is not None
             ],
             "contact": conf.CHECKOUT_CONTACT_TEXT,

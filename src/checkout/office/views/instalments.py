@@ -153,9 +153,9 @@ class InstalmentPaidView(InstalmentActionView):
         if isinstance(done, Proposal):
             self.went_well = False
             return proposals.told(done)
-        if done is not None:
-            return _("Marked as paid.")
         line.refresh_from_db()
+        if line.state_id == states.SUCCESS:
+            return _("Marked as paid.")
         left = show_money(line.left, line.object_payment_plan.currency)
         return _("Written down. %(left)s is left.") % {"left": left}
 

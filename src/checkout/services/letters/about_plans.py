@@ -95,22 +95,12 @@ def _changes(plan: ObjectPaymentPlan, first: int) -> Iterator[str]:
             continue
         seen.add((kind, line.pk))
         said = {"amount": amount(line.left, plan.currency), "due": day(line.due)}
-        match kind:
-            case Code.DUE_CHANGED:
-                before = datetime.date.fromisoformat(row.facts["before"])
-                if before != line.due:
-                    yield _("%(amount)s: due on %(due)s now, and no longer on %(before)s.") % (
-                        said | {"before": day(before)}
-                    )
-            case Code.PART_PAID if line.amount == line.left:
-                pass  # it was undone
-            case Code.PART_PAID:
-                paid = amount(line.amount - line.left, plan.currency)
-                yield _("%(paid)s of the payment of %(due)s came by other means; %(amount)s of it is left.") % (
-                    said | {"paid": paid}
-                )
-            case _:
-                yield _("%(amount)s that we gave back to you is owed again, and due on %(due)s.") % said
+        if kind == Code.LINE_OWED_AGAIN:
+            yield _("%(amount)s that we gave back to you is owed again, and due on %(due)s.") % said
+            continue
+        before = datetime.date.fromisoformat(row.facts["before"])
+        if before != line.due:
+            yield _("%(amount)s: due on %(due)s now, and no longer on %(before)s.") % (said | {"before": day(before)})
 
 
 def _as_a_whole(plan: ObjectPaymentPlan, number: int | str) -> Iterator[str]:

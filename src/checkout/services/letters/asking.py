@@ -35,7 +35,6 @@ CHANGE_GRACE: Final = timedelta(minutes=15)
 CHANGES: Final = (
     Code.DUE_CHANGED,
     Code.DUE_MOVED_BY_PAYER,
-    Code.PART_PAID,
     Code.LINE_OWED_AGAIN,
     Code.PLAN_CHANGED,
 )
@@ -143,14 +142,12 @@ def payment_undone(posting: Posting, row: Any) -> None:
     """Staff undid what they had written down as paid by other means: a payer who was told of it is told. In the
     transaction that undoes it."""
     checkout, line = posting.checkout, row if isinstance(row, ObjectPaymentPlanInstalment) else None
-    told = Q(pk__in=[])
-    if checkout is not None:
-        # One that waits is not written any more: it would not be true.
-        told = Q(cause=f"paid:{checkout.pk}")
-        if line is not None and line.deposit:
-            told |= Q(cause=agreed_cause(line.object_payment_plan))
-    elif line is not None:
-        told = Q(cause__startswith=f"plan_changed:{line.object_payment_plan_id}:", queued_at__gte=posting.at)
+    if checkout is None:
+        return  # it came over from an older system, which told nobody by a letter of ours
+    # One that waits is not written any more: it would not be true.
+    told = Q(cause=f"paid:{checkout.pk}")
+    if line is not None and line.deposit:
+        told |= Q(cause=agreed_cause(line.object_payment_plan))
     if Notice.objects.filter(told).exists():
         ask("payment_undone", f"payment_undone:{posting.pk}", checkout=checkout, instalment=line)
 

@@ -116,7 +116,7 @@ def _receipt(checkout: Checkout, description: str, *more: tuple[str, str]) -> di
     said = {
         "description": description,
         "amount": amount(checkout.total, checkout.currency),
-        "paid_on": day(checkout.settled_at),
+        "paid_on": day(numbering.came_on([checkout])[checkout.pk]),
         "card": card_used(checkout),
     } | receipt_of(checkout)
     rows = [
