@@ -14,7 +14,7 @@ from django.urls import reverse
 from post_office.models import Email
 
 from checkout import clock, states
-from checkout.models import Agreement, Checkout, ObjectPaymentPlan, PlanChange
+from checkout.models import Agreement, Checkout, ObjectPaymentPlan, PaymentPlan, PlanChange
 from checkout.services import runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
@@ -244,3 +244,14 @@ def test_a_template_that_cannot_be_says_why_in_words_and_once(office: Client) ->
     assert answer.context["form"].errors == {
         "__all__": ["The deposit is a percentage from 1 to 99: with less or more there would be an empty line."]
     }
+
+
+@pytest.mark.parametrize("rules", ["warn", "refuse", "off"])
+@pytest.mark.parametrize("terms", [{"count": "2147483648"}, {"count": "300000"}, {"count": "12", "interval": "99999"}])
+def test_a_template_that_no_price_can_be_split_by_is_refused_whatever_the_rules(
+    office: Client, settings: Any, rules: str, terms: dict[str, str]
+) -> None:
+    settings.CHECKOUT_PLAN_RULES = rules
+    known = {"name": "Endless", "slug": "endless", "deposit": "10", "count": "3", "interval": "1"}
+    assert office.post(reverse("checkout.payment.plan.create"), known | terms).status_code == 422
+    assert not PaymentPlan.objects.filter(slug="endless").exists()

@@ -427,9 +427,11 @@ class PaymentPlanForm(_PlanModelForm):
         if all(isinstance(cleaned.get(name), int) for name in ("deposit", "count", "interval")):
             try:
                 schedule.check_terms(deposit=cleaned["deposit"], count=cleaned["count"], interval=cleaned["interval"])
+                outside = self._outside(cleaned)
             except PlanError as problem:
+                # What not even a high price can be split into is no plan for any.
                 raise forms.ValidationError(str(problem)) from problem
-            if conf.CHECKOUT_PLAN_RULES == "refuse" and (outside := self._outside(cleaned)):
+            if conf.CHECKOUT_PLAN_RULES == "refuse" and outside:
                 raise forms.ValidationError([f"{rule.says} ({rule.source})" for rule in outside])
         return cleaned
 
@@ -442,7 +444,7 @@ class PaymentPlanForm(_PlanModelForm):
     def outside(self) -> list[plan_rules.Rule]:
         """The limits that these terms are outside of, on an example."""
         said = self.cleaned_data
-        known = all(isinstance(said.get(name), int) for name in ("deposit", "count", "interval"))
+        known = not self.errors and all(isinstance(said.get(name), int) for name in ("deposit", "count", "interval"))
         return self._outside(said) if known and conf.CHECKOUT_PLAN_RULES != "off" else []
 
     @staticmethod
