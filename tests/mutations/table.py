@@ -361,7 +361,7 @@ MUTATIONS: Final = (
     Mutation(
         "a refund of another amount is settled",
         2,
-        "services/refunds.py",
+        "services/refund_settling.py",
         "if wrong:",
         "if False:",
         ("tests/services/test_refunds.py",),

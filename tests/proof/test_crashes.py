@@ -33,7 +33,7 @@ ELSEWHERE: Final = {
     "services/by_hand.py": "money by other means that is undone: one commit, after open pages were ended",
     "services/books_differences.py": "notes of staff about a difference: one commit, and nothing is asked of anybody",
     "services/plans.py": "a stop that is undone, because the deposit was paid while it was being stopped: a race",
-    "services/refunds.py": "a hook of the site that raised, run again: what it is about has stood in the books before",
+    "services/refund_settling.py": "a hook of the site that raised, run again: the books have what it is about",
 }
 
 

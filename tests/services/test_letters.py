@@ -20,6 +20,7 @@ from django.utils import formats, translation
 from post_office.models import Email, EmailTemplate
 
 from checkout import checks, clock, declines, letters, money, states
+from checkout.journal import Why
 from checkout.models import (
     Checkout,
     CheckoutAdditional,
@@ -45,6 +46,7 @@ from checkout.services import (
     notices,
     on_session,
     plans,
+    refund_settling,
     refunds,
     requests,
     runs,
@@ -239,7 +241,7 @@ def _refund_failed(site: Site) -> Claims:
     refund = refunds.refund(Checkout.objects.get(action_id="charge"), Decimal("5.00"))
     writing.write_waiting()
     with transaction.atomic():
-        refunds.fail(refund, refunds.Why(note="The account is closed."))
+        refund_settling.fail(refund, Why(note="The account is closed."))
     return [Decimal("5.00"), "4242"]
 
 
@@ -622,7 +624,7 @@ def test_a_refund_that_comes_back_is_told_to_whom_the_first_letter_went(site: Si
     refund = refunds.refund(Checkout.objects.get(action_id="charge"), Decimal("5.00"))
     writing.write_waiting()
     with transaction.atomic():
-        refunds.fail(refund, refunds.Why(note="The account is closed."))
+        refund_settling.fail(refund, Why(note="The account is closed."))
     writing.write_waiting()
     assert Notice.objects.filter(template="refund_failed").count() == 1
     assert "£5.00" in Email.objects.latest("pk").subject
@@ -631,7 +633,7 @@ def test_a_refund_that_comes_back_is_told_to_whom_the_first_letter_went(site: Si
 def test_a_refund_that_fails_before_anybody_was_told_is_not_told(site: Site) -> None:
     site.plan()
     refund = refunds.refund(Checkout.objects.get(action_id="charge"), Decimal("5.00"))
-    refunds.fail(refund, refunds.Why(note="The account is closed."))
+    refund_settling.fail(refund, Why(note="The account is closed."))
     writing.write_waiting()
     told = Letter.objects.filter(refund=refund)
     assert {letter.outcome for letter in told} == {Letter.Outcome.NOT_TRUE}

@@ -29,7 +29,7 @@ from checkout.models import (
     ScheduledJob,
     StateChange,
 )
-from checkout.services import fulfillment, plans, reconcile, refunds
+from checkout.services import fulfillment, plans, reconcile, refund_settling, refunds
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, lines, make_due
@@ -511,7 +511,7 @@ def test_a_refund_that_fails_after_a_run_looked_at_the_added_line(
     assert added is not None
     run = PaymentRun.objects.create()
     PaymentRunItem.objects.create(payment_run=run, instalment=added, outcome=PaymentRunItem.Outcome.ERROR)
-    assert refunds.fail(row, Why(note="The bank sent it back."))
+    assert refund_settling.fail(row, Why(note="The bank sent it back."))
     row.refresh_from_db()
     deposit.refresh_from_db()
     assert (row.state, deposit.refunded) == (Refund.FAILED, 0)
@@ -528,6 +528,6 @@ def test_a_refund_that_is_not_the_one_asked_for_settles_nothing(
     Refund.objects.filter(pk=row.pk).update(state=Refund.PENDING)
     row.refresh_from_db()
     with pytest.raises(errors.IntentMismatch, match="does not match refund"):
-        refunds.settle(row, replace(answer, **wrong))
+        refund_settling.settle(row, replace(answer, **wrong))
     row.refresh_from_db()
     assert row.pending

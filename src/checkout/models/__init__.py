@@ -8,13 +8,14 @@ from checkout.models.checkouts import Checkout, CheckoutAdditional, StateChange
 from checkout.models.customers import Customer, CustomerPayment
 from checkout.models.debts import Allocation, Debt, Posting
 from checkout.models.inbox import Notice, StripeEvent
+from checkout.models.instalments import ObjectPaymentPlanInstalment
 from checkout.models.jobs import ScheduledJob
 from checkout.models.letters import Letter
 from checkout.models.lookups import CheckoutAction, CheckoutSettings, CheckoutState
 from checkout.models.managers import content_key, model_of
 from checkout.models.papers import Paper, PaperSeries
 from checkout.models.plan_changes import PlanChange
-from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+from checkout.models.plans import ObjectPaymentPlan, PaymentPlan
 from checkout.models.problems import LookBack, Problem
 from checkout.models.proposals import Proposal
 from checkout.models.recovery import FollowUp, Forecast, RecoveryPolicy, RecoveryStep

@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from checkout import clock
-from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.models.instalments import ObjectPaymentPlanInstalment
+from checkout.models.plans import ObjectPaymentPlan
 from checkout.models.primary import PrimaryManager
 
 

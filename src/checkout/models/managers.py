@@ -22,7 +22,8 @@ from checkout.models.primary import ReadsPrimary
 if TYPE_CHECKING:
     from checkout.models.checkouts import Checkout
     from checkout.models.customers import Customer
-    from checkout.models.plans import ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
+    from checkout.models.instalments import ObjectPaymentPlanInstalment
+    from checkout.models.plans import ObjectPaymentPlan, PaymentPlan
     from checkout.models.runs import PaymentRun
     from checkout.services.card_expiry import CardsRead
 
@@ -205,7 +206,7 @@ class ObjectPaymentPlanManager(ReadsPrimary, models.Manager["ObjectPaymentPlan"]
     @property
     def outstanding_payment_plans(self) -> models.QuerySet[ObjectPaymentPlan]:
         """Live plans with something still to pay."""
-        from checkout.models.plans import ObjectPaymentPlanInstalment
+        from checkout.models.instalments import ObjectPaymentPlanInstalment
 
         lines = ObjectPaymentPlanInstalment.objects.filter(object_payment_plan=models.OuterRef("pk"))
         unpaid = lines.exclude(Q(state=states.SUCCESS))

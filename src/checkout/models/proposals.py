@@ -15,7 +15,7 @@ from checkout.models import fields
 from checkout.models.checkouts import Checkout
 from checkout.models.customers import CustomerPayment
 from checkout.models.debts import Posting
-from checkout.models.plans import ObjectPaymentPlanInstalment
+from checkout.models.instalments import ObjectPaymentPlanInstalment
 from checkout.models.primary import PrimaryManager
 from checkout.models.refunds import Refund
 
