@@ -63,7 +63,7 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
     instalment.refresh_from_db()
     check_askable(instalment)
     plan = instalment.object_payment_plan
-    stem = f"staff-ask-{instalment.pk}-"
+    stem = _asked(instalment)
     asked_before = Notice.objects.filter(cause__startswith=stem).exists()
     language = notices.language_of(plan.content_object, plan.customer)
     with transaction.atomic():
@@ -86,6 +86,16 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
         if sent and not moved:
             moves.note(instalment, user=user, why=why)
     return sent
+
+
+def was_asked_since(instalment: ObjectPaymentPlanInstalment, since: datetime.datetime) -> bool:
+    """True when staff have mailed the payer a link to pay this line since then."""
+    return Notice.objects.filter(cause__startswith=_asked(instalment), queued_at__gte=since).exists()
+
+
+def _asked(instalment: ObjectPaymentPlanInstalment) -> str:
+    """How the causes of these mails begin; each ends in its day."""
+    return f"staff-ask-{instalment.pk}-"
 
 
 def note_stop(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:

@@ -148,7 +148,11 @@ def _plan(item: BulkItem) -> ObjectPaymentPlan:
 
 
 def _remind(job: BulkJob, item: BulkItem, again: bool) -> str:
-    if not by_staff.ask_payer(_line(item), job.user) and not again:
+    line = _line(item)
+    if again and by_staff.was_asked_since(line, job.made_at):
+        # The one a day would not do: it may have been yesterday.
+        return ""
+    if not by_staff.ask_payer(line, job.user):
         raise CheckoutError(_("There was a mail today."))
     return ""
 
