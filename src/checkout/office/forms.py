@@ -298,8 +298,9 @@ class PaidForm(KeyedForm, MeansForm):
         return self.left if amount is None else amount
 
 
-class RefundForm(KeyedForm):
-    """In full or in part; asks what becomes of the plan when the payment was a line of one."""
+class RefundForm(SureMixin, KeyedForm):
+    """In full or in part; asks what becomes of the plan when the payment was a line of one, and once more about a large
+    amount."""
 
     amount = amount_field(gettext_lazy("Amount"))
     reason = forms.ChoiceField(
@@ -342,6 +343,9 @@ class RefundForm(KeyedForm):
                 % {"left": money.format_money(self.left, self.currency, get_language() or "en-gb")}
             )
         return amount
+
+    def odd(self, cleaned: dict[str, Any]) -> list[str]:
+        return [odd.amount(cleaned["amount"], None, self.currency)] if "amount" in cleaned else []
 
 
 class CustomerPaymentForm(SureMixin, KeyedForm):
@@ -494,8 +498,15 @@ __all__ = [
 ]
 
 
-class BulkForm(KeyedForm, ReasonForm):
-    """What an action for many wants. `terms` are those of the job."""
+class BulkForm(SureMixin, KeyedForm, ReasonForm):
+    """What an action for many wants. `terms` are those of the job; `number` is how many it is for."""
+
+    def __init__(self, *args: Any, number: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.number = number
+
+    def odd(self, cleaned: dict[str, Any]) -> list[str]:
+        return [odd.number(self.number)]
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -512,6 +523,9 @@ class BulkMoveForm(BulkForm):
     due = DueForm.base_fields["due"]
     field_order = ("due", "reason")
     clean_due = DueForm.clean_due
+
+    def odd(self, cleaned: dict[str, Any]) -> list[str]:
+        return [*super().odd(cleaned), *([odd.day(cleaned["due"])] if "due" in cleaned else [])]
 
     @property
     def terms(self) -> dict[str, Any]:

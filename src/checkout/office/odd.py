@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dateutil.relativedelta import relativedelta
 from django import forms
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -21,6 +21,8 @@ FAR: Final = relativedelta(years=2)
 TIMES: Final = 10
 #: In whole units of the currency, where nothing is usual yet.
 MUCH: Final = Decimal(10_000)
+#: More plans or payments at once than anybody looks through.
+MANY: Final = 100
 
 
 def day(value: datetime.date) -> str:
@@ -40,6 +42,11 @@ def amount(value: Decimal, usual: Decimal | None, currency: str) -> str:
             _("%(amount)s is more than ten times the largest payment so far.") % said if value > TIMES * usual else ""
         )
     return _("%(amount)s is a large amount.") % said if value > MUCH else ""
+
+
+def number(of: int) -> str:
+    """Why an action for so many looks odd; empty when it does not."""
+    return _("It is done to %(number)s at once.") % {"number": number_format(of, use_l10n=True)} if of > MANY else ""
 
 
 class SureMixin(forms.Form):

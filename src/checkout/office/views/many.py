@@ -130,10 +130,10 @@ class ManyView(StaffMixin, TemplateView):  # type: ignore[misc]
         return self._show(BULK_FORMS[self.kind]())
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        form = BULK_FORMS[self.kind](request.POST)
+        pks = self._pks()
+        form = BULK_FORMS[self.kind](request.POST, number=len(pks))
         if not form.is_valid():
             return self._show(form, status=422)
-        pks = self._pks()
         data = form.cleaned_data
         if BulkJob.objects.filter(uuid=data["key"]).exists():
             return HttpResponseRedirect(reverse("checkout.many.detail", args=[data["key"]]))
