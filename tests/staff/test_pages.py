@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -52,7 +53,7 @@ from checkout.office.views.base import MENU
 from checkout.office.views.cells import show_money
 from checkout.office.views.lists import StaffListView
 from checkout.office.views.runs import PaymentRunDetailView
-from checkout.services import inbox, refunds
+from checkout.services import inbox, refunds, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.saved import agreed, saved_card
@@ -349,6 +350,31 @@ def test_times_in_a_csv_are_those_of_the_page(office: Client, books: Books) -> N
     Checkout.objects.update(created_at=summer)
     assert {row["Begun"] for row in csv_of(office, "checkout.list")} == {"2026-07-01 10:30:00"}
     assert "1 Jul 2026, 10:30" in office.get(address("checkout.list")).content.decode()
+
+
+#: "1 Jul 2026" and "1. Juli 2026": what a spreadsheet sorts as text.
+IN_WORDS = re.compile(r"\b\d{1,2}\.? [A-Z][a-z]+ \d{4}")
+
+
+@pytest.mark.parametrize("name", [name for name in LISTS if name not in ("checkout.dashboard", "checkout.books")])
+def test_days_in_a_csv_are_iso(name: str, office: Client) -> None:
+    make_rows(4)
+    PaymentRun.objects.update(finished_at=clock.now())
+    rows = rows_of(office.get(f"{address(name)}{'&' if '?' in name else '?'}format=csv"))
+    # A cell that is a day and nothing else; a sentence may name one as people do.
+    assert [cell for row in rows for cell in row if IN_WORDS.match(cell)] == []
+
+
+def test_why_a_run_left_a_line_out_is_told_in_the_language_of_whoever_looks(office: Client, books: Books) -> None:
+    run = PaymentRun.objects.create()
+    for line, note in ((books.failed_line, runs.OTHERS_AT_IT), (books.plan.payments.get(count=4), "ValueError: odd")):
+        PaymentRunItem.objects.create(payment_run=run, outcome="skipped", instalment=line, note=note)
+    url = reverse("checkout.payment.run.detail", args=[run.pk])
+    german = office.get(url, headers={"Accept-Language": "de"}).content.decode()
+    assert runs.OTHERS_AT_IT not in german
+    assert "Für diese Zahlung ist schon ein anderer Versuch" in german
+    assert "ValueError: odd" in german
+    assert runs.OTHERS_AT_IT in office.get(url).content.decode()
 
 
 def test_a_cell_that_looks_like_a_formula_is_made_harmless(office: Client, books: Books) -> None:

@@ -189,7 +189,7 @@ def test_a_page_that_asks_for_the_rest_is_ended_first(
 def test_what_cannot_be_is_refused_and_nothing_is_done(office: Client, plan: ObjectPaymentPlan) -> None:
     line, other = plan.payments.get(count=2), plan.payments.get(count=3)
     posting = mark_paid(office, line)
-    assert "Another line of this plan is due on that day" in text(undo(office, posting, due=other.due.isoformat()))
+    assert "This plan has a payment on that day already" in text(undo(office, posting, due=other.due.isoformat()))
     yesterday = (clock.today() - timedelta(days=1)).isoformat()
     assert "Choose today or a later day." in text(undo(office, posting, due=yesterday))
     assert not Posting.objects.filter(kind="undone").exists()

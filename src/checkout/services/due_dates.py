@@ -51,7 +51,7 @@ def move(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user: Acto
 
 def day_is_taken() -> PlanError:
     """For the constraint that a plan has one line on a day."""
-    return PlanError(_("Another line of this plan is due on that day. Choose another day."))
+    return PlanError(_("This plan has a payment on that day already. Choose another day."))
 
 
 def move_by_payer(instalment: ObjectPaymentPlanInstalment, due: datetime.date, user: Actor = None) -> None:

@@ -17,6 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, DecimalField, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from checkout import clock
 from checkout.conf import conf
@@ -39,7 +40,8 @@ Lines = QuerySet[ObjectPaymentPlanInstalment]
 
 #: A release holds on the day of its run and the day after: runs may begin in the early morning, and people work later.
 HOLDS_FOR: Final = timedelta(days=1)
-WAITS: Final = "It waits for a release by a second person (Staff > Runs > The next run)."
+#: Kept in English, and shown in the reader's language.
+WAITS: Final = gettext_noop("It waits for a release by a second person (Staff > Runs > The next run).")
 
 #: What is left of a line, in SQL.
 LEFT: Final = Coalesce(

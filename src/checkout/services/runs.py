@@ -7,10 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q, QuerySet, prefetch_related_objects
+from django.utils.translation import gettext_noop
 
 from checkout import clock, money, states, tracing
 from checkout.conf import conf
@@ -50,6 +51,9 @@ from checkout.services import (
 from checkout.services.pace import site_pace
 
 logger = logging.getLogger("checkout.runs")
+
+#: Kept in English, and shown in the reader's language.
+OTHERS_AT_IT: Final = gettext_noop("The payer or staff have another payment for it open.")
 
 Outcome = PaymentRunItem.Outcome
 Progress = Callable[["Tally"], None]
@@ -325,7 +329,7 @@ class Run:
             self.gate = self.gate.without(problem.currency)
             self._skip(instalment, Outcome.WAITING, releases.WAITS)
         except IntegrityError:
-            self._skip(instalment, Outcome.SKIPPED, "The payer or staff have another payment for it open.")
+            self._skip(instalment, Outcome.SKIPPED, OTHERS_AT_IT)
         except Exception as problem:
             if _database_is_gone(problem):
                 raise
@@ -442,15 +446,16 @@ def check_one_currency(rows: QuerySet[ObjectPaymentPlanInstalment], currency: st
 
 
 def trouble(instalment: ObjectPaymentPlanInstalment, account: str) -> str:
-    """Why Stripe cannot even be asked for this line, with a key of `account`; empty when it can."""
+    """Why Stripe cannot even be asked for this line, with a key of `account`; empty when it can. In English, as the run
+    keeps it; pages translate what is ours."""
     plan = instalment.object_payment_plan
     if plan.content_object is None:
-        return "What this plan was agreed for no longer exists. Stop the plan, or charge it by hand."
+        return gettext_noop("What this plan was agreed for no longer exists. Stop the plan, or charge it by hand.")
     card = plan.card
     if card is None:
-        return "There is no saved card. Ask the payer for one (Staff > Card refresh)."
+        return gettext_noop("There is no saved card. Ask the payer for one (Staff > Card refresh).")
     if not cards.is_of_this_key(card, account):
-        return (
+        return gettext_noop(
             "The card was saved with a key of another mode or account of Stripe, so this key cannot charge it. "
             "Ask the payer for a new card (Staff > Card refresh), or stop the plan."
         )

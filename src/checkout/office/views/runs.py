@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from checkout import advice
+from checkout.journal import in_english
 from checkout.models import PaymentRun, PaymentRunItem
 from checkout.office import selectors
 from checkout.office.forms import ConfirmForm, ReasonForm
@@ -35,6 +36,16 @@ COLOURS = {
     Outcome.WAITING: "request",
     Outcome.ERROR: "fail",
 }
+
+
+def _in_words(item: PaymentRunItem) -> str:
+    """Why it ended so, which runs keep in English, in the language of whoever reads: what is ours, and not Stripe's
+    words or an error's."""
+    with in_english():
+        as_kept = item.checkout.failure_text if item.checkout is not None else ""
+    if item.checkout is not None and item.note == as_kept:
+        return str(item.checkout.failure_text)
+    return _(item.note) if item.note else ""
 
 
 class PaymentRunListView(StaffListView):
@@ -132,7 +143,7 @@ class PaymentRunDetailView(StaffListView):
         if item.checkout is not None and item.outcome in (Outcome.DECLINED, Outcome.PAY_ON_SESSION):
             told = advice.advise(item.checkout)
             return Cell(told.why, small=told.next_step)
-        return item.note
+        return _in_words(item)
 
     @property
     def columns(self) -> list[Column]:  # type: ignore[override]
