@@ -29,7 +29,7 @@ def main() -> int:
     django.setup()
     from django.conf import settings
     from django.core.handlers.wsgi import WSGIHandler
-    from django.core.signals import request_finished
+    from django.core.signals import request_finished, request_started
     from django.db import close_old_connections, connection
     from django.http import HttpRequest, HttpResponse
     from django.test.utils import setup_databases, teardown_databases
@@ -44,7 +44,8 @@ def main() -> int:
     settings.CHECKOUT_WEBHOOK_SECRET = "whsec_bench"
     settings.ALLOWED_HOSTS = ["*"]
     # As in a site with CONN_MAX_AGE: the connection stays.
-    request_finished.disconnect(close_old_connections)
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
 
     @csrf_exempt
     def baseline(request: HttpRequest) -> HttpResponse:

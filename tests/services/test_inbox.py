@@ -372,7 +372,7 @@ def test_a_worker_that_dies_leaves_the_event_to_the_next_sweep(
         raise SystemExit
 
     with monkeypatch.context() as patched:
-        patched.setattr(inbox.fulfillment, "fulfill_payment_intent", die)
+        patched.setattr(inbox.fulfillment, "fulfill", die)
         with pytest.raises(SystemExit):
             post(an_event(about={"id": checkout.payment_intent_id}))
     assert inbox.work().done == 0, "it may still be at work"

@@ -29,7 +29,7 @@ def fulfill(checkout: Checkout, user: Actor = None) -> Checkout:
         return checkout
     if checkout.by_setup_intent:
         return fulfill_setup_intent(checkout.setup_intent_id, user)
-    return fulfill_payment_intent(checkout.payment_intent_id, user)
+    return bring(checkout, gateway().retrieve_payment_intent(checkout.payment_intent_id), user)
 
 
 def fulfill_payment_intent(intent_id: str, user: Actor = None) -> Checkout:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, router, transaction
 from django.db.models import F, QuerySet
 
 from checkout import clock, tracing
@@ -62,10 +63,12 @@ class Worked:
 # -- taking in -------------------------------------------------------------------------------------------
 
 
-def receive(event: Event) -> StripeEvent | None:
+def receive(event: Event, *, claimed: bool = False) -> StripeEvent | None:
     """Store an event, once. The row if there is work to do; None for a double, and for what changes nothing here.
 
-    Raises DatabaseError when it cannot be stored: Stripe must then hear so, and send it again.
+    With `claimed` it is the caller's from the beginning, as if by `_claim`: it calls `handle_claimed` next, and a sweep
+    takes it up when it has not within CLAIM. Raises DatabaseError when it cannot be stored: Stripe must then hear so,
+    and send it again.
     """
     useless = event.account or event.type not in HANDLERS
     row = StripeEvent(
@@ -80,8 +83,12 @@ def receive(event: Event) -> StripeEvent | None:
     if useless:
         row.handled_at, row.next_attempt_at = row.received_at, None
         row.outcome = Outcome.NOT_OURS if event.account else Outcome.IGNORED
+    elif claimed:
+        row.attempts, row.next_attempt_at = 1, row.received_at + CLAIM
+    # One statement by itself is a transaction; to begin and end one costs two more round trips than the row.
+    within = connections[router.db_for_write(StripeEvent)].in_atomic_block
     try:
-        with transaction.atomic():
+        with transaction.atomic(using=router.db_for_write(StripeEvent)) if within else nullcontext():
             row.save(force_insert=True)
     except IntegrityError:
         if not StripeEvent.objects.filter(event_id=event.id).exists():
@@ -121,8 +128,11 @@ def work(limit: int | None = None) -> Worked:
 def handle(pk: int) -> bool | None:
     """Work on one event. True when it is done with, False when it failed, None when it is not this caller's to do."""
     row = _claim(pk)
-    if row is None:
-        return None
+    return handle_claimed(row) if row is not None else None
+
+
+def handle_claimed(row: StripeEvent) -> bool:
+    """Work on an event that is this caller's. True when it is done with, False when it failed."""
     with tracing.span("checkout.event", event=row.event_id, type=row.event_type, tries=row.attempts):
         outcome = _work_on(row)
         tracing.note(outcome=outcome.value or "waits")
@@ -228,9 +238,14 @@ def _payment_intent(row: StripeEvent) -> None:
     checkout = _attempt(row, "payment_intent_id")
     # A success never moves again, and most events tell of charges whose answer we had long before. A second intent
     # under our mark that took money as well is nobody's attempt: that fails, loudly, until a person has looked.
-    second = checkout.payment_intent_id != row.object_id and row.event_type == "payment_intent.succeeded"
-    if second or not checkout.succeeded:
+    second = checkout.payment_intent_id != row.object_id
+    if checkout.succeeded and not (second and row.event_type == "payment_intent.succeeded"):
+        return
+    if second or checkout.by_setup_intent:
         fulfillment.fulfill_payment_intent(row.object_id)
+    else:
+        # Its row is in hand; the door locks it anyway, and reads it again.
+        fulfillment.fulfill(checkout)
 
 
 def _setup_intent(row: StripeEvent) -> None:
