@@ -74,6 +74,7 @@ class Code(TextChoices):
     PROPOSED = "proposed", _("Waits for a second person: %(amount)s")
     PUT_OFF = "put_off", _("Not to do before %(day)s")
     REPLACED = "replaced", _("Another attempt took its place")
+    STATEMENT_SENT = "statement_sent", _("The statement is sent to the payer")
     TURNED_DOWN = "turned_down", _("Turned down by a second person")
     WITHDRAWN = "withdrawn", _("The proposal was withdrawn")
 

@@ -150,6 +150,13 @@ REGISTER: Final[Mapping[str, Entry]] = {
         _("at once, once an hour"),
         always=_("its payer has asked for it"),
     ),
+    "plan_statement": Entry(
+        _("Statement"),
+        _("staff send the statement of a plan"),
+        _PAYER_OF_PLAN,
+        _("at once, once a day"),
+        always=_BUTTON,
+    ),
     "payment_refunded": Entry(_("Money is on its way back to you"), _("money was given back"), _PAYER, _AT_ONCE),
     "refund_failed": Entry(
         _("A refund has come back"),

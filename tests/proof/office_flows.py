@@ -25,6 +25,7 @@ from checkout.models import (
     Customer,
     CustomerPayment,
     FollowUp,
+    Letter,
     Notice,
     ObjectPaymentPlan,
     PaymentPlan,
@@ -53,6 +54,7 @@ from checkout.services import (
     intents,
     invoices,
     many,
+    papers,
     personal_data,
     plan_changes,
     plans,
@@ -478,6 +480,11 @@ OFFICE: Final = (
         "pay day",
         lambda shop: office.set_pay_day(shop.plan(), 28, None, "said so"),
         lambda shop: shop.plan().pay_day == 28,
+    ),
+    _by_a_person(
+        "statement by mail",
+        lambda shop: papers.send_statement(shop.plan()),
+        lambda shop: Letter.objects.filter(kind="plan_statement").count() == 1,
     ),
     _by_a_person(
         "asked for a new card",

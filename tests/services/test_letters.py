@@ -45,6 +45,7 @@ from checkout.services import (
     invoices,
     notices,
     on_session,
+    papers,
     plans,
     refund_settling,
     refunds,
@@ -228,6 +229,18 @@ def _link_asked(site: Site) -> Claims:
     return [clock.today() + datetime.timedelta(days=14), "One year"]
 
 
+def _statement(site: Site) -> Claims:
+    plan = site.plan()
+    checkout = Checkout.objects.get(action_id="charge")
+    refunds.refund(checkout, Decimal("5.00"))
+    by_hand.part_paid(plan.payments.get(count=2), Decimal(10), None, "cash")
+    Letter.objects.filter(ended_at=None).delete()
+    assert papers.send_statement(plan)
+    assert not papers.send_statement(plan), "once a day"
+    left = sum((line.left for line in plan.payments.exclude(state_id=states.SUCCESS)), Decimal(0))
+    return [plan.total, Decimal(10), Decimal("5.00"), left, clock.today(), plan.payments.get(count=2).due, "4242"]
+
+
 def _refunded(site: Site) -> Claims:
     plan = site.plan()
     checkout = Checkout.objects.get(action_id="charge")
@@ -376,6 +389,7 @@ CAUSES = {
     "card asked for": Cause(_card_asked_for, "customer_card_refresh_request"),
     "card changed": Cause(_card_changed, "card_changed", after=datetime.timedelta(days=1)),
     "link asked for": Cause(_link_asked, "plan_link"),
+    "statement": Cause(_statement, "plan_statement"),
     "stopped": Cause(_stopped, "plan_stopped"),
     "refunded": Cause(_refunded, "payment_refunded", link=False),
     "refund failed": Cause(
@@ -493,7 +507,8 @@ def test_every_letter_can_be_switched_off_but_those_that_somebody_waits_for(sett
     settings.CHECKOUT_LETTERS = dict.fromkeys(letters.REGISTER, False)
     sent = {name for name in letters.REGISTER if notices.send_once(name, name, "member@example.com", {})}
     assert sent == {name for name, entry in letters.REGISTER.items() if entry.always}
-    assert sent == {"payment_asked", "customer_payment_request", "customer_card_refresh_request", "plan_link"}
+    buttons = {"payment_asked", "customer_payment_request", "customer_card_refresh_request", "plan_statement"}
+    assert sent == buttons | {"plan_link"}
     assert {found.id for found in checks.check_letters()} == {"checkout.E036"}
     assert len(checks.check_letters()) == len(sent)
 

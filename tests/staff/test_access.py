@@ -289,6 +289,7 @@ TABLE: dict[str, Staff | Public] = {
     ),
     f"{PLAN}.withdraw": Staff("checkout.change_objectpaymentplan", lambda b: [a_change_that_waits(b).uuid], reason),
     f"{PLAN}.payday": Staff("checkout.change_objectpaymentplan", lambda b: [b.plan.uuid], lambda b: {"pay_day": "25"}),
+    f"{PLAN}.statement": Staff("checkout.send_mail", lambda b: [b.plan.uuid], nothing),
     f"{PLAN}.revoke": Staff("checkout.send_mail", lambda b: [b.plan.uuid], reason),
     f"{PLAN}.card.expiry.list": Staff("checkout.view_customer"),
     "checkout.card.refresh.list": Staff("checkout.view_customer"),
@@ -338,6 +339,7 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.customer.list": Staff("checkout.view_customer"),
     "checkout.customer.detail": Staff("checkout.view_customer", lambda b: [b.plan.customer_id]),
     "checkout.customer.refresh": Staff("checkout.send_mail", lambda b: [b.plan.customer_id], nothing),
+    "checkout.customer.statement.send": Staff("checkout.send_mail", lambda b: [b.plan.customer_id], nothing),
     "checkout.customer.correct": Staff(
         "checkout.change_customer",
         lambda b: [b.plan.customer_id],

@@ -42,6 +42,11 @@ def example() -> dict[str, Any]:
         "total": whole,
         "left": amount(Decimal(75), currency),
         "lines": lines,
+        "rows": [
+            {"what": f"{line['label']}, {line['due']}", "says": f"{_('Agreed')} {part}, {_('Left')} {part}"}
+            for line in lines
+        ],
+        "notes": [],
         "changes": [
             _("%(amount)s: due on %(due)s now, and no longer on %(before)s.")
             % {"amount": part, "due": due, "before": day(today + datetime.timedelta(days=20))}

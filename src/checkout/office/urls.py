@@ -29,6 +29,7 @@ from checkout.office.views import (
     requests,
     runs,
     searches,
+    statements,
     undoing,
 )
 
@@ -104,6 +105,7 @@ urlpatterns = [
     path("plans/<uuid:uuid>/change/", plan_changes.PlanChangeView.as_view(), name=f"{PLAN}.change"),
     path("plans/changes/<uuid:uuid>/withdraw/", plan_changes.PlanChangeWithdrawView.as_view(), name=f"{PLAN}.withdraw"),
     path("plans/<uuid:uuid>/pay-day/", plans.PlanPayDayView.as_view(), name=f"{PLAN}.payday"),
+    path("plans/<uuid:uuid>/statement/send/", statements.PlanSendStatementView.as_view(), name=f"{PLAN}.statement"),
     path("plans/<uuid:uuid>/resume/", plans.PlanResumeView.as_view(), name=f"{PLAN}.resume"),
     path("plans/<uuid:uuid>/revoke/", plans.PlanRevokeView.as_view(), name=f"{PLAN}.revoke"),
     path("cards/expiry/", plans.CardExpiryListView.as_view(), name=f"{PLAN}.card.expiry.list"),
@@ -163,6 +165,11 @@ urlpatterns = [
         "customers/<int:pk>/statement/pdf/",
         customers.CustomerStatementView.as_view(as_pdf=True),
         name="checkout.customer.statement.pdf",
+    ),
+    path(
+        "customers/<int:pk>/statement/send/",
+        statements.CustomerSendStatementView.as_view(),
+        name="checkout.customer.statement.send",
     ),
     path("customers/<int:pk>/refresh/", customers.CustomerRefreshView.as_view(), name="checkout.customer.refresh"),
     path("requests/", requests.CustomerPaymentListView.as_view(), name="checkout.customer.payment.list"),

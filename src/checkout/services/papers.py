@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import formats, timezone
 from django.utils.text import capfirst
@@ -15,7 +16,9 @@ from django.utils.translation import gettext as _
 
 from checkout import actions, clock, money, states
 from checkout.conf import conf
+from checkout.contract import Actor, actor
 from checkout.errors import CannotPay
+from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
     ObjectPaymentPlan,
@@ -23,6 +26,7 @@ from checkout.models import (
     Paper,
     Posting,
     SavedCard,
+    StateChange,
     content_key,
 )
 from checkout.plan_changes import Ended
@@ -269,6 +273,25 @@ def send_again(checkout: Checkout) -> None:
     """Somebody holds a link to a receipt that has expired, and asks for another: its letter once more, once an hour at
     most, to the address that we know."""
     asking.ask("payment_received", f"receipt_asked:{checkout.pk}:{clock.now():%Y%m%d%H}", checkout=checkout)
+
+
+def send_statement(plan: ObjectPaymentPlan, user: Actor = None) -> bool:
+    """Staff send its payer the statement by mail, as it stands when the letter is written. Once a day; False when there
+    was one today."""
+    state = "stopped" if plan.deleted else "live"
+    with transaction.atomic():
+        # Of two who press at once the second waits here, and finds the first one's letter.
+        list(ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk).values_list("pk"))
+        if not asking.statement_asked(plan):
+            return False
+        StateChange.objects.create(
+            object_payment_plan=plan,
+            from_state=state,
+            to_state=state,
+            user=actor(user),
+            **Why(Code.STATEMENT_SENT).columns,
+        )
+    return True
 
 
 def plans() -> QuerySet[ObjectPaymentPlan]:

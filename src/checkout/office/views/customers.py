@@ -202,6 +202,7 @@ class CustomerDetailView(StaffPageView):
         return self.offer(
             ("add_customerpayment", ask, _("Ask for an amount"), True),
             ("", to("statement"), _("Statement of account"), True),
+            ("send_mail", to("statement.send"), _("Send the statement"), True),
             ("send_mail", to("refresh"), _("Ask for a new card"), True),
             ("change_customer", to("correct"), _("Correct name or address"), True),
             ("change_customer", to("note"), _("Write a note"), True),

@@ -262,6 +262,7 @@ class PlanDetailView(StaffPageView):
         pay_day = reverse("checkout.object.payment.plan.payday", args=[plan.uuid])
         revoke = reverse("checkout.object.payment.plan.revoke", args=[plan.uuid])
         change = reverse("checkout.object.payment.plan.change", args=[plan.uuid])
+        statement = reverse("checkout.object.payment.plan.statement", args=[plan.uuid])
         offered = self.offer(
             ("change_objectpaymentplan", change, _("Change the plan"), True),
             ("send_mail", revoke, _("Revoke its links"), not plan.deleted),
@@ -274,6 +275,7 @@ class PlanDetailView(StaffPageView):
                 not plan.deleted or plans.is_half_stopped(plan),
             ),
             ("", reverse("checkout.statement", args=[plan.uuid]), _("Statement"), True),
+            ("send_mail", statement, _("Send the statement"), True),
         )
         # The end of a plan is never what a page suggests.
         return [action | {"quiet": action["url"] == stop} for action in offered]

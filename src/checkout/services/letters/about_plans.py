@@ -21,6 +21,7 @@ from checkout.models import (
     PlanChange,
     StateChange,
 )
+from checkout.services import papers
 from checkout.services.letters import asking
 from checkout.services.letters.words import Words, amount, common, day, facts, of_plan, receipt_of
 
@@ -208,6 +209,28 @@ def plan_link(letter: Letter) -> Words | None:
     said = {"description": of_plan(plan), "link_expires": day(expires), "link": links.plan_page(plan)}
     rows = [(_("What for"), said["description"]), (_("The link works until"), said["link_expires"])]
     return Words("plan_link", common(plan.checkout_name) | said | {"facts": facts(rows)})
+
+
+def plan_statement(letter: Letter) -> Words | None:
+    """As its page says it on the day on which the letter is written."""
+    plan = letter.plan
+    if plan is None:
+        return None
+    sheet = papers.statement(plan)
+    payments = sheet.tables[0]
+    said: dict[str, Any] = {
+        "description": of_plan(plan),
+        "rows": [
+            {
+                "what": what,
+                "says": ", ".join(f"{label} {value}" for label, value in zip(payments.columns[1:], cells, strict=True)),
+            }
+            for what, *cells in (*payments.rows, payments.sum)
+        ],
+        "notes": list(sheet.notes),
+        "link": links.plan_page(plan),
+    }
+    return Words("plan_statement", common(plan.checkout_name) | said | {"facts": facts([*sheet.facts, sheet.amount])})
 
 
 def plan_stopped(letter: Letter) -> Words | None:

@@ -172,6 +172,15 @@ def link_asked(plan: ObjectPaymentPlan) -> None:
     ask("plan_link", f"plan_link:{plan.pk}:{clock.now():%Y%m%d%H}", plan=plan)
 
 
+def statement_asked(plan: ObjectPaymentPlan) -> bool:
+    """Staff send its payer the statement: once a day at most. False when there was one today."""
+    cause = f"plan_statement:{plan.pk}:{clock.today().isoformat()}"
+    if Letter.objects.filter(cause=cause).exists():
+        return False
+    ask("plan_statement", cause, plan=plan)
+    return True
+
+
 def invoice_requested(checkout: Checkout) -> None:
     """Somebody asked for an invoice, and the office has been told."""
     ask("invoice_requested", f"invoice-payer-{checkout.pk}", checkout=checkout)

@@ -36,6 +36,7 @@ WRITERS: Final[Mapping[str, Callable[[Letter], words.Words | None]]] = {
     "change_proposed": about_plans.change_proposed,
     "plan_stopped": about_plans.plan_stopped,
     "plan_link": about_plans.plan_link,
+    "plan_statement": about_plans.plan_statement,
     "payment_refunded": words.payment_refunded,
     "refund_failed": words.refund_failed,
     "payment_undone": words.payment_undone,
