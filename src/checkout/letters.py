@@ -71,7 +71,7 @@ REGISTER: Final[Mapping[str, Entry]] = {
         _("Request for money, with a link"),
         _("staff ask a customer for an amount"),
         _("the customer"),
-        _("at once, and again when staff send it again"),
+        _("at once; as a reminder once after CHECKOUT_REMINDER_DAYS, and when staff send it again"),
         always=_BUTTON,
     ),
     "customer_payment_withdrawn": Entry(

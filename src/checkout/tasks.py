@@ -31,6 +31,7 @@ from checkout.services import (
     polling,
     reconcile,
     refunds,
+    requests,
     staff_notices,
     stale,
 )
@@ -113,7 +114,8 @@ def send_letters() -> int:
     """Write the letters that were asked for, notices before payments and reminders; how many."""
     with jobs.recorded("send_letters"):
         due.ask()
-        return writing.write_waiting().mailed
+        reminded, _errors = requests.remind()
+        return writing.write_waiting().mailed + reminded
 
 
 @_task(540)

@@ -71,6 +71,10 @@ def templates(db: None) -> Iterator[None]:
         yield
 
 
+#: When a request for money is reminded of, at the latest.
+SOON = datetime.timedelta(days=8)
+
+
 @dataclass
 class Site:
     """A payer with a plan, whose bank and office do what a test wants."""
@@ -351,6 +355,13 @@ def _money_asked_for(site: Site) -> Claims:
     return [Decimal("12.50"), "Books"]
 
 
+def _money_still_to_pay(site: Site) -> Claims:
+    claims = _money_asked_for(site)
+    with time_machine.travel(clock.now() + SOON):
+        call_command("send_letters")
+    return claims
+
+
 def _request_withdrawn(site: Site) -> Claims:
     claims = _money_asked_for(site)
     requests.withdraw(CustomerPayment.objects.get(), None, "§ 4")
@@ -410,6 +421,9 @@ CAUSES = {
     "undone": Cause(_undone, "payment_undone", first=(letters.PLAN_AGREED, "instalment_paid")),
     "invoice asked for": Cause(_invoice, "invoice_requested", link=False, first=()),
     "money asked for": Cause(_money_asked_for, "customer_payment_request", first=()),
+    "money still to pay": Cause(
+        _money_still_to_pay, "customer_payment_request", after=SOON, first=("customer_payment_request",)
+    ),
     "request withdrawn": Cause(
         _request_withdrawn, "customer_payment_withdrawn", link=False, first=("customer_payment_request",)
     ),

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.contrib.auth.models import Permission
 from django.db import IntegrityError, transaction
+from django.test import Client
 
 from checkout import clock, errors, signals, states
 from checkout.gateway import gateway
@@ -383,3 +385,15 @@ def test_the_page_asks_for_the_deposit(emulator: Emulator, begun: Checkout) -> N
     page = intents.page(begun)
     assert page.client_secret.startswith(begun.payment_intent_id)
     assert gateway().retrieve_payment_intent(begun.payment_intent_id).amount_minor == 2000
+
+
+def test_each_of_the_two_attempts_leads_staff_to_the_other(
+    emulator: Emulator, begun: Checkout, staff: Any, client: Client
+) -> None:
+    enter_card(emulator, begun, GOOD)
+    fulfillment.fulfill(begun)
+    deposit = deposit_of(begun)
+    client.force_login(staff)
+    staff.user_permissions.add(Permission.objects.get(codename="view_checkout"))
+    for here, there in ((begun, deposit), (deposit, begun)):
+        assert f'href="{there.get_absolute_url()}"' in client.get(here.get_absolute_url()).content.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from datetime import timedelta
 from decimal import Decimal
@@ -9,12 +10,12 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from post_office.models import Email
 
 from checkout import clock, errors, links, states
-from checkout.models import Checkout, Customer, CustomerPayment, ObjectPaymentPlan, SavedCard
+from checkout.models import Checkout, Customer, CustomerPayment, Notice, ObjectPaymentPlan, Problem, SavedCard
 from checkout.services import charging, fulfillment, refunds, requests
 from stripe_emulator import Emulator, faults
 from tests.kept import kept
@@ -142,6 +143,75 @@ def test_a_link_is_mailed_once_and_again_only_when_asked(emulator: Emulator, sta
     assert requests.send_link(payment, staff, again=True)
     assert Email.objects.count() == 2
     assert payment.state_changes.filter(user=staff, code="link_sent_again").exists()
+
+
+def reminders() -> int:
+    return Notice.objects.filter(cause__endswith="-reminder").count()
+
+
+def test_what_is_still_to_pay_is_reminded_of_once(emulator: Emulator, settings: Any) -> None:
+    payment = ask()
+    requests.send_link(payment)
+    with time_machine.travel(clock.now() + timedelta(days=6)):
+        assert requests.remind() == (0, 0), "not before its day"
+    with time_machine.travel(clock.now() + timedelta(days=8)):
+        settings.CHECKOUT_REMINDER_DAYS = 0
+        assert requests.remind() == (0, 0), "none is wanted"
+        settings.CHECKOUT_REMINDER_DAYS = 7
+        assert [requests.remind(), requests.remind()] == [(1, 0), (0, 0)]
+    last = Email.objects.filter(to=payment.customer.email).latest("pk")
+    assert last.subject.startswith("Reminder: please pay £25.00")
+    assert "This is a reminder: please pay £25.00 for: Books" in last.message
+    assert requests.payer_path(payment).rsplit("/", 2)[0] in last.message
+    assert Notice.objects.count() == 2
+
+
+@pytest.mark.parametrize("what", ["paid", "withdrawn", "written to again", "never mailed", "long ago", "being charged"])
+def test_nobody_is_reminded_of_what(emulator: Emulator, save_plan: SavePlan, staff: Any, what: str) -> None:
+    if what == "being charged":
+        payment, _customer = with_card(save_plan)
+        requests.send_link(payment)
+        emulator.weather.add(faults.LostAfter(), path=r"POST /v1/payment_intents$")
+        with contextlib.suppress(errors.OutcomeUnknown):
+            requests.charge(payment, staff)
+        assert requests.is_being_charged(payment)
+    else:
+        payment = ask()
+        if what != "never mailed":
+            requests.send_link(payment)
+    if what == "paid":
+        requests.paid_by_hand(payment, staff, "cash")
+    elif what == "withdrawn":
+        requests.withdraw(payment, staff, "a slip")
+    elif what == "written to again":
+        requests.send_link(payment, staff, again=True)
+    with time_machine.travel(clock.now() + timedelta(days=60 if what == "long ago" else 8)):
+        assert requests.remind() == (0, 0)
+    assert reminders() == 0
+
+
+def test_many_are_looked_through_in_two_queries(emulator: Emulator, django_assert_num_queries: Any) -> None:
+    for number in range(3):
+        requests.send_link(ask(f"cleo{number}@example.com"))
+    with time_machine.travel(clock.now() + timedelta(days=8)):
+        assert requests.remind() == (3, 0)
+        with django_assert_num_queries(2):
+            requests.remind()
+
+
+def test_a_reminder_that_cannot_be_written_is_a_problem_and_stops_no_other(emulator: Emulator) -> None:
+    bad, good = ask("not an address"), ask("cleo2@example.com")
+    for payment in (bad, good):
+        Notice.objects.create(
+            cause=f"customer-payment-{payment.pk}-0",
+            template="customer_payment_request",
+            recipient=payment.customer.email,
+        )
+    with time_machine.travel(clock.now() + timedelta(days=8)):
+        assert requests.remind() == (1, 1)
+        with pytest.raises(CommandError, match="1 could not be written"):
+            call_command("send_letters")
+    assert Problem.objects.get(kind=Problem.Kind.LETTER).subject == f"customer-payment-{bad.pk}-reminder"
 
 
 def test_links_expire_and_cannot_be_made_up(emulator: Emulator, client: Client, save_plan: SavePlan) -> None:

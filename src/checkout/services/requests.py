@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.urls import reverse
@@ -15,12 +17,17 @@ from django.utils.translation import gettext as _
 from checkout import clock, links, money, states
 from checkout.conf import conf
 from checkout.contract import Actor, actor
-from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay
+from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, Notice
 from checkout.services import cards, charging, checkouts, debts, intents, moves, notices, unsent
 
 logger = logging.getLogger("checkout.requests")
+
+#: A sweep that was not run for so long reminds nobody of what is older.
+REMIND_WITHIN = timedelta(days=30)
+#: How the cause of a reminder ends; those of the others are numbered.
+REMINDER = "reminder"
 
 # -- the payer's address ---------------------------------------------------------------------------------
 
@@ -67,35 +74,81 @@ def create(
 
 
 def send_link(payment: CustomerPayment, user: Actor = None, *, again: bool = False) -> bool:
-    """Queue the mail with the link, once; `again` sends one more. False when it was sent before.
+    """Queue the mail with the link, once; `again` sends one more, as a reminder. False when it was sent before.
 
     Raises AlreadyPaid, and MailNotReady without the template or the site's address.
     """
     payment.refresh_from_db()
     _check_to_pay(payment)
-    prefix = f"customer-payment-{payment.pk}-"
+    prefix = _cause_of(payment)
     number = Notice.objects.filter(cause__startswith=prefix).count() if again else 0
-    language = notices.language_of(payment, payment.customer)
     with transaction.atomic():
-        sent = notices.send_once(
-            f"{prefix}{number}",
-            CustomerPayment.MAIL_TEMPLATE_REQUEST,
-            payment.customer.email,
-            {
-                "name": payment.customer.name,
-                "description": payment.description,
-                "amount": money.format_money(payment.total, payment.currency, language),
-                "link": links.base_url() + payer_path(payment),
-                "days": conf.CHECKOUT_LINK_DAYS,
-                "contact": conf.CHECKOUT_CONTACT_TEXT,
-                "organisation": conf.STRIPE_CAPTION,
-            },
-            language=language,
-            customer=payment.customer,
-        )
+        sent = _mail(payment, f"{prefix}{number}", reminder=number > 0)
         if sent and again:
             moves.note(payment, user=user, why=Why(Code.LINK_SENT_AGAIN))
     return sent
+
+
+def _cause_of(payment: CustomerPayment) -> str:
+    """How the causes of its letters begin."""
+    return f"customer-payment-{payment.pk}-"
+
+
+def _mail(payment: CustomerPayment, cause: str, *, reminder: bool) -> bool:
+    language = notices.language_of(payment, payment.customer)
+    return notices.send_once(
+        cause,
+        CustomerPayment.MAIL_TEMPLATE_REQUEST,
+        payment.customer.email,
+        {
+            "reminder": reminder,
+            "name": payment.customer.name,
+            "description": payment.description,
+            "amount": money.format_money(payment.total, payment.currency, language),
+            "link": links.base_url() + payer_path(payment),
+            "days": conf.CHECKOUT_LINK_DAYS,
+            "contact": conf.CHECKOUT_CONTACT_TEXT,
+            "organisation": conf.STRIPE_CAPTION,
+        },
+        language=language,
+        customer=payment.customer,
+    )
+
+
+def remind() -> tuple[int, int]:
+    """Mail the link of each request that is still to pay once more, CHECKOUT_REMINDER_DAYS after its one mail; how many
+    were reminded, and how many of those mails could not be written. Safe at any time, again."""
+    days = conf.CHECKOUT_REMINDER_DAYS
+    if not days:
+        return 0, 0
+    until = clock.now() - timedelta(days=days)
+    to_pay = CustomerPayment.objects.filter(
+        ~Q(state=states.SUCCESS), withdrawn_at=None, created_at__lte=until, created_at__gt=until - REMIND_WITHIN
+    )
+    rows = {_cause_of(row): row for row in to_pay.select_related("customer").order_by("pk")}
+    causes = [f"{prefix}{end}" for prefix in rows for end in ("0", "1", REMINDER)]
+    written = dict(Notice.objects.filter(cause__in=causes).values_list("cause", "queued_at"))
+    reminded = errors = 0
+    for prefix, payment in rows.items():
+        first = written.get(f"{prefix}0")
+        # Whom staff wrote to again has been reminded.
+        if first is None or first > until or f"{prefix}1" in written or f"{prefix}{REMINDER}" in written:
+            continue
+        try:
+            reminded += _remind(payment)
+        except (CheckoutError, ImproperlyConfigured) as problem:
+            unsent.report(f"{prefix}{REMINDER}", problem)
+            errors += 1
+    return reminded, errors
+
+
+def _remind(payment: CustomerPayment) -> bool:
+    with transaction.atomic():
+        held = CustomerPayment.objects.select_for_update(of=("self",), no_key=True).get(pk=payment.pk)
+        # It may have been paid since it was read, or is about to be.
+        if not held.is_to_pay or is_being_charged(held):
+            return False
+        return _mail(payment, f"{_cause_of(payment)}{REMINDER}", reminder=True)
 
 
 def charge(payment: CustomerPayment, user: Actor = None, reason: str = "") -> Checkout:
@@ -148,7 +201,7 @@ def withdraw(payment: CustomerPayment, user: Actor, reason: str) -> bool:
 
 def _tell_of_withdrawal(payment: CustomerPayment) -> None:
     """Whoever was asked by mail is told. A mail that cannot be written keeps nothing from being withdrawn."""
-    prefix = f"customer-payment-{payment.pk}-"
+    prefix = _cause_of(payment)
     if not Notice.objects.filter(cause__startswith=prefix).exists():
         return
     language = notices.language_of(payment, payment.customer)
@@ -184,7 +237,7 @@ def wants_payer(payment: CustomerPayment, checkout: Checkout) -> None:
             send_link(payment)
     except Exception as problem:
         logger.exception("no link for request %s", payment.pk, extra={"checkout": checkout.pk})
-        unsent.report(f"customer-payment-{payment.pk}-0", problem, checkout=checkout)
+        unsent.report(f"{_cause_of(payment)}0", problem, checkout=checkout)
 
 
 # -- what the payer does ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from checkout.errors import CheckoutError
 from checkout.management.base import BaseCommand
-from checkout.services import jobs
+from checkout.services import jobs, requests
 from checkout.services.letters import due, writing
 
 
@@ -25,12 +25,14 @@ class Command(BaseCommand):
         try:
             with jobs.recorded("send_letters"):
                 due.ask()
+                reminded, errors = requests.remind()
                 written = writing.write_waiting()
         except (CheckoutError, ImproperlyConfigured) as problem:
             raise CommandError(str(problem)) from problem
-        self.stdout.write(f"mailed {written.mailed}, no longer true {written.untrue}, errors {written.errors}")
-        if written.errors:
+        mailed, errors = written.mailed + reminded, written.errors + errors
+        self.stdout.write(f"mailed {mailed}, no longer true {written.untrue}, errors {errors}")
+        if errors:
             raise CommandError(
-                f"{written.errors} could not be written; see the page Problems, or the log (logger checkout.letters). "
+                f"{errors} could not be written; see the page Problems, or the log (logger checkout.letters). "
                 "They are tried again."
             )

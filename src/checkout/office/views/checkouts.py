@@ -248,6 +248,16 @@ def _pays_for(checkout: Checkout) -> list[tuple[Any, Any, str]]:
     ]
 
 
+def _in_one_visit(checkout: Checkout) -> list[tuple[Any, Any, str]]:
+    """The two attempts of a plan whose deposit was paid while the card was saved."""
+    plan, deposit = checkout.begun_by, Checkout.objects.filter(begun_by=checkout).first()
+    return [
+        (label, _("Checkout %(number)d") % {"number": other.pk}, other.get_absolute_url())
+        for label, other in ((_("Plan agreed with"), plan), (_("Deposit paid with"), deposit))
+        if other is not None
+    ]
+
+
 def subject_url(checkout: Checkout) -> str:
     """What was paid for: its staff page where it is ours, else what the host's row says."""
     content_object = checkout.content_object
@@ -296,6 +306,7 @@ class CheckoutDetailView(StaffPageView):
             (_("Payer"), checkout.payer, ""),
             (_("What for"), ", ".join(checkout.description_lines), subject_url(checkout)),
             *_pays_for(checkout),
+            *_in_one_visit(checkout),
             (
                 _("Customer"),
                 checkout.customer or "",
