@@ -547,6 +547,12 @@ OFFICE: Final = (
         _another_amount_was_taken,
     ),
     Flow(
+        "request still to pay",
+        lambda shop: shop.later(8 * 24 * 60, "send_letters"),
+        lambda shop: Notice.objects.filter(cause__endswith="-reminder").exists(),
+        _asked_for_money,
+    ),
+    Flow(
         "letter without words",
         lambda shop: shop.job("send_letters"),
         lambda shop: Problem.objects.filter(kind=Problem.Kind.LETTER).exists(),
