@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from checkout import clock, errors
 from checkout.gateway import gateway
 from checkout.models import Checkout, Debt, Dispute, LookBack, Problem, Refund
-from checkout.services import bank_news, disputes, fulfillment, problems, refunds
+from checkout.services import bank_news, disputes, fulfillment, problems, refund_settling, refunds
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.test_one_off import begin, pay
@@ -120,7 +120,7 @@ def test_what_could_not_be_taken_in_is_looked_at_again(emulator: Emulator, monke
     checkout = paid(emulator)
     emulator.bank.dashboard_refund(checkout.payment_intent_id)
     with monkeypatch.context() as patch:
-        patch.setattr(refunds, "settle", lambda *args: 1 / 0)
+        patch.setattr(refund_settling, "settle", lambda *args: 1 / 0)
         with pytest.raises(CommandError):
             call_command("settle_refunds")
     assert not LookBack.objects.filter(what="money_back").exists()

@@ -54,6 +54,13 @@ def test_a_form_that_is_sent_twice_is_one_part(save_plan: SavePlan) -> None:
     assert Posting.objects.filter(kind=Posting.Kind.OTHER_MEANS, debt=line.debt_id).count() == 2
 
 
+def test_a_part_takes_no_number_so_that_a_lost_charge_stays_the_next_one(save_plan: SavePlan) -> None:
+    line = save_plan().payments.get(count=2)
+    before = debts.of_line(line).attempts
+    part = by_hand.part_paid(line, Decimal(5), None, "cash")
+    assert (part.number, debts.locked(debts.of_line(line)).attempts) == (None, before)
+
+
 def test_a_run_takes_the_rest_and_both_are_on_the_receipts(emulator: Emulator, save_plan: SavePlan) -> None:
     plan = save_plan()
     [line] = make_due(plan)

@@ -233,12 +233,12 @@ def reserve_parts(attempt: Checkout, parts: Sequence[tuple[Debt, Decimal]]) -> N
         if amount > held[debt.pk].left - held[debt.pk].asked:
             raise NothingLeft
         held[debt.pk].asked += amount
-    first = held[parts[0][0].pk]
-    first.attempts += 1
-    attempt.debt, attempt.number = first, first.attempts
     if not attempt.is_manual:
-        # What Stripe never hears of keeps its own: the key of the form that staff sent.
-        attempt.uuid = first.attempt_uuid(first.attempts)
+        # What Stripe never hears of takes no number: after a restored backup the next charge has to be the one that was
+        # lost, to the letter.
+        first = held[parts[0][0].pk]
+        first.attempts += 1
+        attempt.debt, attempt.number, attempt.uuid = first, first.attempts, first.attempt_uuid(first.attempts)
     _write(held.values(), "asked", "attempts")
 
 
