@@ -466,6 +466,14 @@ MUTATIONS: Final = (
         (NEVER_TWICE, "tests/services/test_inbox.py", ONE_OFF),
     ),
     Mutation(
+        "a part that came by other means takes the number of a lost charge",
+        1,
+        "services/debts.py",
+        "if not attempt.is_manual:",
+        "if True:",
+        ("tests/services/test_by_hand.py",),
+    ),
+    Mutation(
         "who pays early reserves what others are asked for",
         1,
         "services/debts.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -31,8 +31,9 @@ class _SendStatementView(StaffActionView, ABC):
     )
     button = gettext_lazy("Send the mail")
 
+    @abstractmethod
     def plans(self) -> list[ObjectPaymentPlan]:
-        raise NotImplementedError
+        """Those whose statements are sent."""
 
     def get_refusal(self) -> str:
         plans = self.plans()
