@@ -11,8 +11,6 @@ statements that ours takes. Measured, never asserted.
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import os
 import statistics
 import sys
@@ -23,6 +21,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
+from benchmarks._post import environment
 from benchmarks.charging import emulator
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings_postgres")
@@ -160,22 +159,9 @@ def check_all_settled() -> None:
 
 def post(handler: Callable[..., Any], address: str, event: dict[str, Any]) -> float:
     """Seconds until the event was worked on, which ours does after the answer."""
-    from checkout.gateway.webhooks import sign
-
-    body = json.dumps(event).encode()
-    environment = {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": address,
-        "SERVER_NAME": "shop.example",
-        "SERVER_PORT": "443",
-        "CONTENT_TYPE": "application/json",
-        "CONTENT_LENGTH": str(len(body)),
-        "HTTP_STRIPE_SIGNATURE": sign(body, SECRET),
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.url_scheme": "https",
-    }
+    asked = environment(address, event, SECRET)
     started = time.perf_counter()
-    answer = handler(environment, lambda status, headers: None)
+    answer = handler(asked, lambda status, headers: None)
     answer.close()
     taken = time.perf_counter() - started
     if answer.status_code != 200:

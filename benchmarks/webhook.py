@@ -9,12 +9,13 @@ event comes after that (CHECKOUT_BACKGROUND). Measured, never asserted.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import sys
 import time
 from typing import Any
+
+from benchmarks._post import environment
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings_postgres")
 
@@ -37,7 +38,6 @@ def main() -> int:
     from django.views.decorators.csrf import csrf_exempt
 
     from checkout import clock
-    from checkout.gateway.webhooks import sign
     from checkout.models import StripeEvent
     from example_checkout import urls
 
@@ -69,20 +69,9 @@ def main() -> int:
             "livemode": False,
             "data": {"object": {"id": f"pi_{number}", "object": "payment_intent", "metadata": {}, "amount": 1000}},
         }
-        body = json.dumps(event).encode()
-        environment = {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": address,
-            "SERVER_NAME": "shop.example",
-            "SERVER_PORT": "443",
-            "CONTENT_TYPE": "application/json",
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_STRIPE_SIGNATURE": sign(body, "whsec_bench"),
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.url_scheme": "https",
-        }
+        asked = environment(address, event, "whsec_bench")
         started = time.perf_counter()
-        answer = handler(environment, lambda status, headers: None)
+        answer = handler(asked, lambda status, headers: None)
         taken = time.perf_counter() - started
         assert answer.status_code == 200
         answer.close()

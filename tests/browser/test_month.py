@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, expect
 
 from checkout import clock, states
 from checkout.journal import Code
-from checkout.models import Customer, Letter, ObjectPaymentPlanInstalment, Refund, StateChange
+from checkout.models import Customer, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
 from stripe_emulator import Emulator
 from tests.browser.conftest import Payer
 from tests.browser.test_staff import office  # noqa: F401 - fixture
@@ -87,6 +87,11 @@ class Desk:
     def type(self, label: str, text: str) -> None:
         self.page.get_by_label(label).first.fill(text)
 
+    def plan(self, plan: ObjectPaymentPlan, *, of: str) -> None:
+        """Its page, by the payer's address."""
+        self.search(of)
+        self.link(re.compile(f"^Plan {plan.pk}"))
+
     def search(self, text: str) -> None:
         self.page.get_by_role("searchbox", name="Find anything").fill(text)
         self.page.keyboard.press("Enter")
@@ -127,8 +132,7 @@ def _what_went_wrong(desk: Desk, books: Books, emulator: Emulator) -> None:  # n
         desk.link(str(books.failed.pk))
         desk.sees("Charge it again in a few days")
     with desk.job("move the day of a payment that was declined"):
-        desk.search("ann@example.com")
-        desk.link(re.compile(f"^Plan {books.plan.pk}"))
+        desk.plan(books.plan, of="ann@example.com")
         desk.link("Instalment 1")
         desk.link("Change the due date")
         desk.type("New due date", (clock.today() + timedelta(days=3)).isoformat())
@@ -136,8 +140,7 @@ def _what_went_wrong(desk: Desk, books: Books, emulator: Emulator) -> None:  # n
         desk.button("Change the date")
         desk.told("The date was changed to")
     with desk.job("charge the card again"):
-        desk.search("ann@example.com")
-        desk.link(re.compile(f"^Plan {books.plan.pk}"))
+        desk.plan(books.plan, of="ann@example.com")
         desk.link("Instalment 1")
         desk.link("Charge the card now")
         desk.type("Note", "she has money now")
@@ -147,8 +150,7 @@ def _what_went_wrong(desk: Desk, books: Books, emulator: Emulator) -> None:  # n
 
 def _money(desk: Desk, books: Books, emulator: Emulator) -> None:  # noqa: F811
     with desk.job("write down a part that came by bank transfer"):
-        desk.search("ann@example.com")
-        desk.link(re.compile(f"^Plan {books.plan.pk}"))
+        desk.plan(books.plan, of="ann@example.com")
         desk.link("Instalment 3")
         desk.link("Mark as paid")
         desk.type("Amount", "6.67")
@@ -169,8 +171,7 @@ def _money(desk: Desk, books: Books, emulator: Emulator) -> None:  # noqa: F811
 
 def _the_plan(desk: Desk, books: Books, emulator: Emulator) -> None:  # noqa: F811
     def change(kind: str, **terms: str) -> None:
-        desk.search("ann@example.com")
-        desk.link(re.compile(f"^Plan {books.plan.pk}"))
+        desk.plan(books.plan, of="ann@example.com")
         desk.link("Change the plan")
         desk.link(kind)
         for label, value in terms.items():
@@ -276,15 +277,13 @@ def _many(desk: Desk, books: Books, emulator: Emulator) -> None:  # noqa: F811
 
 def _the_end(desk: Desk, books: Books, emulator: Emulator) -> None:  # noqa: F811
     with desk.job("stop a plan"):
-        desk.search("ann.smith@example.com")
-        desk.link(re.compile(f"^Plan {books.plan.pk}"))
+        desk.plan(books.plan, of="ann.smith@example.com")
         desk.link("Stop this plan")
         desk.type("Why", "moved abroad")
         desk.button("Stop the plan")
         desk.told("The plan was stopped.")
     with desk.job("write off what is left"):
-        desk.search("ann.smith@example.com")
-        desk.link(re.compile(f"^Plan {books.plan.pk}"))
+        desk.plan(books.plan, of="ann.smith@example.com")
         desk.link("Change the plan")
         desk.link("The rest is written off")
         desk.type("Why", "we let it go")

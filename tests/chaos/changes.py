@@ -29,6 +29,7 @@ from checkout.services import (
     fulfillment,
     on_session,
     plan_changes,
+    plan_previews,
     refunds,
     runs,
 )
@@ -96,10 +97,10 @@ class ChangeLife(RuleBasedStateMachine):
         if kind == "undo":
             terms = {"number": max(self.plan.changes.count() - terms["back"], 1)}
         if kind == "owed_again":
-            gone = [line for line in plan_changes.lines_of(self.plan) if line.is_over and line.left > 0]
+            gone = [line for line in plan_previews.lines_of(self.plan) if line.is_over and line.left > 0]
             terms["pk"] = gone[0].pk if gone else 0
         if kind == "lines":
-            open_lines = [line for line in plan_changes.lines_of(self.plan) if line.is_open]
+            open_lines = [line for line in plan_previews.lines_of(self.plan) if line.is_open]
             day = terms.pop("due")
             terms["wanted"] = [
                 (line.pk, day + timedelta(days=20 * place), line.to_come) for place, line in enumerate(open_lines)
@@ -214,7 +215,7 @@ class ChangeLife(RuleBasedStateMachine):
         self.plan.refresh_from_db()
         postings = Posting.objects.filter(debt__instalment__object_payment_plan=self.plan)
         gone = postings.filter(kind="written_off").aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
-        owed = sum((line.owed for line in plan_changes.lines_of(self.plan)), Decimal(0))
+        owed = sum((line.owed for line in plan_previews.lines_of(self.plan)), Decimal(0))
         assert owed - gone == self.plan.total, "what is owed and what was written off is what was agreed"
         taken = postings.filter(kind="taken").aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
         assert self.emulator.ledger.taken_minor() == int(taken * 100)
@@ -264,13 +265,13 @@ class ChangeLife(RuleBasedStateMachine):
 
     def _try(self, what: Callable[[], PlanChange]) -> None:
         """A change moves no money, and its version says what was before and after it."""
-        before = {line.pk: line for line in plan_changes.lines_of(self.plan)}
+        before = {line.pk: line for line in plan_previews.lines_of(self.plan)}
         try:
             change = what()
         except errors.CheckoutError:
             change = None
         self.plan.refresh_from_db()
-        after = {line.count: line for line in plan_changes.lines_of(self.plan)}
+        after = {line.count: line for line in plan_previews.lines_of(self.plan)}
         for line in after.values():
             assert line.paid == (before[line.pk].paid if line.pk in before else 0), "nothing paid is ever changed"
         if change is None or not change.is_in_force:

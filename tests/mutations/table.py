@@ -673,7 +673,7 @@ MUTATIONS: Final = (
         "a change is made over a line that has changed",
         6,
         "services/plan_changes.py",
-        "if _line(row, debt) != changed[pk] or debt.asked:",
+        "if plan_previews.line_of(row, debt) != changed[pk] or debt.asked:",
         "if False:",
         ("tests/services/test_plan_changes.py", "tests/staff/test_plan_changes.py"),
     ),

@@ -13,7 +13,7 @@ from django.db.models import Sum
 
 from checkout import errors, states
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, PlanChange, Posting
-from checkout.services import by_hand, debts, plan_changes, runs
+from checkout.services import by_hand, debts, plan_changes, plan_previews, runs
 from stripe_emulator import Emulator
 from tests.postgres.conftest import FillDue, in_thread
 
@@ -67,7 +67,7 @@ def test_people_who_change_one_plan_at_once_change_it_one_after_the_other_or_not
 
 def test_a_double_click_changes_it_once(emulator: Emulator, fill_due: FillDue) -> None:
     line = fresh(fill_due(1)[0])
-    seen = plan_changes.preview(line.object_payment_plan, "discount", amount=Decimal(1)).seen
+    seen = plan_previews.preview(line.object_payment_plan, "discount", amount=Decimal(1)).seen
 
     def press() -> PlanChange:
         plan = fresh(line).object_payment_plan

@@ -21,6 +21,7 @@ from checkout.services import (
     fulfillment,
     on_session,
     plan_changes,
+    plan_previews,
     plans,
     refunds,
     runs,
@@ -225,7 +226,7 @@ def test_a_page_that_is_open_is_ended_and_the_next_asks_for_what_is_owed_now(sav
     plan = save_plan()
     (line,) = make_due(plan)
     page = on_session.create_checkout_pay_on_session(line)
-    found = plan_changes.preview(plan, "discount", amount=Decimal(70))
+    found = plan_previews.preview(plan, "discount", amount=Decimal(70))
     assert [attempt.pk for attempt in found.open_attempts] == [page.pk]
     plan.propose_change("discount", "a bursary", staff, seen=found.seen, amount=Decimal(70))
     page.refresh_from_db()
@@ -246,11 +247,11 @@ def test_a_payment_that_is_being_taken_keeps_its_plan_from_changing(save_plan: S
 
 def test_what_was_looked_at_is_what_is_done_or_nothing(save_plan: SavePlan, staff: Any) -> None:
     plan = save_plan()
-    found = plan_changes.preview(plan, "pause", months=1)
+    found = plan_previews.preview(plan, "pause", months=1)
     make_due(plan)
     with pytest.raises(errors.AttemptInProgress, match="look again"):
         plan.propose_change("pause", "a month off", staff, seen=found.seen, months=1)
-    now = plan_changes.preview(plan, "pause", months=1)
+    now = plan_previews.preview(plan, "pause", months=1)
     plan.propose_change("pause", "a month off", staff, seen=now.seen, months=1)
     with pytest.raises(errors.AttemptInProgress, match="look again"):
         plan.propose_change("pause", "a month off", staff, seen=now.seen, months=1)

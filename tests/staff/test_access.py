@@ -43,7 +43,7 @@ from checkout.models import (
     StripeEvent,
 )
 from checkout.office.views.lists import StaffListView
-from checkout.services import by_hand, plan_changes, problems, releases
+from checkout.services import by_hand, plan_previews, problems, releases
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.staff.conftest import ADDRESS, Books
@@ -282,7 +282,7 @@ TABLE: dict[str, Staff | Public] = {
             {
                 "kind": "discount",
                 "amount": "5",
-                "seen": plan_changes.preview(b.plan, "discount", amount=Decimal(5)).seen,
+                "seen": plan_previews.preview(b.plan, "discount", amount=Decimal(5)).seen,
             }
             | reason(b)
         ),

@@ -13,7 +13,8 @@ from django.urls import reverse
 
 from checkout import clock
 from checkout.models import CustomerPayment
-from checkout.office.forms import BulkForm, BulkMoveForm, RefundForm
+from checkout.office.bulk_forms import BulkForm, BulkMoveForm
+from checkout.office.money_forms import RefundForm
 from tests.services.conftest import SavePlan
 from tests.staff.conftest import boss, site  # noqa: F401 - fixtures
 from tests.views.test_plan_link import text

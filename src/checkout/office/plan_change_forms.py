@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from checkout.models import PlanChange
-from checkout.office.forms import AmountField, ReasonForm
+from checkout.office.forms import ReasonForm
+from checkout.office.money_forms import AmountField
 from checkout.plan_changes import Line
 
 Kind = PlanChange.Kind

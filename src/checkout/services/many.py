@@ -29,7 +29,7 @@ from checkout.models import (
     PlanChange,
     StateChange,
 )
-from checkout.services import by_staff, plan_changes, plans
+from checkout.services import by_staff, plan_changes, plan_previews, plans
 
 logger = logging.getLogger("checkout.staff")
 
@@ -187,7 +187,7 @@ def _change(job: BulkJob, item: BulkItem, again: bool) -> str:
         )
         if made.exists():
             return ""
-    if job.kind == Kind.WRITE_OFF and not plan_changes.preview(plan, job.kind).by:
+    if job.kind == Kind.WRITE_OFF and not plan_previews.preview(plan, job.kind).by:
         raise CheckoutError(_("Nothing is left of it."))
     change = plan_changes.propose(plan, job.kind, job.reason, job.user, **job.terms)
     return "" if change.is_in_force else _("Waits for the payer")
@@ -217,7 +217,7 @@ def check(kind: str, subject: Any, terms: dict[str, Any]) -> str:
                 if subject.deleted:
                     return _("This payment plan was stopped.")
             case _:
-                plan_changes.preview(subject, kind, **(terms or ({"months": 1} if kind == Kind.PAUSE else {})))
+                plan_previews.preview(subject, kind, **(terms or ({"months": 1} if kind == Kind.PAUSE else {})))
     except CheckoutError as problem:
         return str(problem)
     return ""

@@ -18,7 +18,8 @@ from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Proposal
 from checkout.office import proposals, search, selectors, stories, sums
-from checkout.office.forms import ConfirmForm, MeansForm, ReasonForm
+from checkout.office.forms import ConfirmForm, ReasonForm
+from checkout.office.money_forms import MeansForm
 from checkout.office.pages import Sort
 from checkout.office.views import undoing, ways_back
 from checkout.office.views.base import StaffPageView

@@ -18,7 +18,8 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid, CheckoutError
 from checkout.models import CheckoutSettings, Notice, StripeEvent
 from checkout.office import selectors, services
-from checkout.office.forms import CheckoutSettingsForm, ConfirmForm
+from checkout.office.forms import ConfirmForm
+from checkout.office.template_forms import CheckoutSettingsForm
 from checkout.office.views import ways_back
 from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import Cell, show_time, state_cell, time_cell

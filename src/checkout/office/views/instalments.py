@@ -13,7 +13,8 @@ from checkout import advice, clock, states
 from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, FollowUp, ObjectPaymentPlanInstalment, Proposal
 from checkout.office import proposals, selectors, services, stories, sums
-from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm, PaidForm
+from checkout.office.forms import ConfirmForm, DueForm, OptionalReasonForm
+from checkout.office.money_forms import PaidForm
 from checkout.office.views import undoing, ways_back
 from checkout.office.views.base import StaffPageView
 from checkout.office.views.cells import show_date, show_money

@@ -22,7 +22,8 @@ from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.models import BulkItem, BulkJob, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.office import stories
-from checkout.office.forms import BULK_FORMS, ConfirmForm
+from checkout.office.bulk_forms import BULK_FORMS
+from checkout.office.forms import ConfirmForm
 from checkout.office.pages import Sort, count_text, number_text
 from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import Cell, show_money, state_cell, time_cell

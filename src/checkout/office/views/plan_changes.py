@@ -26,7 +26,7 @@ from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import show_money, show_time
 from checkout.office.views.staff_actions import StaffActionView
 from checkout.plan_changes import Line, owed, to_come
-from checkout.services import plan_changes
+from checkout.services import plan_changes, plan_previews
 
 
 class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
@@ -49,7 +49,7 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
             return self._show(request.POST, looked=True, status=422)
         kind = request.POST["kind"]
         try:
-            found = plan_changes.preview(self.plan, kind, **terms.terms)
+            found = plan_previews.preview(self.plan, kind, **terms.terms)
             decided = DecideForm(request.POST, favours_payer=found.favours_payer)
             if not decided.is_valid():
                 return self._show(request.POST, looked=True, decided=decided, status=422)
@@ -84,7 +84,7 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
         if kind not in self._kinds():
             return None
         form = FORMS[kind]
-        about: dict[str, Any] = {"lines": plan_changes.lines_of(self.plan)}
+        about: dict[str, Any] = {"lines": plan_previews.lines_of(self.plan)}
         if kind == PlanChange.Kind.UNDO:
             about["undoable"] = [(change.number, str(change)) for change in self._undoable()]
         return form(data, **about) if bound else form(**about)
@@ -106,7 +106,9 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
         found = None
         if terms is not None and (not terms.fields or (looked and terms.is_valid())):
             try:
-                found = plan_changes.preview(plan, data["kind"], **(terms.terms if looked and terms.is_valid() else {}))
+                found = plan_previews.preview(
+                    plan, data["kind"], **(terms.terms if looked and terms.is_valid() else {})
+                )
             except CheckoutError as refused:
                 problem, status = problem or str(refused), max(status, 409)
         context = self.get_context_data(
@@ -127,7 +129,7 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
             }
         return self.render_to_response(context, status=status)
 
-    def _compared(self, found: plan_changes.Preview) -> dict[str, Any]:
+    def _compared(self, found: plan_previews.Preview) -> dict[str, Any]:
         return {
             "rows": side_by_side(found.before, found.after, self.plan.currency),
             "sums": [
@@ -137,7 +139,7 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
             "odd": [*self._odd(found), *(rule_in_words(rule) for rule in found.outside)],
         }
 
-    def _odd(self, found: plan_changes.Preview) -> list[str]:
+    def _odd(self, found: plan_previews.Preview) -> list[str]:
         """What may be a slip of the hand."""
         largest = max((line.owed for line in found.before), default=Decimal(0))
         said: list[str] = []

@@ -19,8 +19,9 @@ from checkout import clock
 from checkout.conf import conf
 from checkout.errors import CheckoutError, PlanError
 from checkout.models import ObjectPaymentPlan, PaymentPlan
-from checkout.office.forms import ConfirmForm, PaymentPlanForm, PaymentPlanVersionForm
+from checkout.office.forms import ConfirmForm
 from checkout.office.pages import Sort
+from checkout.office.template_forms import PaymentPlanForm, PaymentPlanVersionForm
 from checkout.office.views.base import StaffMixin
 from checkout.office.views.cells import Cell, show_date, show_money, state_cell
 from checkout.office.views.lists import Column, StaffListView

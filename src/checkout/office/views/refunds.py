@@ -15,7 +15,8 @@ from checkout import money
 from checkout.errors import OutcomeUnknown, RefundError
 from checkout.models import Checkout, Proposal, Refund
 from checkout.office import proposals, search
-from checkout.office.forms import ConfirmForm, RefundForm
+from checkout.office.forms import ConfirmForm
+from checkout.office.money_forms import RefundForm
 from checkout.office.views import ways_back
 from checkout.office.views.cells import Cell, money_cell, show_money, show_time, time_cell
 from checkout.office.views.checkouts import find as find_checkout

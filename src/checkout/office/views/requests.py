@@ -17,7 +17,8 @@ from checkout import advice, states
 from checkout.errors import CheckoutError
 from checkout.models import Customer, CustomerPayment, Proposal
 from checkout.office import proposals, search, selectors, services, stories, sums
-from checkout.office.forms import ConfirmForm, CustomerPaymentForm, MeansForm, ReasonForm
+from checkout.office.forms import ConfirmForm, ReasonForm
+from checkout.office.money_forms import CustomerPaymentForm, MeansForm
 from checkout.office.views import undoing, ways_back
 from checkout.office.views.base import StaffMixin, StaffPageView
 from checkout.office.views.cells import Cell, debt_cell, money_cell, show_money, show_time, time_cell

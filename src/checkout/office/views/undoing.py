@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from checkout import states
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Posting, Proposal
 from checkout.office import proposals
-from checkout.office.forms import UndoForm
+from checkout.office.money_forms import UndoForm
 from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.staff_actions import StaffActionView, newest_change
 from checkout.services import by_hand, debts, hooks
