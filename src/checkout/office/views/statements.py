@@ -43,7 +43,8 @@ class _SendStatementView(StaffActionView, ABC):
 
     def get_facts(self) -> list[tuple[Any, Any]]:
         plans = self.plans()
-        return [(_("To"), plans[0].checkout_email if plans else ""), (_("About"), ", ".join(map(str, plans)))]
+        about = [f"{_('Plan %(number)d') % {'number': plan.pk}}: {plan}" for plan in plans]
+        return [(_("To"), plans[0].checkout_email if plans else ""), (_("About"), "; ".join(about))]
 
     def perform(self, form: Any) -> str:
         mail.require("plan_statement")
