@@ -474,6 +474,14 @@ MUTATIONS: Final = (
         ("tests/services/test_by_hand.py",),
     ),
     Mutation(
+        "what is undone after a line was picked is left out of what is asked",
+        1,
+        "services/debts.py",
+        "if moved or not _reserve(attempts, held):",
+        "if not _reserve(attempts, held):",
+        ("tests/services/test_debts.py",),
+    ),
+    Mutation(
         "who pays early reserves what others are asked for",
         1,
         "services/debts.py",

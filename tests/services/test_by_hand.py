@@ -8,11 +8,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.utils import formats
+from django.utils import formats, translation
 from post_office.models import Email
 
 from checkout import clock, errors, states
-from checkout.models import Checkout, Paper, Posting
+from checkout.models import Checkout, Customer, Paper, Posting
 from checkout.services import by_hand, debts, papers, plans, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
@@ -43,6 +43,14 @@ def test_a_part_has_a_receipt_of_the_day_on_which_it_came(save_plan: SavePlan) -
         assert words in letter
     line.refresh_from_db()
     assert (line.state_id, line.left) == (states.PENDING, line.amount - Decimal("6.66"))
+
+
+def test_its_receipt_speaks_the_language_of_the_payer_and_not_of_the_office(save_plan: SavePlan) -> None:
+    plan = save_plan()
+    Customer.objects.filter(pk=plan.customer_id).update(language="de")
+    with translation.override("en-gb"):
+        part = by_hand.part_paid(plan.payments.get(count=2), Decimal(5), None, "cash")
+    assert part.description_lines[-1] == "Rate 1, teilweise"
 
 
 def test_a_form_that_is_sent_twice_is_one_part(save_plan: SavePlan) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from checkout import errors, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, Problem
-from checkout.services import attempt_rows, debts, disputes, fulfillment, intents, problems, refunds, runs
+from checkout.services import attempt_rows, by_hand, debts, disputes, fulfillment, intents, problems, refunds, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -137,6 +138,24 @@ def test_two_tabs_share_one_attempt_at_what_is_left(emulator: Emulator, membersh
     membership.refresh_from_db()
     dearer = Checkout.objects.create_checkout("payment", membership, None)
     assert (dearer.pk != begun[0].pk, dearer.total) == (True, 110)
+
+
+def test_what_is_undone_after_it_was_picked_is_not_left_out_of_what_is_asked(
+    emulator: Emulator, save_plan: SavePlan
+) -> None:
+    """A run worked out that £20 are left; then the £6.66 in cash were a mistake. Charging £20 would close the line."""
+    (line,) = make_due(save_plan())
+    by_hand.part_paid(line, Decimal("6.66"), None, "cash")
+    line.refresh_from_db()
+    picked = attempt_rows.build(line, "charge", None, on_session=False)
+    assert picked.total == 20
+    by_hand.undo(by_hand.standing_for(line.debt_id)[0], None, "the wrong student")
+    with pytest.raises(debts.NothingLeft), transaction.atomic():
+        attempt_rows.insert_many([picked], None)
+    assert debt_of(line).asked == 0
+    runs.process_payments(workers=1)
+    line.refresh_from_db()
+    assert (line.state_id, line.net_paid) == (states.SUCCESS, line.amount)
 
 
 def test_a_run_takes_what_is_left_of_a_line(emulator: Emulator, save_plan: SavePlan) -> None:

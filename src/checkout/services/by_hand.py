@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from checkout import actions, clock, money, states
@@ -26,7 +27,18 @@ from checkout.models import (
     Posting,
 )
 from checkout.plan_changes import Ended
-from checkout.services import attempt_rows, debts, due_dates, ending, hooks, intents, moves, numbering, plan_cards
+from checkout.services import (
+    attempt_rows,
+    debts,
+    due_dates,
+    ending,
+    hooks,
+    intents,
+    moves,
+    notices,
+    numbering,
+    plan_cards,
+)
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.staff")
@@ -73,7 +85,7 @@ def part_paid(
                 actions.MANUAL,
                 user,
                 [(debt, amount)],
-                description="\n".join([*_about(plan), _("%(payment)s, in part") % {"payment": line.name}])[:1000],
+                description=_description(line),
                 on_session=False,
                 uuid=key,
             )
@@ -92,9 +104,13 @@ def part_paid(
     return checkout
 
 
-def _about(plan: ObjectPaymentPlan) -> list[str]:
+def _description(line: ObjectPaymentPlanInstalment) -> str:
+    """What a part was for, in the language of its payer: they read it on the receipt."""
+    plan = line.object_payment_plan
     row: Any = plan.content_object
-    return [str(each) for each in row.checkout_description] if row is not None else []
+    with translation.override(notices.language_of(row, plan.customer)):
+        about = [str(each) for each in row.checkout_description] if row is not None else []
+        return "\n".join([*about, _("%(payment)s, in part") % {"payment": line.name}])[:1000]
 
 
 def subject_of(posting: Posting) -> Subject:

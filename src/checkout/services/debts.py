@@ -201,8 +201,10 @@ def reserve(attempts: Sequence[Checkout]) -> None:
         raise NothingLeft
     # The row in hand was old.
     held = {debt.pk: debt for debt in _lock(in_hand)}
-    # What was to be asked for was worked out from what was owed then: a plan may have been changed since.
-    if any(debt.owed != in_hand[pk].owed for pk, debt in held.items()) or not _reserve(attempts, held):
+    # What was to be asked for was worked out from what was left then: since, a plan may have been changed, or what came
+    # by other means been undone.
+    moved = any((debt.owed, debt.paid) != (in_hand[pk].owed, in_hand[pk].paid) for pk, debt in held.items())
+    if moved or not _reserve(attempts, held):
         raise NothingLeft
 
 
