@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 import stripe_emulator
 from stripe_emulator import Emulator, faults
@@ -83,6 +83,22 @@ def test_an_authentication_can_be_completed(host: Host, payment: Any, status_of:
     host.bank.get_by_role("button", name="Complete authentication").click()
     expect(host.status).to_have_text("Status: succeeded")
     expect(host.page.get_by_role("dialog")).to_have_count(0)
+    assert status_of(intent) == "succeeded"
+
+
+def test_the_bank_asks_nothing_before_it_can_hear_the_answer(host: Host, payment: Any, status_of: Any) -> None:
+    held: list[Route] = []
+    host.page.route("**/stripe-js/challenge.js", lambda route: held.append(route))
+    intent = payment()
+    host.visit(intent["client_secret"], redirect="if_required")
+    host.fill("4000002500003155")
+    host.pay.click()
+    button = host.bank.get_by_role("button", name="Complete authentication", include_hidden=True)
+    expect(button).to_be_attached()
+    expect(button).to_be_hidden()
+    held[0].continue_()
+    button.click()
+    expect(host.status).to_have_text("Status: succeeded")
     assert status_of(intent) == "succeeded"
 
 

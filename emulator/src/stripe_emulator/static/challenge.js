@@ -25,6 +25,8 @@ function show(data) {
   }
   byId("facts").hidden = false;
   translatePage(locale);
+  // Not before: a press that nobody hears yet would be lost.
+  main.hidden = false;
   reportHeight(main);
   post({ type: "ready" });
   byId("complete").focus();
