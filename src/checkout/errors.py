@@ -73,6 +73,9 @@ class NotWanted(CheckoutError):
     The money is in the books all the same; a problem is opened for staff, who give it back or apply it after all.
     """
 
+    #: Of rows of our own: which sentence of the journal it is, so that it is read in any language.
+    code = ""
+
 
 class StillNeeded(CheckoutError):
     """A payer's personal data cannot be erased yet. The message says why, and nothing was changed."""

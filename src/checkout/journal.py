@@ -103,6 +103,7 @@ class Code(TextChoices):
     CARD_DECLINED = "card_declined", _("The card was declined.")
     CONFIRMATION_WANTED = "confirmation_wanted", _("The bank requires the payer to confirm the payment.")
     NOT_WANTED = "not_wanted", _("The site refused it.")
+    PAYER_IS_ANOTHER = "payer_is_another", _("Somebody else pays for this plan by now, so the card was not kept.")
     TOO_MANY_DECLINES = "too_many_declines", _("Too many cards were declined.")
     PAYMENT_CANCELLED = "payment_cancelled", _("The payment was cancelled.")
     SAVING_CANCELLED = "saving_cancelled", _("Saving the card was cancelled.")

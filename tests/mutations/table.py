@@ -653,6 +653,22 @@ MUTATIONS: Final = (
         ("tests/staff/test_proposals.py",),
     ),
     Mutation(
+        "a card of somebody who does not pay the plan takes the place of its payer's",
+        11,
+        "services/plan_cards.py",
+        "return payer[0] is None or payer[0] == customer",
+        "return payer[0] != 0",
+        (CARDS,),
+    ),
+    Mutation(
+        "a card is charged by an agreement that another has taken the place of",
+        11,
+        "services/charging.py",
+        "if agreements_now != [plan.agreement_id]:",
+        "if False:",
+        (CARDS,),
+    ),
+    Mutation(
         "a card that was given meanwhile is charged the amounts of before a change",
         11,
         "services/plan_cards.py",

@@ -18,8 +18,17 @@ from post_office.models import Email, EmailTemplate
 
 from checkout import clock, errors, states, tasks
 from checkout.gateway import gateway
-from checkout.models import Checkout, Customer, Notice, ObjectPaymentPlan, PaymentPlan, SavedCard, StripeCustomer
-from checkout.services import card_expiry, cards, fulfillment, intents, runs, stale
+from checkout.models import (
+    Checkout,
+    Customer,
+    Notice,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    SavedCard,
+    StripeCustomer,
+)
+from checkout.services import card_expiry, cards, charging, fulfillment, intents, on_session, runs, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
@@ -526,3 +535,59 @@ def test_an_address_is_compared_without_case_in_every_alphabet(emulator: Emulato
 def test_an_address_that_is_too_long_is_refused_with_a_sentence(db: None) -> None:
     with pytest.raises(errors.CannotPay, match="too long"):
         cards.ensure_customer("a" * 250 + "@example.com", "A")
+
+
+# -- whose card it is -----------------------------------------------------------------------------------
+
+
+def somebody_else_pays(plan: ObjectPaymentPlan) -> Customer:
+    other = Customer.objects.create(email="grandmother@example.com", name="A Grandmother")
+    ObjectPaymentPlan.objects.filter(pk=plan.pk).update(customer=other)
+    return other
+
+
+def test_a_late_card_of_whoever_paid_before_is_not_charged_and_is_let_go(
+    emulator: Emulator, plan: ObjectPaymentPlan
+) -> None:
+    before = the_card(plan)
+    late = Checkout.objects.create_checkout("card_refresh", plan, None)
+    somebody_else_pays(plan)
+    enter_card(emulator, late, "5555555555554444")
+    settled = fulfillment.fulfill(late)
+    assert (settled.state_id, settled.failure_code) == (states.FAIL, "payer_is_another")
+    assert the_card(plan) == before
+    card = SavedCard.objects.exclude(pk=before.pk).get()
+    assert card.replaced
+    stale.end_setups()
+    card.refresh_from_db()
+    assert card.detached_at is not None
+    make_due(plan)
+    runs.process_payments(workers=1)
+    assert not Checkout.objects.filter(payment_method_id=card.payment_method_id).taking_money().exists()
+
+
+def test_a_payment_by_whoever_paid_before_takes_no_place_of_the_card(
+    emulator: Emulator, plan: ObjectPaymentPlan
+) -> None:
+    before = the_card(plan)
+    [line] = make_due(plan)
+    page = on_session.create_checkout_pay_on_session(line, another_card=True)
+    somebody_else_pays(plan)
+    enter_card(emulator, page, "5555555555554444")
+    assert fulfillment.fulfill(page).succeeded
+    assert the_card(plan) == before
+    assert SavedCard.objects.exclude(pk=before.pk).get().replaced
+
+
+def test_nothing_is_charged_by_an_agreement_that_another_has_taken_the_place_of(
+    emulator: Emulator, plan: ObjectPaymentPlan
+) -> None:
+    [line] = make_due(plan)
+    looked_at = ObjectPaymentPlanInstalment.objects.select_related("object_payment_plan__agreement__saved_card").get(
+        pk=line.pk
+    )
+    assert looked_at.object_payment_plan.card is not None
+    refresh(emulator, plan, "5555555555554444")
+    with pytest.raises(errors.AttemptInProgress, match="look again"):
+        charging.charge(looked_at)
+    assert emulator.ledger.taken_minor() == 2000

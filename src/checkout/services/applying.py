@@ -26,7 +26,7 @@ def tell(checkout: Checkout) -> bool:
     refused: the attempt then says so, and a problem is open for staff."""
     row = checkout.content_object
     if row is not None and (row._meta.app_label == "checkout" or checkout.action_id not in actions.BY_CARD):
-        # Rows of our own refuse nothing. Where no money came, what refuses or raises undoes everything.
+        # Rows of our own refuse no money. Where none came, what refuses or raises undoes everything.
         _run(checkout)
         return True
     refusal = ask(checkout)

@@ -111,9 +111,13 @@ def claim(content_object: ContentObject, user: Actor = None, *, if_due: bool = F
 
 def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Actor, *, if_due: bool) -> None:
     plans = ObjectPaymentPlan.objects.select_for_update(no_key=True)
+    plan = instalment.object_payment_plan
     # The lock meets the UPDATE of `plans.stop`: either it sees this claim, or this sees the stopped plan.
-    if not plans.filter(pk=instalment.object_payment_plan_id, deleted=False).exists():
+    agreements_now = list(plans.filter(pk=plan.pk, deleted=False).values_list("agreement", flat=True))
+    if not agreements_now:
         raise CannotPay(_("This payment plan was stopped, so nothing more is taken."))
+    if agreements_now != [plan.agreement_id]:
+        raise AttemptInProgress(_("Something happened to this plan since you looked at it. Please look again."))
     if plans.filter(pk=instalment.object_payment_plan_id, paused=True).exists():
         raise CheckoutError(
             _(

@@ -12,9 +12,18 @@ from django.utils.translation import gettext as _
 
 from checkout import states
 from checkout.conf import conf
+from checkout.errors import NotWanted
+from checkout.journal import Code
 from checkout.models import Agreement, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange, SavedCard
 from checkout.schedule import Line
 from checkout.services.letters import asking as letters
+
+
+def not_taken(code: Code) -> NotWanted:
+    """A card was saved for a plan, and is not charged for it; `code` says why, in the language of whoever reads it."""
+    refusal = NotWanted(str(code.label))
+    refusal.code = code.value
+    return refusal
 
 
 def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
@@ -24,6 +33,8 @@ def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
     there lists the old amounts, so another agreement of the same card lists those of the change, to which they agreed
     (or which favours them).
 
+    A card of anybody but the plan's payer is let go: by now somebody else may pay, whoever may have paid before.
+
     In the settling transaction. The card that was replaced is taken off afterwards, by `cards.detach_replaced`.
     """
     card = agreement.saved_card if agreement is not None else None
@@ -31,7 +42,9 @@ def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
         return False
     # Meets the UPDATE of a change that comes into force: either that sees this card, or this sees that change.
     rows = ObjectPaymentPlan.objects.filter(pk=plan.pk)
-    list(rows.select_for_update(no_key=True).values_list("pk"))
+    if not is_of_payer(plan, card.customer_id):
+        SavedCard.objects.filter(pk=card.pk).update(replaced=True)
+        return False
     newer = Q(agreement__saved_card__set_up_at__gt=card.set_up_at, agreement__saved_card__gone=False)
     same = Q(agreement__saved_card=card)
     former = rows.values_list("agreement__saved_card", flat=True).first()
@@ -48,6 +61,13 @@ def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
         SavedCard.objects.filter(pk=former).update(replaced=True)
         letters.card_changed(plan, agreement)
     return True
+
+
+def is_of_payer(plan: ObjectPaymentPlan, customer: int | None) -> bool:
+    """Whether the customer of that primary key is the payer of the plan, read under its lock; nobody else becomes it
+    before the caller's transaction ends. A plan that names no customer is anybody's."""
+    [payer] = ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk).values_list("customer")
+    return payer[0] is None or payer[0] == customer
 
 
 def as_it_stands(plan: ObjectPaymentPlan, former: Agreement, note: str) -> Agreement:

@@ -288,7 +288,10 @@ class Run:
             plans = ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(
                 pk__in={row.object_payment_plan_id for row in page}
             )
-            list(plans.order_by("pk").values_list("pk", flat=True))
+            agreed = dict(plans.order_by("pk").values_list("pk", "agreement"))
+            if any(agreed[row.object_payment_plan_id] != row.object_payment_plan.agreement_id for row in page):
+                # Its payer gave another card, or another payer took it over, since the look: the next run knows.
+                raise moves.LostRace
             won = moves.move_many(
                 page,
                 # Asked again under the locks: staff may have moved a day, stopped or paused a plan since the look.

@@ -183,8 +183,9 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
             # No money came, so there is nothing to keep: the plan does not begin, and no agreement uses the card.
             checkout.refresh_from_db()
             cards.let_go(checkout, intent)
-            why = Why(Code.NOT_WANTED)
-            ending.fail(checkout, user=user, why=why, failure=Why.said(str(refusal), otherwise=Code.NOT_WANTED))
+            said = Why.said(str(refusal), otherwise=Code.NOT_WANTED)
+            failure = Why(Code(refusal.code)) if refusal.code else said
+            ending.fail(checkout, user=user, why=Why(Code.NOT_WANTED), failure=failure)
     elif intent.canceled:
         if checkout.is_open:
             ending.fail(
@@ -201,6 +202,8 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
 def _keep_card(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
     cards.store_card(checkout, intent)
     if isinstance(plan := checkout.content_object, ObjectPaymentPlan):
+        if not plan_cards.is_of_payer(plan, checkout.customer_id):
+            raise plan_cards.not_taken(Code.PAYER_IS_ANOTHER)
         plan_cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
     ending.succeed(
         checkout,

@@ -14,6 +14,7 @@ from django.views.generic import DetailView, TemplateView
 from checkout import actions, declines, money, states
 from checkout.conf import conf
 from checkout.errors import CheckoutError
+from checkout.journal import Code
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import fulfillment
 from checkout.views import plans
@@ -29,6 +30,9 @@ STRIPE_PARAMETERS = (
     "setup_intent",
     "setup_intent_client_secret",
 )
+
+#: Why a card is not taken that its bank let pass: another one would not be taken, either.
+NOT_TAKEN = frozenset({Code.PAYER_IS_ANOTHER})
 
 
 class PayView(CheckoutMixin, DetailView):  # type: ignore[misc, type-arg]
@@ -146,6 +150,8 @@ def describe(checkout: Checkout, *, trouble: bool = False) -> tuple[str, str, st
             _("The payment was started again, or settled in another way. Nothing was taken on this page."),
         )
     heading = _("Your card was not saved") if checkout.by_setup_intent else _("Not paid")
+    if checkout.failed and checkout.failure_code in NOT_TAKEN:
+        return "failed", heading, checkout.failure_text
     return ("failed" if checkout.failed else "unpaid"), heading, " ".join([_reason(checkout), _what_now(checkout)])
 
 
