@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 from django.db.models import TextChoices
@@ -186,14 +186,19 @@ def in_words(code: str, facts: Facts, note: str = "") -> str:
     A code that is no longer known (or not yet) is shown as it stands, and a fact that is missing as "…": what was
     written down can always be read.
     """
-    if code in Code.values:
-        known = Code(code)
+    if (known := _codes().get(code)) is not None:
         sentence = str(known.label)
         if named := known.placeholders:
             sentence %= {**dict.fromkeys(named, "…"), **facts}
     else:
         sentence = code.replace("_", " ")
     return f"{sentence}: {note}" if sentence and note else sentence or note
+
+
+@cache
+def _codes() -> dict[str, Code]:
+    # `Code.values` makes its list anew each time, and a run asks for every charge.
+    return {str(code): code for code in Code}
 
 
 #: Stripe's codes for disputes, as words (https://docs.stripe.com/api/disputes/object).

@@ -8,13 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import translation
 from post_office.models import Email
 
-from checkout import errors, states
+from checkout import errors, links, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, Dispute, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
-from checkout.services import charging, disputes, fulfillment, plans, runs
+from checkout.services import charging, disputes, fulfillment, plans, requests, runs
 from checkout.services.agreements import AgreementTerms
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -99,6 +100,41 @@ def test_a_site_may_go_on_charging(emulator: Emulator, save_plan: SavePlan, sett
     disputes.dispute_updated_at_stripe(emulator.bank.dispute(deposit_of(plan).payment_intent_id)["id"])
     plan.refresh_from_db()
     assert not plan.paused
+
+
+def test_no_link_to_the_payers_pages_is_in_the_bundle(emulator: Emulator, save_plan: SavePlan) -> None:
+    call_command("init_app_checkout", verbosity=0)
+    plan = save_plan(name="Ada Example", email="ada@example.com")
+    call_command("send_letters", verbosity=0)
+    theirs = emulator.bank.dispute(deposit_of(plan).payment_intent_id)
+    bundle = dict(disputes.evidence_texts(disputes.dispute_updated_at_stripe(theirs["id"])))
+    letter, sent = bundle["5-mail-01"], Email.objects.get(to="ada@example.com")
+    token = links.make_token(plan)
+    assert token in sent.message
+    assert token not in letter
+    # The bank still sees that there was one, and everything else that was written.
+    assert f"{links.base_url()}/checkout/plan/…/" in letter
+    assert sent.subject in letter
+
+
+@pytest.mark.parametrize("kind", ["plan", "line", "request", "attempt", "invoice"])
+def test_whatever_a_link_opens_it_can_be_taken_out_of_a_text(save_plan: SavePlan, kind: str) -> None:
+    plan = save_plan()
+    path = {
+        "plan": links.plan_page(plan),
+        "line": links.payment_link(plan.payments[1]),
+        "request": links.absolute(
+            "checkout.request.pay",
+            links.make_token(requests.create(email="a@example.com", name="A", description="B", total=Decimal(25))),
+        ),
+        "attempt": links.receipt(deposit_of(plan)),
+        "invoice": links.invoice_form(plan.content_object),
+    }[kind]
+    text = f"See {path}. It is for v1.2.3 and www.example.com/a.b.c alone."
+    shown = links.without_tokens(text)
+    assert shown.count("…") == 1
+    assert len(shown) < len(text) - 60
+    assert shown.endswith("It is for v1.2.3 and www.example.com/a.b.c alone.")
 
 
 def test_an_inquiry_is_told_as_one(emulator: Emulator, save_plan: SavePlan) -> None:

@@ -50,7 +50,7 @@ def test_one_browser_begins_so_many_attempts_and_no_more(client: Client, emulato
     assert [answer.status_code for answer in answers] == [302] * 4 + [429] * 4
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 3600
     assert "Too many attempts" in answers[-1].content.decode()
-    assert "please try again after" in answers[-1].content.decode()
+    assert "Please try again after" in answers[-1].content.decode()
     assert Problem.objects.get().kind == Problem.Kind.CARD_TESTING
     with time_machine.travel(clock.now() + timedelta(minutes=61)):
         assert begin(client).status_code == 302

@@ -19,7 +19,7 @@ from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 from post_office.models import Email
 
-from checkout import clock, money
+from checkout import clock, links, money
 from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import GatewayError, PlanError
@@ -30,6 +30,7 @@ from checkout.models import (
     Agreement,
     Checkout,
     Dispute,
+    Letter,
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
@@ -226,7 +227,8 @@ def _tell(dispute: Dispute, plan: ObjectPaymentPlan | None) -> None:
 def evidence(dispute: Dispute) -> bytes:
     """A zip of what the bank wants to see: agreement, mails, how the payer was authenticated, receipts.
 
-    Stripe is asked for the charge; when it cannot be, the bundle says so and holds the rest. No card number, no secret.
+    Stripe is asked for the charge; when it cannot be, the bundle says so and holds the rest. No card number, no secret,
+    and no link that would open the payer's page.
     """
     buffer = io.BytesIO()
     # For the bank, so in one language throughout, whoever downloads it.
@@ -353,10 +355,13 @@ def _agreement_text(agreement: Agreement) -> str:
 
 
 def _mails(checkout: Checkout, plan: ObjectPaymentPlan | None) -> list[str]:
-    """What the payer was told, as it was sent. Only letters of this debt: others are none of the bank's business."""
+    """What the payer was told, as it was sent, but for what opens their pages. Only letters of this debt: others are
+    none of the bank's business."""
     about = Q(checkout=checkout)
     if plan is not None:
         about |= Q(instalment__object_payment_plan=plan)
+        # What was agreed, and each change of it, is written about the plan as a whole.
+        about |= Q(cause__in=Letter.objects.filter(plan=plan).values("cause"))
     notices = Notice.objects.filter(about).exclude(template="staff").order_by("queued_at")[:50]
     texts = []
     for notice in notices:
@@ -366,7 +371,7 @@ def _mails(checkout: Checkout, plan: ObjectPaymentPlan | None) -> list[str]:
             created__lte=notice.queued_at + timedelta(minutes=1),
         ).first()
         head = _facts([("To", notice.recipient), ("When", _moment(notice.queued_at)), ("Letter", notice.template)])
-        texts.append(head + (f"Subject: {near.subject}\n\n{near.message}\n" if near is not None else ""))
+        texts.append(head + links.without_tokens(f"Subject: {near.subject}\n\n{near.message}\n" if near else ""))
     return texts
 
 

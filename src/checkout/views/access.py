@@ -154,7 +154,7 @@ def _too_many(request: HttpRequest, problem: TooManyAttempts) -> HttpResponse:
         request,
         429,
         _("Too many attempts"),
-        _("Nothing was taken. To protect you and us from misuse of cards, please try again after %(time)s.")
+        _("Nothing was taken. Please try again after %(time)s: this pause protects you and us from misuse of cards.")
         % {"time": formats.time_format(timezone.localtime(problem.until))},
     )
     page.headers["Retry-After"] = str(max(1, round((problem.until - clock.now()).total_seconds())))
