@@ -36,6 +36,7 @@ from checkout.models import (
     RecoveryStep,
 )
 from checkout.office import services as office
+from checkout.office.example_letters import example
 from checkout.services import (
     by_hand,
     by_staff,
@@ -380,6 +381,8 @@ class Cause:
     link: bool = True
     #: Those that came before.
     first: tuple[str, ...] = (letters.PLAN_AGREED,)
+    #: It tells everything that staff see when they look at the letter beforehand.
+    usual: bool = True
 
 
 ANON = ObjectPaymentPlanInstalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON
@@ -407,7 +410,7 @@ CAUSES = {
         _refund_failed, "refund_failed", link=False, first=(letters.PLAN_AGREED, "payment_refunded")
     ),
     "declined again": Cause(_tried_again, letters.RETRIES_ENDED, after=datetime.timedelta(days=4)),
-    "several declined": Cause(_declined_together, letters.DECLINED),
+    "several declined": Cause(_declined_together, letters.DECLINED, usual=False),
     "still open": Cause(
         _still_open,
         "payment_reminder",
@@ -464,6 +467,10 @@ def test_every_cause_has_one_letter_whose_every_claim_holds(
             assert said(claim, language).replace("\xa0", " ") in flat, claim
     assert ("Guten Tag A Member" if language == "de" else "Hello A Member") in letter.message
     assert "None" not in letter.message
+    with translation.override(language):
+        # What staff see of it before it is ever sent tells the same.
+        shown = [fact["label"] for fact in example(template)["facts"]]
+    assert not cause.usual or [f"{label}:" for label in shown if f"{label}:" not in letter.message] == []
     links = re.findall(r"https?://[^\s\"<]+", letter.message)
     assert bool(links) == cause.link
     for link in links:

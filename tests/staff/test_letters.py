@@ -56,7 +56,7 @@ def test_every_letter_can_be_looked_at_as_text_and_as_html(office: Client, langu
 @pytest.mark.parametrize("name", letters.REGISTER)
 def test_the_made_up_words_are_all_that_a_letter_asks_for(name: str) -> None:
     with translation.override("en-gb"):
-        given = example()
+        given = example(name)
     for path in FOLDER.glob(f"{name}.*"):
         asked = {word for word in variables(path.read_text()) if re.fullmatch(r"[a-z_]+(\.[a-z_]+)?", word)}
         loops = set(re.findall(r"{%\s*for\s+(\w+)\s+in", path.read_text()))

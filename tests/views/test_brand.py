@@ -51,7 +51,7 @@ def test_a_new_brand_has_a_new_address(settings: Any) -> None:
 def test_letters_have_the_same(settings: Any) -> None:
     settings.CHECKOUT_BRAND = RED
     mail.install()
-    html = mail.preview("plan_agreed", example(), "en-gb").html
+    html = mail.preview("plan_agreed", example("plan_agreed"), "en-gb").html
     for said in ("background:#a00000;color:#fffff0", "Gill Sans", "https://cdn.example/l.png"):
         assert said in html
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from checkout import clock, declines
+from checkout import clock, declines, letters
 from checkout.conf import conf
 from checkout.services.letters.words import amount, common, day, facts
 
 
-def example() -> dict[str, Any]:
-    """Everything that any letter may say, in the language that is active."""
+def example(name: str) -> dict[str, Any]:
+    """What the letter of that name may say, in the language that is active; beside its facts, all that any letter
+    says."""
     currency, today = conf.CHECKOUT_CURRENCY, clock.today()
     site = str(conf.CHECKOUT_BASE_URL or "https://www.example.org").rstrip("/")
     part, whole = amount(Decimal(25), currency), amount(Decimal(100), currency)
@@ -27,23 +28,21 @@ def example() -> dict[str, Any]:
         }
         for number in range(4)
     ]
-    due = lines[1]["due"]
-    rows = [
-        (_("What for"), _("An evening course")),
-        (_("Amount"), part),
-        (_("On"), due),
-        (_("Card"), _("Visa ending in 4242")),
-    ]
+    due, nothing = lines[1]["due"], amount(Decimal(0), currency)
+    left, card = amount(Decimal(75), currency), _("Visa ending in 4242")
     return common(_("Sam Sample")) | {
-        "facts": facts(rows),
+        "facts": facts(_facts(name, part, whole, left, card)),
         "description": _("An evening course"),
         "plan": _("An evening course"),
         "amount": part,
         "total": whole,
-        "left": amount(Decimal(75), currency),
-        "lines": lines,
+        "left": left,
+        "lines": lines if name == letters.PLAN_AGREED else [line for line in lines if not line["paid"]],
         "rows": [
-            {"what": f"{line['label']}, {line['due']}", "says": f"{_('Agreed')} {part}, {_('Left')} {part}"}
+            {
+                "what": f"{line['label']}, {line['due']}",
+                "says": f"{_('Agreed')} {part}, {_('Left')} {part if not line['paid'] else nothing}",
+            }
             for line in lines
         ],
         "notes": [],
@@ -51,7 +50,7 @@ def example() -> dict[str, Any]:
             _("%(amount)s: due on %(due)s now, and no longer on %(before)s.")
             % {"amount": part, "due": due, "before": day(today + datetime.timedelta(days=20))}
         ],
-        "card": _("Visa ending in 4242"),
+        "card": card,
         "expired": False,
         "gone": False,
         "due": due,
@@ -74,3 +73,38 @@ def example() -> dict[str, Any]:
         "receipt_number": "R-1",
         "address": _("Sam Sample, 1 High Street, Bath"),
     }
+
+
+def _facts(name: str, part: str, whole: str, left: str, card: str) -> list[tuple[str, str]]:
+    """What the letter of that name tells one under the other, with its labels; some have sentences instead."""
+    today, soon = day(clock.today()), day(clock.today() + datetime.timedelta(days=30))
+    receipt = [(_("Amount"), part), (_("Paid on"), today), (_("Paid with"), card)]
+    declined = [(_("Amount"), part), (_("Due"), today), (_("Tried on"), today), (_("Card"), card)]
+    went_back = [(_("Amount"), part), (_("To your card"), card)]
+    number = (_("Receipt"), "R-1")
+    each: dict[str, list[tuple[str, str]]] = {
+        "payment_asked": [(_("Amount"), part), (_("Due"), soon)],
+        "payment_received": [*receipt, number],
+        "instalment_paid": [*receipt, (_("Still to pay"), left), number],
+        "plan_finished": [*receipt, (_("In all"), whole), number],
+        "payment_due": [(_("Amount"), part), (_("On"), soon), (_("Card"), card)],
+        letters.DECLINED: declined,
+        letters.RETRIES_ENDED: declined,
+        "payment_reminder": declined,
+        "card_changed": [(_("New card"), card), (_("Changed on"), today), (_("Still to pay"), left)],
+        "plan_changed": [(_("Still to pay"), left)],
+        "change_proposed": [(_("To pay then"), left)],
+        "plan_stopped": [(_("Paid so far"), part), (_("Stopped on"), today)],
+        "plan_link": [(_("The link works until"), soon)],
+        "plan_statement": [
+            (_("As of"), today),
+            (_("Agreed on"), today),
+            (_("Taken from"), card),
+            (_("Left to pay"), left),
+        ],
+        "payment_refunded": [*went_back, (_("Given back on"), today)],
+        "refund_failed": went_back,
+        "payment_undone": [(_("Written down as paid on"), today), (_("To pay"), left), (_("Due"), soon)],
+        "invoice_requested": [(_("Amount"), part)],
+    }
+    return [(_("What for"), _("An evening course")), *each[name]] if name in each else []

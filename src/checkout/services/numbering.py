@@ -1,4 +1,5 @@
-"""The numbers of receipts and invoices: one after another in each series, given right after the payment is settled."""
+"""The numbers of receipts and invoices: one after another in each series, given right after the payment is settled,
+with the card that Stripe told us of."""
 
 from __future__ import annotations
 
@@ -10,11 +11,13 @@ from typing import Final
 
 from django.db import DatabaseError, IntegrityError, connections, router, transaction
 from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 from checkout import actions, clock, states
 from checkout.conf import conf
 from checkout.gateway import Card
-from checkout.models import Checkout, Paper, PaperSeries, Posting
+from checkout.models import Checkout, Paper, PaperSeries, Posting, SavedCard
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -121,3 +124,21 @@ def _printed(card: Card | None) -> dict[str, str]:
     if card is None:
         return {}
     return {"card_brand": card.brand[:30], "card_last4": card.last4[:4], "card_wallet": card.wallet[:30]}
+
+
+def paid_with(checkout: Checkout, paper: Paper | None) -> str:
+    """The card as the payer knows it, and the wallet that it was in; empty where Stripe did not tell us."""
+    if checkout.is_manual:
+        posting = Posting.objects.filter(checkout=checkout, kind=Posting.Kind.OTHER_MEANS).first()
+        said = posting.get_method_display() if posting is not None else ""
+        return capfirst(said) if said else _("Other means than a card")
+    card: SavedCard | None = None
+    if paper is not None and paper.card_last4:
+        card = SavedCard(brand=paper.card_brand, last4=paper.card_last4)
+    elif checkout.payment_method_id:
+        rows = SavedCard.objects.exclude(last4="")
+        card = rows.filter(payment_method_id=checkout.payment_method_id, livemode=checkout.livemode).first()
+    if card is None:
+        return ""
+    wallet = paper.wallet if paper is not None else ""
+    return f"{card.short_description} ({wallet})" if wallet else card.short_description

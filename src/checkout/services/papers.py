@@ -10,7 +10,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import formats, timezone
-from django.utils.text import capfirst
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -25,7 +24,6 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     Paper,
     Posting,
-    SavedCard,
     StateChange,
     content_key,
 )
@@ -58,7 +56,7 @@ def receipt(checkout: Checkout) -> Sheet:
     facts = [
         (_("Paid on"), _day(numbering.came_on([checkout])[checkout.pk])),
         (_("What for"), ", ".join(checkout.description_lines)),
-        (_("Paid with"), _paid_with(checkout, paper)),
+        (_("Paid with"), numbering.paid_with(checkout, paper)),
     ]
     if back:
         facts += [
@@ -89,24 +87,6 @@ def _withdrawn(checkout: Checkout, paper: Paper | None) -> Sheet:
         amount=(_("Received"), _money(ZERO, checkout.currency)),
         notes=[_("This receipt was withdrawn: the payment was written down by mistake.")],
     )
-
-
-def _paid_with(checkout: Checkout, paper: Paper | None) -> str:
-    """The card as the payer knows it, and the wallet that it was in; empty where Stripe did not tell us."""
-    if checkout.is_manual:
-        posting = Posting.objects.filter(checkout=checkout, kind=Kind.OTHER_MEANS).first()
-        said = posting.get_method_display() if posting is not None else ""
-        return capfirst(said) if said else _("Other means than a card")
-    card: SavedCard | None = None
-    if paper is not None and paper.card_last4:
-        card = SavedCard(brand=paper.card_brand, last4=paper.card_last4)
-    elif checkout.payment_method_id:
-        rows = SavedCard.objects.exclude(last4="")
-        card = rows.filter(payment_method_id=checkout.payment_method_id, livemode=checkout.livemode).first()
-    if card is None:
-        return ""
-    wallet = paper.wallet if paper is not None else ""
-    return f"{card.short_description} ({wallet})" if wallet else card.short_description
 
 
 def given_back(checkout: Checkout) -> Decimal:

@@ -63,7 +63,7 @@ class LetterView(StaffPageView):
 
     def preview(self) -> mail.Preview:
         with translation.override(self.language):
-            return mail.preview(self.name, example(), self.language)
+            return mail.preview(self.name, example(self.name), self.language)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         entry = letters.REGISTER[self.name]

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from checkout import clock, declines, letters, links, states
 from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment, RecoveryStep
 from checkout.services import promises
-from checkout.services.letters.words import Words, amount, card_used, common, day, facts, of_line, of_plan
+from checkout.services.letters.words import Words, amount, card_asked, common, day, facts, of_line, of_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _what_was_declined(found: Sequence[_Declined]) -> dict[str, Any]:
         "count": len(found),
         "description": of_line(first.line) if len(found) == 1 else of_plan(plan),
         "amount": amount(total, plan.currency),
-        "card": card_used(first.checkout),
+        "card": card_asked(first.checkout),
         "reason": reasons.pop() if len(reasons) == 1 else "",
         "retry_on": day(days[0]) if days else "",
         # Of several lines each may be asked for on a day of its own; the table says which.

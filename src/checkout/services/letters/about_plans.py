@@ -21,7 +21,7 @@ from checkout.models import (
     PlanChange,
     StateChange,
 )
-from checkout.services import papers
+from checkout.services import numbering, papers
 from checkout.services.letters import asking
 from checkout.services.letters.words import Words, amount, common, day, facts, of_plan, receipt_of
 
@@ -42,7 +42,7 @@ def plan_agreed(letter: Letter) -> Words | None:
     deposit = next((line for line in plan.payments if line.deposit and line.state_id == states.SUCCESS), None)
     paid = Checkout.objects.for_content_object(deposit).paid().first() if deposit else None
     if paid is not None:
-        said |= receipt_of(paid)
+        said |= receipt_of(paid, numbering.number_of(paid))
     return Words(letters.PLAN_AGREED, common(plan.checkout_name) | said)
 
 

@@ -28,6 +28,7 @@ from checkout.models import (
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    Paper,
     Posting,
     Refund,
     SavedCard,
@@ -79,10 +80,8 @@ def of_plan(plan: ObjectPaymentPlan) -> str:
     return ", ".join(str(each) for each in row.checkout_description) if row is not None else ""
 
 
-def card_used(checkout: Checkout) -> str:
-    """The card that a payment came from, as far as it is known here."""
-    if checkout.is_manual or not checkout.payment_method_id:
-        return ""
+def card_asked(checkout: Checkout) -> str:
+    """The card that an attempt asked for, as far as it is known here."""
     card = SavedCard.objects.filter(payment_method_id=checkout.payment_method_id, livemode=checkout.livemode).first()
     return card.description if card is not None and card.last4 else ""
 
@@ -103,27 +102,27 @@ def _paid(letter: Letter) -> Checkout | None:
     return checkout
 
 
-def receipt_of(checkout: Checkout) -> dict[str, str]:
+def receipt_of(checkout: Checkout, paper: Paper | None) -> dict[str, str]:
     """The number of a payment's receipt, and where it is; empty for a payment that has none."""
     if not numbering.has_receipt(checkout):
         return {"receipt_number": "", "receipt": ""}
-    paper = numbering.number_of(checkout)
     link = links.receipt(checkout) if conf.CHECKOUT_BASE_URL else ""
     return {"receipt_number": paper.label if paper is not None else "", "receipt": link}
 
 
 def _receipt(checkout: Checkout, description: str, *more: tuple[str, str]) -> dict[str, Any]:
+    paper = numbering.number_of(checkout)
     said = {
         "description": description,
         "amount": amount(checkout.total, checkout.currency),
         "paid_on": day(numbering.came_on([checkout])[checkout.pk]),
-        "card": card_used(checkout),
-    } | receipt_of(checkout)
+        "card": numbering.paid_with(checkout, paper),
+    } | receipt_of(checkout, paper)
     rows = [
         (_("What for"), said["description"]),
         (_("Amount"), said["amount"]),
         (_("Paid on"), said["paid_on"]),
-        (_("Card"), said["card"]),
+        (_("Paid with"), said["card"]),
         *more,
         (_("Receipt"), said["receipt_number"]),
     ]
@@ -254,7 +253,7 @@ def _refund(template: str, refund: Refund) -> Words:
         "description": ", ".join(checkout.description_lines),
         "amount": amount(refund.amount, refund.currency),
         "given_back_on": day(refund.settled_at) if refund.state == Refund.SUCCEEDED else "",
-        "card": card_used(checkout),
+        "card": numbering.paid_with(checkout, numbering.number_of(checkout)),
     }
     rows = [
         (_("What for"), said["description"]),
