@@ -3,7 +3,7 @@
 .PHONY: help setup demo test check mutate quarter soak chaos proof crashes stripe fuzz bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
-export REQUESTS SEED PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
+export PART REQUESTS SEED PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -36,11 +36,11 @@ soak: ## Live a year of 2,000 plans in bad weather, and compare (SEED=1 PLANS=20
 	@sh scripts/setup.sh dev
 	@$(PYTHON_IN_VENV) -m tests.soak.run --seed $${SEED:-1} --plans $${PLANS:-2000} --days $${DAYS:-365} $${SOAK_ARGS:-}
 
-chaos: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STEPS=60)
+chaos: ## Let anything happen in any order, for long (EXAMPLES=500 stories of STEPS=60; SAME=1: each time the same)
 	@sh scripts/setup.sh dev
-	@CHAOS_EXAMPLES=$${EXAMPLES:-500} CHAOS_STEPS=$${STEPS:-60} .venv/bin/python -m pytest tests/chaos -q -o faulthandler_timeout=0
+	@CHAOS_EXAMPLES=$${EXAMPLES:-500} CHAOS_STEPS=$${STEPS:-60} CHAOS_SAME=$${SAME:-} .venv/bin/python -m pytest tests/chaos -q -n 2 -o faulthandler_timeout=0
 
-proof: ## Prove every flow at every call to Stripe in every weather (some minutes)
+proof: ## Prove every flow at every call to Stripe in every weather (PART=24: one cell of so many)
 	@sh scripts/setup.sh dev
 	@sh scripts/proof.sh
 

@@ -102,11 +102,13 @@ def install(kind: str) -> None:
     requirements = REQUIREMENTS / f"{kind}.txt"
     say(f"Installing {requirements.relative_to(ROOT)}")
     into_venv = ("--quiet", "--python", VENV_PYTHON)
+    # uv leaves that to the first process to import a module, and a process that may not write does it each time.
+    compiled = ("--compile-bytecode",)
     if kind == "dev":
-        run(uv, "pip", "sync", *into_venv, "--require-hashes", requirements)
+        run(uv, "pip", "sync", *into_venv, *compiled, "--require-hashes", requirements)
     else:
         # Not `sync`: a developer's tools stay when somebody shows the demo.
-        run(uv, "pip", "install", *into_venv, "--require-hashes", "-r", requirements)
+        run(uv, "pip", "install", *into_venv, *compiled, "--require-hashes", "-r", requirements)
     run(uv, "pip", "install", *into_venv, "--no-deps", "--editable", ROOT, "--editable", EMULATOR)
     if DJANGO:
         say(f"Installing Django {DJANGO} in place of the locked one")

@@ -14,6 +14,9 @@ if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -f /etc/ssl/certs/ca-certificates.crt 
     export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 fi
 
+# Where Python may not keep what it compiled, each process compiles every test and rewrites its asserts again: half a minute.
+unset PYTHONDONTWRITEBYTECODE
+
 # Each process of the suite writes the requests that it sent to Stripe into a file of this folder.
 if [ -n "${CHECKOUT_REQUEST_LOG:-}" ]; then mkdir -p "$CHECKOUT_REQUEST_LOG"; fi
 

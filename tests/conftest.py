@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -172,7 +173,8 @@ def staff(db: None) -> Any:
 def membership(db: None) -> Any:
     from tests.host.models import Membership
 
-    return Membership.objects.create()
+    # Always the same, so that what was made for it once may be put there again (tests/kept.py).
+    return Membership.objects.create(pk=UUID(int=1))
 
 
 @pytest.fixture

@@ -27,8 +27,11 @@ def english() -> list[tuple[str, re.Pattern[str]]]:
     for message in catalog:
         for text in texts(message.id):
             for piece in (part.strip() for part in PLACEHOLDER.split(text)[::2]):
+                if len(re.findall("[a-z]", piece)) < 2:
+                    continue
                 pattern = re.compile(rf"(?<!\w){re.escape(piece)}(?!\w)")
-                if len(re.findall("[a-z]", piece)) >= 2 and not pattern.search(german):
+                # To look for the bare letters first is a hundred times as fast.
+                if piece not in german or not pattern.search(german):
                     found[piece] = pattern
     return list(found.items())
 
@@ -42,4 +45,6 @@ def english_in(page: str) -> list[str]:
     said += [re.sub(r"<script\b.*?</script>|<[^>]+>", " ", page, flags=re.DOTALL)]
     text = re.sub(r"https?://\S+", " ", html.unescape(" | ".join(said)))
     text = " ".join(text.split())
-    return sorted((piece for piece, pattern in english() if pattern.search(text)), key=len, reverse=True)
+    return sorted(
+        (piece for piece, pattern in english() if piece in text and pattern.search(text)), key=len, reverse=True
+    )

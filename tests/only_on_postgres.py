@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-SERVICES = Path(__file__).parent / "services"
-FUZZ = Path(__file__).parent / "fuzz"
+HOME = Path(__file__).parent
+SERVICES = HOME / "services"
+FUZZ = HOME / "fuzz"
 MONEY = {
     "test_on_session.py",
     "test_one_off.py",
@@ -23,10 +24,22 @@ MONEY = {
 }
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Not even imported is what says nothing of PostgreSQL and moves no money: that saves each process some seconds."""
+    if collection_path.name.startswith("test_") and not _moves_money(collection_path):
+        return None if _speaks_of_it(collection_path) else True
+    return None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kept = [item for item in items if item.get_closest_marker("postgres") or _moves_money(item.path)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _speaks_of_it(path: Path) -> bool:
+    """A file of tests that are marked has the mark in it, or lies where all are marked by a conftest.py."""
+    return path.parent == HOME / "postgres" or "postgres" in path.read_text()
 
 
 def _moves_money(path: Path) -> bool:

@@ -45,11 +45,14 @@ def save_plan(emulator: Emulator, membership: Membership, payment_plan: PaymentP
     """`save_plan(number)`: agree to the plan, save a card; the deposit is charged by the door."""
 
     def save(number: str = "4242424242424242", **changes: Any) -> ObjectPaymentPlan:
-        row = Membership.objects.create(**changes) if changes else membership
-        checkout = Checkout.objects.create_checkout("payment_plan", row, None, payment_plan=payment_plan)
-        enter_card(emulator, checkout, number)
-        fulfillment.fulfill(checkout)
-        return ObjectPaymentPlan.objects.for_content_object(row)
+        def by_the_door() -> ObjectPaymentPlan:
+            row = Membership.objects.create(**changes) if changes else membership
+            checkout = Checkout.objects.create_checkout("payment_plan", row, None, payment_plan=payment_plan)
+            enter_card(emulator, checkout, number)
+            fulfillment.fulfill(checkout)
+            return ObjectPaymentPlan.objects.for_content_object(row)
+
+        return kept(("save_plan", number, changes, payment_plan.pk, membership.pk), by_the_door, emulator)
 
     return save
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from checkout.journal import Code, Why
 from checkout.models import Checkout, SavedCard
 from checkout.services import card_expiry, checkouts, fulfillment, intents, polling, reconcile, runs, stale
 from stripe_emulator import Emulator, faults
+from tests import kept
 from tests.conftest import Listener
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -25,6 +27,14 @@ from tests.services.test_inbox import SECRET, URL, deliver
 from tests.services.test_one_off import begin, pay
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def made_anew() -> Iterator[None]:
+    """Lines are written when something happens, not when its rows are put there again."""
+    with kept.anew():
+        yield
+
 
 FORBIDDEN = {
     "a card number": re.compile(r"\b\d{13,19}\b"),

@@ -18,6 +18,7 @@ from checkout import tracing
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, StripeEvent
 from checkout.services import charging, fulfillment, inbox, runs
 from stripe_emulator import Emulator
+from tests import kept
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
 from tests.services.test_one_off import begin, pay
@@ -25,14 +26,21 @@ from tests.services.test_one_off import begin, pay
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def made_anew() -> Iterator[None]:
+    """Spans are written when something happens, not when its rows are put there again."""
+    with kept.anew():
+        yield
+
+
 @pytest.fixture
 def exporter(monkeypatch: Any) -> Iterator[InMemorySpanExporter]:
     """What a site's own tracer provider would be sent."""
-    kept = InMemorySpanExporter()
+    written = InMemorySpanExporter()
     provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(kept))
+    provider.add_span_processor(SimpleSpanProcessor(written))
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    yield kept
+    yield written
     provider.shutdown()
 
 

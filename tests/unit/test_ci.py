@@ -7,7 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+
+from tests.chaos import test_life
+from tests.proof import test_faults
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MATRIX: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["strategy"][
@@ -41,6 +45,19 @@ def test_only_pairs_that_django_does_not_support_are_left_out() -> None:
     left_out = {(pair["python"], pair["django"]) for pair in MATRIX["exclude"]}
     assert left_out == {("3.11", django) for django in MATRIX["django"] if django >= "6.0"}
     assert "(6.0 and 6.1 need Python 3.12)" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("file", [".ci/run", ".github/workflows/ci.yml"])
+def test_the_long_proofs_are_made_in_a_larger_part_than_the_suite_does(file: str) -> None:
+    source = (ROOT / file).read_text()
+    made = dict(re.findall(r"\bmake (proof|chaos) (.+)", source))
+    proof, chaos = (dict(pair.split("=") for pair in made[target].split()) for target in ("proof", "chaos"))
+    # Whatever the suite proves is proved there, too: a cell of 72 is one of 24.
+    assert int(proof["PART"]) == 24
+    assert test_faults.PART % int(proof["PART"]) == 0
+    assert int(chaos["EXAMPLES"]) == 24 > test_life.EXAMPLES
+    assert int(chaos["STEPS"]) == test_life.STEPS
+    assert chaos["SAME"] == "1", "red means that a change did it"
 
 
 def test_a_release_builds_and_checks_what_ci_does() -> None:

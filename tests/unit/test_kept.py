@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import time_machine
 from django.db import transaction
 
-from checkout import clock
+from checkout import clock, signals
 from checkout.models import Customer, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import runs
 from stripe_emulator import Clock, Emulator, faults
 from tests import kept
+from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due, payment_plan, save_plan  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db
@@ -70,19 +72,28 @@ def test_the_second_has_the_rows_the_stripe_and_the_answer_of_the_first(
     assert emulator.ledger.taken_minor() == 2000 + 2666
 
 
-@pytest.mark.parametrize("what", ["nothing", "a row", "a setting", "a minute later", "bad weather", "asked before"])
+@pytest.mark.parametrize(
+    "what",
+    ["nothing", "a row", "a key", "a setting", "a listener", "a minute later", "bad weather", "asked before", "anew"],
+)
 def test_whoever_begins_elsewhere_has_it_made(another: Another, settings: Any, what: str) -> None:
     made = []
+
+    def listen(**news: Any) -> None: ...
 
     def make() -> int:
         made.append(1)
         return Customer.objects.create(email=f"{len(made)}@example.com").pk
 
     with undone():
+        Membership.objects.create(pk=UUID(int=1))
         kept.kept("a customer", make, another())
     later = timedelta(seconds=kept.SECONDS + 1 if what == "a minute later" else 1)
     with undone(), time_machine.travel(clock.now() + later):
         stripe = another()
+        Membership.objects.create(pk=UUID(int=2 if what == "a key" else 1))
+        if what == "a listener":
+            signals.checkout_succeeded.connect(listen)
         if what == "a row":
             Customer.objects.create(email="before@example.com")
         if what == "a setting":
@@ -91,7 +102,9 @@ def test_whoever_begins_elsewhere_has_it_made(another: Another, settings: Any, w
             stripe.weather.add(faults.Status(500))
         if what == "asked before":
             stripe.handle("GET", "/v1/customers", {"Authorization": "Bearer sk_test_emulator"})
-        kept.kept("a customer", make, stripe)
+        with kept.anew() if what == "anew" else nullcontext():
+            kept.kept("a customer", make, stripe)
+        signals.checkout_succeeded.disconnect(listen)
         assert Customer.objects.filter(email=f"{len(made)}@example.com").exists()
     assert len(made) == (1 if what == "nothing" else 2)
 

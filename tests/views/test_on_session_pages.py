@@ -22,6 +22,7 @@ from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstal
 from checkout.services import fulfillment, intents, plans, refunds, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
+from tests.kept import kept
 from tests.services.conftest import SavePlan, letters_installed, make_due
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +42,11 @@ def clean(db: None) -> Iterator[None]:
 @pytest.fixture
 def waiting(save_plan: SavePlan, emulator: Emulator, payer: Any) -> ObjectPaymentPlanInstalment:
     """An instalment that waits for `payer`, who can also log in."""
-    return wait_for(save_plan(ALWAYS_ASKS, email="payer@example.com"), emulator, payer)
+
+    def wait() -> ObjectPaymentPlanInstalment:
+        return wait_for(save_plan(ALWAYS_ASKS, email="payer@example.com"), emulator, payer)
+
+    return kept("waiting", wait, emulator)
 
 
 def wait_for(plan: ObjectPaymentPlan, emulator: Emulator, user: Any = None) -> ObjectPaymentPlanInstalment:
