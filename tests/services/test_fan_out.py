@@ -16,6 +16,7 @@ from checkout.models import ObjectPaymentPlanInstalment, PaymentRun, PaymentRunI
 from checkout.services import fan_out, reconcile, runs, tallies
 from checkout.services.pace import Pace, SharedPace, site_pace
 from stripe_emulator import Emulator, faults
+from tests.kept import kept
 from tests.services.conftest import SavePlan, make_due
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def due(emulator: Emulator, save_plan: SavePlan) -> list[ObjectPaymentPlanInstalment]:
     """Seven instalments of seven payers that are due."""
-    return [make_due(save_plan(email=f"{number}@example.com"))[0] for number in range(7)]
+    return kept("due", lambda: [make_due(save_plan(email=f"{number}@example.com"))[0] for number in range(7)], emulator)
 
 
 @pytest.fixture(autouse=True)

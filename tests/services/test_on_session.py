@@ -26,6 +26,7 @@ from checkout.models import (
 from checkout.services import charging, fulfillment, intents, moves, notices, on_session, plans, polling, runs
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
+from tests.kept import kept
 from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
 
 pytestmark = pytest.mark.django_db
@@ -64,8 +65,7 @@ def active_plan(save_plan: SavePlan, emulator: Emulator, **changes: Any) -> Obje
 @pytest.fixture
 def waiting(save_plan: SavePlan, emulator: Emulator) -> ObjectPaymentPlanInstalment:
     """An instalment that a run was not allowed to take without its payer."""
-    plan = active_plan(save_plan, emulator)
-    return let_run(plan)
+    return kept("waiting", lambda: let_run(active_plan(save_plan, emulator)), emulator)
 
 
 def let_run(plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:

@@ -26,6 +26,7 @@ from checkout.models import (
 )
 from checkout.services import debts, dry_runs, fan_out, releases, runs
 from stripe_emulator import Emulator
+from tests.kept import kept
 from tests.services.conftest import SavePlan, make_due
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +43,7 @@ def person(django_user_model: Any) -> Person:
 @pytest.fixture
 def due(emulator: Emulator, save_plan: SavePlan) -> list[ObjectPaymentPlanInstalment]:
     """Three instalments of three payers, £26.66 each."""
-    return [make_due(save_plan(email=f"{number}@example.com"))[0] for number in range(3)]
+    return kept("due", lambda: [make_due(save_plan(email=f"{number}@example.com"))[0] for number in range(3)], emulator)
 
 
 def taken(emulator: Emulator, deposits: int = 3) -> int:

@@ -15,6 +15,7 @@ from checkout import clock
 from checkout.errors import CheckoutError
 from checkout.models import BulkItem, BulkJob, Notice, ObjectPaymentPlan, PlanChange, StateChange
 from checkout.services import by_staff, many, plans
+from tests.kept import kept
 from tests.services.conftest import payment_plan, save_plan  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db
@@ -32,9 +33,13 @@ def office(client: Client, boss: Any, site: None) -> Client:
 @pytest.fixture
 def three(site: None, save_plan: Any, emulator: Any) -> list[ObjectPaymentPlan]:  # noqa: F811
     """Three plans of three payers; the second is stopped."""
-    made = [save_plan(email=f"payer{number}@example.com", name=f"Payer {number}") for number in range(3)]
-    plans.stop(made[1])
-    return made
+
+    def make() -> list[ObjectPaymentPlan]:
+        made = [save_plan(email=f"payer{number}@example.com", name=f"Payer {number}") for number in range(3)]
+        plans.stop(made[1])
+        return made
+
+    return kept("three", make, emulator)
 
 
 def outcomes(job: BulkJob) -> list[str]:
