@@ -37,6 +37,7 @@ class Code(TextChoices):
     # What we did, or staff, or the payer.
     ASKED_FOR = "asked_for", _("Asked for")
     ASKED_BY_LINK = "asked_by_link", _("Asked to pay by link")
+    ANOTHER_PAYER = "another_payer", _("Another payer has taken over the plan")
     APPROVED = "approved", _("Approved by a second person")
     CANCELLED_BY_STAFF = "cancelled_by_staff", _("Cancelled by staff")
     CHANGE_OVERTAKEN = "change_overtaken", _("Change %(number)s was overtaken, and nothing was changed")
@@ -103,6 +104,14 @@ class Code(TextChoices):
     CARD_DECLINED = "card_declined", _("The card was declined.")
     CONFIRMATION_WANTED = "confirmation_wanted", _("The bank requires the payer to confirm the payment.")
     NOT_WANTED = "not_wanted", _("The site refused it.")
+    PLAN_IS_ANOTHER = (
+        "plan_is_another",
+        _("The plan has changed since you agreed, so your card was not kept. Please look at it again."),
+    )
+    TAKE_OVER_ENDED = (
+        "take_over_ended",
+        _("This was withdrawn, or decided already, so your card was not kept. Nothing is taken from it."),
+    )
     PAYER_IS_ANOTHER = "payer_is_another", _("Somebody else pays for this plan by now, so the card was not kept.")
     TOO_MANY_DECLINES = "too_many_declines", _("Too many cards were declined.")
     PAYMENT_CANCELLED = "payment_cancelled", _("The payment was cancelled.")

@@ -142,6 +142,25 @@ REGISTER: Final[Mapping[str, Entry]] = {
         _PAYER_OF_PLAN,
         _AT_ONCE,
     ),
+    "payer_proposed": Entry(
+        _("Please take over a payment plan"),
+        _("staff propose somebody else as the payer of a plan"),
+        _("whoever is to take it over"),
+        _AT_ONCE,
+        always=_BUTTON,
+    ),
+    "payer_changed": Entry(
+        _("You pay for a plan from now on"),
+        _("somebody took a plan over, and their card was saved"),
+        _("the new payer"),
+        _AT_ONCE,
+    ),
+    "payer_released": Entry(
+        _("Somebody else pays for your plan"),
+        _("somebody took a plan over, and their card was saved"),
+        _("whoever paid before"),
+        _AT_ONCE,
+    ),
     "plan_stopped": Entry(_("Your plan was stopped"), _("a plan was stopped"), _PAYER_OF_PLAN, _AT_ONCE),
     "plan_link": Entry(
         _("A new link to the plan"),

@@ -24,11 +24,12 @@ from checkout.models import (
     CustomerPayment,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    PlanChange,
     content_key,
 )
 
 #: What a signed link opens for a payer without a login.
-Linked: TypeAlias = ObjectPaymentPlanInstalment | ObjectPaymentPlan | CustomerPayment | Checkout
+Linked: TypeAlias = ObjectPaymentPlanInstalment | ObjectPaymentPlan | PlanChange | CustomerPayment | Checkout
 
 #: Bytes of a link that stand for its recipient.
 RECIPIENT: Final = 6
@@ -130,6 +131,7 @@ def _recipient(row: Linked, key: str | bytes) -> bytes:
     to: Any = row.content_object if isinstance(row, Checkout) else row
     email = str(getattr(to, "checkout_email", "")).strip().lower()
     revoked = to.object_payment_plan if isinstance(to, ObjectPaymentPlanInstalment) else to
+    revoked = to.plan if isinstance(to, PlanChange) else revoked
     revoked_at = getattr(revoked, "links_revoked_at", None)
     since = revoked_at.isoformat() if revoked_at is not None else ""
     text = row.uuid.bytes + f"{email}{since}".encode()

@@ -43,6 +43,7 @@ class Kind(TextChoices):
     OWED_AGAIN = "owed_again", gettext_lazy("a payment that went back is owed again")
     REOPEN = "reopen", gettext_lazy("a stopped plan goes on")
     UNDO = "undo", gettext_lazy("an earlier change is undone")
+    PAYER = "payer", gettext_lazy("another payer")
 
 
 #: What can be undone afterwards. Whatever else was done is changed by another change.

@@ -16,6 +16,7 @@ from checkout.views import (
     plan_progress,
     plans,
     requests,
+    take_over,
     webhook,
 )
 
@@ -32,6 +33,7 @@ urlpatterns = [
     path("pay/<str:token>/", on_session.PaymentLinkView.as_view(), name="checkout.pay.link"),
     path("pay-on-session/<uuid:uuid>/", on_session.PayOnSessionView.as_view(), name="checkout.pay.on.session"),
     path("plan/<str:token>/", plan_access.PlanLinkView.as_view(), name="checkout.plan.link"),
+    path("take-over/<str:token>/", take_over.TakeOverView.as_view(), name="checkout.plan.take.over"),
     path("plans/", plan_list.PlanListView.as_view(), name="checkout.plan.list"),
     path("plans/<uuid:uuid>/pay/", early.EarlyPaymentView.as_view(), name="checkout.plan.pay"),
     path("plans/<uuid:uuid>/card/", cards.PlanCardView.as_view(), name="checkout.plan.card"),

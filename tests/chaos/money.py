@@ -22,6 +22,7 @@ from checkout.models import (
     Debt,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    PlanChange,
     Posting,
     Problem,
     Refund,
@@ -198,7 +199,8 @@ class MoneyLife(PaymentLife):
                 continue
             plan = line.object_payment_plan
             named = Agreement.objects.filter(saved_card__payment_method_id=checkout.payment_method_id)
-            about = {each.checkout.content_object for each in named if each.checkout is not None}
+            rows = {each.checkout.content_object for each in named if each.checkout is not None}
+            about = {row.plan if isinstance(row, PlanChange) else row for row in rows}
             assert about & {plan, plan.content_object, *plan.payments}, f"{checkout} was taken from a card of {about}"
 
     @invariant()

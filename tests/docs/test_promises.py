@@ -176,6 +176,35 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
         "Hier können Sie sie, ohne Anmeldung, ansehen und entscheiden:",
         "Wir bitten Sie, einer Änderung Ihres Ratenplans zuzustimmen:",
     ),
+    "services/test_take_overs.py::test_until_the_new_payer_has_given_a_card_everything_is_as_it_was": (
+        "Until then, and if you do not agree, nothing is taken from you.",
+        "Until your card is saved nothing changes, and nothing is taken from you.",
+        "Bis dahin, und wenn Sie nicht zustimmen, wird Ihnen nichts abgebucht.",
+    ),
+    "services/test_take_overs.py::test_the_new_payer_agrees_and_their_card_is_charged_from_then_on": (
+        "If you agree, you give a card of your own, and these payments are taken from it.",
+        "No new payment of it is taken from your card.",
+        "what is left of it is taken from your card from now on, as you agreed.",
+        "Von Ihrer Karte wird dafür keine neue Zahlung mehr abgebucht.",
+        "Wenn Sie zustimmen, geben Sie eine eigene Karte an, und diese Zahlungen werden von ihr abgebucht.",
+    ),
+    "services/test_take_overs.py::test_what_was_declined_or_waits_for_a_bank_is_taken_from_the_new_card_at_once": (
+        "It is taken from your card as soon as that is saved.",
+    ),
+    "services/test_take_overs.py::test_what_is_withdrawn_while_the_payer_is_at_the_bank_is_not_taken_over": (
+        "Nothing is taken from you.",
+    ),
+    "views/test_take_over.py::test_who_does_not_agree_changes_nothing": (
+        "Nothing was changed, and nothing is taken from you.",
+    ),
+    "views/test_take_over.py::test_nothing_but_the_link_opens_it": (
+        "The link works until ….",
+        "Der Link gilt bis ….",
+    ),
+    "views/test_take_over.py::test_the_office_asks_and_the_new_payer_agrees_and_sees_the_plan": (
+        "Hier können Sie es, ohne Anmeldung, ansehen und entscheiden:",
+        "Hier können Sie den Plan ansehen, früher bezahlen oder eine andere Karte angeben:",
+    ),
     "services/test_early.py::test_a_part_leaves_the_rest_to_its_day": ("… of it is taken on ….",),
     "services/test_cards.py::test_a_card_replaced_by_the_bank_is_taken_in_and_the_flag_cleared": (
         "If your bank has sent you a new card and told us about it, you can ignore this mail.",

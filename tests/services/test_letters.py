@@ -30,6 +30,7 @@ from checkout.models import (
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    PlanChange,
     Posting,
     Problem,
     RecoveryPolicy,
@@ -52,6 +53,7 @@ from checkout.services import (
     refunds,
     requests,
     runs,
+    take_overs,
 )
 from checkout.services.letters import about_declines, asking, due, writing
 from stripe_emulator import Emulator
@@ -327,6 +329,44 @@ def _change_proposed(site: Site) -> Claims:
     return [Decimal(5), last.amount + 5, last.due]
 
 
+def _payer_proposed(site: Site) -> Claims:
+    """The payer of the tests is the one who is asked."""
+    plan = _of_somebody_else(site)
+    plan.propose_change("payer", "as agreed", name="A Member", email="member@example.com")
+    left = list(plan.payments.filter(state=states.PENDING))
+    return [*(line.amount for line in left), left[0].due, sum((line.amount for line in left), Decimal(0)), "Somebody"]
+
+
+def _payer_changed(site: Site) -> Claims:
+    plan = _of_somebody_else(site)
+    _takes_over(site, plan.propose_change("payer", "as agreed", name="A Member", email="member@example.com"))
+    # What the other payer is told is another cause.
+    Letter.objects.filter(kind="payer_released").delete()
+    left = list(plan.payments.filter(state=states.PENDING))
+    return [*(line.amount for line in left), left[0].due, sum((line.amount for line in left), Decimal(0)), "4444"]
+
+
+def _payer_released(site: Site) -> Claims:
+    plan = site.plan()
+    _takes_over(site, plan.propose_change("payer", "as agreed", name="Somebody", email="somebody@example.com"))
+    Letter.objects.filter(kind="payer_changed").delete()
+    return [clock.today(), "One year"]
+
+
+def _of_somebody_else(site: Site) -> ObjectPaymentPlan:
+    """Its letters are of no matter here."""
+    plan = site.save_plan(email="somebody@example.com", name="Somebody", total=Decimal(100))
+    Letter.objects.all().delete()
+    return plan
+
+
+def _takes_over(site: Site, change: PlanChange) -> None:
+    Letter.objects.filter(kind="payer_proposed").delete()
+    begun = take_overs.begin(change)
+    enter_card(site.emulator, begun, "5555555555554444")
+    assert fulfillment.fulfill(begun).succeeded
+
+
 def _by_hand(site: Site) -> Claims:
     line = site.plan().payments.get(count=2)
     checkouts.manual(line, None, "Cash")
@@ -420,6 +460,9 @@ CAUSES = {
     "dates moved": Cause(_date_moved, "plan_changed", after=asking.CHANGE_GRACE),
     "a part came": Cause(_part_came, "instalment_paid"),
     "change proposed": Cause(_change_proposed, "change_proposed"),
+    "payer proposed": Cause(_payer_proposed, "payer_proposed", first=()),
+    "payer changed": Cause(_payer_changed, "payer_changed", first=()),
+    "payer released": Cause(_payer_released, "payer_released", link=False),
     "paid by other means": Cause(_by_hand, "instalment_paid"),
     "undone": Cause(_undone, "payment_undone", first=(letters.PLAN_AGREED, "instalment_paid")),
     "invoice asked for": Cause(_invoice, "invoice_requested", link=False, first=()),

@@ -185,7 +185,7 @@ def test_what_cannot_be_is_said_and_nothing_is_done(office: Client, plan: Object
     stale = office.post(address(plan), {"kind": "pause", "months": "1", "seen": "old"} | WHY)
     assert stale.status_code == 409
     assert "Something happened to this plan since you looked at it." in text(stale)
-    assert office.get(address(plan), {"kind": "payer"}).context["kind"] == ""
+    assert office.get(address(plan), {"kind": "owner"}).context["kind"] == ""
     assert plan.changes.count() == 0
 
 

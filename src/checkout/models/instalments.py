@@ -150,13 +150,14 @@ class ObjectPaymentPlanInstalment(models.Model):
 
     @property
     def checkout_contact(self) -> Any:
+        if self.object_payment_plan.taken_over_at is not None:
+            return self.object_payment_plan.customer
         content_object = self.object_payment_plan.content_object
         return getattr(content_object, "checkout_contact", content_object)
 
     @property
     def checkout_user(self) -> Any:
-        content_object = self.object_payment_plan.content_object
-        return getattr(content_object, "checkout_user", None) or self.object_payment_plan.user
+        return getattr(self.object_payment_plan.payer_row, "checkout_user", None) or self.object_payment_plan.user
 
     @property
     def checkout_currency(self) -> str:
@@ -184,7 +185,7 @@ class ObjectPaymentPlanInstalment(models.Model):
 
     @property
     def checkout_name(self) -> str:
-        content_object = self.object_payment_plan.content_object
+        content_object = self.object_payment_plan.payer_row
         if content_object is None:
             customer = self.object_payment_plan.customer
             return customer.name if customer else ""

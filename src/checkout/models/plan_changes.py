@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from checkout import clock, plan_changes
+from checkout import actions, clock, plan_changes
 from checkout.models import fields
 from checkout.models.primary import PrimaryManager
 
 if TYPE_CHECKING:
     from checkout.contract import Actor
+    from checkout.models.checkouts import Checkout
 
 
 class PlanChange(models.Model):
@@ -55,6 +59,22 @@ class PlanChange(models.Model):
     at = models.DateTimeField(default=clock.now)
     decided_at = models.DateTimeField(null=True, blank=True)
     decision = models.CharField(max_length=255, blank=True, help_text=_("Why it was withdrawn or refused."))
+    new_payer = models.ForeignKey(
+        "checkout.Customer",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="changes_to_them",
+        help_text=_("Who is to take over the plan, or did."),
+    )
+    former_payer = models.ForeignKey(
+        "checkout.Customer",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="changes_from_them",
+        help_text=_("Who paid until then."),
+    )
     agreement = models.OneToOneField(
         "checkout.Agreement",
         on_delete=models.PROTECT,
@@ -84,6 +104,11 @@ class PlanChange(models.Model):
                 condition=Q(state__in=["in_force", "waiting"]),
                 name="checkout_plan_change_undone_once",
             ),
+            models.CheckConstraint(
+                condition=Q(kind="payer", new_payer__isnull=False)
+                | (~Q(kind="payer") & Q(new_payer=None, former_payer=None)),
+                name="checkout_plan_change_payer",
+            ),
             # What is not in the payer's favour is charged by nothing but their agreement.
             models.CheckConstraint(
                 condition=~Q(state="in_force", favours_payer=False, agreement=None),
@@ -93,6 +118,9 @@ class PlanChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}. {self.get_kind_display()}: {self.get_state_display()}"
+
+    def get_absolute_url(self) -> str:
+        return self.plan.get_absolute_url()
 
     @property
     def lines_before(self) -> list[plan_changes.Line]:
@@ -120,6 +148,54 @@ class PlanChange(models.Model):
     @property
     def is_in_force(self) -> bool:
         return self.state == self.State.IN_FORCE
+
+    # -- the content-object contract: a change of the payer is what the new one gives a card for ------
+
+    @property
+    def checkout_actions(self) -> list[str]:
+        return [actions.CARD_REFRESH] if self.kind == self.Kind.PAYER else []
+
+    @property
+    def checkout_can_charge(self) -> bool:
+        return self.waits and not self.plan.deleted
+
+    @property
+    def checkout_currency(self) -> str:
+        return self.plan.currency
+
+    @property
+    def checkout_description(self) -> list[str]:
+        row = self.plan.content_object
+        return [*(row.checkout_description if row is not None else []), str(_("A card of another payer"))]
+
+    @property
+    def checkout_email(self) -> str:
+        return self.new_payer.email if self.new_payer is not None else ""
+
+    @property
+    def checkout_name(self) -> str:
+        return self.new_payer.name if self.new_payer is not None else ""
+
+    @property
+    def checkout_total(self) -> Decimal:
+        """Nothing is taken while the card is saved."""
+        return Decimal(0)
+
+    def checkout_success(self, checkout: Checkout) -> None:
+        from checkout.services import take_overs
+
+        take_overs.take_over(self, checkout)
+
+    def checkout_fail(self, due: datetime.date | None = None) -> None:
+        """The old payer pays on."""
+
+    def checkout_success_url(self, checkout_pk: int) -> str:
+        return reverse("checkout.plan.progress", args=[self.plan.uuid])
+
+    def checkout_fail_url(self, checkout_pk: int) -> str:
+        from checkout.services import take_overs
+
+        return take_overs.page(self)
 
     def withdraw(self, user: Actor = None, reason: str = "") -> None:
         """Take back a change that waits for its payer. Raises AlreadyPaid when it was decided meanwhile."""

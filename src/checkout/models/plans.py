@@ -196,6 +196,9 @@ class ObjectPaymentPlan(models.Model):
     links_revoked_at = models.DateTimeField(
         null=True, blank=True, help_text=_("Links that were sent before open nothing any more.")
     )
+    taken_over_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("Since then its payer is not the one whom its row names.")
+    )
     pay_day = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text=_("The day of the month on which its payer is paid, 1 to 31.")
     )
@@ -242,6 +245,12 @@ class ObjectPaymentPlan(models.Model):
         card = self.agreement.saved_card if self.agreement is not None else None
         return card if card is not None and card.good else None
 
+    @property
+    def payer_row(self) -> Any:
+        """The site's row where it tells of the payer (their language, their login); None once the plan was taken over
+        by somebody whom it does not name."""
+        return self.content_object if self.taken_over_at is None else None
+
     # -- the content-object contract: a plan is what a card is refreshed for ------------------------
 
     @property
@@ -267,6 +276,8 @@ class ObjectPaymentPlan(models.Model):
 
     @property
     def checkout_name(self) -> str:
+        if self.taken_over_at is not None:
+            return self.customer.name if self.customer is not None else ""
         return str(self.content_object.checkout_name) if self.content_object is not None else ""
 
     @property
@@ -325,6 +336,9 @@ class ObjectPaymentPlan(models.Model):
         key of the line or None for a new one, due, still to pay); "discount" and "fee" `amount`; "write_off";
         "owed_again" `pk`, `due`, `amount`; "reopen"; "undo" `number`, of the earlier change. With
         `on_paper=True` staff hold the payer's agreement, and it is in force at once.
+
+        "payer" `name`, `email`: another payer. They are asked by a link of their own, and agree by giving a card of
+        their own; until then the payer, the card and the terms are the old ones.
 
         Raises PlanError or MoneyError, with a sentence, for what cannot be; AttemptInProgress while another change
         waits, or a payment that it changes is being taken.

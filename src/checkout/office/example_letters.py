@@ -69,6 +69,8 @@ def example(name: str) -> dict[str, Any]:
         "days": conf.CHECKOUT_LINK_DAYS,
         "link": f"{site}/example/",
         "link_expires": day(today + datetime.timedelta(days=conf.CHECKOUT_LINK_DAYS)),
+        "payer": _("Pat Payer"),
+        "changed_on": day(today),
         "receipt": f"{site}/example/",
         "receipt_number": "R-1",
         "address": _("Sam Sample, 1 High Street, Bath"),
@@ -94,6 +96,9 @@ def _facts(name: str, part: str, whole: str, left: str, card: str) -> list[tuple
         "card_changed": [(_("New card"), card), (_("Changed on"), today), (_("Still to pay"), left)],
         "plan_changed": [(_("Still to pay"), left)],
         "change_proposed": [(_("To pay then"), left)],
+        "payer_proposed": [(_("Left to pay"), left)],
+        "payer_changed": [(_("Card"), card), (_("Left to pay"), left)],
+        "payer_released": [(_("Since"), today)],
         "plan_stopped": [(_("Paid so far"), part), (_("Stopped on"), today)],
         "plan_link": [(_("The link works until"), soon)],
         "plan_statement": [

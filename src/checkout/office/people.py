@@ -12,10 +12,10 @@ from checkout import clock, states
 from checkout.contract import Actor, actor
 from checkout.errors import CheckoutError
 from checkout.journal import Code, Why
-from checkout.models import Customer, CustomerPayment, ObjectPaymentPlan, StateChange, StripeCustomer
+from checkout.models import Customer, CustomerPayment, ObjectPaymentPlan, PlanChange, StateChange, StripeCustomer
 from checkout.models.fields import fold
 from checkout.office import accounts, services
-from checkout.services import at_stripe
+from checkout.services import at_stripe, intents
 
 logger = logging.getLogger("checkout.staff")
 
@@ -112,6 +112,8 @@ def _end_links(customer: Customer, user: Actor, reason: str) -> None:
     rows: list[ObjectPaymentPlan | CustomerPayment] = [*plans, *requests]
     for row in rows:
         services.revoke_links(row, user, reason)
+    for change in PlanChange.objects.filter(new_payer=customer, state=PlanChange.State.WAITING):
+        intents.end_left(change, user)
 
 
 def note(customer: Customer, text: str, user: Actor) -> None:

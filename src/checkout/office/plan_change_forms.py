@@ -106,6 +106,13 @@ class UndoChangeForm(TermsForm):
         number.choices = undoable
 
 
+class PayerForm(TermsForm):
+    """Who is to pay from now on."""
+
+    name = forms.CharField(label=gettext_lazy("Name of the new payer"), max_length=255)
+    email = forms.EmailField(label=gettext_lazy("E-mail address of the new payer"), max_length=254)
+
+
 class NoTermsForm(TermsForm):
     """The kind says it all."""
 
@@ -118,6 +125,7 @@ FORMS: dict[str, type[TermsForm]] = {
     Kind.DISCOUNT: AmountForm,
     Kind.FEE: AmountForm,
     Kind.WRITE_OFF: NoTermsForm,
+    Kind.PAYER: PayerForm,
     Kind.REOPEN: NoTermsForm,
     Kind.UNDO: UndoChangeForm,
 }
@@ -135,7 +143,7 @@ class DecideForm(ReasonForm):
     )
     field_order = ("reason", "on_paper")
 
-    def __init__(self, *args: Any, favours_payer: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, may_be_on_paper: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if favours_payer:
+        if not may_be_on_paper:
             del self.fields["on_paper"]

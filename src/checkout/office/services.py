@@ -20,6 +20,7 @@ from checkout.models import (
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    PlanChange,
     StateChange,
 )
 from checkout.services import intents, moves
@@ -99,7 +100,9 @@ def revoke_links(row: ObjectPaymentPlan | CustomerPayment, user: Actor, reason: 
         else:
             moves.note(row, user=user, why=why)
     row.links_revoked_at = now
-    payable: list[ContentObject] = [row, *row.instalments.all()] if isinstance(row, ObjectPaymentPlan) else [row]
+    payable: list[ContentObject] = [row]
+    if isinstance(row, ObjectPaymentPlan):
+        payable += [*row.instalments.all(), *row.changes.filter(state=PlanChange.State.WAITING)]
     closed = 0
     for each in payable:
         for checkout in Checkout.objects.for_content_object(each).open():

@@ -108,7 +108,7 @@ def _description(line: ObjectPaymentPlanInstalment) -> str:
     """What a part was for, in the language of its payer: they read it on the receipt."""
     plan = line.object_payment_plan
     row: Any = plan.content_object
-    with translation.override(notices.language_of(row, plan.customer)):
+    with translation.override(notices.language_of(plan.payer_row, plan.customer)):
         about = [str(each) for each in row.checkout_description] if row is not None else []
         return "\n".join([*about, _("%(payment)s, in part") % {"payment": line.name}])[:1000]
 

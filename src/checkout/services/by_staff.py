@@ -65,7 +65,7 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
     plan = instalment.object_payment_plan
     stem = _asked(instalment)
     asked_before = Notice.objects.filter(cause__startswith=stem).exists()
-    language = notices.language_of(plan.content_object, plan.customer)
+    language = notices.language_of(plan.payer_row, plan.customer)
     with transaction.atomic():
         why = Why(Code.ASKED_BY_LINK)
         moved = instalment.state_id == states.PENDING

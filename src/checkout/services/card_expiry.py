@@ -177,7 +177,7 @@ def _send_about(plan: ObjectPaymentPlan, card: SavedCard | None, cause: str, tem
     customer = plan.customer
     if customer is None:
         return False
-    language = notices.language_of(plan.content_object, customer)
+    language = notices.language_of(plan.payer_row, customer)
     with translation.override(language):
         waiting = plan.instalments.exclude(Q(state=states.SUCCESS)).order_by("due").first()
         description = getattr(plan.content_object, "checkout_description", [])

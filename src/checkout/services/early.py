@@ -17,7 +17,7 @@ from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.gateway import assert_no_transaction
 from checkout.models import Allocation, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
-from checkout.services import agreements, attempt_rows, cards, checkouts, debts, intents, on_session
+from checkout.services import agreements, attempt_rows, cards, checkouts, debts, intents, on_session, payers
 
 #: These are owed already, whatever their day says.
 OVERDUE = frozenset({states.FAIL, states.PAY_ON_SESSION})
@@ -110,7 +110,8 @@ def create_checkout_early(
     payer = actor(user)
     parts = parts_of(plan, amount)
     existing = Checkout.objects.asking_for(parts[0].line).taking_money().open().first()
-    if existing is not None and existing.allocated and _asks_for(existing, parts):
+    theirs = existing is not None and not payers.is_of_former(plan, existing)
+    if existing is not None and theirs and existing.allocated and _asks_for(existing, parts):
         if another_card:
             on_session.without_saved_card(existing)
         return intents.ensure_intent(checkouts.take_over(existing, payer))

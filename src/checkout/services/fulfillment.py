@@ -13,8 +13,8 @@ from checkout.contract import Actor
 from checkout.errors import GatewayError
 from checkout.gateway import PaymentIntent, SetupIntent, gateway
 from checkout.ids import uuid_or_none
-from checkout.models import Agreement, Checkout, ObjectPaymentPlan
-from checkout.services import cards, plans, settling
+from checkout.models import Agreement, Checkout, ObjectPaymentPlan, PlanChange
+from checkout.services import cards, plans, settling, take_overs
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -69,6 +69,10 @@ def _bring_setup(before: Checkout, intent: SetupIntent, user: Actor) -> Checkout
         plans.take_waiting_deposit(checkout)
     if checkout.succeeded and isinstance(plan := checkout.content_object, ObjectPaymentPlan) and not before.succeeded:
         plans.take_declined(plan)
+    if checkout.succeeded and isinstance(change := checkout.content_object, PlanChange) and not before.succeeded:
+        change.plan.refresh_from_db()
+        take_overs.take_what_waits(change.plan)
+        plans.take_declined(change.plan)
     return checkout
 
 

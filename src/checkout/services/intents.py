@@ -229,6 +229,16 @@ def close(checkout: Checkout, *, why: Why, user: Actor = None, superseded: bool 
     return checkout
 
 
+def end_left(row: ContentObject, user: Actor = None) -> None:
+    """End the pages that are open for a row of ours that nobody wants any more. Where Stripe gives no answer they stay
+    open, and whatever is saved there is let go."""
+    for checkout in Checkout.objects.for_content_object(row).open():
+        try:
+            close(checkout, why=Why(Code.CANCELLED_BY_STAFF), user=user, superseded=True)
+        except CheckoutError as problem:
+            logger.info("checkout %s stays open: %s", checkout.pk, type(problem).__name__)
+
+
 def _cancel(checkout: Checkout) -> PaymentIntent | SetupIntent | None:
     """The intent after cancelling it; None when there never was one."""
     if checkout.action_id == actions.INVOICE or (not checkout.intent_id and checkout.claimed_at is None):

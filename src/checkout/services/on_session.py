@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
-from django.db.models import CharField, DateTimeField, Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import CharField, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Concat
 from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
@@ -21,7 +21,7 @@ from checkout.conf import conf
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.gateway import assert_no_transaction
-from checkout.logins import CanLoginAndPay
+from checkout.logins import CanLoginAndPay, user_has_active_account
 from checkout.models import Checkout, Notice, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import (
     agreements,
@@ -65,7 +65,12 @@ def create_checkout_pay_on_session(
     if existing is not None:
         if attempt_rows.off_session(existing):
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
-        if not existing.allocated and (existing.is_payment or not (another_card or _card_is_gone(existing))):
+        of_former = payers.is_of_former(instalment.object_payment_plan, existing)
+        if (
+            not existing.allocated
+            and not of_former
+            and (existing.is_payment or not (another_card or _card_is_gone(existing)))
+        ):
             if another_card:
                 without_saved_card(existing)
             return intents.ensure_intent(checkouts.take_over(existing, payer))
@@ -177,6 +182,8 @@ def waiting_for_mail() -> QuerySet[ObjectPaymentPlanInstalment]:
         long_ago = clock.now() - datetime.timedelta(days=conf.CHECKOUT_ON_SESSION_REMINDER_DAYS)
         reminded = Notice.objects.filter(cause=Concat(OuterRef("cause_stem"), Value("2"), output_field=CharField()))
         wanted |= Q(told=True) & Exists(told.filter(queued_at__lte=long_ago)) & ~Exists(reminded)
+    # What a former payer's bank has refused is no matter of whoever pays now.
+    rows = rows.exclude(object_payment_plan__taken_over_at__gt=F("asked_at"))
     # While the answer to a payment is awaited, or is known and not written down, there is nothing for the payer to do.
     busy = attempts.filter(Q(state=states.REQUEST) | Q(error_code=ending.NOT_WRITTEN_DOWN))
     return rows.filter(wanted, ~Exists(busy), reason__isnull=False).order_by("due", "pk")
@@ -251,14 +258,16 @@ def _mail(instalment: Any, can_login_and_pay: CanLoginAndPay) -> bool:
     if plan.content_object is None:
         raise CheckoutError(_("What this plan was agreed for no longer exists. Stop the plan, or speak to the payer."))
     # The site is asked about those who have an account only: a login page helps nobody whom no login brings further.
-    can_login = payers.payer_of(plan) is not None and bool(can_login_and_pay(instalment.checkout_contact))
+    # Of a plan that was taken over it knows nobody.
+    asked = can_login_and_pay if plan.taken_over_at is None else user_has_active_account
+    can_login = payers.payer_of(plan) is not None and bool(asked(instalment.checkout_contact))
     template = (
         instalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_AUTH
         if can_login
         else instalment.MAIL_TEMPLATE_ON_SESSION_PAYMENT_ANON
     )
     link = links.absolute("checkout.pay.on.session", instalment.uuid) if can_login else links.payment_link(instalment)
-    language = notices.language_of(plan.content_object, plan.customer)
+    language = notices.language_of(plan.payer_row, plan.customer)
     # As it was when this row was found due for a mail: asked anew, the first mail of a sender who was a moment faster
     # would make this one a reminder.
     number = 2 if instalment.told else 1

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 
 from checkout.contract import Actor, actor
-from checkout.models import ObjectPaymentPlan
+from checkout.models import Checkout, Customer, ObjectPaymentPlan
 from checkout.models.fields import fold
 
 if TYPE_CHECKING:
@@ -27,11 +27,31 @@ def payer_of(plan: ObjectPaymentPlan) -> _User | None:
 
 
 def _candidates(plan: ObjectPaymentPlan) -> list[_User]:
-    named = getattr(plan.content_object, "checkout_user", None) or plan.user
+    named = getattr(plan.payer_row, "checkout_user", None) or plan.user
     if named is not None:
         return [named]
     email = plan.customer.email if plan.customer is not None else ""
     return list(get_user_model()._default_manager.filter(email__iexact=email, is_active=True)[:2]) if email else []
+
+
+def is_of_former(plan: ObjectPaymentPlan, checkout: Checkout) -> bool:
+    """Whether this attempt at a line was begun by, or for the card of, somebody whose place another payer has taken."""
+    if plan.taken_over_at is None:
+        return False
+    if checkout.customer_id is not None:
+        return checkout.customer_id != plan.customer_id
+    return checkout.created_at < plan.taken_over_at
+
+
+def former_of(plan: ObjectPaymentPlan, checkout: Checkout) -> Customer | None:
+    """Whose attempt that was; None where it was the payer's of today, or nobody knows."""
+    if not is_of_former(plan, checkout):
+        return None
+    if checkout.customer is not None:
+        return checkout.customer
+    later = plan.changes.filter(kind="payer", state="in_force", decided_at__gt=checkout.created_at)
+    change = later.select_related("former_payer").order_by("decided_at").first()
+    return change.former_payer if change is not None else None
 
 
 def is_payer(user: Actor, plan: ObjectPaymentPlan) -> bool:

@@ -25,6 +25,7 @@ from checkout.errors import AlreadyPaid, AttemptInProgress, PlanError
 from checkout.journal import Code, Why
 from checkout.models import (
     Agreement,
+    Customer,
     Debt,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
@@ -34,7 +35,7 @@ from checkout.models import (
     StateChange,
 )
 from checkout.plan_changes import Kind, Line
-from checkout.services import debts, intents, moves, plan_previews, promises
+from checkout.services import cards, debts, intents, moves, plan_previews, promises
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.plans")
@@ -64,7 +65,8 @@ def propose(
 ) -> PlanChange:
     """Change a plan. What favours its payer is in force at once, and so is what staff hold the payer's agreement to on
     paper (`on_paper`); anything else waits until the payer agrees, and the old terms hold until then. `terms` as the
-    functions of `checkout.plan_changes` take them; `seen` is what a `preview` said.
+    functions of `checkout.plan_changes` take them; `seen` is what a `preview` said. Another payer is asked by a link of
+    their own, and `take_overs` does the rest.
 
     Raises PlanError or MoneyError for what cannot be, AttemptInProgress when something happened since it was looked at,
     while another change waits, or while a payment that it changes is being taken.
@@ -76,6 +78,8 @@ def propose(
         raise _overtaken()
     if PlanChange.objects.filter(plan=plan, state=State.WAITING).exists():
         raise AttemptInProgress(_("A change of this plan waits for its payer. Withdraw it first."))
+    if found.kind == Kind.PAYER and on_paper:
+        raise PlanError(_("The new payer gives a card of their own, so nobody can agree for them."))
     at_once = found.favours_payer or on_paper
     undoes = plan_previews.change_to_undo(plan, terms["number"]) if found.kind == Kind.UNDO else None
     change = PlanChange(
@@ -90,6 +94,7 @@ def propose(
         favours_payer=found.favours_payer,
         reason=reason.strip()[:255],
         user=actor(user),
+        new_payer=_new_payer(plan, terms["name"], terms["email"]) if found.kind == Kind.PAYER else None,
     )
     if at_once:
         _end_attempts(change, user)
@@ -108,13 +113,27 @@ def propose(
             if at_once:
                 _bring_into_force(change, user)
             else:
-                _note(change, user, Why(Code.CHANGE_PROPOSED, number=change.number, note=change.reason))
-                asking.change_proposed(change)
+                note(change, user, Why(Code.CHANGE_PROPOSED, number=change.number, note=change.reason))
+                asking.change_proposed(change)  # to whoever it waits for
     except IntegrityError as error:
         raise _integrity(error) from error
     plan.refresh_from_db()
     logger.info("plan %s: change %s %s", plan.pk, change.number, change.state, extra={"plan": plan.pk})
     return change
+
+
+def _new_payer(plan: ObjectPaymentPlan, name: str, email: str) -> Customer:
+    """The customer of that address, made if needed: written to in the language of the plan's payer until they are known
+    to use another."""
+    name, email = name.strip(), email.strip()
+    known = Customer.objects.with_email(email)
+    customer = known or cards.ensure_customer(email, name)
+    if not customer.name:
+        Customer.objects.filter(pk=customer.pk, name="").update(name=name[: cards.LONGEST_NAME])
+    if known is None and plan.customer is not None:
+        Customer.objects.filter(pk=customer.pk).update(language=plan.customer.language)
+    customer.refresh_from_db()
+    return customer
 
 
 def _overtaken() -> AttemptInProgress:
@@ -141,6 +160,8 @@ def agree(change: PlanChange, user: Actor = None, *, text: str = "", **where_fro
     change.refresh_from_db()
     if not change.waits:
         raise AlreadyPaid(_("This was decided already."))
+    if change.kind == Kind.PAYER:
+        raise PlanError(_("The new payer agrees by the link that was mailed to them, with a card of their own."))
     _end_attempts(change, user)
     try:
         with transaction.atomic():
@@ -149,12 +170,12 @@ def agree(change: PlanChange, user: Actor = None, *, text: str = "", **where_fro
             change.plan.refresh_from_db()
             _bring_up_to_date(change)
             agreement = _agreement(change, Agreement.Kind.PAYER, "", user, text=text, **where_from)
-            _decide(change, State.IN_FORCE, agreement=agreement, before=change.before, after=change.after)
+            decide(change, State.IN_FORCE, agreement=agreement, before=change.before, after=change.after)
             _bring_into_force(change, user)
     except _Overtaken as problem:
         with transaction.atomic():
-            _decide(change, State.OVERTAKEN)
-            _note(change, user, Why(Code.CHANGE_OVERTAKEN, number=change.number))
+            decide(change, State.OVERTAKEN)
+            note(change, user, Why(Code.CHANGE_OVERTAKEN, number=change.number))
         change.refresh_from_db()
         raise PlanError(
             _("What this was about has changed since, so nothing was changed. We will send you another proposal.")
@@ -194,18 +215,19 @@ def _bring_up_to_date(change: PlanChange) -> None:
 def refuse(change: PlanChange, user: Actor = None) -> None:
     """The payer does not agree: the old terms hold. Raises AlreadyPaid when it was decided before."""
     with transaction.atomic():
-        _decide(change, State.REFUSED)
-        _note(change, user, Why(Code.CHANGE_REFUSED, number=change.number))
+        decide(change, State.REFUSED)
+        note(change, user, Why(Code.CHANGE_REFUSED, number=change.number))
 
 
 def withdraw(change: PlanChange, user: Actor = None, reason: str = "") -> None:
     """Staff take it back: its link opens nothing any more. Raises AlreadyPaid when it was decided before."""
     with transaction.atomic():
-        _decide(change, State.WITHDRAWN, decision=reason[:255])
-        _note(change, user, Why(Code.CHANGE_WITHDRAWN, number=change.number, note=reason))
+        decide(change, State.WITHDRAWN, decision=reason[:255])
+        note(change, user, Why(Code.CHANGE_WITHDRAWN, number=change.number, note=reason))
+    intents.end_left(change, user)
 
 
-def _decide(change: PlanChange, state: str, **more: Any) -> None:
+def decide(change: PlanChange, state: str, **more: Any) -> None:
     """One UPDATE: of two who decide at once one does. The caller holds the transaction."""
     known = {"state": state, "decided_at": clock.now(), **more}
     if not PlanChange.objects.filter(pk=change.pk, state=State.WAITING).update(**known):
@@ -292,7 +314,7 @@ def _bring_into_force(change: PlanChange, user: Actor) -> None:
     if change.kind == Kind.REOPEN:
         known |= {"deleted": False, "deleted_at": None, "deleted_by": None}
     ObjectPaymentPlan.objects.filter(pk=change.plan_id).update(**known)
-    asking.plan_changed(change.plan, _note(change, user, Why(Code.PLAN_CHANGED, number=change.number)))
+    asking.plan_changed(change.plan, note(change, user, Why(Code.PLAN_CHANGED, number=change.number)))
 
 
 def _locked(plan: ObjectPaymentPlan, pks: Iterable[int]) -> dict[int, tuple[ObjectPaymentPlanInstalment, Debt]]:
@@ -350,7 +372,8 @@ def _make(lines: Sequence[Line], change: PlanChange) -> None:
     debts.open_lines(ObjectPaymentPlanInstalment.objects.bulk_create(rows))
 
 
-def _note(change: PlanChange, user: Actor, why: Why) -> StateChange:
+def note(change: PlanChange, user: Actor, why: Why) -> StateChange:
+    """Keep in the history of the plan what became of a change. The caller holds the transaction."""
     state = "live" if change.is_in_force or not change.plan.deleted else "stopped"
     return StateChange.objects.create(
         object_payment_plan=change.plan, from_state=state, to_state=state, user=actor(user), **why.columns

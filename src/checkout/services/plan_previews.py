@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -19,6 +21,7 @@ from checkout.conf import conf
 from checkout.errors import PlanError
 from checkout.models import (
     Checkout,
+    Customer,
     Debt,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
@@ -77,6 +80,8 @@ def preview(plan: ObjectPaymentPlan, kind: str, **terms: Any) -> Preview:
     favours = not plan.deleted and plan_changes.favours_payer(before, after)
     # Of a plan that was stopped nothing was to come any more.
     favours = favours or kind == Kind.WRITE_OFF
+    # Whoever is to pay from now on agrees by giving a card of their own.
+    favours = favours and kind != Kind.PAYER
     outside = _outside(plan, Kind(kind), before, after, by, terms)
     if outside and conf.CHECKOUT_PLAN_RULES == "refuse":
         raise PlanError(" ".join(f"{rule.says} ({rule.source})" for rule in outside))
@@ -139,6 +144,7 @@ def _work_out(
         Kind.OWED_AGAIN: lambda: plan_changes.owed_again(before, **terms),
         Kind.REOPEN: lambda: plan_changes.reopen(before, today=today, **terms),
         Kind.UNDO: lambda: _undo(plan, before, today, **terms),
+        Kind.PAYER: lambda: _other_payer(plan, before, **terms),
     }
     wanted = ways[kind]()
     match kind:
@@ -154,9 +160,25 @@ def _work_out(
             by = Decimal(0)
     after = _leave_what_said_no(plan, before, wanted)
     plan_changes.check(before, after, kind=kind, by=by, currency=currency, today=today)
-    if list(after) == before and not (kind == Kind.REOPEN and plan.deleted):
+    if list(after) == before and kind != Kind.PAYER and not (kind == Kind.REOPEN and plan.deleted):
         raise PlanError(_("That changes nothing."))
     return after, by
+
+
+def _other_payer(plan: ObjectPaymentPlan, before: list[Line], *, name: str, email: str) -> list[Line]:
+    """The same lines: only who pays them is to be another."""
+    if not plan_changes.to_come(before):
+        raise PlanError(_("Nothing of this plan is still to pay."))
+    if not name.strip():
+        raise PlanError(_("Give the name of the new payer."))
+    try:
+        validate_email(email.strip())
+    except ValidationError as problem:
+        raise PlanError(_("Give the e-mail address of the new payer.")) from problem
+    known = Customer.objects.with_email(email)
+    if known is not None and known.pk == plan.customer_id:
+        raise PlanError(_("They pay for this plan already. Ask them for a new card instead."))
+    return before
 
 
 def _undo(plan: ObjectPaymentPlan, before: list[Line], today: datetime.date, *, number: int) -> list[Line]:

@@ -15,7 +15,7 @@ from checkout.conf import conf
 from checkout.errors import AttemptInProgress, KeyRefused
 from checkout.journal import Code, Why
 from checkout.models import Checkout
-from checkout.services import cards, intents, plans
+from checkout.services import cards, intents, plans, take_overs
 
 logger = logging.getLogger("checkout.stale")
 
@@ -58,7 +58,8 @@ def tidy(limit: int | None = None) -> Tidied:
 
 
 def end_payments(limit: int | None = None) -> Tidied:
-    """Close payments whose page was left, and what is open for plans that were stopped (at Stripe first). Safe to run
+    """Close payments whose page was left, and what is open for plans that were stopped, or for whoever paid before
+    somebody else took over (at Stripe first). Safe to run
     at any time, and twice at once.
 
     One bad row is counted and logged. Raises KeyRefused, for nothing can be closed then.
@@ -66,6 +67,8 @@ def end_payments(limit: int | None = None) -> Tidied:
     tidied = _close_left(actions.TAKES_MONEY, limit)
     for checkout in list(islice(plans.open_at_stopped_plans(), limit)):
         _close(checkout, Why(Code.PLAN_STOPPED), tidied, superseded=True)
+    for line in list(islice(take_overs.open_of_former_payers(), limit)):
+        tidied.closed += take_overs.end_for_former(line)
     return tidied
 
 

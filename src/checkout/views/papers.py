@@ -16,7 +16,7 @@ from django.views.generic import TemplateView, View
 from checkout import actions, links, pdf
 from checkout.contract import Actor, actor
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import numbering, papers
+from checkout.services import numbering, papers, payers
 from checkout.sheets import Sheet
 from checkout.views.access import PayerViewMixin, remembered_uuids
 from checkout.views.plan_access import access_to_plan
@@ -76,6 +76,9 @@ class ReceiptView(PaperView):
             return True
         line = found.content_object
         if isinstance(line, ObjectPaymentPlanInstalment):
+            if payers.is_of_former(line.object_payment_plan, found):
+                # Of a plan that was taken over, the receipts of whoever paid before are their own.
+                return False
             return access_to_plan(self.request, line.object_payment_plan.uuid) is not None
         return is_payer(self.request, found)
 

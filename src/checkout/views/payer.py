@@ -15,11 +15,12 @@ from checkout import actions, declines, money, states
 from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.journal import Code
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange
 from checkout.services import fulfillment
 from checkout.views import plans
 from checkout.views.access import is_asked_by_script, remembered_page, tell_next_page, waiting_answer
 from checkout.views.mixins import CheckoutAccessMixin, CheckoutMixin, amount_text
+from checkout.views.plan_access import open_for_new_payer
 
 logger = logging.getLogger("checkout.views")
 
@@ -31,8 +32,8 @@ STRIPE_PARAMETERS = (
     "setup_intent_client_secret",
 )
 
-#: Why a card is not taken that its bank let pass: another one would not be taken, either.
-NOT_TAKEN = frozenset({Code.PAYER_IS_ANOTHER})
+#: Why a card is not kept that its bank let pass: the attempt says so in whole sentences.
+NOT_TAKEN = frozenset({Code.PAYER_IS_ANOTHER, Code.PLAN_IS_ANOTHER, Code.TAKE_OVER_ENDED})
 
 
 class PayView(CheckoutMixin, DetailView):  # type: ignore[misc, type-arg]
@@ -76,7 +77,9 @@ class ReturnView(CheckoutAccessMixin, TemplateView):  # type: ignore[misc]
         return self.object.is_open and (self.trouble or self.object.state_id == states.REQUEST)
 
     def _go_on(self, checkout: Checkout) -> HttpResponse:
-        if isinstance(checkout.content_object, ObjectPaymentPlan | ObjectPaymentPlanInstalment):
+        if isinstance(change := checkout.content_object, PlanChange):
+            open_for_new_payer(self.request, change, checkout)
+        if isinstance(checkout.content_object, ObjectPaymentPlan | ObjectPaymentPlanInstalment | PlanChange):
             # These lead to the plan's page, which says what was done; a host's page says thank you by itself.
             tell_next_page(self.request, thanks(checkout))
         return redirect(self._success_url(checkout))

@@ -14,7 +14,7 @@ from django.views.generic import View
 
 from checkout import links
 from checkout.ids import uuid_or_none
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange
 from checkout.services import payers
 from checkout.services.letters import asking
 from checkout.views.access import remembered_uuids
@@ -79,6 +79,25 @@ def _begun_here(request: HttpRequest, plan: ObjectPaymentPlan) -> bool:
     return begun.exists()
 
 
+def open_for_new_payer(request: HttpRequest, change: PlanChange, checkout: Checkout) -> None:
+    """Whoever has just taken over the plan in this browser may go on to its page, as by the link that their letter
+    holds. Not once its links were revoked since."""
+    change = PlanChange.objects.select_related("plan__customer", "agreement").get(pk=change.pk)
+    agreement = change.agreement
+    theirs = agreement is not None and agreement.checkout_id == checkout.pk and change.is_in_force
+    if theirs and str(checkout.uuid) in remembered_uuids(request) and change.plan.links_revoked_at == change.decided_at:
+        _remember(request, change.plan, links.make_token(change.plan))
+
+
+def _remember(request: HttpRequest, plan: ObjectPaymentPlan, token: str) -> None:
+    opened: dict[str, str] = request.session.get(SESSION_KEY, {})
+    if str(plan.uuid) not in opened:
+        # From now on this session opens a plan, so nobody else may know its id.
+        request.session.cycle_key()
+    opened.pop(str(plan.uuid), None)
+    request.session[SESSION_KEY] = dict([*opened.items(), (str(plan.uuid), token)][-REMEMBERED:])
+
+
 class PlanLinkView(SignedLinkMixin, View):
     """The signed link of a letter. It opens the pages of its plan in this browser, whoever is logged in here, and takes
     itself out of the address bar."""
@@ -117,12 +136,7 @@ class PlanLinkView(SignedLinkMixin, View):
         )
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        opened: dict[str, str] = request.session.get(SESSION_KEY, {})
-        if str(self.plan.uuid) not in opened:
-            # From now on this session opens a plan, so nobody else may know its id.
-            request.session.cycle_key()
-        opened.pop(str(self.plan.uuid), None)
-        request.session[SESSION_KEY] = dict([*opened.items(), (str(self.plan.uuid), self.token)][-REMEMBERED:])
+        _remember(request, self.plan, self.token)
         # That page asks for itself whether the plan's link opens it.
         receipt = uuid_or_none(request.GET.get("receipt", ""))
         if receipt is not None:

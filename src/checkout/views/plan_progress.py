@@ -25,7 +25,7 @@ from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, NoSavedCard, 
 from checkout.ids import ip_address_or_none, storable, uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange
 from checkout.plan_changes import Ended
-from checkout.services import charging, due_dates, numbering, papers, plan_cards, plan_changes, recovery
+from checkout.services import charging, due_dates, numbering, papers, payers, plan_cards, plan_changes, recovery
 from checkout.services.letters import about_plans
 from checkout.services.letters import asking as letters
 from checkout.views import payer
@@ -125,7 +125,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         """The payer agrees to a change that was proposed, or does not."""
         access = self.get_access()
         uuid = uuid_or_none(change_uuid)
-        change = access.plan.changes.filter(uuid=uuid).first() if uuid is not None else None
+        theirs = access.plan.changes.exclude(kind=PlanChange.Kind.PAYER)
+        change = theirs.filter(uuid=uuid).first() if uuid is not None else None
         if not access.is_payer or change is None:
             raise Http404
         user = self.request.user if access.by_login else None
@@ -168,7 +169,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         coming = [row for row in unpaid if row.line.state_id == states.PENDING]
         busy = any(row.line.state_id == states.REQUEST for row in lines)
         content_object = plan.content_object
-        receipts = papers.receipts_of(plan)
+        # Those of whoever paid before are their own.
+        receipts = [paid for paid in papers.receipts_of(plan) if not payers.is_of_former(plan, paid)]
         came_on = numbering.came_on(receipts)
         return super().get_context_data(**kwargs) | {
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
@@ -204,7 +206,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
 
     def _proposed(self, plan: ObjectPaymentPlan) -> dict[str, Any] | None:
         """A change that waits for this payer, with what would be to pay by it."""
-        waiting = plan.changes.filter(state=PlanChange.State.WAITING).first()
+        # Another payer is asked by a letter of their own.
+        waiting = plan.changes.exclude(kind=PlanChange.Kind.PAYER).filter(state=PlanChange.State.WAITING).first()
         if waiting is None or not self.get_access().is_payer:
             return None
         rows = [line for line in waiting.lines_after if line.is_open]

@@ -44,13 +44,16 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.plan = get_object_or_404(ObjectPaymentPlan, uuid=kwargs["uuid"])
+        if "look" in request.POST:
+            # Whom it names stays out of the address.
+            return self._show(request.POST, looked=True)
         terms = self._terms(request.POST, bound=True)
         if terms is None or not terms.is_valid():
             return self._show(request.POST, looked=True, status=422)
         kind = request.POST["kind"]
         try:
             found = plan_previews.preview(self.plan, kind, **terms.terms)
-            decided = DecideForm(request.POST, favours_payer=found.favours_payer)
+            decided = DecideForm(request.POST, may_be_on_paper=_may_be_on_paper(found))
             if not decided.is_valid():
                 return self._show(request.POST, looked=True, decided=decided, status=422)
             change = plan_changes.propose(
@@ -69,6 +72,8 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
             messages.success(request, _("Written down."))
         elif change.is_in_force:
             messages.success(request, _("The plan was changed, and its payer is told."))
+        elif change.new_payer is not None:
+            messages.success(request, _("The new payer is asked by mail. Until they agree, nothing changes."))
         else:
             messages.success(request, _("The payer is asked by mail. Until they agree, the old terms hold."))
         return HttpResponseRedirect(self.plan.get_absolute_url())
@@ -124,7 +129,7 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
         )
         if found is not None:
             context |= self._compared(found) | {
-                "decide": decided or DecideForm(favours_payer=found.favours_payer),
+                "decide": decided or DecideForm(may_be_on_paper=_may_be_on_paper(found)),
                 "hidden": [field.as_hidden() for field in terms] if terms is not None else [],
             }
         return self.render_to_response(context, status=status)
@@ -151,6 +156,10 @@ class PlanChangeView(StaffMixin, TemplateView):  # type: ignore[misc]
 
     def _money(self, amount: Decimal) -> str:
         return show_money(amount, self.plan.currency)
+
+
+def _may_be_on_paper(found: plan_previews.Preview) -> bool:
+    return not found.favours_payer and found.kind != PlanChange.Kind.PAYER
 
 
 def side_by_side(before: list[Line], after: list[Line], currency: str) -> list[dict[str, Any]]:
@@ -186,14 +195,25 @@ def history(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
         {
             "change": change,
             "undo": _undo_url(change) if not plan.deleted and change.can_be_undone else "",
+            "payers": _payers_of(change),
             "at": show_time(change.at),
             "who": change.user or _("by itself"),
             "rows": [
                 row for row in side_by_side(change.lines_before, change.lines_after, plan.currency) if row["differs"]
             ],
         }
-        for change in plan.changes.select_related("user", "plan").order_by("-number")
+        for change in plan.changes.select_related("user", "plan__customer", "new_payer", "former_payer").order_by(
+            "-number"
+        )
     ]
+
+
+def _payers_of(change: PlanChange) -> str:
+    """Who paid before and who afterwards, of a change of the payer."""
+    if change.new_payer is None:
+        return ""
+    former = change.former_payer if change.is_in_force else change.plan.customer
+    return f"{former or _('nobody')} → {change.new_payer}"
 
 
 def rule_in_words(rule: plan_rules.Rule) -> str:
@@ -216,7 +236,7 @@ class PlanChangeWithdrawView(StaffActionView):
     menu = "checkout.object.payment.plan.list"
     heading = gettext_lazy("Withdraw a change")
     way_back = ways_back.PROPOSE
-    question = gettext_lazy("The payer is not asked any more, and the old terms hold.")
+    question = gettext_lazy("Nobody is asked any more, and the old terms hold.")
     button = gettext_lazy("Withdraw it")
     object: PlanChange
 

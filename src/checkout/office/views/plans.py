@@ -255,6 +255,7 @@ class PlanDetailView(StaffPageView):
             checkout__content_type=ContentType.objects.get_for_model(ObjectPaymentPlan),
             checkout__object_id=str(plan.pk),
         )
+        about |= Q(plan_change__plan=plan)
         return list(Agreement.objects.filter(about).order_by("-agreed_at")[:5])
 
     def _actions(self, plan: ObjectPaymentPlan) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from checkout import clock, declines, letters, links, states
 from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment, RecoveryStep
-from checkout.services import promises
+from checkout.services import payers, promises
 from checkout.services.letters.words import Words, amount, card_asked, common, day, facts, of_line, of_plan
 
 
@@ -91,6 +91,8 @@ def _still_declined(letter: Letter) -> _Declined | None:
     if checkout is None or line is None or not checkout.failed or line.state_id != states.FAIL:
         return None
     newer = Letter.objects.filter(kind=letter.kind, instalment=line, pk__gt=letter.pk)
+    if payers.is_of_former(line.object_payment_plan, checkout):
+        return None  # another card is asked by now, whose owner has declined nothing
     if line.object_payment_plan.deleted or newer.exists() or promises.is_held(line):
         return None
     return _Declined(letter, line, checkout, RecoveryStep.objects.filter(instalment=line, ended="").first())

@@ -107,7 +107,7 @@ def _changes(plan: ObjectPaymentPlan, first: int) -> Iterator[str]:
 def _as_a_whole(plan: ObjectPaymentPlan, number: int | str) -> Iterator[str]:
     """A sentence for a change of the whole plan; the letter lists what is to pay afterwards."""
     change = plan.changes.filter(number=number).first()
-    if change is not None:
+    if change is not None and change.new_payer is None:
         yield what_changes(change, plan.currency)
 
 

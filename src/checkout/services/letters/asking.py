@@ -118,8 +118,15 @@ def plan_changed(plan: ObjectPaymentPlan, change: StateChange) -> None:
 
 
 def change_proposed(change: PlanChange) -> None:
-    """A change waits for its payer's agreement."""
-    ask("change_proposed", f"change_proposed:{change.pk}", plan=change.plan)
+    """A change waits for its payer's agreement; another payer, for theirs."""
+    kind = "change_proposed" if change.new_payer is None else "payer_proposed"
+    ask(kind, f"{kind}:{change.pk}", plan=change.plan)
+
+
+def payer_changed(change: PlanChange) -> None:
+    """Another payer has taken over a plan: they are told, and whoever paid before."""
+    for kind in ("payer_changed", "payer_released"):
+        ask(kind, f"{kind}:{change.pk}", plan=change.plan)
 
 
 def first_change(letter: Letter) -> int:

@@ -29,11 +29,12 @@ from checkout.models import (
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     Paper,
+    PlanChange,
     Posting,
     Refund,
     SavedCard,
 )
-from checkout.services import numbering
+from checkout.services import numbering, payers
 from checkout.services.letters import asking
 
 
@@ -138,6 +139,10 @@ def instalment_paid(letter: Letter) -> Words | None:
     if line.deposit and Notice.objects.filter(cause=asking.agreed_cause(plan)).exists():
         return None  # that letter has said that the deposit is paid
     description = ", ".join(checkout.description_lines) if checkout.allocated else of_line(line)
+    if payers.is_of_former(plan, checkout):
+        # The receipt is theirs, and the plan is not any more.
+        said = _receipt(checkout, description) | {"receipt": ""}
+        return Words("payment_received", common(name_of_payer(checkout, "")) | said)
     unpaid = list(plan.instalments.select_related("debt").exclude(Q(state=states.SUCCESS)).order_by("due"))
     link = links.plan_page(plan)
     if not unpaid:
@@ -211,14 +216,16 @@ def payment_undone(letter: Letter) -> Words | None:
         return None
     debt, line = posting.debt, row if isinstance(row, ObjectPaymentPlanInstalment) else None
     plan = line.object_payment_plan if line is not None else None
-    stopped = plan is not None and plan.deleted
+    checkout = letter.checkout
+    former = plan is not None and checkout is not None and payers.is_of_former(plan, checkout)
+    stopped = former or (plan is not None and plan.deleted)
     said: dict[str, Any] = {
         "description": of_line(line) if line is not None else ", ".join(map(str, row.checkout_description)),
         "amount": amount(posting.amount, debt.currency),
         "paid_on": day(posting.day),
         "left": amount(debt.left, debt.currency) if debt.left > 0 and not stopped else "",
         "due": day(line.due) if line is not None and debt.left > 0 and not stopped else "",
-        "link": links.plan_page(plan) if plan is not None else "",
+        "link": links.plan_page(plan) if plan is not None and not former else "",
     }
     if isinstance(row, CustomerPayment) and debt.left > 0:
         said["link"] = links.absolute("checkout.request.pay", links.make_token(row))
@@ -228,7 +235,8 @@ def payment_undone(letter: Letter) -> Words | None:
         (_("To pay"), said["left"]),
         (_("Due"), said["due"]),
     ]
-    return Words("payment_undone", common(str(row.checkout_name)) | said | {"facts": facts(rows)})
+    name = str(row.checkout_name) if checkout is None else name_of_payer(checkout, str(row.checkout_name))
+    return Words("payment_undone", common(name) | said | {"facts": facts(rows)})
 
 
 def invoice_requested(letter: Letter) -> Words | None:
@@ -261,7 +269,8 @@ def _refund(template: str, refund: Refund) -> Words:
         (_("Given back on"), said["given_back_on"]),
         (_("To your card"), said["card"]),
     ]
-    return Words(template, common(str(getattr(row, "checkout_name", ""))) | said | {"facts": facts(rows)})
+    name = name_of_payer(checkout, str(getattr(row, "checkout_name", "")))
+    return Words(template, common(name) | said | {"facts": facts(rows)})
 
 
 def recipient(letter: Letter) -> tuple[str, Customer | None, Any]:
@@ -271,7 +280,40 @@ def recipient(letter: Letter) -> tuple[str, Customer | None, Any]:
     row: Any = letter.checkout.content_object if letter.checkout is not None and plan is None else None
     if plan is None and isinstance(row, ObjectPaymentPlanInstalment):
         plan = row.object_payment_plan
-    if plan is not None:
-        return plan.checkout_email, plan.customer, plan.content_object
-    customer = letter.checkout.customer if letter.checkout is not None else None
-    return str(getattr(row, "checkout_email", "")), customer, row
+    if plan is None:
+        customer = letter.checkout.customer if letter.checkout is not None else None
+        return str(getattr(row, "checkout_email", "")), customer, row
+    change = change_of(letter)
+    if change is not None and letter.kind == "payer_proposed":
+        return change.checkout_email, change.new_payer, None
+    if change is not None and letter.kind == "payer_released":
+        return _former(plan, change.former_payer)
+    if letter.checkout is not None and payers.is_of_former(plan, letter.checkout):
+        # What they paid stays theirs, and so does what is to be told of it.
+        return _former(plan, payers.former_of(plan, letter.checkout))
+    return plan.checkout_email, plan.customer, plan.payer_row
+
+
+def _former(plan: ObjectPaymentPlan, customer: Customer | None) -> tuple[str, Customer | None, Any]:
+    """Whoever paid before: the payer whom the site's row names, or one who had taken the plan over themselves."""
+    row: Any = plan.content_object
+    email = str(getattr(row, "checkout_email", ""))
+    if customer is None:
+        return email, None, row
+    return customer.email, customer, row if customer.email.lower() == email.lower() else None
+
+
+def change_of(letter: Letter) -> PlanChange | None:
+    """The change of the payer that a letter is about."""
+    if letter.kind not in ("payer_proposed", "payer_changed", "payer_released"):
+        return None
+    rows = PlanChange.objects.select_related("plan__customer", "new_payer", "former_payer")
+    return rows.filter(pk=letter.cause.rpartition(":")[2]).first()
+
+
+def name_of_payer(checkout: Checkout, otherwise: str) -> str:
+    """How whoever made this payment of a plan is called, if somebody else pays by now."""
+    line = checkout.content_object
+    if isinstance(line, ObjectPaymentPlanInstalment) and payers.is_of_former(line.object_payment_plan, checkout):
+        return checkout.payer.partition(" <")[0]
+    return otherwise

@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from checkout import clock, letters
 from checkout.models import Letter, Notice, ObjectPaymentPlan
 from checkout.services import notices, unsent
-from checkout.services.letters import about_declines, about_plans, words
+from checkout.services.letters import about_declines, about_payers, about_plans, words
 
 logger = logging.getLogger("checkout.letters")
 
@@ -34,6 +34,9 @@ WRITERS: Final[Mapping[str, Callable[[Letter], words.Words | None]]] = {
     "card_changed": about_plans.card_changed,
     "plan_changed": about_plans.plan_changed,
     "change_proposed": about_plans.change_proposed,
+    "payer_proposed": about_payers.payer_proposed,
+    "payer_changed": about_payers.payer_changed,
+    "payer_released": about_payers.payer_released,
     "plan_stopped": about_plans.plan_stopped,
     "plan_link": about_plans.plan_link,
     "plan_statement": about_plans.plan_statement,
@@ -42,6 +45,9 @@ WRITERS: Final[Mapping[str, Callable[[Letter], words.Words | None]]] = {
     "payment_undone": words.payment_undone,
     "invoice_requested": words.invoice_requested,
 }
+
+#: What whoever paid for a plan was to be told, and whoever has taken it over since is not.
+OF_ITS_PAYER: Final = frozenset({letters.PLAN_AGREED, "plan_changed", "plan_link", "plan_statement"})
 
 #: Nobody is written to twice a day about declined payments of one plan, whatever the number of its lines.
 ONE_A_DAY: Final = frozenset({letters.DECLINED, "payment_reminder"})
@@ -115,7 +121,7 @@ def _write(letter: Letter, done: Written) -> None:
     on_page = letter.checkout.language if letter.checkout is not None else None
     language = notices.language_of(row, customer, on_page=on_page)
     with translation.override(language):
-        said = WRITERS[letter.kind](letter)
+        said = None if _is_of_before(letter) else WRITERS[letter.kind](letter)
     if said is None:
         Letter.objects.filter(pk=letter.pk).update(outcome=Letter.Outcome.NOT_TRUE)
         done.untrue += 1
@@ -136,6 +142,12 @@ def _write(letter: Letter, done: Written) -> None:
     also = Letter.objects.filter(pk__in=said.also, ended_at=None)
     also.update(ended_at=clock.now(), outcome=Letter.Outcome.TOGETHER)
     done.mailed += sent
+
+
+def _is_of_before(letter: Letter) -> bool:
+    """Asked for before somebody else took the plan over."""
+    taken_over_at = letter.plan.taken_over_at if letter.plan is not None else None
+    return letter.kind in OF_ITS_PAYER and taken_over_at is not None and letter.asked_at <= taken_over_at
 
 
 def _hold_plan(letter: Letter) -> None:
