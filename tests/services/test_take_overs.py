@@ -14,6 +14,7 @@ from post_office.models import Email
 from checkout import clock, errors, links, states
 from checkout.models import Agreement, Checkout, Customer, Notice, ObjectPaymentPlan, PlanChange, SavedCard
 from checkout.office import people
+from checkout.office import services as office
 from checkout.services import (
     by_hand,
     by_staff,
@@ -321,6 +322,39 @@ def test_a_corrected_address_ends_the_link_and_the_card_form(emulator: Emulator,
     assert not links.is_current(token, PlanChange.objects.get(pk=change.pk))
     begun.refresh_from_db()
     assert begun.failed
+
+
+def test_a_run_that_looked_before_asks_nothing_of_the_old_card(
+    emulator: Emulator, plan: ObjectPaymentPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_due(plan)
+    begun = begin(propose(plan))
+    enter_card(emulator, begun, "5555555555554444")
+    real = runs.debts.open_lines
+
+    def meanwhile(lines: Any) -> None:
+        """Between the look of the run and its claim."""
+        monkeypatch.setattr(runs.debts, "open_lines", real)
+        real(lines)
+        assert fulfillment.fulfill(begun).succeeded
+
+    monkeypatch.setattr(runs.debts, "open_lines", meanwhile)
+    runs.process_payments(workers=1)
+    assert emulator.ledger.taken_minor() == 2000
+    runs.process_payments(workers=1)
+    assert emulator.ledger.taken_minor() == 4666
+    plan.refresh_from_db()
+    charge = Checkout.objects.filter(action="charge").latest("pk")
+    assert plan.card is not None
+    assert charge.payment_method_id == plan.card.payment_method_id
+
+
+def test_a_letter_that_asked_the_former_payer_is_not_sent_again(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
+    by_staff.ask_payer(plan.payments.get(count=2), None)
+    asked = Notice.objects.latest("pk")
+    takes_over(emulator, propose(plan))
+    with pytest.raises(errors.CannotPay, match="Somebody else pays"):
+        office.send_again(Notice.objects.get(pk=asked.pk), None)
 
 
 def test_a_change_of_the_payer_names_one(plan: ObjectPaymentPlan) -> None:

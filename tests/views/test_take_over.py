@@ -15,9 +15,9 @@ from django.urls import reverse
 from checkout import clock
 from checkout.models import Checkout, ObjectPaymentPlan, PlanChange
 from checkout.office import services as office
-from checkout.services import by_hand, take_overs
+from checkout.services import by_hand, runs, take_overs
 from stripe_emulator import Emulator
-from tests.services.conftest import SavePlan, enter_card
+from tests.services.conftest import SavePlan, enter_card, make_due
 from tests.staff.conftest import boss, site  # noqa: F401 - fixtures
 from tests.views.test_plan_link import link, page_of, text
 
@@ -84,6 +84,8 @@ def test_the_office_asks_and_the_new_payer_agrees_and_sees_the_plan(
     assert "your new card is saved" in text(after)
     assert "Mastercard ending in 4444" in text(after)
     assert "Receipt for" not in text(after)
+    deposit = Checkout.objects.filter(action="charge").earliest("pk")
+    assert new.get(reverse("checkout.receipt", args=[deposit.uuid])).status_code in (302, 404)
     assert mother.get(page_of(plan)).status_code == 302
     assert new.get(asked).status_code == 410
     told = text(staff.get(plan.get_absolute_url()))
@@ -159,6 +161,21 @@ def test_a_card_that_comes_too_late_says_so(
     assert "Your card was not saved" in shown
     assert "withdrawn, or decided already" in shown
     assert client.get(page_of(plan)).status_code == 404 or "ann" not in text(client.get(page_of(plan)))
+
+
+def test_what_could_not_be_taken_is_said_and_taken_unless_a_bank_disputes_the_plan(
+    client: Client, page: str, emulator: Emulator, plan: ObjectPaymentPlan
+) -> None:
+    assert plan.card is not None
+    emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds")
+    make_due(plan)
+    runs.process_payments(workers=1)
+    ObjectPaymentPlan.objects.update(paused=True)
+    assert "could not be taken" not in text(client.get(page))
+    ObjectPaymentPlan.objects.update(paused=False)
+    assert "£26.66 of it could not be taken on its day." in text(client.get(page))
+    assert "Save card and pay £26.66" in text(agrees(client, page))
+    assert "£26.66 was taken from it" in text(gives_a_card(client, emulator))
 
 
 def test_links_revoked_afterwards_shut_the_new_payer_out_too(

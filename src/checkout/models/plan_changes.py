@@ -166,7 +166,7 @@ class PlanChange(models.Model):
     @property
     def checkout_description(self) -> list[str]:
         row = self.plan.content_object
-        return [*(row.checkout_description if row is not None else []), str(_("A card of another payer"))]
+        return [*(row.checkout_description if row is not None else []), str(_("What is left of the plan, taken over"))]
 
     @property
     def checkout_email(self) -> str:

@@ -82,6 +82,9 @@ def _check_still_true(notice: Notice) -> None:
         return
     if line.state_id == states.SUCCESS:
         raise AlreadyPaid(_("This was paid already."))
+    taken_over_at = line.object_payment_plan.taken_over_at
+    if taken_over_at is not None and notice.queued_at <= taken_over_at:
+        raise CannotPay(_("Somebody else pays for this plan by now."))
     if line.object_payment_plan.deleted:
         raise CannotPay(_("This payment plan was stopped."))
     if notice.queued_at < clock.now() - timedelta(days=conf.CHECKOUT_LINK_DAYS):

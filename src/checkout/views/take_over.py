@@ -117,7 +117,8 @@ class TakeOverView(SignedLinkMixin, CheckoutMixin, TemplateView):  # type: ignor
                 {"due": datetime.date.fromisoformat(line["due"]), "amount": self._money(Decimal(line["amount"]))}
                 for line in left
             ],
-            "overdue": self._money(waits) if waits else "",
+            # Of a plan that a bank disputes nothing is taken by itself.
+            "overdue": self._money(waits) if waits and not plan.paused else "",
             "wording": take_overs.wording(change),
             "seen": take_overs.seen(change),
             "caption": conf.STRIPE_CAPTION,
