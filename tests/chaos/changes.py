@@ -32,6 +32,7 @@ from checkout.services import (
     plan_previews,
     refunds,
     runs,
+    take_overs,
 )
 from stripe_emulator import Clock, Emulator
 from tests.chaos.life import START
@@ -50,6 +51,7 @@ TERMS: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.one_of(
     st.just(("undo", {"back": 0})),
     st.integers(1, 60).map(lambda days: ("owed_again", {"in": days})),
     st.integers(0, 60).map(lambda days: ("lines", {"in": days})),
+    st.integers(0, 2).map(lambda who: ("payer", {"name": "A Payer", "email": f"payer{who}@example.com"})),
 )
 
 
@@ -194,6 +196,14 @@ class ChangeLife(RuleBasedStateMachine):
             if checkout.is_open:
                 self._enter(checkout, number)
                 self._money(lambda: fulfillment.fulfill(checkout))
+
+    @rule(number=st.sampled_from(["4242424242424242", "5555555555554444"]))
+    def another_payer_takes_it_over(self, number: str) -> None:
+        waiting = self.plan.changes.filter(state=PlanChange.State.WAITING, kind="payer").first()
+        begun = self._money(lambda: take_overs.begin(waiting)) if waiting is not None else None
+        if begun is not None:
+            self._enter(begun, number)
+            self._money(lambda: fulfillment.fulfill(begun))
 
     @rule(data=st.data(), another=st.booleans())
     def the_payer_pays_on_the_page(self, data: Any, another: bool) -> None:
