@@ -3,5 +3,5 @@
 set -eu
 sizes=$(mktemp)
 trap 'rm -f "$sizes"' EXIT
-PROOF="$sizes" PROOF_PART=${PART:-1} .venv/bin/python -m pytest tests/proof -q -n 2 -o faulthandler_timeout=0 ${PYTEST_ARGS:-}
+PROOF="$sizes" PROOF_PART=${PART:-1} .venv/bin/python -m pytest tests/proof -m "not postgres" -q -n 2 -o faulthandler_timeout=0 ${PYTEST_ARGS:-}
 .venv/bin/python -m tests.proof.sizes "$sizes"
