@@ -577,6 +577,7 @@ def test_every_letter_can_be_switched_off_but_those_that_somebody_waits_for(sett
     sent = {name for name in letters.REGISTER if notices.send_once(name, name, "member@example.com", {})}
     assert sent == {name for name, entry in letters.REGISTER.items() if entry.always}
     buttons = {"payment_asked", "customer_payment_request", "customer_card_refresh_request", "plan_statement"}
+    buttons |= {"payer_proposed"}
     assert sent == buttons | {"plan_link"}
     assert {found.id for found in checks.check_letters()} == {"checkout.E036"}
     assert len(checks.check_letters()) == len(sent)
