@@ -114,6 +114,10 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
         "Was überfällig ist, wird dann von ihr abgebucht.",
         "Was bisher nicht abgebucht werden konnte, wird sofort von ihr abgebucht.",
     ),
+    "views/test_on_session_pages.py::test_nothing_is_taken_from_a_new_card_while_a_bank_looks_into_the_plan": (
+        "While your bank looks into one of your payments, nothing is taken.",
+        "Solange Ihre Bank eine Ihrer Zahlungen prüft, wird nichts abgebucht.",
+    ),
     "views/test_plan_link.py::test_a_declined_payment_is_paid_with_a_new_card_by_link": (
         "on your page you can pay now, or give another card first.",
         "See what you can do and pay here:",

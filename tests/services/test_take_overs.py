@@ -18,6 +18,7 @@ from checkout.office import services as office
 from checkout.services import (
     by_hand,
     by_staff,
+    disputes,
     fulfillment,
     on_session,
     payers,
@@ -362,3 +363,23 @@ def test_a_change_of_the_payer_names_one(plan: ObjectPaymentPlan) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         PlanChange.objects.filter(pk=change.pk).update(new_payer=None)
     assert Agreement.objects.count() == 1
+
+
+def test_a_bank_hears_nothing_of_whoever_else_has_paid(emulator: Emulator, plan: ObjectPaymentPlan, staff: Any) -> None:
+    writing.write_waiting()
+    takes_over(emulator, propose(plan, staff))
+    plan.refresh_from_db()
+    make_due(plan)
+    runs.process_payments(workers=1)
+    writing.write_waiting()
+    told = {}
+    for count, name in ((1, "former"), (2, "new")):
+        paid = Checkout.objects.for_content_object(plan.payments.get(count=count)).success().get()
+        theirs = emulator.bank.dispute(paid.payment_intent_id)
+        texts = disputes.evidence_texts(disputes.dispute_updated_at_stripe(theirs["id"]))
+        told[name] = "\n".join(text for title, text in texts if title.startswith(("4-", "5-")))
+        assert any(title.startswith("5-mail") for title, _text in texts)
+    assert "grandmother@example.com" not in told["former"]
+    assert "member@example.com" not in told["new"]
+    assert "I pay what is left of this payment plan from now on" in told["new"]
+    assert "I pay what is left of this payment plan from now on" not in told["former"]

@@ -16,10 +16,12 @@ from django.core import signing
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from post_office.models import Email
 
 from checkout import clock, links, states
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import fulfillment, intents, plans, refunds, runs
+from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.kept import kept
@@ -411,6 +413,28 @@ def test_a_failed_instalment_is_paid_with_the_new_card(
     assert line.state_id == states.SUCCESS
     assert "does not wait any more" in text(client.post(path, {"instalment": line.uuid}, follow=True))
     assert emulator.ledger.taken_minor() == 2000 + 2666
+
+
+def test_nothing_is_taken_from_a_new_card_while_a_bank_looks_into_the_plan(
+    client: Client, emulator: Emulator, save_plan: SavePlan, payer: Any
+) -> None:
+    plan = save_plan(email="payer@example.com")
+    letters_installed()
+    emulator.bank.decline_next(plan.card.payment_method_id, "expired_card")
+    make_due(plan)
+    runs.process_payments(workers=1)
+    ObjectPaymentPlan.objects.update(paused=True)
+    client.force_login(payer)
+    page = client.post(reverse("checkout.card.refresh"), follow=True)
+    assert "could not be taken before" not in text(page)
+    assert "Save card and pay" not in text(page)
+    emulator.pay(page.context["client_secret"], number="5555555555554444")
+    client.get(reverse("checkout.return", args=[page.context["checkout"].uuid]))
+    assert emulator.ledger.taken_minor() == 2000
+    writing.write_waiting()
+    letter = Email.objects.get(subject="Your payments are taken from another card now")
+    assert "nothing is taken" in letter.message
+    assert "taken from it at once" not in letter.message
 
 
 def test_a_new_card_that_wants_the_payer_leads_to_the_page(

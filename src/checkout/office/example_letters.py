@@ -52,6 +52,7 @@ def example(name: str) -> dict[str, Any]:
         ],
         "card": card,
         "expired": False,
+        "paused": False,
         "gone": False,
         "due": due,
         "has_card": True,

@@ -338,7 +338,13 @@ def _agreements(checkout: Checkout, plan: ObjectPaymentPlan | None) -> list[Agre
             checkout__content_type=ContentType.objects.get_for_model(ObjectPaymentPlan),
             checkout__object_id=str(plan.pk),
         )
-    return list(Agreement.objects.filter(about).order_by("agreed_at"))
+        about |= Q(plan_change__plan=plan)
+    return list(Agreement.objects.filter(about, _theirs("saved_card__customer", checkout)).order_by("agreed_at"))
+
+
+def _theirs(field: str, checkout: Checkout) -> Q:
+    """Nothing of anybody else: a plan may have had another payer before, or since."""
+    return Q(**{field: None}) | Q(**{field: checkout.customer_id}) if checkout.customer_id else Q()
 
 
 def _agreement_text(agreement: Agreement) -> str:
@@ -362,9 +368,11 @@ def _mails(checkout: Checkout, plan: ObjectPaymentPlan | None) -> list[str]:
         about |= Q(instalment__object_payment_plan=plan)
         # What was agreed, and each change of it, is written about the plan as a whole.
         about |= Q(cause__in=Letter.objects.filter(plan=plan).values("cause"))
-    notices = Notice.objects.filter(about).exclude(template="staff").order_by("queued_at")[:50]
+    notices = (
+        Notice.objects.filter(about, _theirs("customer", checkout)).exclude(template="staff").order_by("queued_at")
+    )
     texts = []
-    for notice in notices:
+    for notice in notices.order_by("queued_at")[:50]:
         near = Email.objects.filter(
             to__iexact=notice.recipient,
             created__gte=notice.queued_at - timedelta(minutes=1),

@@ -81,7 +81,9 @@ class _CardRefresh(CheckoutMixin, ABC):
     def _shared(self) -> dict[str, Any]:
         plan = self.object_payment_plan
         card = plan.card
-        overdue = sum((line.left for line in recovery.declined_lines(plan)), Decimal(0))
+        # While a bank looks into a payment of it, no card is charged.
+        declined = [] if plan.paused else recovery.declined_lines(plan)
+        overdue = sum((line.left for line in declined), Decimal(0))
         return {
             "overdue": money.format_money(overdue, plan.currency, get_language() or "en-gb") if overdue else "",
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,

@@ -189,6 +189,7 @@ def card_changed(letter: Letter) -> Words | None:
         "description": of_plan(plan),
         "card": plan.card.description if plan.card.last4 else "",
         "changed_on": day(letter.asked_at),
+        "paused": plan.paused,
         "left": amount(sum((each.left for each in unpaid), Decimal(0)), plan.currency),
         "link": links.plan_page(plan),
     }
