@@ -13,7 +13,7 @@ from post_office.models import Email
 
 from checkout import clock, errors, links, states
 from checkout.models import Agreement, Checkout, Customer, Notice, ObjectPaymentPlan, PlanChange, SavedCard
-from checkout.office import people
+from checkout.office import accounts, people
 from checkout.office import services as office
 from checkout.services import (
     by_hand,
@@ -383,3 +383,29 @@ def test_a_bank_hears_nothing_of_whoever_else_has_paid(emulator: Emulator, plan:
     assert "member@example.com" not in told["new"]
     assert "I pay what is left of this payment plan from now on" in told["new"]
     assert "I pay what is left of this payment plan from now on" not in told["former"]
+
+
+def test_each_payer_has_their_own_part_on_their_page_and_statement(
+    emulator: Emulator, plan: ObjectPaymentPlan, staff: Any
+) -> None:
+    former = plan.customer
+    assert former is not None
+    by_hand.part_paid(plan.payments.get(count=2), Decimal(6), staff, "in cash")
+    change = propose(plan, staff)
+    takes_over(emulator, change)
+    plan.refresh_from_db()
+    make_due(plan)
+    runs.process_payments(workers=1)
+    refunds.refund(Checkout.objects.for_content_object(plan.payments.get(count=1)).success().get(), Decimal(5))
+    new = change.new_payer
+    assert new is not None
+    seen = {}
+    for customer in (former, new):
+        account = accounts.account(customer)
+        [entry] = account.plans
+        moved = [posting.amount for posting, row in accounts.movements(account) if row == plan]
+        assert sum(moved) == entry.paid
+        assert entry.agreed == entry.paid + entry.left
+        seen[customer] = (entry.paid, entry.back, entry.left, sorted(moved))
+    assert seen[former] == (Decimal(21), Decimal(5), Decimal(0), [Decimal(-5), Decimal(6), Decimal(20)])
+    assert seen[new] == (Decimal("20.66"), Decimal(0), Decimal("53.34"), [Decimal("20.66")])

@@ -19,6 +19,7 @@ from checkout.models import (
     CustomerPayment,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
+    PlanChange,
     Posting,
     SavedCard,
 )
@@ -45,6 +46,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    customer: Customer
     plans: list[Entry]
     requests: list[Entry]
     #: Payments at once and invoices.
@@ -77,21 +79,59 @@ def attempts_of(customer: Customer) -> QuerySet[Checkout]:
 
 def account(customer: Customer) -> Account:
     """In a number of queries that does not grow."""
-    return Account(_plans(customer), _requests(customer), _others(customer))
+    return Account(customer, _plans(customer), _requests(customer), _others(customer))
 
 
 def _plans(customer: Customer) -> list[Entry]:
-    rows = list(
-        ObjectPaymentPlan.objects.filter(customer=customer).select_related("payment_plan").order_by("-pk")[:AT_MOST]
-    )
+    """Of a plan that another payer took over, each has their own part: what they paid, and whoever pays now what is
+    left."""
+    paid_before = PlanChange.objects.filter(former_payer=customer, state=PlanChange.State.IN_FORCE)
+    plans = ObjectPaymentPlan.objects.filter(Q(customer=customer) | Q(pk__in=paid_before.order_by().values("plan")))
+    rows = list(plans.select_related("payment_plan").order_by("-pk")[:AT_MOST])
     progress, moved = selectors.progress(row.pk for row in rows), sums.of_plans(row.pk for row in rows)
+    parts = {pk: sums.of(postings) for pk, postings in _parts(customer, rows).items()}
     entries = []
     for row in rows:
         here = progress.get(row.pk) or selectors.Progress()
-        back = moved.get(row.pk, sums.NOTHING).back
         name = f"{_('Plan %(number)d') % {'number': row.pk}}, {row.payment_plan.name}"
-        entries.append(Entry(row, name, row.currency, row.total, here.paid, back, here.left))
+        agreed, paid, back, left = row.total, here.paid, moved.get(row.pk, sums.NOTHING).back, here.left
+        if row.pk in parts:
+            part = parts[row.pk]
+            left = here.left if row.customer_id == customer.pk else Decimal(0)
+            agreed, paid, back = part.kept + left, part.kept, part.back
+            name = _("%(plan)s (in part: it was taken over by another payer)") % {"plan": name}
+        entries.append(Entry(row, name, row.currency, agreed, paid, back, left))
     return entries
+
+
+def _parts(customer: Customer, plans: Iterable[ObjectPaymentPlan]) -> dict[int, list[Posting]]:
+    """Of each plan that was taken over: what came from this payer, and went back to them."""
+    taken_over = {plan.pk: plan for plan in plans if plan.taken_over_at is not None}
+    found: dict[int, list[Posting]] = {pk: [] for pk in taken_over}
+    if not taken_over:
+        return found
+    changes = PlanChange.objects.filter(plan__in=taken_over, kind="payer", state=PlanChange.State.IN_FORCE)
+    before: dict[int, list[PlanChange]] = defaultdict(list)
+    for change in changes.order_by("decided_at"):
+        before[change.plan_id].append(change)
+    plan_of = F("debt__instalment__object_payment_plan")
+    rows = Posting.objects.filter(debt__instalment__object_payment_plan__in=taken_over)
+    rows = rows.filter(kind__in=Posting.CAME | Posting.WENT_BACK).annotate(about=plan_of)
+    for posting in rows.select_related("debt", "checkout").order_by("pk"):
+        if _whose(posting, taken_over[posting.about], before[posting.about]) == customer.pk:
+            found[posting.about].append(posting)
+    return found
+
+
+def _whose(posting: Posting, plan: ObjectPaymentPlan, changes: Iterable[PlanChange]) -> int | None:
+    """Whose money moved: the customer of the attempt, else whoever was the payer when it was begun."""
+    attempt = posting.checkout
+    if attempt is not None and attempt.customer_id is not None:
+        return attempt.customer_id
+    begun = attempt.created_at if attempt is not None else posting.at
+    earlier = (change for change in changes if change.decided_at is not None and begun < change.decided_at)
+    change = next(earlier, None)
+    return change.former_payer_id if change is not None else plan.customer_id
 
 
 def _requests(customer: Customer) -> list[Entry]:
@@ -127,13 +167,17 @@ def _others(customer: Customer) -> list[Entry]:
 def movements(account: Account) -> list[tuple[Posting, Any]]:
     """What came and went back on all of it, oldest first, each with the plan, the request or the attempt."""
     kind = ContentType.objects.get_for_model(CustomerPayment)
-    of_plans = Q(debt__instalment__object_payment_plan__in=[entry.row.pk for entry in account.plans])
+    parts = _parts(account.customer, [entry.row for entry in account.plans])
+    whole = [entry for entry in account.plans if entry.row.pk not in parts]
+    of_plans = Q(debt__instalment__object_payment_plan__in=[entry.row.pk for entry in whole])
     of_requests = Q(debt__content_type=kind, debt__object_id__in=[str(entry.row.pk) for entry in account.requests])
     of_others = Q(checkout__in=[entry.row.pk for entry in account.others])
-    found: list[tuple[Posting, Any]] = []
+    found: list[tuple[Posting, Any]] = [
+        (posting, entry.row) for entry in account.plans for posting in parts.get(entry.row.pk, ())
+    ]
     # One query each: the three in one would read the whole table.
     for about, entries, key in (
-        (of_plans, account.plans, F("debt__instalment__object_payment_plan")),
+        (of_plans, whole, F("debt__instalment__object_payment_plan")),
         (of_requests, account.requests, F("debt__object_id")),
         (of_others, account.others, F("checkout")),
     ):

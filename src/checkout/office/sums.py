@@ -37,6 +37,13 @@ _BACK = Sum("amount", filter=Q(kind__in=Posting.WENT_BACK), default=ZERO)
 LEFT: Any = Coalesce(F("amount") - F("debt__paid"), F("amount"), output_field=DecimalField(decimal_places=3))
 
 
+def of(postings: Iterable[Posting]) -> Sums:
+    """Of postings in hand."""
+    found = list(postings)
+    came = sum((row.amount for row in found if row.kind in Posting.CAME), ZERO)
+    return Sums(came, -sum((row.amount for row in found if row.kind in Posting.WENT_BACK), ZERO))
+
+
 def of_attempts(pks: Iterable[int]) -> dict[int, Sums]:
     return _by("checkout", Posting.objects.filter(checkout__in=list(pks)))
 
