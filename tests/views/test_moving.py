@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.test import Client
+from django.urls import reverse
 from django.utils import formats
 
 from checkout import clock, states
@@ -145,3 +146,20 @@ def test_only_its_payer_moves_it(plan: ObjectPaymentPlan, other_payer: Any) -> N
     client.force_login(other_payer)
     assert client.post(page_of(plan), form).status_code == 404
     assert first_of(plan).due == line.due
+
+
+def test_wherever_a_plan_is_read_its_payments_stand_as_they_fall_due(
+    payers: Client, plan: ObjectPaymentPlan, admin_client: Client
+) -> None:
+    line = first_of(plan)
+    by_staff.change_due(line, plan.payments.get(count=3).due + WEEK, None, "on holiday")
+    office = reverse("checkout.object.payment.plan.detail", args=[plan.uuid])
+    for page in (
+        text(payers.get(page_of(plan))),
+        text(payers.get(reverse("checkout.statement", args=[plan.uuid]))),
+        text(admin_client.get(office)),
+    ):
+        # The day of the second, which no other line has now, and then that of the first.
+        days = [plan.payments.get(count=3).due, plan.payments.get(count=2).due, plan.payments.get(count=4).due]
+        places = [page.rindex(formats.date_format(day)) for day in days]
+        assert places == sorted(places), page

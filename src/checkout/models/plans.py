@@ -305,6 +305,11 @@ class ObjectPaymentPlan(models.Model):
         return self.instalments.order_by("count")
 
     @property
+    def payments_by_day(self) -> models.QuerySet[ObjectPaymentPlanInstalment]:
+        """Every line as it falls due, for people who read the plan: a day may have been moved past another."""
+        return self.instalments.order_by("due", "count")
+
+    @property
     def payment_count(self) -> int:
         return self.instalments.count()
 

@@ -115,7 +115,7 @@ def _payer_of(checkout: Checkout) -> tuple[str, ...]:
 def statement(plan: ObjectPaymentPlan) -> Sheet:
     """What was agreed for a plan, came, went back and is left, and every movement: by the postings."""
     currency = plan.currency
-    lines = [line for line in plan.payments.select_related("debt") if not line.is_gone]
+    lines = [line for line in plan.payments_by_day.select_related("debt") if not line.is_gone]
     lines += plan_cards.not_made_yet(plan)
     moved = _movements(lines)
     rows, in_all = [], [ZERO] * 4

@@ -222,7 +222,7 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         return money.format_money(amount, self.get_plan().currency, get_language() or "en-gb")
 
     def _lines(self, plan: ObjectPaymentPlan) -> list[LineView]:
-        rows = [row for row in plan.payments.select_related("replaced_by", "debt") if not row.is_gone]
+        rows = [row for row in plan.payments_by_day.select_related("replaced_by", "debt") if not row.is_gone]
         rows += plan_cards.not_made_yet(plan)
         attempts = Checkout.objects.filter(
             content_type=ContentType.objects.get_for_model(ObjectPaymentPlanInstalment),

@@ -184,7 +184,7 @@ class PlanDetailView(StaffPageView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         plan = find(self.kwargs["uuid"])
-        lines = list(plan.payments.select_related("debt"))
+        lines = list(plan.payments_by_day.select_related("debt"))
         paid = sum((line.net_paid for line in lines), start=Decimal(0))
         left = sum((line.left for line in lines if line.state_id != states.SUCCESS), start=Decimal(0))
         moved = sums.of_debts(line.debt_id for line in lines)

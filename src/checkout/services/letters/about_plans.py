@@ -63,7 +63,7 @@ def plan_changed(letter: Letter) -> Words | None:
     changes = list(_changes(plan, asking.first_change(letter)))
     if not changes:
         return None
-    lines = [line for line in plan.payments.select_related("debt") if line.state_id != states.SUCCESS]
+    lines = [line for line in plan.payments_by_day.select_related("debt") if line.state_id != states.SUCCESS]
     said: dict[str, Any] = {
         "description": of_plan(plan),
         "changes": changes,
