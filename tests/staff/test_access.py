@@ -80,11 +80,6 @@ class Public:
 
 def a_change_that_waits(books: Books) -> PlanChange:
     waiting = books.plan.changes.filter(state=PlanChange.State.WAITING).first()
-    return waiting or books.plan.propose_change("fee", "§ 4", amount=Decimal(5))
-
-
-def another_payer(books: Books) -> PlanChange:
-    waiting = books.plan.changes.filter(kind=PlanChange.Kind.PAYER, state=PlanChange.State.WAITING).first()
     return waiting or books.plan.propose_change("payer", "she pays", name="Grandmother", email="gran@example.com")
 
 
@@ -430,7 +425,7 @@ TABLE: dict[str, Staff | Public] = {
     "checkout.plan.list": Public(lambda b: [], (TO_LOGIN, NOT_ALLOWED | TO_LOGIN), *[(OK, NOT_ALLOWED)] * 3),
     "checkout.plan.link": Public(lambda b: [links.make_token(b.plan)], *[(MOVED, NOT_ALLOWED)] * 4),
     # Whoever holds the link was asked to take over the plan.
-    "checkout.plan.take.over": Public(lambda b: [links.make_token(another_payer(b))], *[(OK, MOVED)] * 4),
+    "checkout.plan.take.over": Public(lambda b: [links.make_token(a_change_that_waits(b))], *[(OK, MOVED)] * 4),
     "checkout.plan.pay": Public(lambda b: [b.plan.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),
     "checkout.plan.card": Public(lambda b: [b.plan.uuid], (TO_LOGIN, TO_LOGIN), *[(MISSING, MISSING)] * 3),
     "checkout.card.refresh": Public(lambda b: [], (TO_LOGIN, TO_LOGIN), *[(OK, OK)] * 3),
