@@ -80,7 +80,7 @@ class Public:
 
 def a_change_that_waits(books: Books) -> PlanChange:
     waiting = books.plan.changes.filter(state=PlanChange.State.WAITING).first()
-    return waiting or books.plan.propose_change("payer", "she pays", name="Grandmother", email="gran@example.com")
+    return waiting or books.plan.propose_change("payer", "§ 4", name="Cleo", email="gran@example.com")
 
 
 def a_part_in_cash(books: Books) -> Posting:
