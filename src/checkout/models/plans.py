@@ -306,8 +306,9 @@ class ObjectPaymentPlan(models.Model):
 
     @property
     def payments_by_day(self) -> models.QuerySet[ObjectPaymentPlanInstalment]:
-        """Every line as it falls due, for people who read the plan: a day may have been moved past another."""
-        return self.instalments.order_by("due", "count")
+        """Every line as it falls due, the deposit first, for people who read the plan: a day may have been moved past
+        another."""
+        return self.instalments.order_by("-deposit", "due", "count")
 
     @property
     def payment_count(self) -> int:
