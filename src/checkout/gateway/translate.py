@@ -162,8 +162,10 @@ def _paid_with(charge: Any) -> Card | None:
 
 
 def _plain(source: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = source if isinstance(source, dict) else source.to_dict()
-    return plain
+    if isinstance(source, dict):
+        return source
+    plain: Any = source.data if isinstance(source, stripe.StripeResponse) else source.to_dict()
+    return dict(plain)
 
 
 def _id(value: Any) -> str:
