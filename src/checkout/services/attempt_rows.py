@@ -29,6 +29,7 @@ from checkout.models import (
     model_of,
 )
 from checkout.services import debts, moves
+from checkout.services.insert_each import insert_each
 
 #: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
 KEY_TRUSTED_FOR = timedelta(hours=20)
@@ -133,7 +134,7 @@ def insert_many(rows: list[Checkout], user: Actor) -> list[Checkout]:
     """Reserve what new attempts will ask for, write them, and the lines that tell who began them. The caller holds the
     transaction. Raises IntegrityError when somebody else was faster."""
     debts.reserve([row for row in rows if row.debt_id is not None])
-    Checkout.objects.bulk_create(rows)
+    insert_each(rows)
     for checkout in rows:
         why = Why(Code(f"{checkout.action_id}_begun"))
         moves.record(checkout, from_state="", to=checkout.state_id or "", user=user, why=why)

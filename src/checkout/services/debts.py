@@ -22,6 +22,7 @@ from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key
 from checkout.services import problems
+from checkout.services.insert_each import insert_each
 from checkout.services.update_each import update_each
 
 Kind = Posting.Kind
@@ -408,8 +409,7 @@ def _now_or_later(movement: _Movement) -> None:
 def _write_down(movements: Sequence[_Movement]) -> None:
     if not movements:
         return
-    postings = [movement.posting for movement in movements if movement.posting is not None]
-    Posting.objects.bulk_create(postings)
+    postings = insert_each(movement.posting for movement in movements if movement.posting is not None)
     signals.posted(postings)
     pks = {movement.debt_id for movement in movements}
     in_hand = {movement.debt_id: movement.debt for movement in movements if movement.debt is not None}

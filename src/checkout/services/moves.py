@@ -16,6 +16,7 @@ from checkout import states
 from checkout.contract import Actor, actor
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Refund, StateChange
+from checkout.services.insert_each import insert_each
 from checkout.services.update_each import update_each
 
 logger = logging.getLogger("checkout.requests")
@@ -132,7 +133,7 @@ def journal() -> Iterator[None]:
     token = _journal.set(pages)
     try:
         yield
-        StateChange.objects.bulk_create(pages)
+        insert_each(pages)
     finally:
         _journal.reset(token)
 

@@ -18,6 +18,7 @@ from checkout import actions, clock, states
 from checkout.conf import conf
 from checkout.gateway import Card
 from checkout.models import Checkout, Paper, PaperSeries, Posting, SavedCard
+from checkout.services.insert_each import insert_each
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -104,7 +105,7 @@ def _number(checkouts: list[Checkout], cards: Mapping[int, Card | None]) -> None
                 Paper(checkout=each, series=series, number=number, **_printed(cards.get(each.pk)))
                 for number, each in enumerate(found, first)
             ]
-        Paper.objects.bulk_create(rows)
+        insert_each(rows)
 
 
 def _last_of(series: str, *, taking: int) -> int:

@@ -48,6 +48,7 @@ from checkout.services import (
     settling,
     unpaid,
 )
+from checkout.services.insert_each import insert_each
 from checkout.services.pace import site_pace
 
 logger = logging.getLogger("checkout.runs")
@@ -309,14 +310,12 @@ class Run:
             attempt_rows.insert_many(attempts, self.user)
             self.gate.count_claim(won, [attempt.total or Decimal(0) for attempt in attempts])
             # In a run that many workers share, the item is there already and says that it was planned.
-            items = PaymentRunItem.objects.bulk_create(
+            items = insert_each(
                 (
                     PaymentRunItem(payment_run=self.run, instalment=row, checkout=attempt)
                     for row, attempt in zip(won, attempts, strict=True)
                 ),
-                update_conflicts=True,
-                unique_fields=["payment_run", "instalment"],
-                update_fields=["checkout", "outcome", "note"],
+                or_update=(("payment_run", "instalment"), ("checkout", "outcome", "note")),
             )
         self.claimed_count += len(items)
         return [(attempt, item.pk) for attempt, item in zip(attempts, items, strict=True)]

@@ -24,6 +24,7 @@ from checkout.models import (
     Refund,
     StateChange,
 )
+from checkout.services.insert_each import insert_each
 
 #: The payer of a deposit has just saved the card, most likely is still on the page, and reads there what became of it.
 DEPOSIT_GRACE: Final = timedelta(minutes=30)
@@ -70,7 +71,7 @@ def ask(kind: str, cause: str, *, after: timedelta = timedelta(0), **about: Any)
 def _insert(rows: list[Letter]) -> None:
     # A cause that has asked before is left as it is, without a savepoint for each.
     if rows:
-        Letter.objects.bulk_create(rows, ignore_conflicts=True)
+        insert_each(rows, ignore_conflicts=True)
 
 
 def take_back(cause: str) -> None:
