@@ -176,6 +176,12 @@ def build(content_object: ContentObject, slug: str, user: Actor, **fields: Any) 
     )
 
 
+def hold(checkout: Checkout, content_object: ContentObject) -> None:
+    """What an attempt is for is in hand, and need not be read again."""
+    field: Any = Checkout._meta.get_field("content_object")
+    field.set_cached_value(checkout, content_object)
+
+
 def is_plan_line(checkout: Checkout) -> bool:
     """True for an attempt at a line of a plan. No query."""
     line_type = ContentType.objects.get_for_model(ObjectPaymentPlanInstalment)

@@ -142,7 +142,7 @@ def build_claimed(content_object: ContentObject, card: SavedCard, user: Actor) -
         user,
         state_id=states.REQUEST,
         total=content_object.checkout_total,
-        customer=card.customer,
+        customer_id=card.customer_id,
         stripe_customer_id=card.stripe_customer_id,
         payment_method_id=card.payment_method_id,
         on_session=False,

@@ -420,8 +420,11 @@ def _write_down(movements: Sequence[_Movement]) -> None:
         for pk, debt in in_hand.items():
             debt.owed, debt.paid, debt.asked = held[pk].owed, held[pk].paid, held[pk].asked
         in_hand = held
+    by_debt: dict[int, list[Posting]] = {}
+    for posting in postings:
+        by_debt.setdefault(posting.debt_id, []).append(posting)
     for debt in in_hand.values():
-        moved = [posting for posting in postings if posting.debt_id == debt.pk]
+        moved = by_debt.get(debt.pk, [])
         was_left = debt.left + sum((_change(posting)[1] - _change(posting)[0] for posting in moved), ZERO)
         if debt.left < 0 or was_left < 0:
             attempts = [posting.checkout for posting in reversed(moved) if posting.checkout_id]

@@ -131,6 +131,8 @@ def failure_of(why: Why) -> dict[str, Any]:
 
 def log_move(checkout: Checkout, before: str | None, why: Why, request_id: str) -> None:
     """One line for each attempt that moved: our id and Stripe's, from, to, and how long ago it was begun."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     with in_english():
         # What staff wrote may name somebody. Where there is a code, it says enough.
         reason = in_words(why.code, why.facts) or ("noted" if checkout.action_id == actions.MANUAL else why.note)

@@ -56,7 +56,7 @@ def _bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor)
     if isinstance(intent, SetupIntent):
         return _bring_setup(checkout, intent, user)
     settled = settling.settle(checkout.pk, intent, user)
-    if settled.succeeded and (settled.is_payment or settled.deposit is not None) and settled.customer is not None:
+    if settled.succeeded and (settled.is_payment or settled.deposit is not None) and settled.customer_id is not None:
         _after_a_new_card(settled)
     return settled
 

@@ -54,7 +54,7 @@ def insert_each(
     elif or_update is not None:
         unique, updated = ([quote(meta.get_field(name).column) for name in part] for part in or_update)
         taken_over = ", ".join(f"{name} = EXCLUDED.{name}" for name in updated)
-        sql += f" ON CONFLICT ({', '.join(unique)}) DO UPDATE SET {taken_over}"
+        sql += f" ON CONFLICT ({', '.join(unique)}) DO UPDATE SET {taken_over}"  # nosec B608
     if not ignore_conflicts:
         sql += f" RETURNING {quote(meta.pk.column)}"
     with connection.cursor() as cursor:

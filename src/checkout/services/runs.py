@@ -59,8 +59,10 @@ OTHERS_AT_IT: Final = gettext_noop("The payer or staff have another payment for 
 Outcome = PaymentRunItem.Outcome
 Progress = Callable[["Tally"], None]
 
-#: How many instalments are claimed in one transaction.
+#: How many instalments are claimed in one transaction: few at first, so that the first cards are asked at once while
+#: more are claimed.
 BATCH = 50
+FIRST_BATCH = 10
 #: What comes back within so many seconds of the first answer is settled with it: one commit costs no more for ten.
 GATHERED_FOR = 0.05
 #: How often the same request is sent when Stripe was too busy to take it.
@@ -97,7 +99,7 @@ def due_instalments(
     return rows.select_related(
         "object_payment_plan__customer",
         "object_payment_plan__payment_plan",
-        "object_payment_plan__agreement__saved_card__customer",
+        "object_payment_plan__agreement__saved_card",
         "debt",
     )
 
@@ -163,6 +165,7 @@ class Run:
         self.foreign = 0
         self.claimed_total = Decimal(0)
         self.claimed_count = 0
+        self.batch = FIRST_BATCH
         self.stopped = ""
         self.after: tuple[Any, int] | None = None
 
@@ -184,7 +187,8 @@ class Run:
                     # Claim ahead just enough to keep everyone busy: what is claimed and not asked is lost time for a
                     # reconcile if this process is killed.
                     while more and len(asking) < workers * 2:
-                        claimed = self._claim_batch(min(BATCH, workers * 2))
+                        claimed = self._claim_batch(min(self.batch, workers * 2))
+                        self.batch = min(self.batch * 2, BATCH)
                         more = claimed is not None and not self.stopped
                         for checkout, item_pk in claimed or ():
                             future = pool.submit(self._ask, charging.request_for(checkout))
@@ -307,12 +311,14 @@ class Run:
                 for row in won
                 if (card := row.object_payment_plan.card) is not None
             ]
+            for row, attempt in zip(won, attempts, strict=True):
+                attempt_rows.hold(attempt, row)
             attempt_rows.insert_many(attempts, self.user)
             self.gate.count_claim(won, [attempt.total or Decimal(0) for attempt in attempts])
             # In a run that many workers share, the item is there already and says that it was planned.
             items = insert_each(
                 (
-                    PaymentRunItem(payment_run=self.run, instalment=row, checkout=attempt)
+                    PaymentRunItem(payment_run_id=self.run.pk, instalment_id=row.pk, checkout_id=attempt.pk)
                     for row, attempt in zip(won, attempts, strict=True)
                 ),
                 or_update=(("payment_run", "instalment"), ("checkout", "outcome", "note")),
@@ -364,10 +370,11 @@ class Run:
     def _settle_all(self, answers: list[tuple[Checkout, int, PaymentIntent | GatewayError]]) -> None:
         """Settle what came back at the same time in one commit; when one of them is bad, one by one."""
         intents = {checkout.pk: answer for checkout, _item, answer in answers if isinstance(answer, PaymentIntent)}
+        in_hand = {checkout.pk: checkout.content_object for checkout, _item, _answer in answers}
         settled: dict[int, Checkout] = {}
         if len(intents) > 1:
             try:
-                settled = settling.settle_many(intents)
+                settled = settling.settle_many(intents, in_hand=in_hand)
             except Exception as problem:
                 if _database_is_gone(problem):
                     raise

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.db import DatabaseError, transaction
 from django.db.models import Q, prefetch_related_objects
@@ -33,6 +33,8 @@ from checkout.services import (
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.fulfillment")
+
+NOTHING_IN_HAND: Final[Mapping[int, Any]] = {}
 
 
 def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Actor = None) -> Checkout:
@@ -72,20 +74,28 @@ def _note_trouble(checkout_pk: int, problem: Exception) -> None:
         logger.exception("checkout %s cannot say so", checkout_pk, extra={"checkout": checkout_pk})
 
 
-def settle_many(intents: Mapping[int, PaymentIntent | SetupIntent], user: Actor = None) -> dict[int, Checkout]:
+def settle_many(
+    intents: Mapping[int, PaymentIntent | SetupIntent],
+    user: Actor = None,
+    *,
+    in_hand: Mapping[int, Any] = NOTHING_IN_HAND,
+) -> dict[int, Checkout]:
     """`settle` for several attempts (by primary key) in one commit: all of them, or none when one raises.
 
-    A run settles so what came back at the same time. When it raises, settle them one by one.
+    A run settles so what came back at the same time. When it raises, settle them one by one. `in_hand` are the lines
+    that it has claimed, by their attempts' keys: to a line that was paid nothing happens but the move, which asks where
+    it stands. Of what was not paid the host hears, and its row is read anew.
     """
     at_once = moves.together() if len(intents) > 1 else nullcontext()
     with transaction.atomic(durable=True), debts.ledger(), moves.journal(), letters.together(), at_once:
         # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
-        rows = (
-            Checkout.objects.select_for_update(of=("self",)).select_related("customer", "debt").filter(pk__in=intents)
-        )
+        rows = Checkout.objects.select_for_update(of=("self",)).select_related("debt").filter(pk__in=intents)
         checkouts = list(rows.order_by("pk"))
         unpaid = [checkout for checkout in checkouts if not checkout.succeeded]
         if len(checkouts) > 1:
+            for checkout in checkouts:
+                if intents[checkout.pk].succeeded and checkout.pk in in_hand:
+                    attempt_rows.hold(checkout, in_hand[checkout.pk])
             prefetch_related_objects(checkouts, "content_object")
         for checkout in checkouts:
             intent = intents[checkout.pk]
