@@ -493,8 +493,9 @@ def test_a_staff_page(
     retired.is_staff = False
     retired.save()
     for user, expected in ((None, 302), (payer, 403), (other_payer, 403), (staff, 403), (retired, 403)):
+        client = as_user(user)
         for method in ("get", "post"):
-            answer = getattr(as_user(user), method)(url, data)
+            answer = getattr(client, method)(url, data)
             assert answer.status_code == expected, (user, method)
             if user is None:
                 assert answer.headers["Location"].startswith(reverse("login"))
