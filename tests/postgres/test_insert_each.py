@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from checkout import clock
 from checkout.journal import Code
 from checkout.models import Checkout, Debt, Letter, PaymentRun, Posting, StateChange
-from checkout.services.insert_each import insert_each
+from checkout.services.insert_each import insert_each, pile
 from checkout.services.update_each import update_each
 from tests.host.models import Membership
 
@@ -118,3 +118,33 @@ def test_a_text_that_is_too_long_is_not_cut_short() -> None:
     assert update_each(PaymentRun, {run.pk: {"note": "one row, all the same"}}) == 1
     run.refresh_from_db()
     assert run.note == "one row, all the same"
+
+
+def test_a_pile_is_one_statement_and_all_of_it_or_nothing(count_queries: Any) -> None:
+    owed = insert_each(debts(2))
+    kind = ContentType.objects.get_for_model(Membership)
+    attempts = insert_each(
+        Checkout(action_id="charge", content_type=kind, object_id=debt.object_id, total=debt.owed, debt=debt, number=1)
+        for debt in owed
+    )
+
+    def write(causes: str) -> None:
+        with pile() as collected:
+            collected.add([StateChange(checkout=attempt, to_state="success") for attempt in attempts])
+            collected.add(
+                [Letter(cause=cause, kind="plan_link", write_after=clock.now()) for cause in "ab"],
+                ignore_conflicts=True,
+            )
+            collected.add([])
+            collected.add(
+                Posting(debt=debt, kind=Posting.Kind.TAKEN, amount=debt.owed, day=clock.today(), cause=cause)
+                for debt, cause in zip(owed, causes, strict=True)
+            )
+
+    assert count_queries(lambda: write("cd")) == 1
+    assert (StateChange.objects.count(), Letter.objects.count(), Posting.objects.count()) == (2, 2, 2)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        write("ee")
+    assert (StateChange.objects.count(), Letter.objects.count(), Posting.objects.count()) == (2, 2, 2)
+    with pile():
+        pass

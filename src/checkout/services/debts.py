@@ -22,7 +22,7 @@ from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key
 from checkout.services import problems
-from checkout.services.insert_each import insert_each
+from checkout.services.insert_each import Pile, insert_each
 from checkout.services.update_each import update_each
 
 Kind = Posting.Kind
@@ -307,13 +307,14 @@ _open: ContextVar[_Book | None] = ContextVar("checkout_ledger", default=None)
 
 
 @contextmanager
-def ledger() -> Iterator[None]:
-    """Make the postings of a whole batch in three statements, at the end of the transaction that the caller holds."""
+def ledger(pile: Pile | None = None) -> Iterator[None]:
+    """Make the postings of a whole batch in three statements, at the end of the transaction that the caller holds; or
+    lay them on its pile."""
     book = _Book()
     token = _open.set(book)
     try:
         yield
-        _write_down(book.movements)
+        _write_down(book.movements, pile)
     finally:
         _open.reset(token)
 
@@ -406,11 +407,16 @@ def _now_or_later(movement: _Movement) -> None:
         book.movements.append(movement)
 
 
-def _write_down(movements: Sequence[_Movement]) -> None:
+def _write_down(movements: Sequence[_Movement], pile: Pile | None = None) -> None:
     if not movements:
         return
-    postings = insert_each(movement.posting for movement in movements if movement.posting is not None)
-    signals.posted(postings)
+    postings = [movement.posting for movement in movements if movement.posting is not None]
+    if pile is None or signals.checkout_posted.has_listeners():
+        # Whoever listens is told of rows that have their keys.
+        insert_each(postings)
+        signals.posted(postings)
+    else:
+        pile.add(postings)
     pks = {movement.debt_id for movement in movements}
     in_hand = {movement.debt_id: movement.debt for movement in movements if movement.debt is not None}
     if in_hand.keys() != pks or not _move(in_hand.values(), movements, only_if_unmoved=True):

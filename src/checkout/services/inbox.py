@@ -24,6 +24,7 @@ from checkout.gateway.webhooks import Event
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, StripeEvent
 from checkout.services import attempt_rows, books_intake, card_testing, cards, disputes, fulfillment, look_back, refunds
+from checkout.services.insert_each import insert_each
 
 logger = logging.getLogger("checkout.inbox")
 
@@ -89,7 +90,7 @@ def receive(event: Event, *, claimed: bool = False) -> StripeEvent | None:
     within = connections[router.db_for_write(StripeEvent)].in_atomic_block
     try:
         with transaction.atomic(using=router.db_for_write(StripeEvent)) if within else nullcontext():
-            row.save(force_insert=True)
+            insert_each([row])
     except IntegrityError:
         if not StripeEvent.objects.filter(event_id=event.id).exists():
             raise

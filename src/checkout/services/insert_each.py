@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from django.db import connections, models, router
@@ -32,9 +34,62 @@ def insert_each(
             on_conflict = {"update_conflicts": True, "unique_fields": or_update[0], "update_fields": or_update[1]}
         return list(model._default_manager.bulk_create(new, **on_conflict))
     meta: Any = model._meta
-    fields: list[Any] = [field for field in meta.local_concrete_fields if not field.primary_key]
+    sql, parameters = _statement(new, connection, ignore_conflicts, or_update)
+    if not ignore_conflicts:
+        sql += f" RETURNING {connection.ops.quote_name(meta.pk.column)}"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        keys = [] if ignore_conflicts else [key for (key,) in cursor.fetchall()]
+    for row, key in zip(new, keys, strict=bool(keys)):
+        row.pk = key
+        row._state.adding, row._state.db = False, connection.alias
+    return new
+
+
+@dataclass(slots=True)
+class Pile:
+    """New rows of several tables that nobody looks at again, to be written at the end of a transaction."""
+
+    waiting: list[tuple[list[Any], bool]] = field(default_factory=list)
+
+    def add(self, rows: Iterable[models.Model], *, ignore_conflicts: bool = False) -> None:
+        """As `insert_each`, later. The rows get no primary keys."""
+        if new := list(rows):
+            self.waiting.append((new, ignore_conflicts))
+
+    def write(self) -> None:
+        """On PostgreSQL in one statement: those before the last stand in its WITH."""
+        waiting, self.waiting = self.waiting, []
+        connection = connections[router.db_for_write(type(waiting[0][0][0]))] if waiting else None
+        if connection is None or connection.vendor != "postgresql":
+            for rows, ignore_conflicts in waiting:
+                insert_each(rows, ignore_conflicts=ignore_conflicts)
+            return
+        *before, (last, parameters_of_last) = [_statement(rows, connection, ignore, None) for rows, ignore in waiting]
+        within = ", ".join(f"w{number} AS ({sql})" for number, (sql, _parameters) in enumerate(before))
+        parameters = [value for _sql, values in before for value in values] + parameters_of_last
+        with connection.cursor() as cursor:
+            cursor.execute(f"WITH {within} {last}" if before else last, parameters)
+
+
+@contextmanager
+def pile() -> Iterator[Pile]:
+    """A pile that is written at the end of the transaction that the caller holds."""
+    collected = Pile()
+    yield collected
+    collected.write()
+
+
+def _statement(
+    new: Sequence[models.Model],
+    connection: Any,
+    ignore_conflicts: bool,
+    or_update: tuple[Sequence[str], Sequence[str]] | None,
+) -> tuple[str, list[Any]]:
+    meta: Any = type(new[0])._meta
+    fields: list[Any] = [each for each in meta.local_concrete_fields if not each.primary_key]
     known = [vars(row) for row in new]
-    columns = [column(field, [each[field.attname] for each in known], connection) for field in fields]
+    columns = [column(one, [each[one.attname] for each in known], connection) for one in fields]
     names, source = table(columns)
     parameters = [value for name in names for value in name.parameters]
     given = ", ".join(name.sql for name in names)
@@ -46,7 +101,7 @@ def insert_each(
         what = f"VALUES {', '.join([f'({given})'] * len(new))}"
         parameters *= len(new)
     quote = connection.ops.quote_name
-    columns_filled = ", ".join(quote(field.column) for field in fields)
+    columns_filled = ", ".join(quote(one.column) for one in fields)
     # Names are the models' own, and every value is a parameter.
     sql = f"INSERT INTO {quote(meta.db_table)} ({columns_filled}) {what}"  # nosec B608
     if ignore_conflicts:
@@ -55,12 +110,4 @@ def insert_each(
         unique, updated = ([quote(meta.get_field(name).column) for name in part] for part in or_update)
         taken_over = ", ".join(f"{name} = EXCLUDED.{name}" for name in updated)
         sql += f" ON CONFLICT ({', '.join(unique)}) DO UPDATE SET {taken_over}"  # nosec B608
-    if not ignore_conflicts:
-        sql += f" RETURNING {quote(meta.pk.column)}"
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        keys = [] if ignore_conflicts else [key for (key,) in cursor.fetchall()]
-    for row, key in zip(new, keys, strict=bool(keys)):
-        row.pk = key
-        row._state.adding, row._state.db = False, connection.alias
-    return new
+    return sql, parameters

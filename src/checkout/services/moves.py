@@ -16,7 +16,7 @@ from checkout import states
 from checkout.contract import Actor, actor
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Refund, StateChange
-from checkout.services.insert_each import insert_each
+from checkout.services.insert_each import Pile, insert_each
 from checkout.services.update_each import update_each
 
 logger = logging.getLogger("checkout.requests")
@@ -130,13 +130,14 @@ _journal: ContextVar[list[StateChange] | None] = ContextVar("checkout_journal", 
 
 
 @contextmanager
-def journal() -> Iterator[None]:
-    """Write down the moves of a whole batch in one INSERT, at the end of the transaction that the caller holds."""
+def journal(pile: Pile | None = None) -> Iterator[None]:
+    """Write down the moves of a whole batch in one INSERT, at the end of the transaction that the caller holds; or lay
+    them on its pile."""
     pages: list[StateChange] = []
     token = _journal.set(pages)
     try:
         yield
-        insert_each(pages)
+        (pile.add if pile is not None else insert_each)(pages)
     finally:
         _journal.reset(token)
 

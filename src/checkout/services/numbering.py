@@ -7,7 +7,7 @@ import datetime
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db import DatabaseError, IntegrityError, connections, router, transaction
 from django.utils import timezone
@@ -97,27 +97,40 @@ def _number(checkouts: list[Checkout], cards: Mapping[int, Card | None]) -> None
         pattern = conf.CHECKOUT_INVOICE_SERIES if checkout.is_invoice else conf.CHECKOUT_RECEIPT_SERIES
         by_series.setdefault(paid_on(checkout).strftime(pattern), []).append(checkout)
     with transaction.atomic(using=router.db_for_write(PaperSeries)):
-        rows = []
         # In one order everywhere, so that no two wait for each other.
         for series, found in sorted(by_series.items()):
-            first = _last_of(series, taking=len(found)) - len(found) + 1
-            rows += [
-                Paper(checkout=each, series=series, number=number, **_printed(cards.get(each.pk)))
-                for number, each in enumerate(found, first)
-            ]
-        insert_each(rows)
+            papers = [Paper(checkout_id=each.pk, series=series, **_printed(cards.get(each.pk))) for each in found]
+            _write(series, papers)
 
 
-def _last_of(series: str, *, taking: int) -> int:
-    """The last of so many numbers, which are the caller's if it commits: the counter's row is held until then."""
-    table = PaperSeries._meta.db_table
-    with connections[router.db_for_write(PaperSeries)].cursor() as cursor:
+def _write(series: str, papers: list[Paper]) -> None:
+    """Write papers with the next numbers of their series, which are the caller's if it commits: the counter's row is
+    held until then. On PostgreSQL one statement takes the numbers and writes the papers."""
+    connection = connections[router.db_for_write(PaperSeries)]
+    counters, table = PaperSeries._meta.db_table, Paper._meta.db_table
+    # Names of tables are ours, and every value is a parameter.
+    take = (
+        f"INSERT INTO {counters} (name, last) VALUES (%s, %s) "  # noqa: S608  # nosec B608
+        f"ON CONFLICT (name) DO UPDATE SET last = {counters}.last + excluded.last RETURNING last"
+    )
+    taken: list[Any] = [series, len(papers)]
+    with connection.cursor() as cursor:
+        if connection.vendor != "postgresql":
+            cursor.execute(take, taken)
+            last = int(cursor.fetchone()[0])
+            for number, paper in enumerate(papers, last - len(papers) + 1):
+                paper.number = number
+            insert_each(papers)
+            return
+        printed = [[getattr(paper, name) for paper in papers] for name in ("card_brand", "card_last4", "card_wallet")]
         cursor.execute(
-            f"INSERT INTO {table} (name, last) VALUES (%s, %s) "  # noqa: S608 - the table's name is ours  # nosec B608
-            f"ON CONFLICT (name) DO UPDATE SET last = {table}.last + excluded.last RETURNING last",
-            [series, taking],
+            f"WITH counter AS ({take}) INSERT INTO {table} "  # noqa: S608  # nosec B608
+            "(checkout_id, series, number, card_brand, card_last4, card_wallet, issued_at) "
+            "SELECT given.checkout, %s, counter.last - %s + given.place, given.brand, given.last4, given.wallet, %s "
+            "FROM counter, UNNEST(%s::bigint[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY "
+            "AS given (checkout, brand, last4, wallet, place)",
+            [*taken, *taken, papers[0].issued_at, [paper.checkout_id for paper in papers], *printed],
         )
-        return int(cursor.fetchone()[0])
 
 
 def _printed(card: Card | None) -> dict[str, str]:

@@ -30,6 +30,7 @@ from checkout.services import (
     plan_deposits,
     problems,
 )
+from checkout.services.insert_each import pile
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.fulfillment")
@@ -87,7 +88,14 @@ def settle_many(
     it stands. Of what was not paid the host hears, and its row is read anew.
     """
     at_once = moves.together() if len(intents) > 1 else nullcontext()
-    with transaction.atomic(durable=True), debts.ledger(), moves.journal(), letters.together(), at_once:
+    with (
+        transaction.atomic(durable=True),
+        pile() as rows_to_write,
+        debts.ledger(rows_to_write),
+        moves.journal(rows_to_write),
+        letters.together(rows_to_write),
+        at_once,
+    ):
         # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
         rows = Checkout.objects.select_for_update(of=("self",)).select_related("debt").filter(pk__in=intents)
         checkouts = list(rows.order_by("pk"))

@@ -24,7 +24,7 @@ from checkout.models import (
     Refund,
     StateChange,
 )
-from checkout.services.insert_each import insert_each
+from checkout.services.insert_each import Pile, insert_each
 
 #: The payer of a deposit has just saved the card, most likely is still on the page, and reads there what became of it.
 DEPOSIT_GRACE: Final = timedelta(minutes=30)
@@ -44,13 +44,17 @@ _waiting: ContextVar[list[Letter] | None] = ContextVar("checkout_letters", defau
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """Ask for all letters of a batch in one INSERT, at the end of the transaction that the caller holds."""
+def together(pile: Pile | None = None) -> Iterator[None]:
+    """Ask for all letters of a batch in one INSERT, at the end of the transaction that the caller holds; or lay them on
+    its pile."""
     waiting: list[Letter] = []
     token = _waiting.set(waiting)
     try:
         yield
-        _insert(waiting)
+        if pile is None:
+            _insert(waiting)
+        else:
+            pile.add(waiting, ignore_conflicts=True)
     finally:
         _waiting.reset(token)
 
