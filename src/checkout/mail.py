@@ -18,8 +18,10 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
+from post_office import cache as template_cache
 from post_office import mail
 from post_office.lockfile import FileLock, FileLocked, default_lockfile
 from post_office.models import Email, EmailTemplate
@@ -53,30 +55,47 @@ def install(*, also_reworded: bool = False) -> Installed:
     translation, unless `also_reworded`: its readers would no longer get the site's words, but ours.
     """
     done = Installed()
-    for name, entry in letters.REGISTER.items():
-        with transaction.atomic():
-            base = EmailTemplate.objects.filter(name=name, default_template=None).first()
-            (done.kept if base else done.made).append(name)
-            if base is None:
-                description = f"{entry.name}: {entry.cause}; {entry.to}, {entry.when}"
-                base = EmailTemplate.objects.create(name=name, description=description, **_wording(name))
-            _translate(base, done, leave_alone=not also_reworded and not _is_ours(base))
+    with transaction.atomic():
+        _put_there(done)
+        _translate(done, also_reworded=also_reworded)
+    # As post_office does for each row that is saved by itself: it remembers those that were deleted, too.
+    for name in {*done.made, *(name for name, _language in done.translated)}:
+        template_cache.delete(name)
     return done
 
 
-def _translate(base: EmailTemplate, done: Installed, *, leave_alone: bool) -> None:
-    there = set(EmailTemplate.objects.filter(default_template=base).values_list("language", flat=True))
-    for language, folder in languages():
-        letter = (base.name, language)
-        if language in there:
-            done.kept_translations.append(letter)
-        elif leave_alone:
-            done.left_alone.append(letter)
-        else:
-            EmailTemplate.objects.create(
-                name=base.name, default_template=base, language=language, **_wording(base.name, folder)
-            )
-            done.translated.append(letter)
+def _put_there(done: Installed) -> None:
+    there = set(_bases().values_list("name", flat=True))
+    missing = []
+    for name, entry in letters.REGISTER.items():
+        (done.kept if name in there else done.made).append(name)
+        if name not in there:
+            description = f"{entry.name}: {entry.cause}; {entry.to}, {entry.when}"
+            missing.append(EmailTemplate(name=name, description=description, **_wording(name)))
+    EmailTemplate.objects.bulk_create(missing)
+
+
+def _translate(done: Installed, *, also_reworded: bool) -> None:
+    bases = {base.name: base for base in _bases()}
+    there = set(EmailTemplate.objects.exclude(default_template=None).values_list("default_template", "language"))
+    missing = []
+    for name in letters.REGISTER:
+        base = bases[name]
+        leave_alone = not also_reworded and name not in done.made and not _is_ours(base)
+        for language, folder in languages():
+            if (base.pk, language) in there:
+                done.kept_translations.append((name, language))
+            elif leave_alone:
+                done.left_alone.append((name, language))
+            else:
+                words = _wording(name, folder)
+                missing.append(EmailTemplate(name=name, default_template=base, language=language, **words))
+                done.translated.append((name, language))
+    EmailTemplate.objects.bulk_create(missing)
+
+
+def _bases() -> QuerySet[EmailTemplate]:
+    return EmailTemplate.objects.filter(name__in=letters.REGISTER, default_template=None)
 
 
 def languages() -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ def main() -> int:
     CheckoutSettings.objects.update(recovery=asked["recovery"])
     template = PaymentPlan.objects.get(slug=asked["plan"])
     declines = {int(count): code for count, code in asked["declines"].items()}
-    cast = Cast(asked["card"], declines, asked["comes_after"])
+    cast = Cast(asked["card"], declines, asked["comes_after"], asked["every_day"])
     try:
         with in_english():
             for line in Story(built, template, Decimal(asked["total"]), asked["currency"], cast).lines():

@@ -18,6 +18,7 @@ from post_office.models import Email
 from checkout import money, states
 from checkout.errors import CheckoutError
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan, Problem, StateChange
+from checkout.rehearsal import days
 from checkout.rehearsal.models import Order
 from checkout.rehearsal.stage import OFFICE, PAYER, Stage
 from checkout.services import fulfillment, intents
@@ -44,6 +45,8 @@ class Cast:
     declines: dict[int, str] = field(default_factory=dict)
     #: After a letter asked them to, the payer comes and pays so many days later; None: never.
     comes_after: int | None = 2
+    #: Play also the days on which nothing can happen.
+    every_day: bool = False
 
 
 class Story:
@@ -59,11 +62,22 @@ class Story:
 
     def lines(self) -> Iterator[str]:
         """The story, a line at a time; days on which nothing happens are left out."""
-        yield from self._day([self._agree])
+        news = list(self._day([self._agree]))
+        yield from news
         while self._goes_on():
-            self.stage.put_forward(self.stage.now + datetime.timedelta(days=1))
-            yield from self._day([self._bank, self._payer, self._jobs])
+            self._put_forward(after_news=bool(news))
+            news = list(self._day([self._bank, self._payer, self._jobs]))
+            yield from news
         yield from self._end()
+
+    def _put_forward(self, *, after_news: bool) -> None:
+        """To the next day on which something can happen; what has happened may go on tomorrow."""
+        today = timezone.localdate()
+        day = today + days.DAY
+        if not self.cast.every_day and not after_news:
+            known = [self._last_day(), days.next_day(today), self._comes_on()]
+            day = min(found for found in known if found is not None and found > today)
+        self.stage.put_forward(self.stage.now + (day - today))
 
     def _day(self, acts: list[Any]) -> Iterator[str]:
         said = [line for act in acts for line in self._happens(act)]
@@ -82,8 +96,11 @@ class Story:
         if plan is None or plan.deleted:
             return False
         unpaid = plan.instalments.exclude(Q(state=states.SUCCESS)).exists()
-        last = max(plan.instalments.values_list("due", flat=True))
-        return unpaid and timezone.localdate() < last + AFTERWARDS
+        return unpaid and timezone.localdate() < self._last_day()
+
+    def _last_day(self) -> datetime.date:
+        dues = ObjectPaymentPlanInstalment.objects.values_list("due", flat=True)
+        return max(dues) + AFTERWARDS
 
     # -- what is done --------------------------------------------------------------------------------
 
@@ -120,8 +137,8 @@ class Story:
             return
         today = timezone.localdate()
         # By the letter of yesterday's jobs.
-        self.asked_on = self.asked_on or today - datetime.timedelta(days=1)
-        if today < self.asked_on + datetime.timedelta(days=self.cast.comes_after):
+        self.asked_on = self.asked_on or today - days.DAY
+        if today < self.asked_on + self.cast.comes_after * days.DAY:
             return
         try:
             if line.state_id == states.PAY_ON_SESSION:
@@ -134,6 +151,11 @@ class Story:
                 yield from self._enter(page, GOOD_CARD)
         except CheckoutError as problem:
             yield f"The page says: {problem}"
+
+    def _comes_on(self) -> datetime.date | None:
+        if self.asked_on is None or self.cast.comes_after is None:
+            return None
+        return self.asked_on + self.cast.comes_after * days.DAY
 
     def _jobs(self) -> None:
         for job in MORNING:

@@ -66,6 +66,11 @@ class Command(BaseCommand):
             metavar="DAYS",
             help="how long the payer takes when a letter asks them to come; -1 for never",
         )
+        parser.add_argument(
+            "--every-day",
+            action="store_true",
+            help="run the jobs on every day, not only where they can find something to do: the same story, told slowly",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if importlib.util.find_spec("stripe_emulator") is None:
@@ -121,4 +126,5 @@ class Command(BaseCommand):
             "card": options["card"],
             "declines": dict(options["decline"]),
             "comes_after": options["payer_comes_after"] if options["payer_comes_after"] >= 0 else None,
+            "every_day": options["every_day"],
         }
