@@ -43,7 +43,7 @@ POSTS: Final = ("doubled", "late", "swapped", "never")
 #: Where `make proof` has the sizes written.
 SIZES: Final = os.environ.get("PROOF", "")
 #: Of so many cells one is proved: always the same one in the suite.
-PART: Final = int(os.environ.get("PROOF_PART", "72"))
+PART: Final = int(os.environ.get("PROOF_PART", "144"))
 POST_PART: Final = max(1, PART // 4)
 BY_NAME: Final = {flow.name: flow for flow in FLOWS}
 

@@ -52,7 +52,7 @@ def test_the_long_proofs_are_made_in_a_larger_part_than_the_suite_does(file: str
     source = (ROOT / file).read_text()
     made = dict(re.findall(r"\bmake (proof|chaos) (.+)", source))
     proof, chaos = (dict(pair.split("=") for pair in made[target].split()) for target in ("proof", "chaos"))
-    # Whatever the suite proves is proved there, too: a cell of 72 is one of 24.
+    # Whatever the suite proves is proved there, too: a cell of 144 is one of 24.
     assert int(proof["PART"]) == 24
     assert test_faults.PART % int(proof["PART"]) == 0
     assert int(chaos["EXAMPLES"]) == 24 > test_life.EXAMPLES
