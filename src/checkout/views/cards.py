@@ -19,7 +19,7 @@ from django.views.generic import TemplateView
 from checkout import actions, money
 from checkout.conf import conf
 from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import intents, payers, recovery
+from checkout.services import payers, recovery
 from checkout.views import limits
 from checkout.views.access import remember_checkout, remembered_uuids
 from checkout.views.mixins import CheckoutMixin
@@ -44,12 +44,7 @@ class _CardRefresh(CheckoutMixin, ABC):
         begun = self._begun()
         if begun is None:
             return render(request, self.start_template_name, self._shared())
-        self.object = begun
-        self.page = intents.page(begun)
-        if self.page.finished:
-            return redirect("checkout.return", uuid=begun.uuid)
-        remember_checkout(request, begun, request.path)
-        return self.render_to_response(self.get_context_data(object=begun))  # type: ignore[attr-defined]
+        return self.show(request, begun)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """The button: begin, and show the form."""

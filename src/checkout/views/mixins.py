@@ -46,12 +46,16 @@ class CheckoutMixin(CheckoutAccessMixin):
     page: intents.Page
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.object = self.get_object()
-        self.page = intents.page(self.object)
+        return self.show(request, self.get_object())
+
+    def show(self, request: HttpRequest, checkout: Checkout) -> HttpResponse:
+        """The card form of this attempt, or where its result is shown once it is finished."""
+        self.object = checkout
+        self.page = intents.page(checkout)
         if self.page.finished:
-            return redirect("checkout.return", uuid=self.object.uuid)
-        remember_checkout(request, self.object, request.path)
-        return self.render_to_response(self.get_context_data(object=self.object))  # type: ignore[attr-defined]
+            return redirect("checkout.return", uuid=checkout.uuid)
+        remember_checkout(request, checkout, request.path)
+        return self.render_to_response(self.get_context_data(object=checkout))  # type: ignore[attr-defined]
 
     def get_success_url(self) -> str:
         """Where Stripe.js goes after the card was accepted: our return page, which asks Stripe and then hands over to

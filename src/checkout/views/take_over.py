@@ -17,7 +17,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid
 from checkout.ids import ip_address_or_none, storable
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, PlanChange
-from checkout.services import intents, plan_cards, plan_changes, recovery, take_overs
+from checkout.services import plan_cards, plan_changes, recovery, take_overs
 from checkout.views import limits
 from checkout.views.access import remember_checkout, remembered_uuids, tell_next_page, told
 from checkout.views.mixins import CheckoutMixin
@@ -47,12 +47,7 @@ class TakeOverView(SignedLinkMixin, CheckoutMixin, TemplateView):  # type: ignor
         begun = self._begun()
         if begun is None:
             return render(request, self.start_template_name, self._shared())
-        self.object = begun
-        self.page = intents.page(begun)
-        if self.page.finished:
-            return redirect("checkout.return", uuid=begun.uuid)
-        remember_checkout(request, begun, request.path)
-        return self.render_to_response(self.get_context_data(object=begun))
+        return self.show(request, begun)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if over := self._over():
