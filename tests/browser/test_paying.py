@@ -58,6 +58,25 @@ def test_a_mistake_in_the_form_is_shown_beside_the_field(visitor: Payer) -> None
     assert visitor.confirms() == 0
 
 
+def test_the_form_turns_dark_with_the_page_and_has_letters_of_its_size(visitor: Payer) -> None:
+    visitor.page.emulate_media(color_scheme="light")
+    visitor.begin()
+    frame = visitor.page.frame_locator("iframe[title='Secure payment input frame']")
+    label, field = frame.get_by_text("Card number"), frame.get_by_label("Card number")
+    field.fill("4242")
+    for scheme in ("dark", "light"):
+        visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        ink = visitor.page.evaluate("getComputedStyle(document.getElementById('checkout-form')).color")
+        expect(label).to_have_css("color", ink)
+    # What was typed is not lost by it.
+    expect(field).to_have_value(re.compile("4242"))
+    visitor.page.add_init_script(
+        "document.addEventListener('readystatechange', () => { document.documentElement.style.fontSize = '24px' })"
+    )
+    visitor.page.reload()
+    expect(field).to_have_css("font-size", "24px")
+
+
 def test_the_bank_asks_and_the_payer_passes(visitor: Payer) -> None:
     sale = visitor.begin()
     visitor.pay(CHALLENGED)

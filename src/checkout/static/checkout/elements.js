@@ -90,6 +90,21 @@
     return scheme.includes("dark") && (!scheme.includes("light") || matchMedia("(prefers-color-scheme: dark)").matches);
   };
 
+  // The page's own looks, whoever gave them: CHECKOUT_BRAND, or a stylesheet of the site. Letters as large as its own.
+  const looks = () => {
+    const [pressed, written] = [getComputedStyle(button), getComputedStyle(form)];
+    return {
+      theme: isDark() ? "night" : "stripe",
+      variables: {
+        colorPrimary: pressed.backgroundColor,
+        colorText: written.color,
+        fontFamily: written.fontFamily,
+        fontSizeBase: written.fontSize,
+        borderRadius: pressed.borderTopLeftRadius,
+      },
+    };
+  };
+
   const show = () => {
     find("checkout-slow").hidden = true;
     button.hidden = false;
@@ -97,18 +112,7 @@
   };
   const mount = (then) => {
     tell(messages.loading);
-    // The page's own looks, whoever gave them: CHECKOUT_BRAND, or a stylesheet of the site.
-    const [pressed, written] = [getComputedStyle(button), getComputedStyle(form)];
-    const appearance = {
-      theme: isDark() ? "night" : "stripe",
-      variables: {
-        colorPrimary: pressed.backgroundColor,
-        colorText: written.color,
-        fontFamily: written.fontFamily,
-        borderRadius: pressed.borderTopLeftRadius,
-      },
-    };
-    elements = stripe.elements({ clientSecret: config.clientSecret, appearance });
+    elements = stripe.elements({ clientSecret: config.clientSecret, appearance: looks() });
     const element = elements.create("payment");
     element.on("ready", () => {
       show();
@@ -133,6 +137,9 @@
     tell(messages.working);
     pay();
   });
+  // A phone turns dark in the evening, while the card is typed.
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", () => elements?.update({ appearance: looks() }));
   // Kept alive by the browser and shown again by its back button: what was paid meanwhile must show.
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
