@@ -23,10 +23,12 @@ from checkout.services import (
     look_back,
     look_up,
     on_session,
+    plan_changes,
     plans,
     refunds,
     requests,
     runs,
+    take_overs,
 )
 from stripe_emulator import faults
 from tests.chaos.life import agree
@@ -86,6 +88,15 @@ def _paid_at_once(shop: Shop) -> None:
 
 def _run(shop: Shop) -> None:
     shop.on_a_bad_day(lambda: runs.process_payments(workers=1))
+
+
+def _takes_over(shop: Shop) -> None:
+    """Staff ask somebody else, who gives a card; whoever saw no answer presses again."""
+    change = shop.plan().changes.first() or plan_changes.propose(
+        shop.plan(), "payer", "she pays", name="A Grandmother", email="grandmother@example.com"
+    )
+    if change.waits:
+        shop.pays(shop.on_a_bad_day(lambda: take_overs.begin(change)), MASTERCARD)
 
 
 def _pays_the_line(shop: Shop, *, another: bool) -> None:
@@ -301,6 +312,13 @@ FLOWS: Final = (
         person=True,
     ),
     Flow("card refresh", _refreshes, _has_card("4444"), _a_plan, person=True),
+    Flow(
+        "another payer",
+        lambda shop: shop.on_a_bad_day(lambda: _takes_over(shop)),
+        lambda shop: shop.plan().taken_over_at is not None,
+        _a_plan,
+        person=True,
+    ),
     Flow("pay early", _pays_all, _has_paid(100), _a_plan, person=True),
     Flow("charge by staff", _a_charge_by_staff, lambda shop: shop.taken() == Decimal("46.66"), _a_line_is_due),
     Flow("stop of a plan", _stop, lambda shop: shop.plan().deleted, _a_page_is_open, person=True),

@@ -63,7 +63,6 @@ from checkout.services import (
     releases,
     requests,
     runs,
-    take_overs,
 )
 from tests.host.models import Membership
 from tests.proof.flows import (
@@ -72,9 +71,10 @@ from tests.proof.flows import (
     _a_line_was_declined,
     _a_plan,
     _paid_at_once,
+    _takes_over,
     _the_bank_wants_the_payer,
 )
-from tests.proof.shop import MASTERCARD, Shop
+from tests.proof.shop import Shop
 
 PRESSED: Final = UUID(int=18)
 State = PlanChange.State
@@ -114,15 +114,6 @@ def _a_fee_is_proposed(shop: Shop) -> None:
 def _what_it_was_about_is_paid(shop: Shop) -> None:
     _a_fee_is_proposed(shop)
     Checkout.objects.manual(shop.line(4))
-
-
-def _takes_over(shop: Shop) -> None:
-    """Staff ask somebody else, who gives a card; whoever saw no answer presses again."""
-    change = shop.plan().changes.first() or plan_changes.propose(
-        shop.plan(), "payer", "she pays", name="A Grandmother", email="grandmother@example.com"
-    )
-    if change.waits:
-        shop.pays(shop.on_a_bad_day(lambda: take_overs.begin(change)), MASTERCARD)
 
 
 def _a_page_of_a_line_that_waits_is_open(shop: Shop) -> None:
@@ -438,7 +429,6 @@ OFFICE: Final = (
         _changed(State.OVERTAKEN),
         _what_it_was_about_is_paid,
     ),
-    _by_a_person("another payer", _takes_over, lambda shop: shop.plan().taken_over_at is not None),
     _by_a_person(
         "another payer, and a payment that waits",
         _takes_over,
