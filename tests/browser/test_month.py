@@ -20,7 +20,7 @@ from checkout.models import Customer, Letter, ObjectPaymentPlan, ObjectPaymentPl
 from stripe_emulator import Emulator
 from tests.browser.conftest import Payer
 from tests.browser.test_staff import office  # noqa: F401 - fixture
-from tests.services.conftest import payment_plan, save_plan  # noqa: F401 - fixtures
+from tests.services.conftest import SavePlan, payment_plan, save_plan  # noqa: F401 - fixtures
 from tests.staff.conftest import Books, books, boss, site  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -38,12 +38,14 @@ JOBS: Final[dict[str, tuple[int | None, int]]] = {
     "other amounts, over more months": (None, 5),
     "a fee": (6, 5),
     "a discount": (None, 5),
+    "another payer": (None, 5),
     "ask for another card": (None, 3),
     "correct an e-mail address": (None, 3),
     "has everything been paid": (None, 1),
     "send the statement": (None, 3),
     "find a payment by the id of its charge": (None, 1),
     "remind everybody who is late": (160, 4),
+    "stop ten plans": (30, 4),
     "send evidence for a dispute": (None, 5),
     "what changed since yesterday": (None, 1),
     "cards that run out": (2, 2),
@@ -60,6 +62,7 @@ class Desk:
     """Somebody at the office who counts their clicks."""
 
     visitor: Payer
+    save_plan: SavePlan
     clicks: int = 0
     took: dict[str, int] = field(default_factory=dict)
 
@@ -112,8 +115,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(office: Payer) -> Desk:  # noqa: F811
-    return Desk(office)
+def desk(office: Payer, save_plan: SavePlan) -> Desk:  # noqa: F811
+    return Desk(office, save_plan)
 
 
 def test_the_month_takes_few_clicks(desk: Desk, books: Books, emulator: Emulator) -> None:  # noqa: F811
@@ -190,6 +193,17 @@ def _the_plan(desk: Desk, books: Books, emulator: Emulator) -> None:  # noqa: F8
     with desk.job("a fee"):
         change("A fee", Amount="2")
         desk.sees("The payer is asked by mail.")
+    books.plan.changes.get(state="waiting").withdraw()
+    with desk.job("another payer"):
+        desk.plan(books.plan, of="ann@example.com")
+        desk.link("Change the plan")
+        desk.link("Another payer")
+        desk.type("Name of the new payer", "Rose Lee")
+        desk.type("E-mail address of the new payer", "rose@example.com")
+        desk.button("See what it does")
+        desk.type("Why", "she pays from now on")
+        desk.button("Ask the new payer")
+        desk.told("The new payer is asked by mail")
     books.plan.changes.get(state="waiting").withdraw()
     with desk.job("other amounts, over more months"):
         first = (clock.today() + timedelta(days=200)).isoformat()
@@ -273,6 +287,18 @@ def _many(desk: Desk, books: Books, emulator: Emulator) -> None:  # noqa: F811
         desk.button("To all in this list")
         desk.button("Begin")
         desk.sees("Finished. Done: ")
+    for number in range(10):
+        desk.save_plan(email=f"zoe{number}@example.com", name=f"Zoe {number}")
+    with desk.job("stop ten plans"):
+        desk.menu("Plans")
+        desk.page.locator("#office-q").fill("zoe")
+        desk.page.keyboard.press("Enter")
+        desk.choose("Many at once", "stop")
+        desk.button("To all in this list")
+        desk.type("Why", "the course is cancelled")
+        desk.button("Begin")
+        desk.sees("Finished. Done: 10 of 10.")
+    assert ObjectPaymentPlan.objects.filter(deleted=True, customer__email__startswith="zoe").count() == 10
 
 
 def _the_end(desk: Desk, books: Books, emulator: Emulator) -> None:  # noqa: F811
