@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import F
 from django.db.utils import OperationalError
 from django.test import Client
 from django.urls import reverse
@@ -22,7 +23,7 @@ from checkout import clock, deployment, timetable
 from checkout.gateway import API_VERSION
 from checkout.gateway.stripe import Gateway
 from checkout.gateway.values import Probe
-from checkout.models import Checkout, PaymentRun, PaymentRunItem, ScheduledJob, StripeEvent
+from checkout.models import Checkout, Debt, PaymentRun, PaymentRunItem, ScheduledJob, StripeEvent
 from checkout.services import doctor, fulfillment, inbox, jobs
 from checkout.services.doctor import answers
 from stripe_emulator import Emulator, faults
@@ -414,6 +415,17 @@ def test_without_asking_nobody_that_is_said_of_each(well: SavePlan) -> None:
     findings = {each.check: each for each in doctor.examine(ask=False)}
     for name in doctor.ASKING:
         assert findings[name].level == doctor.Level.SKIPPED
+
+
+def test_whole_tables_are_read_for_whoever_waits_for_it(well: SavePlan, count_queries: Any) -> None:
+    assert [each.level for each in doctor.examine(ask=False) if each.check == "sums"] == [doctor.Level.SKIPPED]
+    assert [each.level for each in doctor.examine() if each.check == "sums"] == [doctor.Level.OK]
+    quick = count_queries(lambda: doctor.examine(ask=False))
+    assert count_queries(lambda: doctor.examine(ask=False, read_all=True)) == quick + 1
+    Debt.objects.update(paid=F("paid") + 1)
+    [found] = [each for each in doctor.examine() if each.check == "sums"]
+    assert (found.level, "are not the sums of its postings" in found.message) == (doctor.Level.ERROR, True)
+    assert any("are not the sums" in line for line in doctor.warnings())
 
 
 #: A fault of the settings each, and the number by which it is named.

@@ -33,6 +33,7 @@ CHECKS: Final[dict[str, Check]] = {
     gettext_noop("events"): work.check_events,
     gettext_noop("attempts"): work.check_attempts,
     gettext_noop("books"): work.check_books,
+    gettext_noop("sums"): work.check_sums,
     gettext_noop("run"): work.check_run,
     gettext_noop("mail"): site.check_mail,
     gettext_noop("broker"): answers.check_broker,
@@ -42,19 +43,26 @@ CHECKS: Final[dict[str, Check]] = {
 }
 #: Those that wait for somebody's answer.
 ASKING: Final = frozenset({"broker", "webhook", "stripe", "endpoint"})
+#: Those that read whole tables: seconds, where there are millions of rows.
+READS_ALL: Final = frozenset({"sums"})
 
 
-def examine(*, ask: bool = True) -> list[Finding]:
+def examine(*, ask: bool = True, read_all: bool | None = None) -> list[Finding]:
     """Every finding: jobs that do not run first, then errors, warnings, and checks without a problem.
 
     Without `ask` only what our own database and settings tell, which costs nobody anything. With it Stripe is called,
-    so no transaction may be open.
+    so no transaction may be open. Whole tables are read with `read_all`; unless told, when others are asked too.
     """
+    read_all = ask if read_all is None else read_all
     findings: list[Finding] = []
     waited = 0.0
     for name, check in CHECKS.items():
         if name in ASKING and not ask:
             findings.append(skipped(name, _("nobody was asked.")))
+            continue
+        if name in READS_ALL and not read_all:
+            why = _("it reads every posting, so only the button, checkout_doctor and the digest look.")
+            findings.append(skipped(name, why))
             continue
         if name in ASKING and waited > PATIENCE:
             message = _("Not looked at: the checks before it waited %(seconds)d seconds for answers.")
@@ -80,7 +88,7 @@ def warnings() -> list[str]:
     reaches somebody who runs no command."""
     return [
         f"{finding.level}: {finding.message} {finding.do}".strip()
-        for finding in examine(ask=False)
+        for finding in examine(ask=False, read_all=True)
         if finding.level in (Level.ERROR, Level.WARNING)
     ]
 

@@ -106,8 +106,15 @@ def check_attempts() -> Iterator[Finding]:
         yield Finding("attempts", Level.WARNING, message, do)
 
 
+def check_sums() -> Iterator[Finding]:
+    """Do the counters of debts equal the sums behind them? Reads every posting."""
+    for debt in debts.wrong_counters()[:1]:
+        message = _("The counters of debt %(debt)s are not the sums of its postings.") % {"debt": debt.uuid}
+        yield Finding("sums", Level.ERROR, message, _("Somebody has changed rows by SQL. Tell a developer."))
+
+
 def check_books() -> Iterator[Finding]:
-    """Do the counters of debts equal the sums behind them, and has Stripe's side been compared?"""
+    """Does anything wait for somebody, and has Stripe's side been compared?"""
     waiting = Problem.objects.filter(closed_at=None).order_by("pk")
     oldest = waiting.first()
     if oldest is not None:
@@ -138,10 +145,6 @@ def check_books() -> Iterator[Finding]:
             "%(number)d payment of a plan is late.", "%(number)d payments of plans are late.", number
         ) % {"number": number}
         yield Finding("books", Level.WARNING, message, _("See Staff > Plans, Overdue: each says why, and what to do."))
-    wrong = debts.wrong_counters()[:1]
-    for debt in wrong:
-        message = _("The counters of debt %(debt)s are not the sums of its postings.") % {"debt": debt.uuid}
-        yield Finding("books", Level.ERROR, message, _("Somebody has changed rows by SQL. Tell a developer."))
     differences = BookDifference.objects.filter(closed_at=None)
     if number := differences.count():
         message = ngettext(
