@@ -47,3 +47,10 @@ def test_two_payments_with_one_wallet_are_one_device(it: Bench) -> None:
     assert first["wallet"] == second["wallet"]
     assert first["fingerprint"] == second["fingerprint"] != plastic.fingerprint
     assert google["fingerprint"] == plastic.fingerprint
+
+
+@pytest.mark.parametrize(("number", "code"), [(":", "invalid_number"), ("4242424242424241", "incorrect_number")])
+def test_a_wallet_holds_no_card_that_there_cannot_be(it: Bench, number: str, code: str) -> None:
+    headers, form = {"Authorization": "Bearer pk_test_emulator"}, f"wallet=apple_pay&number={number}".encode()
+    answer = it.emulator.handle("POST", "/v1/emulator/wallet_cards", headers, form)
+    assert (answer.status, answer.json()["error"]["code"]) == (402, code)

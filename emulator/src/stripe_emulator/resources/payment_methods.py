@@ -149,33 +149,39 @@ def from_data(world: World, data: JSON, *, publishable: bool, name: str = "payme
     return make(world, card, {**data, "card": clean})
 
 
+def _wrong(decline_code: str) -> ApiError:
+    found = decline_for(decline_code)
+    return ApiError(402, found.message, type="card_error", code=found.code, param=found.param)
+
+
+def check_number(typed: str) -> str:
+    """A card number as it was typed, without the blanks; an error of Stripe's for one that no card can have."""
+    number = re.sub(r"[ -]", "", typed)
+    if not number.isascii() or not number.isdigit() or not 12 <= len(number) <= 19:
+        raise _wrong("invalid_number")
+    if not luhn(number):
+        raise _wrong("incorrect_number")
+    return number
+
+
 def check_card(world: World, sent: JSON) -> tuple[Card, JSON]:
     """What Stripe.js and the API check of a typed-in card before any bank is asked."""
-
-    def wrong(decline_code: str) -> ApiError:
-        found = decline_for(decline_code)
-        return ApiError(402, found.message, type="card_error", code=found.code, param=found.param)
-
-    number = re.sub(r"[ -]", "", sent["number"])
-    if not number.isascii() or not number.isdigit() or not 12 <= len(number) <= 19:
-        raise wrong("invalid_number")
-    if not luhn(number):
-        raise wrong("incorrect_number")
+    number = check_number(sent["number"])
     month, year = sent["exp_month"], sent["exp_year"]
     if not re.fullmatch(r"[0-9]{1,2}", month) or not 1 <= int(month) <= 12:
-        raise wrong("invalid_expiry_month")
+        raise _wrong("invalid_expiry_month")
     if not re.fullmatch(r"[0-9]{2}|[0-9]{4}", year):
-        raise wrong("invalid_expiry_year")
+        raise _wrong("invalid_expiry_year")
     today = time.gmtime(world.now())
     full_year = int(year) + (2000 if len(year) == 2 else 0)
     if not today.tm_year <= full_year <= today.tm_year + 50:
-        raise wrong("invalid_expiry_year")
+        raise _wrong("invalid_expiry_year")
     if full_year == today.tm_year and int(month) < today.tm_mon:
-        raise wrong("invalid_expiry_month")
+        raise _wrong("invalid_expiry_month")
     card = card_for(number)
     cvc = sent.get("cvc")
     if cvc is not None and not re.fullmatch(rf"[0-9]{{{card.cvc_length}}}", cvc):
-        raise wrong("invalid_cvc")
+        raise _wrong("invalid_cvc")
     return card, {**sent, "exp_month": int(month), "exp_year": full_year, "number": number}
 
 

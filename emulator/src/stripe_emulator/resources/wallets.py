@@ -95,7 +95,7 @@ def offered(world: World, call: Call) -> JSON:
 )
 def card_in_wallet(world: World, call: Call) -> JSON:
     """The payment method that a wallet hands over once its payer approved."""
-    wallet, number = call.params["wallet"], call.params["number"]
+    wallet, number = call.params["wallet"], payment_methods.check_number(call.params["number"])
     told = {name: _PAYER[name] for name in ("name", *call.params.get("collect", ()))}
     method = payment_methods.make(world, card_for(number), {"billing_details": {**told, "address": _ADDRESS}})
     card = {**method["card"], "wallet": {wallet: {}, "dynamic_last4": None, "type": wallet}}
