@@ -60,7 +60,7 @@ STATEMENTS = {
         SELECT id, gen_random_uuid(), {line_type}, id::text, 'GBP', 100,
             CASE WHEN due > current_date THEN 0
                 WHEN n % 50 = 0 AND line > 6 THEN 0
-                ELSE 100 END, 0, 0, 1, due
+                ELSE 100 END, 0, 0, CASE WHEN id <= {checkouts} THEN 1 ELSE 0 END, due
         FROM generate_series(1, {plans}) n, generate_series(1, {lines}) line,
             LATERAL (SELECT (current_date - ((({plans} - n) * 1800 / {plans})::int) + (line - 1) * 30) due) days,
             LATERAL (SELECT (n - 1) * {lines} + line id) ids

@@ -475,7 +475,7 @@ def test_what_was_given_back_is_not_called_paid(office: Client, books: Books, sa
     refunds.refund(Checkout.objects.for_content_object(line).success().get(), line.amount)
     after = office.get(plan.get_absolute_url()).context["paid"]
     assert (before, after) == (show_money(line.amount, "GBP"), show_money(Decimal(0), "GBP"))
-    listed = selectors.progress([plan.pk])[plan.pk]
+    listed = selectors.progress([plan])[plan.pk]
     assert (listed.paid_lines, listed.paid) == (1, 0)
 
 

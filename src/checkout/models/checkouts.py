@@ -194,6 +194,10 @@ class Checkout(models.Model):
                 include=["total", "currency", "action", "error_code", "decline_code"],
                 name="checkout_settled",
             ),
+            # What the office may have to look at: nearly all are successes.
+            models.Index(
+                fields=["-id"], condition=~Q(state=states.SUCCESS) & Q(superseded=False), name="checkout_unsuccessful"
+            ),
             models.Index(fields=["lease_until"], condition=Q(state=states.REQUEST), name="checkout_lease"),
             models.Index(
                 fields=["created_at"], condition=Q(state__in=sorted(states.OPEN)), name="checkout_open_by_age"

@@ -94,6 +94,13 @@ class ObjectPaymentPlanInstalment(models.Model):
                 condition=~Q(state=states.SUCCESS),
                 name="checkout_instalment_unpaid",
             ),
+            # What is late, the oldest first, and which plans wait for their payer.
+            models.Index(fields=["due", "id"], condition=~Q(state=states.SUCCESS), name="checkout_instalment_late"),
+            models.Index(
+                fields=["object_payment_plan"],
+                condition=Q(state=states.PAY_ON_SESSION),
+                name="checkout_instalment_waits",
+            ),
         ]
 
     def __str__(self) -> str:

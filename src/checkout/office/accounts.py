@@ -91,7 +91,7 @@ def _plans(customer: Customer) -> list[Entry]:
     theirs = ObjectPaymentPlan.objects.filter(customer=customer).order_by().values("pk")
     plans = ObjectPaymentPlan.objects.filter(pk__in=theirs.union(paid_before.order_by().values("plan")))
     rows = list(plans.select_related("payment_plan").order_by("-pk")[:AT_MOST])
-    progress, moved = selectors.progress(row.pk for row in rows), sums.of_plans(row.pk for row in rows)
+    progress, moved = selectors.progress(rows), sums.of_plans(row.pk for row in rows)
     parts = {pk: sums.of(postings) for pk, postings in _parts(customer, rows).items()}
     entries = []
     for row in rows:

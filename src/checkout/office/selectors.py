@@ -33,6 +33,8 @@ from checkout.contract import ContentObject
 from checkout.models import (
     Checkout,
     Customer,
+    Debt,
+    FollowUp,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentRun,
@@ -67,7 +69,7 @@ def to_do(show: str = "open") -> QuerySet[ObjectPaymentPlanInstalment]:
     come), `put_off`, `done` (until they are declined anew) or `all`."""
     rows = (
         overdue_lines()
-        .filter(Q(debt=None) | Q(debt__paid__lt=F("debt__owed")))
+        .filter(~_paid_in_full())
         .select_related(
             "object_payment_plan__customer",
             "object_payment_plan__payment_plan",
@@ -76,20 +78,27 @@ def to_do(show: str = "open") -> QuerySet[ObjectPaymentPlanInstalment]:
             "follow_up",
         )
     )
-    promised = Q(follow_up__promised_for__gt=clock.today())
-    put_off = Q(follow_up__snoozed_until__gt=clock.today())
-    done = Q(follow_up__done_at__isnull=False)
+    promised = Q(promised_for__gt=clock.today())
+    put_off = Q(snoozed_until__gt=clock.today())
+    done = Q(done_at__isnull=False)
     match show:
         case "promised":
-            return rows.filter(promised)
+            return rows.filter(pk__in=FollowUp.objects.filter(promised).values("instalment"))
         case "put_off":
-            return rows.filter(put_off)
+            return rows.filter(pk__in=FollowUp.objects.filter(put_off).values("instalment"))
         case "done":
-            return rows.filter(done)
+            return rows.filter(pk__in=FollowUp.objects.filter(done).values("instalment"))
         case "all":
             return rows
         case _:
-            return rows.exclude(promised).exclude(put_off).exclude(done)
+            known = FollowUp.objects.filter(promised | put_off | done, instalment=OuterRef("pk"))
+            return rows.filter(~Exists(known))
+
+
+def _paid_in_full() -> Exists:
+    """Whether the debt of the row in hand is paid. As a question of its own: with a join PostgreSQL believes that few
+    rows are left, and reads and sorts them all instead of stopping at the page's end."""
+    return Exists(Debt.objects.filter(pk=OuterRef("debt"), paid__gte=F("owed")))
 
 
 def may_not_come() -> QuerySet[ObjectPaymentPlanInstalment]:
@@ -125,8 +134,8 @@ def to_look_at() -> QuerySet[Checkout]:
     )
     return checkouts().filter(
         ~Q(state=states.SUCCESS),
+        ~_paid_in_full(),
         ~Exists(newer),
-        Q(debt=None) | Q(debt__paid__lt=F("debt__owed")),
         superseded=False,
     )
 
@@ -176,13 +185,15 @@ class Progress:
     left: Decimal = Decimal(0)
 
 
-def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
-    """How far each of these plans has come, in one query."""
+def progress(plans: Iterable[ObjectPaymentPlan]) -> dict[int, Progress]:
+    """How far each of these plans has come, by its primary key, in one query. It reads lines and debts only: whether a
+    plan was stopped is known."""
+    stopped = {plan.pk: plan.deleted for plan in plans}
     over = Q(state=states.SUCCESS)
     # One that was written off or taken off is over, and was not paid.
     paid = over & Q(ended="")
     rows = (
-        ObjectPaymentPlanInstalment.objects.filter(object_payment_plan__in=list(plan_pks))
+        ObjectPaymentPlanInstalment.objects.filter(object_payment_plan__in=list(stopped))
         .order_by()
         .values_list("object_payment_plan")
         .annotate(
@@ -191,11 +202,11 @@ def progress(plan_pks: Iterable[int]) -> dict[int, Progress]:
             # Net of what was given back, as `net_paid` of a line.
             paid=Sum(Coalesce("debt__paid", Case(When(paid, then="amount"), default=Value(Decimal(0))))),
             next_due=Min("due", filter=~over),
-            left=Sum(sums.LEFT, filter=~over & Q(object_payment_plan__deleted=False)),
+            left=Sum(sums.LEFT, filter=~over),
         )
     )
     return {
-        pk: Progress(lines, done, sum_paid or Decimal(0), due, left or Decimal(0))
+        pk: Progress(lines, done, sum_paid or Decimal(0), due, Decimal(0) if stopped[pk] else left or Decimal(0))
         for pk, lines, done, sum_paid, due, left in rows
     }
 

@@ -217,7 +217,7 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
             "actions": self.get_actions(),
             "labels": [{"text": column.label, "number": column.number} for column in self._shown()],
             "rows": [self._row(row) for row in page.rows],
-            "count": pages.count_text(rows),
+            "count": pages.count_text(rows, sort),
             "searchable": type(self).find is not None,
             "search_hint": self.search_hint,
             "q": chosen.get("q", ""),

@@ -79,7 +79,7 @@ class PlanListView(StaffListView):
         return selectors.plans(self.show)
 
     def prepare(self, rows: list[Any]) -> None:
-        self.progress = selectors.progress(row.pk for row in rows)
+        self.progress = selectors.progress(rows)
         self.moved = sums.of_plans(row.pk for row in rows)
 
     def _progress(self, plan: ObjectPaymentPlan) -> selectors.Progress:
