@@ -1,6 +1,8 @@
 """Print the path of a Chromium that starts; install one when there is none. Run it with .venv/bin/python.
 
 Takes $CHROMIUM, or what is on the PATH, or Playwright's own; then asks apt-get, then `playwright install`.
+Best is the shell that Chromium is without windows, tabs and their upkeep: it runs the same pages on the same engine,
+and a test takes less than half of the time.
 Exits 1 with a sentence when nothing worked: browser tests are never skipped in silence.
 """
 
@@ -12,10 +14,14 @@ import sys
 import apt
 from playwright.sync_api import sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+SHELL = "chromium-headless-shell"
+NAMES = (SHELL, "chromium", "chromium-browser", "google-chrome")
+#: What to install, the best first. Not every distribution has the shell.
+PACKAGES = (SHELL, "chromium")
 NO_CHROMIUM = """\
 The browser tests need Chromium, and none could be found or installed.
-Install it (Debian: sudo apt-get install chromium), or say where it is: make test CHROMIUM=/path/to/chrome"""
+Install it (Debian: sudo apt-get install chromium-headless-shell), or say where it is:
+make test CHROMIUM=/path/to/chrome"""
 NO_DRIVER = """\
 Playwright, which drives the browser in the tests, does not start: most likely libatomic is missing.
 Install it (Debian: sudo apt-get install libatomic1), then run the same command again."""
@@ -29,8 +35,9 @@ def main() -> None:
         print(named)
         return
     path = find()
-    if path is None and apt.install("chromium", "fonts-liberation"):
-        path = find()
+    for package in PACKAGES:
+        if path is None and apt.install(package, "fonts-liberation"):
+            path = find()
     if path is None:
         install_playwrights_own()
         path = find()

@@ -9,8 +9,9 @@ import pytest
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Prefer the system's Chromium; Playwright's own download is used when there is none."""
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    """Prefer the system's Chromium, and of two the one without windows; without any, Playwright's own download."""
+    installed = (shutil.which(name) for name in ("chromium-headless-shell", "chromium", "chromium-browser"))
+    executable = os.environ.get("CHROMIUM") or next(filter(None, installed), None)
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     quiet += ["--disable-sync", "--no-first-run"]
     return {**browser_type_launch_args, "args": quiet, **({"executable_path": executable} if executable else {})}

@@ -49,8 +49,9 @@ CHALLENGED = "4000000000003220"
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The system's Chromium, without anything that talks to the outside."""
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    """The system's Chromium (scripts/chromium.py says which is best), without anything that talks to the outside."""
+    installed = (shutil.which(name) for name in ("chromium-headless-shell", "chromium", "chromium-browser"))
+    executable = os.environ.get("CHROMIUM") or next(filter(None, installed), None)
     quiet = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
     arguments = [*quiet.split(), "--disable-sync", "--disable-quic"]
     return {**browser_type_launch_args, "args": arguments, **({"executable_path": executable} if executable else {})}
