@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutate quarter soak chaos proof crashes stripe fuzz bench messages docs lock clean
+.PHONY: help setup demo test check mutate quarter soak chaos proof crashes pages stripe fuzz bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 export PART REQUESTS SEED PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
@@ -47,6 +47,10 @@ proof: ## Prove every flow at every call to Stripe in every weather (PART=24: on
 crashes: ## Kill every flow at every point, on PostgreSQL, and see that the jobs bring it to its end
 	@sh scripts/setup.sh dev
 	@sh scripts/crashes.sh
+
+pages: ## Look at every page of the office in a browser, at a desk and on a phone (PART=6: one page of so many)
+	@sh scripts/setup.sh dev
+	@sh scripts/pages.sh
 
 stripe: ## Play the main flows in Stripe's test mode too, and compare (STRIPE_SECRET_KEY=sk_test_...)
 	@sh scripts/setup.sh dev

@@ -1,4 +1,4 @@
-"""The office in a real browser: every page without barriers on a phone and at a desk, and a morning of its staff."""
+"""The office in a real browser: a morning of its staff, and the pages that only their steps lead to."""
 
 from __future__ import annotations
 
@@ -25,17 +25,10 @@ from tests.browser.conftest import PHONE, Payer
 from tests.host.models import Membership
 from tests.services.conftest import payment_plan, save_plan  # noqa: F401 - fixtures
 from tests.staff.conftest import Books, books, boss, site, staff_with  # noqa: F401 - fixtures
-from tests.staff.test_access import TABLE, Staff
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 DESK = {"width": 1280, "height": 900}
-#: Downloads, and a letter as a mail program shows it, which has a policy of its own (tests/staff/test_letters.py).
-NO_PAGE = {
-    "checkout.dispute.evidence", "checkout.invoice.paper.pdf", "checkout.letter.html", "checkout.month.day.book",
-    "checkout.month.day.book.xlsx", "checkout.month.journal", "checkout.customer.statement.pdf",
-    "checkout.debtors",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -58,23 +51,6 @@ def keep(page: Any, name: str, width: int) -> None:
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=str(Path(folder) / f"{name}-{width}.png"), full_page=True)
-
-
-@pytest.mark.parametrize("half", [0, 1])
-def test_every_staff_page_is_free_of_barriers_and_fits_a_phone(office: Payer, books: Books, half: int) -> None:  # noqa: F811
-    page = office.page
-    pages = [(name, row) for name, row in TABLE.items() if isinstance(row, Staff) and name not in NO_PAGE]
-    for name, row in pages[half::2]:
-        page.set_viewport_size(DESK)  # type: ignore[arg-type]
-        office.visit(reverse(name, args=list(row.args(books))))
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        office.expect_accessible()
-        keep(page, name, DESK["width"])
-        # The same page made narrow: nothing may stick out.
-        page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-        too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert too_wide <= 0, (name, too_wide)
-        keep(page, name, PHONE["width"])
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])

@@ -60,6 +60,15 @@ def test_the_long_proofs_are_made_in_a_larger_part_than_the_suite_does(file: str
     assert chaos["SAME"] == "1", "red means that a change did it"
 
 
+@pytest.mark.parametrize("file", [".ci/run", ".github/workflows/ci.yml"])
+def test_every_page_of_the_office_is_looked_at_where_the_suite_leaves_most_out(file: str) -> None:
+    """`make pages` with no PART looks at each of them; scripts/pages.sh says so."""
+    assert re.search(r"\bmake pages$", (ROOT / file).read_text(), re.MULTILINE)
+    assert "PAGES_PART=${PART:-1} " in (ROOT / "scripts/pages.sh").read_text()
+    source = (ROOT / "tests/browser/test_office_pages.py").read_text()
+    assert 'os.environ.get("PAGES_PART", "6")' in source
+
+
 def test_a_release_builds_and_checks_what_ci_does() -> None:
     for workflow in ("ci.yml", "release.yml"):
         source = (ROOT / ".github/workflows" / workflow).read_text()
