@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings_postgres")
 
@@ -106,7 +107,7 @@ STATEMENTS = {
     """,
     "receipts": """
         INSERT INTO checkout_paper (checkout_id, series, number, card_brand, card_last4, card_wallet, issued_at)
-        SELECT id, 'R-2026', id, 'visa', lpad((id % 10000)::text, 4, '0'), '', settled_at
+        SELECT id, 'R-2024', id, 'visa', lpad((id % 10000)::text, 4, '0'), '', settled_at
         FROM checkout_checkout WHERE state_id = 'success'
     """,
     "state changes": """
@@ -158,7 +159,11 @@ STATEMENTS = {
 }
 
 
-def fill(instalments: int = 1_000_000, checkouts: int = 200_000) -> None:
+def _print(words: str) -> None:
+    print(words, flush=True)
+
+
+def fill(instalments: int = 1_000_000, checkouts: int = 200_000, *, say: Callable[[str], None] = _print) -> None:
     """Write the rows."""
     from django.contrib.contenttypes.models import ContentType
     from django.db import connection
@@ -178,7 +183,18 @@ def fill(instalments: int = 1_000_000, checkouts: int = 200_000) -> None:
             started = time.perf_counter()
             sql = statement.format(**words)
             cursor.execute(sql)
-            print(f"  {name}: {cursor.rowcount:,} in {time.perf_counter() - started:.1f} s", flush=True)
+            say(f"  {name}: {cursor.rowcount:,} in {time.perf_counter() - started:.1f} s")
+
+
+def restart_numbers() -> None:
+    """Let rows that come later take numbers after those that were written with theirs."""
+    from django.apps import apps
+    from django.core.management.color import no_style
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), apps.get_app_config("checkout").get_models()):
+            cursor.execute(statement)
 
 
 def analyze() -> None:

@@ -26,7 +26,7 @@ PAGES = [
     ("checkout.search", "?q=100.00"),
     ("checkout.search", "?q=pi_4242"),
     ("checkout.search", "?q=ch_1001"),
-    ("checkout.search", "?q=R-2026-04242"),
+    ("checkout.search", "?q=R-2024-04242"),
     ("checkout.change.list", ""),
     ("checkout.change.list", "?show=jobs"),
     ("checkout.change.list", "?show=all&since=2024-01-01"),
