@@ -16,7 +16,9 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from babel.messages.catalog import Catalog as BabelCatalog
 from babel.messages.catalog import Message
@@ -71,16 +73,28 @@ def sources() -> Iterator[tuple[str, str]]:
             yield name, re.sub(r"^[ \t]+", "", templatize(path.read_text("utf-8"), origin=name), flags=re.MULTILINE)
 
 
-def extracted() -> Catalog:
-    """Every text of the app, untranslated."""
-    found = Catalog()
-    for name, source in sources():
+@cache
+def found() -> tuple[tuple[str, Any, list[str], str | None], ...]:
+    """Where each text of the app stands, the text (or both its forms), what is said of it, and its context.
+
+    Looked for once, because it takes seconds: the languages have them in common.
+    """
+    return tuple(
+        (name, message, comments, context)
+        for name, source in sources()
         for _line, message, comments, context in extract(
             "python", io.BytesIO(source.encode()), KEYWORDS, ("Translators",), strip_comment_tags=True
-        ):
-            # No line numbers: they would change with every edit above them.
-            found.add(message, locations=[(name, 0)], auto_comments=comments, context=context)
-    return found
+        )
+    )
+
+
+def extracted() -> Catalog:
+    """Every text of the app, untranslated. One of its own for each caller: Babel hands its messages on."""
+    made = Catalog()
+    for name, message, comments, context in found():
+        # No line numbers: they would change with every edit above them.
+        made.add(message, locations=[(name, 0)], auto_comments=list(comments), context=context)
+    return made
 
 
 def read(language: str) -> Catalog:

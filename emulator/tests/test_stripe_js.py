@@ -712,7 +712,7 @@ def test_it_fits_a_phone_and_axe_finds_nothing(host: Host, payment: Any, theme: 
 
 def violations(axe: Any, frame: Any) -> list[tuple[str, str]]:
     frame.evaluate(axe.axe_script)
-    found = frame.evaluate("axe.run()")["violations"]
+    found = frame.evaluate("axe.run({resultTypes: ['violations']}).then(found => found.violations)")
     return [(one["id"], one["nodes"][0]["html"]) for one in found]
 
 

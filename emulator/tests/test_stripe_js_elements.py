@@ -463,7 +463,7 @@ def test_the_other_elements_fit_a_phone_and_axe_finds_nothing(host: Host, paymen
         frame = host.page.frames[-1]
         host.page.wait_for_timeout(200)
         frame.evaluate(axe.axe_script)
-        found = frame.evaluate("axe.run()")["violations"]
+        found = frame.evaluate("axe.run({resultTypes: ['violations']}).then(found => found.violations)")
         assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], name
         assert frame.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight + 1"), name
