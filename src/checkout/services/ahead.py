@@ -10,13 +10,13 @@ from typing import Final
 
 from dateutil.relativedelta import relativedelta
 from django.db import transaction
-from django.db.models import DecimalField, F, Q, QuerySet, Sum
+from django.db.models import DecimalField, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from checkout import clock, money, states
-from checkout.models import Forecast, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.models import Debt, Forecast, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 
 MONTHS: Final = 7
 _CARD: Final = "object_payment_plan__agreement__saved_card"
@@ -30,11 +30,14 @@ PAUSED: Final = Q(object_payment_plan__paused=True)
 
 
 def too_small(currencies: Iterable[str]) -> Q:
-    """Parts have come, and what is left is less than Stripe takes."""
+    """Parts have come, and what is left is less than Stripe takes. The few debts of which a part has come have an index
+    of their own, so they are asked for one by one: a join would read the debts of all lines to come."""
     found = Q(pk=None)
+    part_paid = Debt.objects.filter(pk=OuterRef("debt"), paid__gt=0, paid__lt=F("owed"))
     for currency in currencies:
         least = money.from_minor(money.minimum_minor(currency), currency)
-        found |= Q(object_payment_plan__currency=currency, debt__owed__lt=F("debt__paid") + least)
+        left = part_paid.filter(owed__lt=F("paid") + least)
+        found |= Q(object_payment_plan__currency=currency) & Q(Exists(left))
     return found
 
 
