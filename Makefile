@@ -32,7 +32,7 @@ quarter: ## Live a quarter of 3,000 plans, and see that the books end in zero (P
 	@sh scripts/setup.sh dev
 	@BOOKS_PLANS=$${PLANS:-3000} .venv/bin/python -m pytest tests/services/test_books_quarter.py -q -o faulthandler_timeout=0
 
-soak: ## Live a year of 2,000 plans in bad weather, and compare (SEED=1 PLANS=2000 DAYS=365 SOAK_ARGS="--seeds 4")
+soak: ## Live a year of 2,000 plans in bad weather, and compare (SEED=1 PLANS=2000 DAYS=365 SOAK_ARGS="--seeds 4 --processes 2")
 	@sh scripts/setup.sh dev
 	@$(PYTHON_IN_VENV) -m tests.soak.run --seed $${SEED:-1} --plans $${PLANS:-2000} --days $${DAYS:-365} $${SOAK_ARGS:-}
 

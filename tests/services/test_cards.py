@@ -226,6 +226,31 @@ def test_one_call_for_a_customer_and_none_twice_a_day(
     assert reads(emulator) == 2
 
 
+def test_cards_that_are_as_they_were_cost_no_statement_each(
+    emulator: Emulator, plan: ObjectPaymentPlan, save_plan: SavePlan, count_queries: Any
+) -> None:
+    one = count_queries(card_expiry.refresh_card_expiry_dates)
+    for number in range(4):
+        save_plan(email=f"payer{number}@example.com")
+    with time_machine.travel(clock.now() + datetime.timedelta(days=1)):
+        assert count_queries(card_expiry.refresh_card_expiry_dates) == one
+        assert reads(emulator) == 1 + 5
+        assert SavedCard.objects.filter(read_at__lt=clock.now() - datetime.timedelta(minutes=5)).count() == 0
+
+
+def test_what_was_read_before_the_key_was_refused_is_not_read_again(
+    emulator: Emulator, plan: ObjectPaymentPlan, save_plan: SavePlan, settings: Any
+) -> None:
+    save_plan(email="other@example.com")
+    SavedCard.objects.update(read_at=None)
+    newest = SavedCard.objects.latest("pk")
+    settings.CHECKOUT_WORKERS = 1
+    emulator.weather.add(faults.Status(401), path=f"/v1/payment_methods/{newest.payment_method_id}")
+    with pytest.raises(errors.KeyRefused):
+        card_expiry.refresh_card_expiry_dates()
+    assert SavedCard.objects.filter(read_at=None).count() == 1
+
+
 def test_a_card_whose_plan_is_paid_or_stopped_is_not_read(emulator: Emulator, plan: ObjectPaymentPlan) -> None:
     from checkout.services import plans
 

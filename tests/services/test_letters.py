@@ -74,6 +74,8 @@ def templates(db: None) -> Iterator[None]:
         yield
 
 
+#: Statements that one more receipt costs.
+MOST_OF_A_RECEIPT = 14
 #: When a request for money is reminded of, at the latest.
 SOON = datetime.timedelta(days=8)
 
@@ -599,6 +601,19 @@ def test_a_switch_that_is_no_letters_is_found(settings: Any) -> None:
     settings.CHECKOUT_LETTERS = {"payment_recieved": False}
     [found] = checks.check_letters()
     assert (found.id, found.hint) == ("checkout.E035", "Did you mean payment_received?")
+
+
+def test_a_receipt_reads_the_plan_of_its_line_once(
+    site: Site, count_queries: Callable[[Callable[[], Any]], int]
+) -> None:
+    plan = site.plan()
+    writing.write_waiting()
+    site.take_next(plan)
+    one = count_queries(writing.write_waiting)
+    site.take_next(plan)
+    site.take_next(plan)
+    # The last of them says thank you, and reads no line that is to come.
+    assert count_queries(writing.write_waiting) <= one + MOST_OF_A_RECEIPT
 
 
 def test_the_receipt_of_a_deposit_goes_when_no_plan_is_confirmed(site: Site, settings: Any) -> None:

@@ -35,6 +35,7 @@ from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.postgres.conftest import fill_with_due
 from tests.services.conftest import SavePlan, lines, make_due
+from tests.soak.in_order import no_threads
 
 pytestmark = pytest.mark.django_db
 Out = pytest.CaptureFixture[str]
@@ -321,6 +322,31 @@ def test_queries_per_charge_are_constant(
     eight = count_queries(lambda: runs.process_payments(limit=8))
     assert PaymentRun.objects.latest("pk").items.filter(outcome="charged").count() == 8
     assert eight <= one + 7 * 24
+
+
+def test_what_was_answered_together_is_settled_in_the_order_of_asking(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: Any
+) -> None:
+    for number in range(12):
+        make_due(save_plan(email=f"p{number}@example.com"))
+    asked: list[str] = []
+    settled: list[str] = []
+    ask, settle_all = charging.ask, runs.Run._settle_all
+
+    def note_and_ask(request: charging.ChargeRequest) -> Any:
+        asked.append(request.payment_method_id)
+        return ask(request)
+
+    def note_and_settle(run: runs.Run, answers: list[Any]) -> None:
+        settled.extend(checkout.payment_method_id for checkout, _item, _answer in answers)
+        settle_all(run, answers)
+
+    monkeypatch.setattr(charging, "ask", note_and_ask)
+    monkeypatch.setattr(runs.Run, "_settle_all", note_and_settle)
+    with no_threads():
+        runs.process_payments(workers=20)
+    assert len(settled) == 12
+    assert settled == asked
 
 
 def test_a_host_that_raises_costs_its_own_row_only(emulator: Emulator, save_plan: SavePlan, monkeypatch: Any) -> None:

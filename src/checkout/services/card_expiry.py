@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -86,18 +87,30 @@ def _read_cards(done: CardsRead) -> None:
         for start in range(0, len(pks), CHUNK):
             chunk = SavedCard.objects.filter(pk__in=pks[start : start + CHUNK]).order_by("pk")
             ours = [card for card in chunk if cards.is_of_this_key(card, account)]
-            for card, answer in zip(ours, pool.map(ask, ours), strict=True):
-                if isinstance(answer, KeyRefused):
+            _take_in(zip(ours, pool.map(ask, ours), strict=True), done)
+
+
+def _take_in(answers: Iterable[tuple[SavedCard, PaymentMethod | GatewayError | None]], done: CardsRead) -> None:
+    """Write down what was read. Nearly every card is as it was: that is one statement for all of these."""
+    same: list[int] = []
+    try:
+        for card, answer in answers:
+            if isinstance(answer, KeyRefused):
+                raise answer
+            try:
+                if isinstance(answer, GatewayError):
                     raise answer
-                try:
-                    if isinstance(answer, GatewayError):
-                        raise answer
-                    cards.take_in(card, answer)
-                except CheckoutError as problem:
-                    logger.warning("saved card %s was not read: %s", card.pk, problem)
-                    done.errors += 1
+                if cards.is_as_known(card, answer):
+                    same.append(card.pk)
                 else:
-                    done.read += 1
+                    cards.take_in(card, answer)
+            except CheckoutError as problem:
+                logger.warning("saved card %s was not read: %s", card.pk, problem)
+                done.errors += 1
+            else:
+                done.read += 1
+    finally:
+        SavedCard.objects.filter(pk__in=same).update(read_at=clock.now())
 
 
 def _tell_payers(done: CardsRead) -> None:

@@ -255,6 +255,13 @@ def card_updated_at_stripe(payment_method_id: str) -> SavedCard | None:
     return read_card(card) if card is not None else None
 
 
+def is_as_known(card: SavedCard, method: PaymentMethod | None) -> bool:
+    """Whether what was read is what the row says, so that there is nothing to write down but the time."""
+    if method is None or method.customer_id != card.stripe_customer_id:
+        return False
+    return all(getattr(card, name) == value for name, value in card_columns(method.card).items())
+
+
 def take_in(card: SavedCard, method: PaymentMethod | None, now: datetime | None = None) -> SavedCard:
     """Write down what was read. `method` is None when Stripe does not know the card."""
     before = (card.fingerprint, card.expiry_date)

@@ -202,7 +202,9 @@ class Run:
                         # What was asked is still settled; a second Ctrl-C leaves it to reconcile.
                         self.stopped = "Stopped by hand."
                         done = set()
-                    self._settle_all([(*asking.pop(future), future.result()) for future in done])
+                    # In the order in which they were asked; a set has none.
+                    answered = [future for future in asking if future in done]
+                    self._settle_all([(*asking.pop(future), future.result()) for future in answered])
                     more = more and not self.stopped
         except BaseException as problem:
             self.stopped = f"Stopped by an error: {type(problem).__name__}: {problem}"

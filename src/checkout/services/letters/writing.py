@@ -93,7 +93,7 @@ def write_waiting() -> Written:
 def _read(pks: list[int]) -> list[Letter]:
     rows = Letter.objects.filter(pk__in=pks, ended_at=None).order_by("pk")
     plan = "object_payment_plan"
-    return list(
+    found = list(
         rows.select_related(
             "checkout__customer",
             "refund__checkout",
@@ -106,6 +106,11 @@ def _read(pks: list[int]) -> list[Letter]:
             f"instalment__{plan}__agreement__saved_card",
         ).prefetch_related("plan__content_object", f"instalment__{plan}__content_object", "checkout__content_object")
     )
+    for letter in found:
+        # One object for a line and for what its attempt paid: its plan and its host's row are read once.
+        if letter.checkout is not None and letter.instalment == letter.checkout.content_object is not None:
+            letter.checkout.content_object = letter.instalment
+    return found
 
 
 def _write(letter: Letter, done: Written) -> None:
