@@ -734,6 +734,14 @@ MUTATIONS: Final = (
         ("tests/services/test_plan_changes.py", "tests/staff/test_plan_changes.py"),
     ),
     Mutation(
+        "a payment cannot move to the day of one that is taken off",
+        6,
+        "services/plan_changes.py",
+        "if (now[pk].due, now[pk].ended) != (row.due, row.ended))",
+        "if now[pk].due != row.due)",
+        ("tests/services/test_plan_changes.py",),
+    ),
+    Mutation(
         "a change of what is paid",
         6,
         "plan_changes.py",

@@ -134,6 +134,16 @@ def test_more_payments_than_before_are_charged_as_agreed(emulator: Emulator, sav
     assert books_hold(plan)
 
 
+def test_a_payment_moves_to_the_day_of_one_that_is_taken_off(save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    days = [day for day, _left in to_come(plan)]
+    assert len(days) == 3
+    change = plan.propose_change("split", "all at once", staff, count=1, first=days[-1], on_paper=True)
+    assert change.state == State.IN_FORCE
+    assert to_come(plan) == [(days[-1], Decimal(80))]
+    assert books_hold(plan)
+
+
 def test_the_rest_is_written_off_and_nothing_says_that_it_was_paid(save_plan: SavePlan, staff: Any) -> None:
     plan = save_plan()
     plan.propose_change("write_off", "moved abroad", staff)

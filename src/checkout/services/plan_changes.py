@@ -301,7 +301,8 @@ def _bring_into_force(change: PlanChange, user: Actor) -> None:
     if held.keys() != changed.keys():
         raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
     why = Why(Code.PLAN_CHANGED, number=change.number)
-    _park(row for pk, (row, _debt) in held.items() if now[pk].due != row.due)
+    # What is taken off leaves its day as well, and a payment may move there.
+    _park(row for pk, (row, _debt) in held.items() if (now[pk].due, now[pk].ended) != (row.due, row.ended))
     for pk, (row, debt) in held.items():
         _rewrite(row, changed[pk], now[pk], user, why)
         if by := now[pk].owed - changed[pk].owed:
