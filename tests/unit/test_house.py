@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ def modules(package: str) -> dict[str, Path]:
         for path in sorted(files)
         if "migrations" not in path.parts
     }
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """What Python reads in a file. Most tests here ask it of every file, and reading takes longer than looking."""
+    return ast.parse(path.read_text())
 
 
 def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -56,16 +63,12 @@ def named(node: ast.AST, path: Path, known: dict[str, Path]) -> set[str]:
 
 def early(path: Path, known: dict[str, Path]) -> set[str]:
     """What a module imports when it is itself imported."""
-    return set().union(*(named(node, path, known) for node in statements(ast.parse(path.read_text()).body)))
+    return set().union(*(named(node, path, known) for node in statements(tree(path).body)))
 
 
 def late(path: Path, known: dict[str, Path]) -> set[str]:
     """What a module imports within its functions."""
-    functions = [
-        node
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     return set().union(*(named(node, path, known) for function in functions for node in ast.walk(function)))
 
 
@@ -150,7 +153,7 @@ def test_arrows_point_down_only(package: str) -> None:
 
 def anywhere(path: Path, known: dict[str, Path]) -> set[str]:
     """What a module imports at all: at once, within functions and classes, or for type checkers."""
-    return set().union(*(named(node, path, known) for node in ast.walk(ast.parse(path.read_text()))))
+    return set().union(*(named(node, path, known) for node in ast.walk(tree(path))))
 
 
 def knows_the_office(path: Path, known: dict[str, Path]) -> bool:
@@ -220,7 +223,7 @@ def test_whoever_acts_and_what_is_paid_for_are_named_by_type() -> None:
     vague = [
         f"{name}.{function.name}({parameter.arg})"
         for name, path in modules("checkout").items()
-        for function in ast.walk(ast.parse(path.read_text()))
+        for function in ast.walk(tree(path))
         if isinstance(function, ast.FunctionDef)
         for parameter in [*function.args.args, *function.args.kwonlyargs]
         if parameter.arg in {"content_object", "user"}
