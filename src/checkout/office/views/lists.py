@@ -7,7 +7,7 @@ import datetime
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -207,6 +207,7 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
         rows, sort = self.narrowed(), self.sort()
         page = pages.page(rows, sort, self.request.GET.get("at", ""))
         self.prepare(page.rows)
+        columns = self._shown()
         chosen: dict[str, Any] = {
             name: value for name, value in self.request.GET.items() if value and name in self._parameters()
         }
@@ -215,8 +216,8 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
             "empty": self.empty,
             "tabs": self.get_tabs(),
             "actions": self.get_actions(),
-            "labels": [{"text": column.label, "number": column.number} for column in self._shown()],
-            "rows": [self._row(row) for row in page.rows],
+            "labels": [{"text": column.label, "number": column.number} for column in columns],
+            "rows": [self._row(columns, row) for row in page.rows],
             "count": pages.count_text(rows, sort),
             "searchable": type(self).find is not None,
             "search_hint": self.search_hint,
@@ -243,13 +244,13 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
         return f"{self.request.path}?{query}" if query else self.request.path
 
     def _shown(self) -> list[Column]:
-        return [column for column in self.columns if not column.only_csv]
+        """The columns of the page. Asked for once: their labels are translated and escaped here, not in each row."""
+        shown = (column for column in self.columns if not column.only_csv)
+        return [replace(column, label=conditional_escape(column.label)) for column in shown]
 
-    def _row(self, row: Any) -> Row:
-        columns, cells = self._shown(), []
-        for column in columns:
-            value = column.cell(row)
-            cells.append(value if isinstance(value, Cell) else Cell(value))
+    def _row(self, columns: Sequence[Column], row: Any) -> Row:
+        values = (column.cell(row) for column in columns)
+        cells = [value if isinstance(value, Cell) else Cell(value) for value in values]
         return Row(columns, cells, row.pk if self.many_name else None)
 
     def csv(self) -> StreamingHttpResponse:
