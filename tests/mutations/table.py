@@ -914,6 +914,14 @@ MUTATIONS: Final = (
         (BOOKS_MATCH,),
     ),
     Mutation(
+        "money that came back twice is never seen to have gone out",
+        2,
+        "services/books_match.py",
+        "came_back = next_out.keys() - seen",
+        "came_back = set[str]()",
+        (BOOKS_MATCH,),
+    ),
+    Mutation(
         "a fee is booked twice",
         10,
         "bookkeeping.py",

@@ -131,6 +131,20 @@ def test_a_payout_that_failed_is_open_until_it_went_out_again(shop: Shop) -> Non
     assert ends_in_zero()
 
 
+def test_a_payout_whose_money_came_back_twice_is_open_until_it_went_out_for_good(shop: Shop) -> None:
+    shop.pay()
+    shop.pass_days(5)
+    shop.take_in()
+    for _time in range(2):
+        shop.bank.fail_payout(Payout.objects.exclude(status__in=Payout.CAME_BACK).get().payout_id)
+        assert Kind.PAYOUT_FAILED in look(shop)
+        shop.pass_days(2)
+        shop.take_in()
+    assert look(shop) == {}
+    assert BookDifference.objects.filter(kind=Kind.PAYOUT_FAILED, how=How.GONE).count() == 2
+    assert ends_in_zero()
+
+
 def test_what_is_not_ours_is_shown_as_such_and_is_no_difference(shop: Shop) -> None:
     shop.pay("10")
     intent_of_another_site(shop, 4200, site="another")

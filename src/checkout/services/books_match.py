@@ -267,8 +267,17 @@ def returns_of(payout: Payout) -> QuerySet[BalanceTransaction]:
 
 
 def _went_out_again(payout: Payout) -> bool:
-    came_back = returns_of(payout).exclude(payout=None)
-    return came_back.exclude(payout__status__in=Payout.CAME_BACK).exists()
+    """Whether what it brought back is in a payout that has stayed with the bank. One that came back as well, with that
+    money in it, is followed to the payout that took it next."""
+    came_back, seen = {payout.payout_id}, set[str]()
+    while came_back:
+        returned = BalanceTransaction.objects.filter(source_id__in=came_back, type__in=RETURN_TYPES)
+        next_out = dict(returned.exclude(payout=None).values_list("payout__payout_id", "payout__status"))
+        if set(next_out.values()) - Payout.CAME_BACK:
+            return True
+        seen |= came_back
+        came_back = next_out.keys() - seen
+    return False
 
 
 # -- a day -------------------------------------------------------------------------------------------------
