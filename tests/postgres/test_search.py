@@ -9,7 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from benchmarks._fill import fill
-from checkout.office import everywhere
+from checkout.models import Checkout, Customer
+from checkout.office import accounts, everywhere
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
 
@@ -39,3 +40,15 @@ def test_no_search_reads_a_table_from_end_to_end() -> None:
                 if found := tables_read_whole(row["Plan"]) - SMALL:
                     whole.setdefault(text, set()).update(found)
     assert whole == {}
+
+
+@pytest.mark.parametrize(
+    "address", ["ann.o'brien+shop@example-mail.com", "x@example.com", "a_b-c.d@sub.example.co.uk", "1e5@3.example"]
+)
+def test_a_payer_without_a_login_is_found_by_their_whole_address(address: str) -> None:
+    fill(20, 20)
+    theirs, longer, bare = Checkout.objects.order_by("pk")[:3]
+    for row, payer in ((theirs, f"Ann <{address}>"), (longer, f"Ann <{address}s>"), (bare, address.upper())):
+        Checkout.objects.filter(pk=row.pk).update(payer=payer, customer=None)
+    customer = Customer.objects.create(pk=10_000, name="Ann", email=address)
+    assert set(accounts.attempts_of(customer)) == {theirs, bare}

@@ -72,7 +72,7 @@ def attempts_of(customer: Customer) -> QuerySet[Checkout]:
     theirs = Checkout.objects.filter(customer=customer).order_by().values("pk")
     typed = []
     for email in [customer.email, *customer.merged.order_by("pk").values_list("email", flat=True)]:
-        found = Checkout.objects.filter(Words(email, "payer", "description")).filter(
+        found = Checkout.objects.filter(Words(email, "payer", "description", whole=True)).filter(
             Q(payer__iendswith=f"<{email}>") | Q(payer__iexact=email)
         )
         typed.append(found.order_by().values("pk"))
