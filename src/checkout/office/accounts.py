@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from checkout import actions, states
@@ -155,8 +155,7 @@ def _others(customer: Customer) -> list[Entry]:
     ours = [ContentType.objects.get_for_model(model) for model in (ObjectPaymentPlanInstalment, CustomerPayment)]
     attempts = attempts_of(customer).exclude(content_type__in=ours).filter(Q(state=states.SUCCESS))
     took = Q(action__in=actions.TAKES_MONEY)
-    paid = Checkout.objects.paid().filter(content_type=OuterRef("content_type"), object_id=OuterRef("object_id"))
-    rows = list(attempts.filter(took | Q(~Exists(paid), action=actions.INVOICE)).order_by("-pk")[:AT_MOST])
+    rows = list(attempts.filter(took | selectors.is_unpaid_invoice()).order_by("-pk")[:AT_MOST])
     moved = sums.of_attempts(row.pk for row in rows)
     entries = []
     for row in rows:

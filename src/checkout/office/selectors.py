@@ -140,11 +140,15 @@ def to_look_at() -> QuerySet[Checkout]:
     )
 
 
-def unpaid_invoices() -> QuerySet[Checkout]:
-    """Invoices that were asked for, and for whose row no money has come."""
+def is_unpaid_invoice() -> Q:
+    """Whether an attempt is an invoice that was asked for, and for whose row no money has come."""
     paid = Checkout.objects.paid()
     paid = paid.filter(content_type=OuterRef("content_type"), object_id=OuterRef("object_id"))
-    return checkouts().filter(~Exists(paid), Q(state=states.SUCCESS), Q(action=actions.INVOICE))
+    return Q(~Exists(paid), state=states.SUCCESS, action=actions.INVOICE)
+
+
+def unpaid_invoices() -> QuerySet[Checkout]:
+    return checkouts().filter(is_unpaid_invoice())
 
 
 def _unpaid(**about: Any) -> QuerySet[ObjectPaymentPlanInstalment]:

@@ -31,7 +31,7 @@ PAUSED: Final = Q(object_payment_plan__paused=True)
 
 def too_small(currencies: Iterable[str]) -> Q:
     """Parts have come, and what is left is less than Stripe takes. The few debts of which a part has come have an index
-    of their own, so they are asked for one by one: a join would read the debts of all lines to come."""
+    of their own and are looked for there: a join would read the debts of all lines to come."""
     found = Q(pk=None)
     part_paid = Debt.objects.filter(pk=OuterRef("debt"), paid__gt=0, paid__lt=F("owed"))
     for currency in currencies:

@@ -108,8 +108,9 @@ def _read(pks: list[int]) -> list[Letter]:
     )
     for letter in found:
         # One object for a line and for what its attempt paid: its plan and its host's row are read once.
-        if letter.checkout is not None and letter.instalment == letter.checkout.content_object is not None:
-            letter.checkout.content_object = letter.instalment
+        line, checkout = letter.instalment, letter.checkout
+        if line is not None and checkout is not None and checkout.content_object == line:
+            checkout.content_object = line
     return found
 
 
