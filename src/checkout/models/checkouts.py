@@ -194,9 +194,12 @@ class Checkout(models.Model):
                 include=["total", "currency", "action", "error_code", "decline_code"],
                 name="checkout_settled",
             ),
-            # What the office may have to look at: nearly all are successes.
+            # What the office may have to look at, with what tells whether it must: nearly all are successes.
             models.Index(
-                fields=["-id"], condition=~Q(state=states.SUCCESS) & Q(superseded=False), name="checkout_unsuccessful"
+                fields=["-id"],
+                include=["debt", "content_type", "object_id"],
+                condition=~Q(state=states.SUCCESS) & Q(superseded=False),
+                name="checkout_unsuccessful",
             ),
             models.Index(fields=["lease_until"], condition=Q(state=states.REQUEST), name="checkout_lease"),
             models.Index(

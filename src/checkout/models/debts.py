@@ -59,6 +59,8 @@ class Debt(models.Model):
                 condition=models.Q(paid__gt=0, paid__lt=models.F("owed")),
                 name="checkout_debt_part_paid",
             ),
+            # What is still owed: whether one debt is, without a look at the table.
+            models.Index(fields=["id"], condition=models.Q(paid__lt=models.F("owed")), name="checkout_debt_unpaid"),
         ]
 
     def __str__(self) -> str:

@@ -86,13 +86,13 @@ def _beyond(column: str, boundary: tuple[Any, int], descending: bool) -> Q:
     return Q(**{f"{column}__{at_most}": value}) & (Q(**{f"{column}__{less}": value}) | Q(**{f"pk__{less}": pk}))
 
 
-def count_text(rows: QuerySet[Any], sort: Sort | None = None) -> str:
-    """How many, up to five hundred: "37", "more than 500". A list in the order of a column that is kept is counted in
+def count_text(rows: QuerySet[Any], sort: Sort | None = None, most: int = COUNTED) -> str:
+    """How many, up to `most`: "37", "more than 500". A list in the order of a column that is kept is counted in
     that order: PostgreSQL goes along the index of the page, and stops, where it may else join all rows."""
     along = sort is not None and sort.column != "pk" and sort.column not in rows.query.annotations
     rows = rows.order_by(*_order(sort, sort.descending)) if sort is not None and along else rows.order_by()
-    number = rows.values("pk")[: COUNTED + 1].count()
-    return _("more than %(number)s") % {"number": number_text(COUNTED)} if number > COUNTED else number_text(number)
+    number = rows.values("pk")[: most + 1].count()
+    return _("more than %(number)s") % {"number": number_text(most)} if number > most else number_text(number)
 
 
 def number_text(number: int) -> str:

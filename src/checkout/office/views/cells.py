@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from checkout import advice, money
+
+#: Stands for a key where an address is looked up, and is no part of any other address.
+_ANY_KEY: Final = 9_007_199_254_740_991
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,12 @@ class Cell:
     is_day: bool = False
     #: (words, address) of what can be done about the row.
     links: tuple[tuple[Any, str], ...] = ()
+
+
+def address_of(name: str) -> Callable[[int], str]:
+    """The addresses of many rows on the page of that name, by their primary keys: the page is looked up once."""
+    before, after = reverse(name, args=[_ANY_KEY]).split(str(_ANY_KEY))
+    return lambda pk: f"{before}{pk}{after}"
 
 
 def show_money(amount: Decimal | None, currency: str) -> str:
@@ -46,11 +58,18 @@ def _money(amount: Decimal, currency: str, language: str) -> str:
 def show_time(moment: Any) -> str:
     if moment is None:
         return "–"  # noqa: RUF001
-    return date_format(timezone.localtime(moment), _("j M Y, H:i"))
+    here = timezone.localtime(moment)
+    return _("%(day)s, %(time)s") % {"day": show_date(here.date()), "time": f"{here:%H:%M}"}
 
 
 def show_date(day: Any) -> str:
-    return date_format(day, _("j M Y")) if day else "–"  # noqa: RUF001
+    return _day(day, get_language() or "en-gb") if day else "–"  # noqa: RUF001
+
+
+@functools.lru_cache(maxsize=4096)
+def _day(day: datetime.date, language: str) -> str:
+    """Lists repeat their days, too."""
+    return date_format(day, _("j M Y"))
 
 
 def money_cell(amount: Decimal | None, currency: str, **more: Any) -> Cell:

@@ -148,6 +148,8 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
     #: Its name among the lists whose rows can be chosen (`views.many`); empty where nothing is done to many.
     many_name = ""
     csv_name = "list"
+    #: Up to which its rows are counted.
+    counted = pages.COUNTED
     #: A CSV ends here; a spreadsheet could not open more.
     csv_limit = 1_000_000
 
@@ -160,6 +162,11 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
         """Which of its tabs is shown."""
         wanted = self.request.GET.get("show", "")
         return wanted if wanted in dict(self.shows) else self.shows[0][0]
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether a file is asked for, and no page."""
+        return self.request.GET.get("format") == "csv"
 
     def get_tabs(self) -> list[Tab]:
         return [Tab(f"{self.request.path}?show={show}", text, show == self.show) for show, text in self.shows]
@@ -199,7 +206,7 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
         return next((sort for sort in self.sorts if sort.name == wanted), self.sorts[0])
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
-        if request.GET.get("format") == "csv":
+        if self.is_csv:
             return self.csv()
         return super().get(request, *args, **kwargs)
 
@@ -218,7 +225,7 @@ class StaffListView(StaffMixin, TemplateView, ABC):  # type: ignore[misc]
             "actions": self.get_actions(),
             "labels": [{"text": column.label, "number": column.number} for column in columns],
             "rows": [self._row(columns, row) for row in page.rows],
-            "count": pages.count_text(rows, sort),
+            "count": pages.count_text(rows, sort, self.counted),
             "searchable": type(self).find is not None,
             "search_hint": self.search_hint,
             "q": chosen.get("q", ""),

@@ -16,7 +16,7 @@ from checkout.office import search, selectors, stories
 from checkout.office.forms import DayForm, OptionalReasonForm, PromiseForm
 from checkout.office.pages import Sort
 from checkout.office.views import ways_back
-from checkout.office.views.cells import Cell, date_cell, debt_cell, money_cell, show_date
+from checkout.office.views.cells import Cell, address_of, date_cell, debt_cell, money_cell, show_date
 from checkout.office.views.instalments import InstalmentActionView
 from checkout.office.views.lists import Column, Filter, StaffListView
 from checkout.office.views.plans import customer_cell
@@ -87,6 +87,8 @@ class OverdueListView(StaffListView):
         self.attempts = selectors.newest_attempts(rows)
         steps = RecoveryStep.objects.filter(instalment__in=rows, ended="")
         self.tries = dict(steps.values_list("instalment", "day"))
+        names = (("promise", _("Promise")), ("snooze", _("Put off")), ("done", _("Done")))
+        self.doings = [(words, address_of(f"checkout.object.payment.plan.instalment.{name}")) for name, words in names]
 
     @property
     def columns(self) -> list[Column]:  # type: ignore[override]
@@ -99,7 +101,7 @@ class OverdueListView(StaffListView):
             Column(_("Why"), self._why),
             Column(_("What next"), self._next),
             Column(_("Currency"), lambda row: row.object_payment_plan.currency, only_csv=True),
-            *([Column(_("Do"), self._do)] if may and self.request.GET.get("format") != "csv" else []),
+            *([Column(_("Do"), self._do)] if may and not self.is_csv else []),
         ]
 
     def get_actions(self) -> list[dict[str, str]]:
@@ -141,14 +143,7 @@ class OverdueListView(StaffListView):
         return Cell(told, small=note)
 
     def _do(self, line: ObjectPaymentPlanInstalment) -> Cell:
-        names = (("promise", _("Promise")), ("snooze", _("Put off")), ("done", _("Done")))
-        return Cell(
-            "",
-            links=tuple(
-                (text, reverse(f"checkout.object.payment.plan.instalment.{name}", args=[line.pk]))
-                for name, text in names
-            ),
-        )
+        return Cell("", links=tuple((words, address(line.pk)) for words, address in self.doings))
 
 
 class AheadListView(StaffListView):
@@ -162,6 +157,8 @@ class AheadListView(StaffListView):
     find = staticmethod(search.find_lines)
     search_hint = gettext_lazy("Name or e-mail address of the payer, or a number of a plan")
     csv_name = "may-not-come"
+    #: Each is found among many others, by a look at its plan, its agreement and its card.
+    counted = 100
     sorts = (Sort("soon", gettext_lazy("Soonest first"), "due"),)
     filters = [
         Filter("until", gettext_lazy("Due by"), lambda rows, day: rows.filter(due__lte=day), is_date=True),

@@ -80,7 +80,8 @@ class PlanListView(StaffListView):
 
     def prepare(self, rows: list[Any]) -> None:
         self.progress = selectors.progress(rows)
-        self.moved = sums.of_plans(row.pk for row in rows)
+        # Only the file says what went back.
+        self.moved = sums.of_plans(row.pk for row in rows) if self.is_csv else {}
 
     def _progress(self, plan: ObjectPaymentPlan) -> selectors.Progress:
         return self.progress.get(plan.pk) or selectors.Progress()
