@@ -2,24 +2,27 @@
 
 A letter is queued by a row in the caller's transaction, so it goes out if and only if its reason was committed.
 
-This is the only door to post_office's queue, which compiles every subject and body that it is given as a template. Here
-only templates that developers and staff wrote are compiled; what people typed goes in as values. A rule in `make check`
-sees to it that nobody goes another way.
+This is the only door to post_office's queue, which compiles every subject and body that it is given as a template: it
+is given none. Here only templates that developers and staff wrote are compiled; what people typed goes in as values. A
+rule in `make check` sees to it that nobody goes another way.
 """
 
 from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
-from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.db.models import Model, QuerySet
+from django.template import Context, Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 from post_office import cache as template_cache
 from post_office import mail
@@ -179,12 +182,26 @@ def _letter(name: str, recipient: str, context: Mapping[str, Any], language: str
     words = _words(context) | {"brand": brand.for_letters(), "language": language}
     template = _template(name, language)
     try:
-        return _made(recipient, settings.DEFAULT_FROM_EMAIL, template=template, context=words)
+        subject, text, html = _rendered(template, words)
     except TemplateSyntaxError as problem:
         raise MailNotReady(
             f"Mail template {name} ({template.language or 'default'}) cannot be rendered: {problem} Correct it in the "
             "admin, under Post Office > Email templates."
         ) from problem
+    return _made(recipient, settings.DEFAULT_FROM_EMAIL, subject, text, html, template)
+
+
+def _rendered(template: EmailTemplate, words: Mapping[str, Any]) -> list[str]:
+    """Subject, text and HTML."""
+    context, engine = Context(dict(words)), Engine.get_default()
+    sources = (template.subject, template.content, template.html_content)
+    return [_compiled(source, engine).render(context) for source in sources]
+
+
+@lru_cache(maxsize=512)
+def _compiled(source: str, engine: Engine) -> Template:
+    """Compiled once for all letters of the same wording: what staff reword is another source."""
+    return Template(source, engine=engine)
 
 
 def queue_text(recipient: str, subject: str, text: str, html: str = "", *, sender: str = "") -> None:
@@ -194,35 +211,31 @@ def queue_text(recipient: str, subject: str, text: str, html: str = "", *, sende
     `html` is a whole HTML body that was rendered, and so escaped, already. Raises MailNotReady for an address to which
     nothing can be sent.
     """
-    words = {"subject": subject, "text": _printable(text), "html": _printable(html)}
-    email = _made(
-        recipient,
-        sender or settings.DEFAULT_FROM_EMAIL,
-        subject="{% autoescape off %}{{ subject }}{% endautoescape %}",
-        message="{% autoescape off %}{{ text }}{% endautoescape %}",
-        html_message="{% autoescape off %}{{ html }}{% endautoescape %}",
-        context=words,
-    )
-    _save(email)
+    _save(_made(recipient, sender or settings.DEFAULT_FROM_EMAIL, subject, _printable(text), _printable(html)))
 
 
 #: Characters. The column takes 989, and no mail program shows so many.
 LONGEST_SUBJECT = 200
 
 
-def _made(recipient: str, sender: str, **letter: Any) -> Email:
+def _made(
+    recipient: str, sender: str, subject: str, text: str, html: str, template: EmailTemplate | None = None
+) -> Email:
     try:
         # "medium", because a site whose default is "now" would send inside the transaction.
-        email: Email = mail.send(recipient, sender, priority="medium", commit=False, **letter)
+        email: Email = mail.send(recipient, sender, priority="medium", commit=False)
     except ValidationError as problem:
         raise _refused(recipient, problem) from problem
-    email.subject = _one_line(email.subject)[:LONGEST_SUBJECT]
+    email.subject = _one_line(subject)[:LONGEST_SUBJECT]
+    email.message, email.html_message, email.template = text, html, template
     return email
 
 
 def _save(email: Email) -> None:
     try:
-        email.save()
+        # As its own `save` does, which looks for the template once more for each letter: the database sees to that.
+        email.full_clean(exclude=["template"])
+        Model.save(email)
     except ValidationError as problem:
         raise _refused(", ".join(email.to), problem) from problem
     email_queued.send(sender=Email, emails=[email])
@@ -252,12 +265,30 @@ def _printable(text: str) -> str:
     return "".join(letter for letter in text if letter in "\t\n\r" or unicodedata.category(letter) not in ("Cc", "Cs"))
 
 
+_read: ContextVar[dict[str, dict[str, EmailTemplate]] | None] = ContextVar("checkout_mail_templates", default=None)
+
+
+@contextmanager
+def templates_read_once() -> Iterator[None]:
+    """A handful of letters read each template once: what is reworded meanwhile counts from the next handful on."""
+    token = _read.set({})
+    try:
+        yield
+    finally:
+        _read.reset(token)
+
+
 def _template(name: str, language: str) -> EmailTemplate:
     """The site's translation into the reader's language, or else the template itself.
 
     Not post_office's cached one: a template that was reworded a moment ago counts.
     """
-    rows = {row.language: row for row in EmailTemplate.objects.filter(name=name).order_by("-default_template")}
+    known = _read.get()
+    rows = known.get(name) if known is not None else None
+    if rows is None:
+        rows = {row.language: row for row in EmailTemplate.objects.filter(name=name).order_by("-default_template")}
+        if known is not None:
+            known[name] = rows
     base = next((row for row in rows.values() if row.default_template_id is None), None)
     if base is None:
         require(name)

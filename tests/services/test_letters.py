@@ -14,8 +14,9 @@ import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import formats, translation
 from post_office.models import Email, EmailTemplate
 
@@ -75,7 +76,7 @@ def templates(db: None) -> Iterator[None]:
 
 
 #: Statements that one more receipt costs.
-MOST_OF_A_RECEIPT = 14
+MOST_OF_A_RECEIPT = 10
 #: When a request for money is reminded of, at the latest.
 SOON = datetime.timedelta(days=8)
 
@@ -614,6 +615,20 @@ def test_a_receipt_reads_the_plan_of_its_line_once(
     site.take_next(plan)
     # The last of them says thank you, and reads no line that is to come.
     assert count_queries(writing.write_waiting) <= one + MOST_OF_A_RECEIPT
+
+
+def test_letters_that_go_together_read_their_template_once(site: Site) -> None:
+    plan = site.plan()
+    site.take_next(plan)
+    site.take_next(plan)
+    with CaptureQueriesContext(connection) as asked:
+        assert writing.write_waiting().mailed == 2
+    assert sum('FROM "post_office_emailtemplate"' in query["sql"] for query in asked) == 1
+    # What is reworded between two sweeps counts.
+    EmailTemplate.objects.filter(name="plan_finished").update(subject="Thank you, {{ name }}")
+    site.take_next(plan)
+    writing.write_waiting()
+    assert Email.objects.latest("pk").subject == f"Thank you, {plan.checkout_name}"
 
 
 def test_the_receipt_of_a_deposit_goes_when_no_plan_is_confirmed(site: Site, settings: Any) -> None:

@@ -15,13 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from decimal import Decimal
-from functools import cache, partial
+from functools import partial
 from typing import Any, Final
-from unittest import mock
 
 import time_machine
 from django.db.models import Q
-from django.template import Template
 from django.test import override_settings
 
 from checkout import clock, mail, states
@@ -120,9 +118,7 @@ class World:
             CHECKOUT_WORKERS=self.at_once,
         )
         threads = no_threads() if self.workers == 1 else nullcontext()
-        # post_office compiles a letter's templates anew for each letter.
-        templates = mock.patch("post_office.mail.Template", cache(Template))
-        with settings, threads, templates, time_machine.travel(START, tick=False) as self.time:
+        with settings, threads, time_machine.travel(START, tick=False) as self.time:
             mail.install()
             # As docs/reference.md asks of an endpoint: what changes nothing here is not sent.
             self.emulator.webhooks.add("https://shop.example/checkout/webhook/", SECRET, sorted(inbox.HANDLERS))

@@ -80,7 +80,8 @@ def give_missing(limit: int | None = None) -> int:
 
 def number_of(checkout: Checkout) -> Paper | None:
     """The number of its receipt or invoice, given now where it is missing; None when it has neither."""
-    found = Paper.objects.filter(checkout=checkout).first()
+    # Read with the attempt, maybe; a number that was given is never taken back.
+    found: Paper | None = getattr(checkout, "paper", None)
     if found is None and (has_receipt(checkout) or has_invoice(checkout)):
         try:
             _number([checkout], NO_CARDS)

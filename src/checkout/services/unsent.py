@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from django.db import DatabaseError, IntegrityError, transaction
 
@@ -35,6 +36,15 @@ def report(subject: str, reason: Exception, *, checkout: Checkout | None = None)
         pass  # it is open already
     except DatabaseError:
         logger.exception("the problem cannot be written down")
+
+
+def among(subjects: Collection[str]) -> set[str]:
+    """Those of them that could not go when they were tried before. One query."""
+    found = Problem.objects.filter(
+        kind=Problem.Kind.LETTER, subject__in=[each[:120] for each in subjects], closed_at=None
+    )
+    stuck = set(found.values_list("subject", flat=True))
+    return {each for each in subjects if each[:120] in stuck}
 
 
 def gone(subject: str) -> None:

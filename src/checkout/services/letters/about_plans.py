@@ -21,7 +21,7 @@ from checkout.models import (
     PlanChange,
     StateChange,
 )
-from checkout.services import numbering, papers
+from checkout.services import attempt_rows, numbering, papers
 from checkout.services.letters import asking
 from checkout.services.letters.words import Words, amount, common, day, facts, of_plan, receipt_of
 
@@ -31,17 +31,21 @@ def plan_agreed(letter: Letter) -> Words | None:
     plan = letter.plan
     if plan is None or plan.deleted:
         return None
+    rows = list(plan.payments)
     said: dict[str, Any] = {
         "description": of_plan(plan),
         "total": amount(plan.total, plan.currency),
         "card": plan.card.description if plan.card is not None else "",
-        "lines": [_row(line, plan) for line in plan.payments if not line.ended],
+        "lines": [_row(line, plan) for line in rows if not line.ended],
         "link": links.plan_page(plan),
         "receipt": "",
     }
-    deposit = next((line for line in plan.payments if line.deposit and line.state_id == states.SUCCESS), None)
-    paid = Checkout.objects.for_content_object(deposit).paid().first() if deposit else None
-    if paid is not None:
+    deposit = next((line for line in rows if line.deposit and line.state_id == states.SUCCESS), None)
+    paid = Checkout.objects.for_content_object(deposit).paid().select_related("paper").first() if deposit else None
+    if paid is not None and deposit is not None:
+        # The link of the receipt is that of the plan, which is in hand.
+        deposit.object_payment_plan = plan
+        attempt_rows.hold(paid, deposit)
         said |= receipt_of(paid, numbering.number_of(paid))
     return Words(letters.PLAN_AGREED, common(plan.checkout_name) | said)
 

@@ -11,7 +11,7 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone, translation
 
-from checkout import clock, letters
+from checkout import clock, letters, mail
 from checkout.models import Letter, Notice, ObjectPaymentPlan
 from checkout.services import notices, unsent
 from checkout.services.letters import about_declines, about_payers, about_plans, words
@@ -76,18 +76,25 @@ def write_waiting() -> Written:
     # The list is fixed first: those that fail would otherwise be found again for ever.
     pks = list(waiting.values_list("pk", flat=True))
     for start in range(0, len(pks), CHUNK):
-        for letter in _read(pks[start : start + CHUNK]):
-            try:
-                with transaction.atomic():
-                    _write(letter, done)
-                unsent.gone(letter.cause)
-            except Exception as problem:
-                # Staff word the templates, and the host's rows are read, so anything may come out of them.
-                logger.exception("letter %s was not written", letter.pk, extra={"letter": letter.pk})
-                unsent.report(letter.cause, problem, checkout=letter.checkout)
-                Letter.objects.filter(pk=letter.pk).update(write_after=clock.now() + AGAIN_AFTER)
-                done.errors += 1
+        with mail.templates_read_once():
+            _write_each(_read(pks[start : start + CHUNK]), done)
     return done
+
+
+def _write_each(waiting: list[Letter], done: Written) -> None:
+    stuck = unsent.among([letter.cause for letter in waiting])
+    for letter in waiting:
+        try:
+            with transaction.atomic():
+                _write(letter, done)
+            if letter.cause in stuck:
+                unsent.gone(letter.cause)
+        except Exception as problem:
+            # Staff word the templates, and the host's rows are read, so anything may come out of them.
+            logger.exception("letter %s was not written", letter.pk, extra={"letter": letter.pk})
+            unsent.report(letter.cause, problem, checkout=letter.checkout)
+            Letter.objects.filter(pk=letter.pk).update(write_after=clock.now() + AGAIN_AFTER)
+            done.errors += 1
 
 
 def _read(pks: list[int]) -> list[Letter]:
@@ -96,6 +103,7 @@ def _read(pks: list[int]) -> list[Letter]:
     found = list(
         rows.select_related(
             "checkout__customer",
+            "checkout__paper",
             "refund__checkout",
             "plan__customer",
             "plan__payment_plan",
