@@ -155,8 +155,13 @@ def _with_words(model: type[Any], asked: Asked, *columns: str, **about: Any) -> 
     """Rows in whose columns all words stand. Which of many is not asked: putting all in order would take too long."""
     if not asked.words:
         return None
-    keys = model._default_manager.filter(Words(asked.text, *columns), **about).order_by().values("pk")[:READ]
-    return Q(pk__in=keys)
+    return _some(model._default_manager.filter(Words(asked.text, *columns), **about))
+
+
+def _some(rows: QuerySet[Any]) -> Q:
+    """The newest of so many of these rows, by their keys: with the question itself PostgreSQL would go through the
+    table from its end, and what is found may stand at the beginning."""
+    return Q(pk__in=sorted(rows.order_by().values_list("pk", flat=True)[:READ], reverse=True)[: SHOWN + 1])
 
 
 def _shown(amount: Decimal | None, currency: str) -> str:
@@ -186,14 +191,14 @@ def _customers(asked: Asked) -> Iterator[Hit]:
 
 
 def _plans(asked: Asked) -> Iterator[Hit]:
-    customers = _with_words(Customer, asked, "name", "email")
+    names = Customer.objects.filter(Words(asked.text, "name", "email")).order_by().values("pk")[:READ]
     rows = _newest(
         ObjectPaymentPlan.objects.select_related("customer", "payment_plan"),
         _if(asked.uuid, uuid=asked.uuid),
         _if(asked.number, pk=asked.number),
         _if(asked.number, object_id=asked.text),
         _if(asked.amount, total=asked.amount),
-        customers and Q(customer__in=Customer.objects.filter(customers).order_by().values("pk")),
+        _some(ObjectPaymentPlan.objects.filter(customer__in=names)) if asked.words else None,
     )
     for row in rows:
         name = _("Plan %(number)d") % {"number": row.pk}
@@ -321,7 +326,7 @@ def _events(asked: Asked) -> Iterator[Hit]:
 def _notes(asked: Asked) -> Iterator[Hit]:
     """What staff wrote: references of transfers, reasons, notes about people."""
     condition = _with_words(StateChange, asked, "note", user__isnull=False)
-    for change in _newest(StateChange.objects.select_related(*stories.SUBJECTS, "user"), condition):
+    for change in _newest(stories.with_subjects(StateChange.objects.all()), condition):
         yield Hit(change.note[:200], stories.page_of(change), _joined(stories.subject_of(change), change.user))
 
 

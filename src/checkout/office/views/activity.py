@@ -92,7 +92,7 @@ class ChangeListView(StaffListView):
         ]
 
     def get_rows(self) -> QuerySet[StateChange]:
-        rows = StateChange.objects.select_related(*stories.SUBJECTS, "user")
+        rows = stories.with_subjects(StateChange.objects.all())
         if self.show == "all":
             return rows
         return rows.filter(user__isnull=self.show == "jobs")

@@ -63,13 +63,13 @@ def show_time(moment: Any) -> str:
 
 
 def show_date(day: Any) -> str:
-    return _day(day, get_language() or "en-gb") if day else "–"  # noqa: RUF001
+    return _day(day, _("j M Y"), get_language() or "en-gb") if day else "–"  # noqa: RUF001
 
 
 @functools.lru_cache(maxsize=4096)
-def _day(day: datetime.date, language: str) -> str:
+def _day(day: datetime.date, written: str, language: str) -> str:
     """Lists repeat their days, too."""
-    return date_format(day, _("j M Y"))
+    return date_format(day, written)
 
 
 def money_cell(amount: Decimal | None, currency: str, **more: Any) -> Cell:
