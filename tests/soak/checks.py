@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import F, Q, Sum
@@ -59,6 +60,11 @@ def _net(world: World) -> tuple[dict[str, int], dict[str, Any]]:
     return net, charges
 
 
+def _pence(total: Decimal | None) -> int:
+    """Of what the database added up; SQLite does that in binary fractions, so 3.07 may be 3.06999999999894."""
+    return round((total or Decimal(0)) * 100)
+
+
 def _unknown() -> set[str]:
     """Intents that staff were told of, because the rows that they paid for are gone with a lost day."""
     return set(Problem.objects.filter(kind=Problem.Kind.UNKNOWN_PAYMENT).values_list("subject", flat=True))
@@ -75,7 +81,7 @@ def _money(world: World) -> Iterator[str]:
         else:
             rows = Posting.objects.filter(kind__in=AT_STRIPE).exclude(checkout=None)
         for key, amount in rows.order_by().values_list(f"{path}__uuid").annotate(sum=Sum("amount")):
-            posted[str(key)] += int(amount * 100)
+            posted[str(key)] += _pence(amount)
     for key in net.keys() | posted.keys():
         if key not in unknown and net[key] != posted[key]:
             yield f"attempt {key}: {net[key]} at Stripe, {posted[key]} here"
@@ -90,7 +96,7 @@ def _books(world: World) -> Iterator[str]:
         yield f"difference {difference.kind} {difference.subject} {difference.amount}"
     here = BalanceTransaction.objects.aggregate(net=Sum("net"))
     there = list(world.emulator.world.tables["balance_transaction"].values())
-    if int((here["net"] or 0) * 100) != sum(row["net"] for row in there):
+    if _pence(here["net"]) != sum(row["net"] for row in there):
         yield f"balance {here['net']} here, {sum(row['net'] for row in there)} there"
     for payout in Payout.objects.filter(automatic=True).exclude(held_at=None):
         if remainder := books_match.remainder(payout):

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
+from tests.soak.checks import _pence
 from tests.soak.run import live
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_sum_of_sqlite_is_read_to_the_penny() -> None:
+    assert _pence(Decimal("3.06999999999894")) == 307
 
 
 def test_some_weeks_end_with_books_that_agree() -> None:
