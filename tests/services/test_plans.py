@@ -465,3 +465,10 @@ def test_a_deposit_that_is_paid_while_another_way_is_chosen_keeps_its_plan(
     declined.refresh_from_db()
     assert not declined.deleted
     assert (emulator.ledger.taken_minor(), lines(declined)[0][2]) == (2000, states.SUCCESS)
+
+
+def test_lines_are_read_in_their_order_without_their_plans_table(save_plan: SavePlan) -> None:
+    plan = save_plan()
+    lines = ObjectPaymentPlanInstalment.objects.filter(object_payment_plan=plan)
+    assert "JOIN" not in str(lines.query)
+    assert [line.count for line in lines] == sorted(line.count for line in plan.payments)

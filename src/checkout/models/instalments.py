@@ -64,7 +64,8 @@ class ObjectPaymentPlanInstalment(models.Model):
 
     class Meta:
         base_manager_name = "objects"
-        ordering = ["object_payment_plan", "count"]
+        # By the column itself: by the plan, its table would be joined to it for each line that is read.
+        ordering = ["-object_payment_plan_id", "count"]
         verbose_name = _("instalment")
         constraints = [
             models.UniqueConstraint(fields=["object_payment_plan", "count"], name="checkout_instalment_count"),
