@@ -696,7 +696,7 @@ MUTATIONS: Final = (
         "a card is charged by an agreement that another has taken the place of",
         11,
         "services/charging.py",
-        "if agreements_now != [plan.agreement_id]:",
+        "if agreement != plan.agreement_id:",
         "if False:",
         (CARDS,),
     ),

@@ -20,12 +20,13 @@ from django.urls import reverse
 from checkout import clock
 from checkout.gateway import gateway
 from checkout.gateway.webhooks import sign
-from checkout.models import Checkout, Problem, StripeEvent
+from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan, Problem, StripeEvent
 from checkout.services import attempt_rows, fulfillment, inbox
 from checkout.views.webhook import webhook
 from stripe_emulator import Delivery, Emulator, faults
 from tests.host.models import Membership
 from tests.saved import saved_card
+from tests.services.conftest import enter_card
 from tests.services.test_one_off import begin, pay
 
 pytestmark = pytest.mark.django_db
@@ -480,6 +481,34 @@ def test_the_old_card_of_a_refresh_that_is_detached_flags_nobody(
     assert ("payment_method.detached", "done") in StripeEvent.objects.values_list("event_type", "outcome")
     assert not plan.customer.refresh
     assert not StripeEvent.objects.filter(handled_at=None).exists()
+
+
+def test_news_of_a_card_that_was_read_before_asks_stripe_for_nothing(
+    emulator: Emulator, save_plan: Any, post: Callable[..., Any]
+) -> None:
+    saved = save_plan().agreement.checkout
+    asked = len(list(emulator.requests))
+    post(an_event("setup_intent.succeeded", {"id": saved.setup_intent_id, "object": "setup_intent"}))
+    assert StripeEvent.objects.get().outcome == "done"
+    assert len(list(emulator.requests)) == asked
+
+
+def test_news_of_a_card_that_was_read_before_takes_a_deposit_that_was_cut_off(
+    emulator: Emulator,
+    membership: Membership,
+    payment_plan: PaymentPlan,
+    post: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    saved = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    enter_card(emulator, saved, "4242424242424242")
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(fulfillment.plans, "take_waiting_deposit", lambda checkout: None)
+        fulfillment.fulfill(saved)
+    plan = ObjectPaymentPlan.objects.for_content_object(membership)
+    assert plan.instalments.get().state_id == "pending"
+    post(an_event("setup_intent.succeeded", {"id": saved.setup_intent_id, "object": "setup_intent"}))
+    assert plan.instalments.get(deposit=True).state_id == "success"
 
 
 @pytest.mark.parametrize("kind", ["customer.source.updated", "customer.source.expiring", "customer.source.deleted"])

@@ -113,12 +113,13 @@ def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Actor, *, if_due:
     plans = ObjectPaymentPlan.objects.select_for_update(no_key=True)
     plan = instalment.object_payment_plan
     # The lock meets the UPDATE of `plans.stop`: either it sees this claim, or this sees the stopped plan.
-    agreements_now = list(plans.filter(pk=plan.pk, deleted=False).values_list("agreement", flat=True))
-    if not agreements_now:
+    now = plans.filter(pk=plan.pk, deleted=False).values_list("agreement", "paused").first()
+    if now is None:
         raise CannotPay(_("This payment plan was stopped, so nothing more is taken."))
-    if agreements_now != [plan.agreement_id]:
+    agreement, paused = now
+    if agreement != plan.agreement_id:
         raise AttemptInProgress(_("Something happened to this plan since you looked at it. Please look again."))
-    if plans.filter(pk=instalment.object_payment_plan_id, paused=True).exists():
+    if paused:
         raise CheckoutError(
             _(
                 "A payer's bank disputes a payment of this plan, so nothing is charged to the card. "

@@ -65,15 +65,23 @@ def _bring_setup(before: Checkout, intent: SetupIntent, user: Actor) -> Checkout
     checkout = settling.settle(before.pk, intent, user)
     if checkout.succeeded and checkout.customer is not None and not before.succeeded:
         cards.detach_replaced(checkout.customer)
-    if checkout.succeeded and checkout.is_payment_plan:
-        plans.take_waiting_deposit(checkout)
-    if checkout.succeeded and isinstance(plan := checkout.content_object, ObjectPaymentPlan) and not before.succeeded:
+    if checkout.succeeded:
+        go_on(checkout)
+    row = checkout.content_object if checkout.succeeded and not before.succeeded else None
+    if isinstance(plan := row, ObjectPaymentPlan):
         plans.take_declined(plan)
-    if checkout.succeeded and isinstance(change := checkout.content_object, PlanChange) and not before.succeeded:
+    if isinstance(change := row, PlanChange):
         change.plan.refresh_from_db()
         take_overs.take_what_waits(change.plan)
         plans.take_declined(change.plan)
     return checkout
+
+
+def go_on(checkout: Checkout) -> None:
+    """Of a saved card that was settled before: whoever did it may have been cut off before its plan's deposit was
+    taken. Where none waits, Stripe is asked for nothing."""
+    if checkout.is_payment_plan:
+        plans.take_waiting_deposit(checkout)
 
 
 def _after_a_new_card(checkout: Checkout) -> None:
