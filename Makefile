@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; the work is done by the small programs in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutate quarter soak chaos proof crashes pages stripe fuzz bench messages docs lock clean
+.PHONY: help setup demo test check mutate mutants quarter soak chaos proof crashes pages stripe fuzz bench messages docs lock clean
 
 PYTHON_IN_VENV := .venv/bin/python
 export PART REQUESTS SEED PYTEST_ARGS LOCK_ARGS BENCH BENCH_ARGS DJANGO
@@ -27,6 +27,10 @@ check: ## Lint (Python, templates, JavaScript), types, migrations, deployment ch
 mutate: ## Break the code in one place at a time, and see that a test notices (MUTATE_ARGS="--only claim")
 	@sh scripts/setup.sh dev
 	@$(PYTHON_IN_VENV) -m tests.mutations.run $(MUTATE_ARGS)
+
+mutants: ## Break services/ and gateway/ where a tool says, by lot (SAMPLE=60 SEED=1 ONLY=services/debts MUTANTS_ARGS="--workers 1")
+	@sh scripts/setup.sh dev
+	@sh scripts/mutants.sh --sample $${SAMPLE:-60} --seed $${SEED:-1} --only "$${ONLY:-}" $(MUTANTS_ARGS)
 
 quarter: ## Live a quarter of 3,000 plans, and see that the books end in zero (PLANS=3000)
 	@sh scripts/setup.sh dev

@@ -2,7 +2,7 @@
 # Resolve pyproject.toml into requirements/, with hashes and without naming a package registry. The emulator lives in this
 # repository: its own requirements are locked with the others, itself is not, since setup.py installs it by its path.
 #   dev.txt   everything, for tests and checks      demo.txt   what the example shop needs, at the same versions
-#   uv.txt    uv itself, for machines without it
+#   uv.txt    uv itself, for machines without it    mutants.txt   the tool of `make mutants`, for an environment of its own
 # `make lock` keeps the versions that are there; `make lock LOCK_ARGS=--upgrade` takes newer ones.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,3 +16,4 @@ compile() {
 compile pyproject.toml --all-extras --group dev -o requirements/dev.txt
 compile pyproject.toml --extra emulator --extra celery --extra pdf --extra xlsx --constraint requirements/dev.txt -o requirements/demo.txt
 compile requirements/uv.in -o requirements/uv.txt
+compile requirements/mutants.in -o requirements/mutants.txt

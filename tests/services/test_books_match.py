@@ -145,6 +145,21 @@ def test_a_payout_whose_money_came_back_twice_is_open_until_it_went_out_for_good
     assert ends_in_zero()
 
 
+def test_what_a_payout_that_failed_adds_up_to_is_asked_once_its_content_is_read(shop: Shop) -> None:
+    shop.pay()
+    shop.pass_days(5)
+    shop.take_in()
+    payout = Payout.objects.get()
+    shop.bank.fail_payout(payout.payout_id)
+    assert look(shop) == {"payout_failed": payout.amount}
+    # As where the reading of its content was cut off in the middle.
+    Payout.objects.update(held_at=None)
+    BalanceTransaction.objects.filter(type="charge").update(payout=None)
+    books_match.match()
+    kinds = BookDifference.objects.filter(closed_at=None).values_list("kind", flat=True)
+    assert list(kinds) == ["payout_failed"]
+
+
 def test_what_is_not_ours_is_shown_as_such_and_is_no_difference(shop: Shop) -> None:
     shop.pay("10")
     intent_of_another_site(shop, 4200, site="another")

@@ -75,6 +75,47 @@ def test_what_another_attempt_has_reserved_is_not_asked_for_again(emulator: Emul
         debts.reserve([rival])
 
 
+def test_a_refused_reservation_leaves_the_rows_in_hand_as_they_are_in_the_books(
+    emulator: Emulator, membership: Membership
+) -> None:
+    """A run goes on with them, one by one: what it reserves then carries the next number, and no other."""
+    for _ in range(3):
+        Checkout.objects.create_checkout("payment", membership, None)
+        intents.close_open_attempts(membership)
+    standing = debt_of(membership)
+    moved = debts.of(Membership.objects.create(), Decimal(100), "GBP")
+    Debt.objects.filter(pk=moved.pk).update(asked=100)
+    begun = [Checkout(debt=debt, total=Decimal(100), action_id="payment") for debt in (standing, moved)]
+    with pytest.raises(debts.NothingLeft), transaction.atomic():
+        debts.reserve(begun)
+    assert (standing.asked, standing.attempts, moved.asked, moved.attempts) == (0, 3, 0, 0)
+    with transaction.atomic():
+        debts.reserve(begun[:1])
+    assert begun[0].number == 4
+
+
+@pytest.mark.parametrize("currency", ["EUR", "USD"])
+def test_a_row_that_is_sold_in_another_currency_now_is_owed_in_it(
+    emulator: Emulator, membership: Membership, currency: str
+) -> None:
+    Checkout.objects.create_checkout("payment", membership, None)
+    Membership.objects.update(currency=currency)
+    membership.refresh_from_db()
+    dearer = Checkout.objects.create_checkout("payment", membership, None)
+    debt = debt_of(membership)
+    assert (dearer.currency, debt.currency, debt.owed, debt.asked) == (currency, currency, 100, 100)
+
+
+def test_what_is_missing_of_a_row_that_became_dearer_while_it_was_paid_is_still_owed(
+    emulator: Emulator, membership: Membership
+) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    enter_card(emulator, checkout, "4242424242424242")
+    Membership.objects.update(total=Decimal(150))
+    fulfillment.fulfill(checkout)
+    assert (debt_of(membership).owed, debt_of(membership).paid) == (150, 100)
+
+
 def test_money_given_back_is_not_paid_any_more(emulator: Emulator, membership: Membership) -> None:
     checkout = Checkout.objects.create_checkout("payment", membership, None)
     enter_card(emulator, checkout, "4242424242424242")

@@ -413,8 +413,20 @@ def test_what_was_not_looked_at_says_so_and_never_that_it_is_well(
 
 def test_without_asking_nobody_that_is_said_of_each(well: SavePlan) -> None:
     findings = {each.check: each for each in doctor.examine(ask=False)}
+    assert findings.keys() == doctor.CHECKS.keys(), "what is left out keeps nothing else from being looked at"
     for name in doctor.ASKING:
         assert findings[name].level == doctor.Level.SKIPPED
+
+
+def test_once_answers_took_too_long_each_check_that_wants_one_says_so(
+    well: SavePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "PATIENCE", -1)
+    findings = {each.check: each for each in doctor.examine()}
+    assert findings.keys() == doctor.CHECKS.keys()
+    late = {name for name, each in findings.items() if "the checks before it waited" in each.message}
+    assert late == doctor.ASKING
+    assert {findings[name].level for name in late} == {doctor.Level.WARNING}
 
 
 def test_whole_tables_are_read_for_whoever_waits_for_it(well: SavePlan, count_queries: Any) -> None:

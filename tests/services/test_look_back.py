@@ -194,6 +194,10 @@ def test_the_next_look_begins_where_this_one_did(emulator: Emulator, membership:
     asked = len(emulator.requests)
     look_back.look_back()
     assert len(emulator.requests) == asked + 1, "one list call, whatever is known"
+    with hours_later(emulator, 2):
+        began = clock.now()
+        look_back.look_back()
+        assert LookBack.objects.get().until >= began
 
 
 def test_the_mark_of_a_site_is_kept_in_its_database(db: None) -> None:

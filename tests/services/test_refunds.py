@@ -251,6 +251,20 @@ def test_news_of_our_own_refund_before_its_answer_is_no_second_refund(
     assert books_agree(emulator, checkout)
 
 
+def test_news_of_a_refund_that_comes_before_that_of_its_payment_settles_both(
+    emulator: Emulator, membership: Membership
+) -> None:
+    """Whoever paid closed the tab, and the webhook of the payment is late."""
+    checkout = Checkout.objects.create_checkout("payment", membership)
+    emulator.pay(gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret)
+    made = emulator.bank.dashboard_refund(checkout.payment_intent_id, 4000)
+    row = refunds.refund_updated_at_stripe(made["id"])
+    checkout.refresh_from_db()
+    assert row is not None
+    assert (row.succeeded, checkout.succeeded, checkout.debt.paid) == (True, True, 60)
+    assert books_agree(emulator, checkout)
+
+
 def test_a_refund_of_a_stranger_is_left_alone(emulator: Emulator, membership: Membership) -> None:
     checkout = paid(emulator, membership)
     made = emulator.bank.dashboard_refund(checkout.payment_intent_id)
@@ -349,9 +363,12 @@ def test_a_plan_that_could_not_be_stopped_at_once_is_stopped_by_the_next_sweep(
     row = refunds.refund(deposit_of(plan), Decimal(20), plan_effect="stop")
     plan.refresh_from_db()
     assert (row.succeeded, row.plan_effect_done, plan.deleted) == (True, False, False)
+    # The charge is not settled yet, so the plan cannot be stopped either.
     with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        assert refunds.resolve_all() == refunds.Resolved(waiting=1)
+    with time_machine.travel(clock.now() + timedelta(minutes=22)):
         reconcile.reconcile()
-        refunds.resolve_all()
+        assert refunds.resolve_all() == refunds.Resolved(settled=1)
     row.refresh_from_db()
     plan.refresh_from_db()
     assert (row.plan_effect_done, plan.deleted) == (True, True)

@@ -1,0 +1,34 @@
+"""Mutants that were read, and that nothing can tell from the original: the file, the line as it is and as the tool
+makes it, and why. Nobody has to read them again; when the line changes, the entry has to go (test_sampled.py)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
+    (
+        "services/runs.py",
+        "BATCH = 50",
+        "BATCH = 49",
+    ): "How many lines are claimed at once is a matter of speed.",
+    (
+        "services/checkouts.py",
+        "with transaction.atomic(durable=True):",
+        "with transaction.atomic(durable=False):",
+    ): "Nobody comes here in a transaction: `create_checkout` has refused that before.",
+    (
+        "services/settling.py",
+        "at_once = moves.together() if len(intents) > 1 else nullcontext()",
+        "at_once = moves.together() if len(intents) < 1 else nullcontext()",
+    ): "The same moves, each by a statement of its own.",
+    (
+        "services/letters/asking.py",
+        "CHANGE_GRACE: Final = timedelta(minutes=15)",
+        "CHANGE_GRACE: Final = timedelta(minutes= 16)",
+    ): "How long letters wait for a second change of mind is a matter of choice.",
+    (
+        "services/papers.py",
+        "in_all = [before + here for before, here in zip(in_all, sums, strict=True)]",
+        "in_all = [before + here for before, here in zip(in_all, sums, strict=False)]",
+    ): "Both are always four sums.",
+}
