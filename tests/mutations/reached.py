@@ -1,6 +1,6 @@
 """Which tests reach a line of services/ or gateway/: measured once, and again for the test modules that changed since.
 
-Kept in var/mutants/reached.json by function and statement, so that it stays true while lines move.
+Kept by function and statement (`KEPT`), so that it stays true while lines move.
 """
 
 from __future__ import annotations
