@@ -139,7 +139,7 @@ def check_books() -> Iterator[Finding]:
         yield Finding("books", Level.WARNING, message, _("Send the evidence: the page Disputes of the office."))
     late = ObjectPaymentPlanInstalment.objects.filter(Q(state__in=states.UNPAID), due__lt=clock.today())
     # Those of stopped plans are few. Asked for the others at once, PostgreSQL reads the plan of each line.
-    if number := late.count() - late.filter(object_payment_plan__deleted=True).count():
+    if (number := late.count() - late.filter(object_payment_plan__deleted=True).count()) > 0:
         message = ngettext(
             "%(number)d payment of a plan is late.", "%(number)d payments of plans are late.", number
         ) % {"number": number}
