@@ -31,4 +31,9 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         "in_all = [before + here for before, here in zip(in_all, sums, strict=True)]",
         "in_all = [before + here for before, here in zip(in_all, sums, strict=False)]",
     ): "Both are always four sums.",
+    (
+        "services/letters/about_declines.py",
+        "if checkout is None or line is None or not checkout.failed or line.state_id != states.FAIL:",
+        "if checkout is None and line is None or not checkout.failed or line.state_id != states.FAIL:",
+    ): "Whoever asks for a letter about a decline names both; the columns are empty in letters about other things.",
 }

@@ -21,6 +21,7 @@ from django.utils import formats, translation
 from post_office.models import Email, EmailTemplate
 
 from checkout import checks, clock, declines, letters, money, states
+from checkout.gateway import gateway
 from checkout.journal import Why
 from checkout.models import (
     Checkout,
@@ -554,6 +555,21 @@ def test_a_decline_that_was_paid_meanwhile_is_not_told(site: Site) -> None:
     assert (done.mailed, done.errors) == (1, 0)
     assert Letter.objects.get(kind="instalment_declined").outcome == Letter.Outcome.NOT_TRUE
     assert Notice.objects.filter(template="instalment_paid").exists()
+
+
+def test_a_decline_whose_attempt_took_the_money_after_all_is_not_told(site: Site) -> None:
+    """Not even when its line is owed again, and open for another reason."""
+    plan = site.plan()
+    site.emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds")
+    line = site.take_next(plan)
+    attempt = Checkout.objects.get(state=states.FAIL)
+    intent = gateway().retrieve_payment_intent(attempt.payment_intent_id)
+    site.emulator.pay(intent.client_secret, number="4242424242424242")
+    fulfillment.fulfill(attempt)
+    ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(state=states.FAIL)
+    done = writing.write_waiting()
+    assert (done.mailed, done.untrue, done.errors) == (1, 1, 0)
+    assert not Notice.objects.filter(template=letters.DECLINED).exists()
 
 
 def test_a_template_that_cannot_be_rendered_silences_nobody_else_and_is_tried_again(site: Site) -> None:

@@ -18,7 +18,7 @@ from post_office.models import Email
 
 from checkout import clock, errors, signals, states, tasks
 from checkout.gateway import gateway
-from checkout.journal import Why
+from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
     ObjectPaymentPlan,
@@ -198,17 +198,33 @@ def test_a_refused_key_gives_nothing_back_and_says_so(emulator: Emulator, member
     assert Refund.objects.get().failed
 
 
-def test_from_the_dashboard_first_and_ours_after(emulator: Emulator, membership: Membership) -> None:
+@pytest.mark.parametrize("before", [7000, None], ids=["most of it", "all of it"])
+def test_from_the_dashboard_first_and_ours_after(
+    emulator: Emulator, membership: Membership, before: int | None
+) -> None:
+    """Stripe refuses what is more than is left by a sentence, and anything once all was given back by a code."""
     checkout = paid(emulator, membership)
-    made = emulator.bank.dashboard_refund(checkout.payment_intent_id, 7000)
+    made = emulator.bank.dashboard_refund(checkout.payment_intent_id, before)
     row = refunds.refund(checkout, Decimal(40))
     assert row.failed
+    assert row.failure == str(Why(Code.REFUNDED_BEFORE))
     assert checkout.refunds.filter(from_dashboard=True, refund_id=made["id"]).count() == 1
     for _ in range(2):
         imported = refunds.refund_updated_at_stripe(made["id"])
         assert imported is not None
         assert imported.succeeded
     assert Refund.objects.count() == 2
+    assert books_agree(emulator, checkout)
+
+
+def test_what_a_bank_took_back_before_we_heard_of_it_is_not_refunded_as_well(
+    emulator: Emulator, membership: Membership
+) -> None:
+    checkout = paid(emulator, membership)
+    emulator.bank.dispute(checkout.payment_intent_id)
+    row = refunds.refund(checkout, Decimal(40))
+    assert row.failed
+    assert row.failure == str(Why(Code.REFUND_DISPUTED))
     assert books_agree(emulator, checkout)
 
 
