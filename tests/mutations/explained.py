@@ -36,4 +36,14 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         "if checkout is None or line is None or not checkout.failed or line.state_id != states.FAIL:",
         "if checkout is None and line is None or not checkout.failed or line.state_id != states.FAIL:",
     ): "Whoever asks for a letter about a decline names both; the columns are empty in letters about other things.",
+    (
+        "services/plan_changes.py",
+        'ObjectPaymentPlanInstalment.objects.select_for_update(of=("self",), no_key=True)',
+        'ObjectPaymentPlanInstalment.objects.select_for_update(of=("self",), no_key=False)',
+    ): "Whoever writes a row about the line waits a moment longer.",
+    (
+        "services/books_things.py",
+        "is_marked_as_ours: bool = False",
+        "is_marked_as_ours: bool = True",
+    ): "It is asked only of what has no attempt here, and for all of that it is looked up.",
 }

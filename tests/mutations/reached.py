@@ -130,19 +130,18 @@ class Reached:
     def by(self, path: str, line: int) -> list[str]:
         """The tests that reach that line, those that are most about its file first; on PostgreSQL only when no other
         does. A statement that is newer than the measurement is reached by whatever reaches its function, and what runs
-        at import by whatever reaches its module."""
+        at import by whatever reaches its class or function, else its module."""
         reached = self.by_file.get(path, {})
         statement = statements.by_line((ROOT / path).read_text()).get(line)
         if statement is None:
             return []
-        at_import = statement.function == "" or statement.text.startswith(("def ", "class ", "async def "))
         tests: set[str] = set()
-        if statement.key in reached and not at_import:
+        if statement.key in reached and not statement.at_import:
             tests = reached[statement.key]
         else:
             inside = (f"{statement.function}:", f"{statement.function}.") if statement.function else ("",)
             tests = set().union(*(names for key, names in reached.items() if key.startswith(inside)))
-            if not tests and at_import:
+            if not tests and statement.at_import:
                 tests = set().union(*reached.values())
         here = {name for name in tests if not self.tests[name].postgres} or tests
         return sorted(here, key=lambda name: (-self.tests[name].share(path), self.tests[name].seconds, name))

@@ -17,10 +17,10 @@ from checkout import clock, errors, states
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
-from checkout.services import audit, doctor, fulfillment, intents, plans, reconcile, refunds, runs, stale
+from checkout.services import audit, card_expiry, doctor, fulfillment, intents, plans, reconcile, refunds, runs, stale
 from stripe_emulator import Clock, Emulator, faults
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan, enter_card, make_due
+from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
 from tests.services.test_one_off import begin, pay
 from tests.services.test_reconcile import lose
 from tests.services.test_refunds import paid
@@ -194,6 +194,19 @@ def test_a_run_leaves_cards_of_another_account_alone_and_every_line_stays_due(
     membership.refresh_from_db()
     assert membership.failures == 0, "the host is told nothing"
     assert other.ledger.taken_minor() == 0
+
+
+def test_nobody_is_asked_for_a_new_card_because_another_account_does_not_know_theirs(
+    emulator: Emulator, save_plan: SavePlan, other_account: Any, settings: Any
+) -> None:
+    """A charge with the wrong key may have learnt that the card is gone, which is true of that key alone."""
+    letters_installed()
+    card = save_plan().card
+    type(card).objects.update(gone=True, read_at=clock.now())
+    other_account()
+    assert card_expiry.refresh_card_expiry_dates().mailed == 0
+    settings.CHECKOUT_STRIPE_HTTP_CLIENT = emulator.transport
+    assert card_expiry.refresh_card_expiry_dates().mailed == 1
 
 
 def test_a_customer_that_was_deleted_fails_its_own_line_only(emulator: Emulator, save_plan: SavePlan) -> None:
