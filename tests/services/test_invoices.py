@@ -16,9 +16,9 @@ from post_office.models import Email
 
 from checkout import clock, errors, links, tasks
 from checkout.gateway import gateway
-from checkout.journal import Why
+from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAdditional, ScheduledJob
-from checkout.services import ending, fulfillment, invoices
+from checkout.services import ending, fulfillment, intents, invoices
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -153,6 +153,18 @@ def test_staff_hear_why_a_charge_failed(emulator: Emulator, membership: Membersh
     [mail] = Email.objects.all()
     assert mail.subject.startswith("Not paid: £100.00")
     assert "stolen" in mail.message
+
+
+def test_staff_hear_nothing_of_an_attempt_that_another_took_the_place_of(
+    emulator: Emulator, membership: Membership
+) -> None:
+    begun = Checkout.objects.create_checkout("payment", membership)
+    intents.close(begun, why=Why(Code.REPLACED), superseded=True)
+    assert not Email.objects.exists()
+    again = Checkout.objects.create_checkout("payment", membership)
+    intents.close(again, why=Why(Code.CANCELLED_BY_STAFF))
+    [mail] = Email.objects.all()
+    assert mail.subject.startswith("Not paid: £100.00")
 
 
 @pytest.mark.parametrize(
