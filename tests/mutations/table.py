@@ -442,6 +442,14 @@ MUTATIONS: Final = (
         (CARDS,),
     ),
     Mutation(
+        "a plan that begins is charged to the card of somebody else",
+        11,
+        "services/plan_cards.py",
+        "if customer is not None and card.customer_id != customer.pk:",
+        "if False:",
+        (CARDS,),
+    ),
+    Mutation(
         "old news opens a closed dispute",
         5,
         "services/disputes.py",

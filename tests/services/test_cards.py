@@ -19,6 +19,7 @@ from post_office.models import Email, EmailTemplate
 from checkout import clock, errors, states, tasks
 from checkout.gateway import gateway
 from checkout.models import (
+    Agreement,
     Checkout,
     Customer,
     Notice,
@@ -28,7 +29,7 @@ from checkout.models import (
     SavedCard,
     StripeCustomer,
 )
-from checkout.services import card_expiry, cards, charging, fulfillment, intents, on_session, runs, stale
+from checkout.services import card_expiry, cards, charging, fulfillment, intents, on_session, plan_cards, runs, stale
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
@@ -589,6 +590,35 @@ def test_a_late_card_of_whoever_paid_before_is_not_charged_and_is_let_go(
     make_due(plan)
     runs.process_payments(workers=1)
     assert not Checkout.objects.filter(payment_method_id=card.payment_method_id).taking_money().exists()
+
+
+def test_a_plan_that_a_hook_makes_for_somebody_else_is_not_charged_to_the_card_of_the_attempt(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Customer.objects.create(email="grandmother@example.com", name="A Grandmother")
+
+    def hook(self: Membership, checkout: Checkout) -> None:
+        ObjectPaymentPlan.objects.create_object_payment_plan(self, payment_plan, Decimal(100), customer=other)
+
+    monkeypatch.setattr(Membership, "checkout_success", hook)
+    begun = Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    enter_card(emulator, begun, "4242424242424242")
+    assert fulfillment.fulfill(begun).succeeded
+    made = ObjectPaymentPlan.objects.for_content_object(membership)
+    assert (made.customer, made.agreement) == (other, None)
+    assert SavedCard.objects.get().replaced
+    assert emulator.ledger.taken_minor() == 0
+
+
+def test_a_card_that_is_agreed_to_once_more_is_not_asked_for_any_longer(
+    plan: ObjectPaymentPlan,
+) -> None:
+    card = the_card(plan)
+    SavedCard.objects.filter(pk=card.pk).update(refresh=True)
+    card.refresh_from_db()
+    agreement = Agreement.objects.create(saved_card=card, text="", version="1")
+    assert plan_cards.of_new_plan(the_customer(plan), agreement) == agreement
+    assert not the_card(plan).refresh
 
 
 def test_a_payment_by_whoever_paid_before_takes_no_place_of_the_card(

@@ -31,6 +31,7 @@ from checkout.models import (
 )
 from checkout.schedule import Line
 from checkout.services import attempt_rows, debts, plan_cards
+from checkout.services.insert_each import insert_each
 
 #: A site replaces the wording by a template of this name, and counts CHECKOUT_AGREEMENT_VERSION up when it does.
 TEMPLATE = "checkout/agreement.txt"
@@ -164,6 +165,7 @@ def create_object_payment_plan(
     if attempt is not None and (attempt.content_type, attempt.object_id) != (key["content_type"], key["object_id"]):
         attempt = None
     customer = customer or (attempt.customer if attempt is not None else None)
+    by_attempt = attempt if saved_card is None else None
     with transaction.atomic():
         plan = _begin(
             content_key(content_object),
@@ -173,11 +175,10 @@ def create_object_payment_plan(
             customer=customer or Customer.objects.with_email(content_object.checkout_email),
             user=user,
             deposit_due=deposit_due,
+            attempt=by_attempt,
         )
-        card = saved_card or _moved_card(plan.customer)
-        if saved_card is None and attempt is not None:
-            plan_cards.take_card(plan, Agreement.objects.filter(checkout=attempt).first())
-        elif card is not None:
+        card = saved_card or (_moved_card(plan.customer) if by_attempt is None else None)
+        if card is not None:
             lines = payment_plan.lines(deposit_due or clock.today(), total, plan.currency)
             plan.agreement = Agreement.objects.create(
                 kind=Agreement.Kind.HOST,
@@ -210,10 +211,11 @@ def _begin(
     customer: Customer | None,
     user: Actor,
     deposit_due: datetime.date | None,
+    attempt: Checkout | None,
     **columns: Any,
 ) -> ObjectPaymentPlan:
-    """The rows, for the content object that `key` points at. Asks neither whether the terms are still offered nor what
-    it costs now."""
+    """The rows, for the content object that `key` points at; charged by the agreement of the `attempt` that saved the
+    card, if one did. Asks neither whether the terms are still offered nor what it costs now."""
     deposit = payment_plan.lines(deposit_due or clock.today(), total, currency)[0]
     try:
         with transaction.atomic():
@@ -224,12 +226,13 @@ def _begin(
                 user=actor(user),
                 total=total,
                 currency=currency,
+                agreement=plan_cards.of_new_plan(customer, getattr(attempt, "agreement", None)),
                 **columns,
             )
             line = ObjectPaymentPlanInstalment.objects.create(
                 object_payment_plan=plan, count=1, deposit=True, amount=deposit.amount, due=deposit.due
             )
-            debts.open_lines([line])
+            debts.open_new([line])
     except IntegrityError as error:
         raise PlanError(
             _("There is a payment plan for this already. Another can be agreed once that one is stopped.")
@@ -297,7 +300,7 @@ def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
     if content_object is None or checkout.payment_plan is None or checkout.total is None:
         return None
     # What was agreed holds, even if the office has stopped offering it or the row has changed since.
-    plan = _begin(
+    return _begin(
         content_key(content_object),
         checkout.payment_plan,
         checkout.total,
@@ -305,9 +308,8 @@ def ensure_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
         customer=checkout.customer,
         user=checkout.user,
         deposit_due=_agreed_deposit_date(checkout),
+        attempt=checkout,
     )
-    plan_cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
-    return plan
 
 
 def begin_stopped(checkout: Checkout) -> ObjectPaymentPlan:
@@ -315,7 +317,7 @@ def begin_stopped(checkout: Checkout) -> ObjectPaymentPlan:
     settling transaction; `begin_after_all` lets it begin."""
     if checkout.payment_plan is None or checkout.total is None:
         raise PlanError(f"Checkout {checkout.pk} names no plan to begin.")
-    plan = _begin(
+    return _begin(
         {"content_type": checkout.content_type, "object_id": checkout.object_id},
         checkout.payment_plan,
         checkout.total,
@@ -323,11 +325,10 @@ def begin_stopped(checkout: Checkout) -> ObjectPaymentPlan:
         customer=checkout.customer,
         user=checkout.user,
         deposit_due=_agreed_deposit_date(checkout),
+        attempt=checkout,
         deleted=True,
         deleted_at=clock.now(),
     )
-    plan_cards.take_card(plan, Agreement.objects.filter(checkout=checkout).first())
-    return plan
 
 
 def begin_after_all(checkout: Checkout) -> None:
@@ -346,9 +347,11 @@ def begin_after_all(checkout: Checkout) -> None:
 
 def live_plan(checkout: Checkout) -> ObjectPaymentPlan | None:
     """The plan of the row that this attempt was for."""
-    return ObjectPaymentPlan.objects.filter(
+    rows = ObjectPaymentPlan.objects.filter(
         content_type=checkout.content_type_id, object_id=checkout.object_id, deleted=False
-    ).first()
+    )
+    # Of which there is one at most, so the database need not sort them.
+    return next(iter(rows.order_by()), None)
 
 
 def _agreed_deposit_date(checkout: Checkout) -> datetime.date | None:
@@ -359,12 +362,14 @@ def _agreed_deposit_date(checkout: Checkout) -> datetime.date | None:
     return datetime.date.fromisoformat(agreement.lines[0]["due"])
 
 
-def create_instalments(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalment]:
-    """Make the lines after the deposit; together with it they add up to the total exactly.
+def create_instalments(
+    plan: ObjectPaymentPlan, deposit: ObjectPaymentPlanInstalment | None = None
+) -> list[ObjectPaymentPlanInstalment]:
+    """Make the lines after the `deposit` (None: it is read); together with it they add up to the total exactly.
 
     Raises PlanError without a deposit line, or when the lines are there already.
     """
-    deposit = plan.instalments.filter(deposit=True).first()
+    deposit = deposit or plan.instalments.filter(deposit=True).first()
     if deposit is None:
         raise PlanError(_("This plan has no deposit line, so its instalments cannot be worked out."))
     lines = _agreed_lines(plan, deposit)
@@ -378,8 +383,8 @@ def create_instalments(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalm
     ]
     try:
         with transaction.atomic():
-            made = ObjectPaymentPlanInstalment.objects.bulk_create(rows)
-            debts.open_lines(made)
+            made = insert_each(rows)
+            debts.open_new(made)
             return made
     except IntegrityError as error:
         raise PlanError(_("The instalments of this plan were made already.")) from error

@@ -132,7 +132,7 @@ def store_card(checkout: Checkout, intent: SetupIntent | PaymentIntent) -> Saved
     )
     if not new and printed:
         SavedCard.objects.filter(pk=card.pk).update(**printed)
-    agreement = Agreement.objects.filter(checkout=checkout).first()
+    agreement: Agreement | None = getattr(checkout, "agreement", None)
     if agreement is not None:
         agreement.name_card(card)
     return card

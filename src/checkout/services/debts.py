@@ -157,28 +157,33 @@ def open_lines(lines: Sequence[ObjectPaymentPlanInstalment]) -> None:
         for pk, debt_pk in found.items():
             if debt_pk is not None:
                 without[pk].debt = opened[debt_pk]
-        if not missing:
-            return
-        debts = Debt.objects.bulk_create(
-            Debt(
-                uuid=_uuid_of(line),
-                **content_key(line),
-                currency=line.object_payment_plan.currency,
-                owed=line.amount,
-                paid=line.amount if line.state_id == "success" else ZERO,
-            )
-            for line in missing
+        if missing:
+            open_new(missing)
+
+
+def open_new(lines: Sequence[ObjectPaymentPlanInstalment]) -> None:
+    """As `open_lines`, of lines without a debt that nobody else can see or change: the caller's transaction made them,
+    or holds them."""
+    debts = insert_each(
+        Debt(
+            uuid=_uuid_of(line),
+            **content_key(line),
+            currency=line.object_payment_plan.currency,
+            owed=line.amount,
+            paid=line.amount if line.state_id == "success" else ZERO,
         )
-        postings = []
-        for line, debt in zip(missing, debts, strict=True):
-            line.debt = debt
-            known: dict[str, Any] = {"debt": debt, "amount": line.amount, "day": line.due}
-            postings.append(Posting(kind=Kind.OWED, cause=f"owed:{debt.uuid}:1", **known))
-            if line.state_id == "success":
-                postings.append(Posting(kind=Kind.OTHER_MEANS, cause=f"moved:{debt.uuid}", **known))
-        Posting.objects.bulk_create(postings)
-        signals.posted(postings)
-        ObjectPaymentPlanInstalment.objects.bulk_update(missing, ["debt"])
+        for line in lines
+    )
+    postings = []
+    for line, debt in zip(lines, debts, strict=True):
+        line.debt = debt
+        known: dict[str, Any] = {"debt": debt, "amount": line.amount, "day": line.due}
+        postings.append(Posting(kind=Kind.OWED, cause=f"owed:{debt.uuid}:1", **known))
+        if line.state_id == "success":
+            postings.append(Posting(kind=Kind.OTHER_MEANS, cause=f"moved:{debt.uuid}", **known))
+    insert_each(postings)
+    signals.posted(postings)
+    update_each(ObjectPaymentPlanInstalment, {line.pk: {"debt": line.debt_id} for line in lines})
 
 
 # -- reserving ---------------------------------------------------------------------------------------------

@@ -14,7 +14,14 @@ from checkout import states
 from checkout.conf import conf
 from checkout.errors import NotWanted
 from checkout.journal import Code
-from checkout.models import Agreement, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange, SavedCard
+from checkout.models import (
+    Agreement,
+    Customer,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PlanChange,
+    SavedCard,
+)
 from checkout.schedule import Line
 from checkout.services.letters import asking as letters
 
@@ -61,6 +68,20 @@ def take_card(plan: ObjectPaymentPlan, agreement: Agreement | None) -> bool:
         SavedCard.objects.filter(pk=former).update(replaced=True)
         letters.card_changed(plan, agreement)
     return True
+
+
+def of_new_plan(customer: Customer | None, agreement: Agreement | None) -> Agreement | None:
+    """By which agreement a plan of that payer is charged that is about to begin: what `take_card` would come to, where
+    there is no card or change that it would have to meet. In the transaction that makes the plan."""
+    card = agreement.saved_card if agreement is not None else None
+    if agreement is None or card is None:
+        return None
+    if customer is not None and card.customer_id != customer.pk:
+        SavedCard.objects.filter(pk=card.pk).update(replaced=True)
+        return None
+    if card.refresh:
+        SavedCard.objects.filter(pk=card.pk).update(refresh=False)
+    return agreement
 
 
 def is_of_payer(plan: ObjectPaymentPlan, customer: int | None) -> bool:

@@ -370,7 +370,7 @@ def _make(lines: Sequence[Line], change: PlanChange) -> None:
         )
         for line in lines
     ]
-    debts.open_lines(ObjectPaymentPlanInstalment.objects.bulk_create(rows))
+    debts.open_new(ObjectPaymentPlanInstalment.objects.bulk_create(rows))
 
 
 def note(change: PlanChange, user: Actor, why: Why) -> StateChange:

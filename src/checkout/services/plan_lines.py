@@ -33,9 +33,10 @@ def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout)
             extra={"instalment": instalment.pk, "checkout": checkout.pk},
         )
         return
-    if instalment.deposit and not instalment.object_payment_plan.instalments.filter(deposit=False).exists():
-        agreements.create_instalments(instalment.object_payment_plan)
-        letters.plan_agreed(instalment.object_payment_plan)
+    plan = instalment.object_payment_plan
+    if instalment.deposit and not plan.instalments.filter(deposit=False).exists():
+        agreements.create_instalments(plan, instalment)
+        letters.plan_agreed(plan)
 
 
 def _parts_paid(checkout: Checkout) -> None:
