@@ -99,8 +99,10 @@ def claim(content_object: ContentObject, user: Actor = None, *, if_due: bool = F
     try:
         with transaction.atomic(durable=True):
             if isinstance(content_object, ObjectPaymentPlanInstalment):
+                # That it may be charged say its move and the lock of its plan.
                 _claim_line(content_object, user, if_due=if_due)
-            claimed = attempt_rows.insert_many([build_claimed(content_object, card, user)], user)[0]
+                return _insert_claimed(content_object, card, user)
+            claimed = _insert_claimed(content_object, card, user)
             if not attempt_rows.still_payable(content_object):
                 raise AlreadyPaid(_("This has been paid already. Nothing more was taken."))
             agreements.check_no_plan(content_object)
@@ -132,6 +134,10 @@ def _claim_line(instalment: ObjectPaymentPlanInstalment, user: Actor, *, if_due:
         instalment, to=states.REQUEST, user=user, only_if=only_if, only_from=CHARGEABLE, why=Why(Code.CLAIMED)
     ):
         raise AttemptInProgress(_("Somebody else is taking this payment, or it was paid."))
+
+
+def _insert_claimed(content_object: ContentObject, card: SavedCard, user: Actor) -> Checkout:
+    return attempt_rows.insert_many([build_claimed(content_object, card, user)], user)[0]
 
 
 def build_claimed(content_object: ContentObject, card: SavedCard, user: Actor) -> Checkout:

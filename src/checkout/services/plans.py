@@ -32,7 +32,6 @@ from checkout.models import (
     PaymentPlan,
     Posting,
     RecoveryStep,
-    content_key,
 )
 from checkout.services import agreements, charging, recovery
 from checkout.services.letters import asking as letters
@@ -64,9 +63,17 @@ def take_waiting_deposit(checkout: Checkout) -> Checkout | None:
 
     Called by every door that sees the saved card, so a door that was shut in the middle is made good by the next one.
     """
-    deposit = waiting_deposits().filter(object_payment_plan__agreement__checkout=checkout).first()
-    if deposit is None:
+    waiting = waiting_deposits().filter(object_payment_plan__agreement__checkout=checkout)
+    # Most of those who ask come later than another: to find nothing should cost little.
+    pk = next(iter(waiting.order_by().values_list("pk", flat=True)), None)
+    if pk is None:
         return None
+    deposit = ObjectPaymentPlanInstalment.objects.select_related(
+        "debt",
+        "object_payment_plan__customer",
+        "object_payment_plan__payment_plan",
+        "object_payment_plan__agreement__saved_card",
+    ).get(pk=pk)
     try:
         return charging.charge(deposit, checkout.user, if_due=True)
     except (AttemptInProgress, NoSavedCard, OtherAccount, GatewayError) as problem:
@@ -97,7 +104,7 @@ def take_declined(plan: ObjectPaymentPlan) -> list[Checkout]:
 def waiting_deposits() -> QuerySet[ObjectPaymentPlanInstalment]:
     """Deposits that may be taken, and that nobody has tried to take."""
     rows = ObjectPaymentPlanInstalment.objects.may_be_taken(clock.today()).filter(deposit=True)
-    return rows.select_related("object_payment_plan__customer", "object_payment_plan__agreement").order_by("due", "pk")
+    return rows.select_related("object_payment_plan__agreement").order_by("due", "pk")
 
 
 def stop(plan: ObjectPaymentPlan, user: Actor = None, *, tell: bool = True) -> ObjectPaymentPlan:
@@ -135,9 +142,12 @@ def end_if_never_begun(content_object: ContentObject, user: Actor = None) -> Non
 
     Raises AttemptInProgress while the deposit is being asked for, AlreadyPaid when it turns out to be paid.
     """
-    live = ObjectPaymentPlan.objects.filter(deleted=False, **content_key(content_object))
-    plan = live.filter(instalments__deposit=True, instalments__state__in=[states.FAIL, states.PAY_ON_SESSION]).first()
-    if plan is None or _is_paid_for(plan):
+    try:
+        plan = ObjectPaymentPlan.objects.for_content_object(content_object)
+    except ObjectPaymentPlan.DoesNotExist:
+        return
+    unpaid = plan.instalments.filter(Q(state__in=[states.FAIL, states.PAY_ON_SESSION]), deposit=True)
+    if not unpaid.exists() or _is_paid_for(plan):
         return
     stop(plan, user, tell=False)
     if _is_paid_for(plan):
