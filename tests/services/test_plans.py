@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from post_office.models import Email
 
-from checkout import errors, states
+from checkout import clock, errors, states
 from checkout.gateway import gateway
 from checkout.models import (
     Agreement,
@@ -25,7 +25,7 @@ from checkout.models import (
     PaymentPlan,
     SavedCard,
 )
-from checkout.services import agreements, fulfillment, intents, plans
+from checkout.services import agreements, by_staff, checkouts, fulfillment, intents, plans
 from checkout.services.letters import writing
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
@@ -212,6 +212,17 @@ def test_the_dates_that_were_agreed_hold_past_midnight(
     agreement = Agreement.objects.get(checkout=checkout)
     assert [line["due"] for line in agreement.lines] == [line.due.isoformat() for line in plan.payments]
     assert [Decimal(line["amount"]) for line in agreement.lines] == [line.amount for line in plan.payments]
+
+
+def test_the_days_that_were_agreed_hold_when_staff_move_the_deposit(save_plan: SavePlan) -> None:
+    plan = save_plan("4000000000000341")
+    by_staff.change_due(plans.deposit_of(plan), clock.today() + datetime.timedelta(days=70), None, "abroad")
+    checkouts.manual(plans.deposit_of(plan), None, "Cash")
+    assert plan.agreement is not None
+    agreed = [(line["count"], line["due"], Decimal(line["amount"])) for line in plan.agreement.lines]
+    made = [(line.count, line.due.isoformat(), line.amount) for line in plan.payments]
+    assert len(made) == 4
+    assert made[1:] == agreed[1:]
 
 
 def test_an_agreement_is_never_changed(emulator: Emulator, membership: Membership, payment_plan: PaymentPlan) -> None:

@@ -12,7 +12,7 @@ from django.test import Client
 
 from checkout import clock
 from checkout.models import Problem, ScheduledJob, StripeEvent
-from checkout.services import jobs, metrics, problems
+from checkout.services import doctor, jobs, metrics, problems
 from stripe_emulator import Emulator, faults
 from tests.services.conftest import SavePlan, make_due
 
@@ -100,6 +100,14 @@ def test_stripe_is_asked_only_when_that_is_wanted(client: Client, emulator: Emul
     assert found["checkout_stripe_seconds"] > 0
     emulator.weather.add(faults.LostBefore(), times=9)
     assert figures(client, "?ask=1")["checkout_stripe_up"] == 0
+
+
+def test_the_findings_of_the_doctor_are_counted_by_their_level(client: Client) -> None:
+    found = figures(client)
+    levels = [finding.level for finding in doctor.examine(ask=False)]
+    assert doctor.Level.ERROR in levels
+    for level in doctor.Level:
+        assert found[f'checkout_doctor_findings{{level="{level}"}}'] == levels.count(level)
 
 
 def test_the_text_is_prometheus(client: Client) -> None:
