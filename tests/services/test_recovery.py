@@ -331,6 +331,22 @@ def test_the_command_lists_what_is_planned_and_changes_nothing_in_a_dry_run(
         assert first(plan).state_id == states.PENDING
 
 
+def test_a_dry_run_takes_what_is_tried_again_for_one_of_the_lines_of_the_run(
+    plan: ObjectPaymentPlan, emulator: Emulator
+) -> None:
+    """It counts towards the limit, and belongs to its template and currency, as in the run."""
+    decline(plan, emulator, "insufficient_funds")
+    with on(datetime.date(2027, 1, 2), emulator):
+        tried_again, due = plan.payments.filter(count__in=(2, 3))
+        assert [each.instalment for each in dry_runs.dry_run()] == [tried_again, due]
+        assert [each.instalment for each in dry_runs.dry_run(limit=1)] == [tried_again]
+        assert [each.instalment for each in dry_runs.dry_run(max_total=tried_again.left)] == [tried_again]
+        assert [each.instalment for each in dry_runs.dry_run(currency="GBP")] == [tried_again, due]
+        assert [each.instalment for each in dry_runs.dry_run(currency="EUR")] == []
+        run = runs.process_payments(limit=1)
+        assert [item.instalment for item in run.items.all()] == [tried_again]
+
+
 def test_the_office_and_the_payer_read_when_it_is_tried_again(
     plan: ObjectPaymentPlan, emulator: Emulator, admin_client: Any, client: Any
 ) -> None:

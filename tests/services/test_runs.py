@@ -29,7 +29,7 @@ from checkout.models import (
     SavedCard,
     StateChange,
 )
-from checkout.services import charging, runs, settling
+from checkout.services import charging, dry_runs, runs, settling
 from checkout.services.pace import Pace
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
@@ -299,6 +299,32 @@ def test_the_dry_run_changes_nothing_and_says_what_is_likely_to_fail(
     assert "The card has expired." in out
     assert "There is no saved card." in out
     assert "Would charge 3: £79.98. 2 likely to fail. Nothing was changed." in out
+
+
+@pytest.mark.parametrize(
+    ("options", "amounts"),
+    [
+        ({}, ["26.67", "26.67", "26.66"]),
+        ({"limit": 1}, ["26.67"]),
+        ({"limit": 3}, ["26.67", "26.67", "26.66"]),
+        ({"max_total": Decimal(80)}, ["26.67", "26.67", "26.66"]),
+        ({"max_total": Decimal("79.99")}, ["26.67", "26.67"]),
+        ({"max_total": Decimal("26.66")}, []),
+        ({"max_total": Decimal(80), "limit": 1}, ["26.67"]),
+    ],
+)
+def test_the_dry_run_stops_where_the_run_does(
+    emulator: Emulator, save_plan: SavePlan, options: dict[str, Any], amounts: list[str]
+) -> None:
+    """What cannot be asked counts towards neither the limit nor the largest total."""
+    no_card, plan = save_plan(), save_plan(email="b@example.com")
+    make_due(no_card)
+    make_due(plan, 3)
+    SavedCard.objects.filter(customer=no_card.customer).update(gone=True)
+    said = [line.instalment.left for line in dry_runs.dry_run(**options) if not line.refusal]
+    run = runs.process_payments(workers=1, **options)
+    charged = run.items.filter(outcome="charged").order_by("pk").values_list("checkout__total", flat=True)
+    assert said == list(charged) == [Decimal(amount) for amount in amounts]
 
 
 def test_bad_options_are_refused() -> None:

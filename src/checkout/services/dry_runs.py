@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Final
 
 from django.db.models import Q, QuerySet, prefetch_related_objects
 from django.utils.translation import gettext as _
@@ -16,6 +16,9 @@ from checkout import clock, states
 from checkout.contract import Actor
 from checkout.models import ObjectPaymentPlanInstalment, PaymentPlan, Problem, RunRelease
 from checkout.services import recovery, releases, runs
+
+#: So many lines are read at a time.
+PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +85,33 @@ def dry_run(
     payment_plan: PaymentPlan | None = None,
     currency: str = "",
 ) -> Iterator[DryRunLine]:
-    """What `process_payments` with the same options would take today, what is tried again after a decline first. Reads
-    only, and never Stripe."""
-    rows = runs.due_instalments(payment_plan, currency)
+    """What `process_payments` with the same options would take today, the longest due first. What is tried again after
+    a decline is due again when the run begins. Reads only, and never Stripe."""
+    today = gate(clock.today())
+    rows = runs.chosen(to_take(today.day), payment_plan, currency).order_by("due", "pk")
     if max_total is not None:
         runs.check_one_currency(rows, currency)
-    today = gate(clock.today())
-    # They are due again when the run begins.
-    yield from describe([step.instalment for step in recovery.due_steps(today.day)], today)
     total = Decimal(0)
     count = 0
-    after: tuple[Any, int] | None = None
-    while True:
-        page = list((rows.filter(Q(due__gt=after[0]) | Q(due=after[0], pk__gt=after[1])) if after else rows)[:500])
-        if not page:
-            return
-        for line in describe(page, today):
-            if not line.waits:
+    for line in _described(rows, today):
+        if not line.waits:
+            if limit is not None and count >= limit:
+                return
+            if not line.refusal:
                 if max_total is not None and total + line.instalment.left > max_total:
                     return
-                if limit is not None and count >= limit:
-                    return
                 total += line.instalment.left
-                count += not line.refusal
-            yield line
-        after = (page[-1].due, page[-1].pk)
+                count += 1
+        yield line
+
+
+def _described(rows: QuerySet[ObjectPaymentPlanInstalment], today: releases.Gate) -> Iterator[DryRunLine]:
+    """Page by page, by (due, pk)."""
+    page = list(rows[:PAGE])
+    while page:
+        yield from describe(page, today)
+        due, pk = page[-1].due, page[-1].pk
+        page = list(rows.filter(Q(due__gt=due) | Q(due=due, pk__gt=pk))[:PAGE])
 
 
 def _line(instalment: ObjectPaymentPlanInstalment, day: datetime.date, waits: bool, *, has_problem: bool) -> DryRunLine:

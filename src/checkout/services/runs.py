@@ -91,17 +91,23 @@ def due_instalments(
     payment_plan: PaymentPlan | None = None, currency: str = ""
 ) -> QuerySet[ObjectPaymentPlanInstalment]:
     """What a run would take, the longest due first."""
-    rows = ObjectPaymentPlanInstalment.objects.due
-    if payment_plan is not None:
-        rows = rows.filter(object_payment_plan__payment_plan=payment_plan)
-    if currency:
-        rows = rows.filter(object_payment_plan__currency=money.check_currency(currency))
-    return rows.select_related(
+    return chosen(ObjectPaymentPlanInstalment.objects.due, payment_plan, currency).select_related(
         "object_payment_plan__customer",
         "object_payment_plan__payment_plan",
         "object_payment_plan__agreement__saved_card",
         "debt",
     )
+
+
+def chosen(
+    rows: QuerySet[ObjectPaymentPlanInstalment], payment_plan: PaymentPlan | None, currency: str
+) -> QuerySet[ObjectPaymentPlanInstalment]:
+    """Of these the lines of one template, and in one currency, where a run is told so."""
+    if payment_plan is not None:
+        rows = rows.filter(object_payment_plan__payment_plan=payment_plan)
+    if currency:
+        rows = rows.filter(object_payment_plan__currency=money.check_currency(currency))
+    return rows
 
 
 def process_payments(
