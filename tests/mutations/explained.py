@@ -71,4 +71,14 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         '("3-D Secure", json.dumps(secure, sort_keys=True) if secure else "not used for this charge"),',
         '("3-D Secure", json.dumps(secure, sort_keys=False) if secure else "not used for this charge"),',
     ): "The same facts in the order that Stripe gives them.",
+    (
+        "services/early.py",
+        "existing = Checkout.objects.asking_for(parts[0].line).taking_money().open().first()",
+        "existing = Checkout.objects.asking_for(parts[ -1].line).taking_money().open().first()",
+    ): "An attempt at the same parts is found by each of them, and whatever else is open is closed.",
+    (
+        "services/by_hand.py",
+        "return [row for row, cause in zip(rows, causes, strict=True) if cause not in undone]",
+        "return [row for row, cause in zip(rows, causes, strict=False) if cause not in undone]",
+    ): "Each row has one cause.",
 }

@@ -46,6 +46,7 @@ from checkout.services import (
     card_expiry,
     checkouts,
     fulfillment,
+    insert_each,
     invoices,
     notices,
     on_session,
@@ -543,6 +544,15 @@ def test_no_letter_about_what_was_rolled_back(site: Site) -> None:
         asking.plan_stopped(plan)
         transaction.set_rollback(True)
     assert not Letter.objects.exists()
+
+
+def test_a_cause_asks_once_within_a_batch_too(site: Site) -> None:
+    """What comes twice must not undo what is written in the same transaction."""
+    plan = site.plan()
+    for _ in range(2):
+        with transaction.atomic(), insert_each.pile() as laid, asking.together(laid):
+            asking.plan_stopped(plan)
+    assert Letter.objects.filter(kind="plan_stopped").count() == 1
 
 
 def test_a_decline_that_was_paid_meanwhile_is_not_told(site: Site) -> None:

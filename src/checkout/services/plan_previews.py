@@ -160,7 +160,7 @@ def _work_out(
             by = Decimal(0)
     after = _leave_what_said_no(plan, before, wanted)
     plan_changes.check(before, after, kind=kind, by=by, currency=currency, today=today)
-    if list(after) == before and kind != Kind.PAYER and not (kind == Kind.REOPEN and plan.deleted):
+    if list(after) == before and kind not in (Kind.PAYER, Kind.REOPEN):
         raise PlanError(_("That changes nothing."))
     return after, by
 
