@@ -15,8 +15,16 @@ from django.db import connection
 
 from checkout import clock, mail, states
 from checkout.gateway import gateway
-from checkout.models import Checkout, LookBack, ObjectPaymentPlanInstalment, Posting, Problem
-from checkout.services import attempt_rows, early, look_back, runs
+from checkout.models import (
+    Checkout,
+    LookBack,
+    ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
+    PaymentPlan,
+    Posting,
+    Problem,
+)
+from checkout.services import attempt_rows, early, look_back, plans, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -113,6 +121,26 @@ def test_a_payment_on_the_page_that_was_lost_with_its_debt_is_known_by_the_uuid_
     assert membership.successes == 1
     assert Checkout.objects.get().uuid == checkout.uuid
     assert not Problem.objects.exists()
+
+
+@only_sqlite
+@pytest.mark.parametrize("newer", [False, True], ids=["no attempt is left", "one was made since"])
+def test_the_first_look_of_a_site_that_has_plans_goes_back_before_its_attempts(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, backup: Any, newer: bool
+) -> None:
+    """They were moved over, and what was asked for since was lost with the database."""
+    plan = ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
+    restore = backup()
+    lost = Checkout.objects.create_checkout_pay_on_session(plans.deposit_of(plan))
+    enter_card(emulator, lost, "4242424242424242")
+    restore()
+    assert not Checkout.objects.exists()
+    with hours_later(emulator, 49):
+        if newer:
+            Checkout.objects.create_checkout("payment", Membership.objects.create(email="b@example.com"), None)
+        assert look_back.look_back().adopted == 1
+    assert Checkout.objects.get(uuid=lost.uuid).succeeded
+    assert plans.deposit_of(plan).state_id == states.SUCCESS
 
 
 @only_sqlite
