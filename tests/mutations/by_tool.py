@@ -63,7 +63,8 @@ def main() -> int:
         made = ((mutant, text_of(mutant)) for mutant in shuffled(dice, places[place]))
         mutant, text = next(((mutant, text) for mutant, text in made if text), (None, ""))
         if mutant is not None:
-            chosen.append({**asdict(mutant), "text": text})
+            before = (ROOT / mutant.path).read_text()
+            chosen.append({**asdict(mutant), "before": before, "text": text})
     json.dump({"places": len(places), "mutants": sum(map(len, places.values())), "chosen": chosen}, sys.stdout)
     return 0
 

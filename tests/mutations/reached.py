@@ -129,12 +129,13 @@ class Reached:
                 for name in tests:
                     self.tests[name].statements[path] += 1
 
-    def by(self, path: str, line: int) -> list[str]:
+    def by(self, path: str, line: int, source: str | None = None) -> list[str]:
         """The tests that reach that line, those that are most about its file first; on PostgreSQL only when no other
         does. A statement that is newer than the measurement is reached by whatever reaches its function, and what runs
-        at import by whatever reaches its class or function, else its module."""
+        at import by whatever reaches its class or function, else its module. `source` is the file, if it may have
+        changed."""
         reached = self.by_file.get(path, {})
-        statement = statements.by_line((ROOT / path).read_text()).get(line)
+        statement = statements.by_line(source or (ROOT / path).read_text()).get(line)
         if statement is None:
             return []
         tests: set[str] = set()

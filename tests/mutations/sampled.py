@@ -30,21 +30,25 @@ from tests.mutations.run import LEFT_OUT, ROOT, rewrite
 TOOL = ROOT / "var" / "mutants" / "tool" / "bin" / "python"
 #: What starting pytest and the tables takes at most, on a busy machine.
 START = 120
+#: A test that takes so many seconds more than five times of what was measured does not end.
+ENDLESS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`text` is the whole file with the tool's mutation in it; `line` where it is."""
+    """`text` is the whole file with the tool's mutation in it, `before` as it was drawn; `line` where they differ.
+    Whoever writes a test while the others run may change the file."""
 
     path: str
     line: int
     operator: str
+    before: str
     text: str
 
     @property
     def diff(self) -> list[str]:
         """The lines that it takes away and those that it puts there."""
-        lines = difflib.unified_diff((ROOT / self.path).read_text().splitlines(), self.text.splitlines(), n=0)
+        lines = difflib.unified_diff(self.before.splitlines(), self.text.splitlines(), n=0)
         return [line for line in lines if line[0] in "+-" and not line.startswith(("+++", "---"))]
 
     @property
@@ -83,7 +87,10 @@ def main() -> int:
     asked = options.parse_args()
     reached = Reached.up_to_date(anew=asked.measure)
     drawn = draw(asked.sample, asked.seed, asked.only)
-    mutants = [Mutant(each["path"], each["start"][0], each["operator"], each["text"]) for each in drawn["chosen"]]
+    mutants = [
+        Mutant(each["path"], each["start"][0], each["operator"], each["before"], each["text"])
+        for each in drawn["chosen"]
+    ]
     if not mutants:
         print(f"There is no place to break in a file with {asked.only!r} in its path.")
         return 1
@@ -132,7 +139,7 @@ def attempt(tree: Path, mutant: Mutant, reached: Reached, seconds: float) -> Res
     """Break one copy, run the tests that reach the line, and mend it again."""
     if mutant.explanation:
         return Result(mutant, "explained", mutant.explanation)
-    every = reached.by(mutant.path, mutant.line)
+    every = reached.by(mutant.path, mutant.line, mutant.before)
     if not every:
         return Result(mutant, "UNREACHED", "by any test that was measured")
     chosen, planned = [], 0.0
@@ -141,24 +148,29 @@ def attempt(tree: Path, mutant: Mutant, reached: Reached, seconds: float) -> Res
         if not chosen or planned + cost <= seconds:
             chosen.append(name)
             planned += cost
+    endless = ENDLESS + 5 * max(reached.tests[name].seconds for name in chosen)
+    postgres = reached.tests[every[0]].postgres
     began = time.monotonic()
     path = tree / mutant.path
     text = path.read_text()
     rewrite(path, mutant.text)
     try:
-        verdict, by = run_tests(tree, chosen, postgres=reached.tests[every[0]].postgres, timeout=START + 5 * planned)
+        verdict, by = run_tests(tree, chosen, postgres=postgres, timeout=START + 5 * planned, endless=endless)
     finally:
         rewrite(path, text)
     by = by or f"{len(chosen)} of the {len(every)} tests that reach it"
     return Result(mutant, verdict, by, time.monotonic() - began)
 
 
-def run_tests(tree: Path, tests: list[str], *, postgres: bool, timeout: float) -> tuple[str, str]:
-    """The verdict, and the first test that failed."""
+def run_tests(
+    tree: Path, tests: list[str], *, postgres: bool, timeout: float, endless: float = ENDLESS
+) -> tuple[str, str]:
+    """The verdict, and the first test that failed. `timeout` is for all of them, `endless` for one, in seconds."""
     (tree / "var").mkdir(exist_ok=True)
     listed = tree / "var" / "tests.txt"
     listed.write_text("\n".join(tests))
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"@{listed}"]
+    command += ["-o", f"faulthandler_timeout={endless:.0f}", "-o", "faulthandler_exit_on_timeout=true"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     if postgres:
         command, environment = on_postgres(command, environment)
@@ -176,6 +188,8 @@ def run_tests(tree: Path, tests: list[str], *, postgres: bool, timeout: float) -
         return "SURVIVED", ""
     if failed:
         return "killed", failed[0].split(" - ")[0].rpartition("::")[2][:70] or failed[0][:70]
+    if any(line.startswith("Timeout (") for line in said):
+        return "killed", "(a test did not end)"
     # A module that cannot even be imported is noticed by whatever starts the app.
     if any("Error" in line for line in said):
         return "killed", "(nothing starts)"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.mutations.explained import EXPLAINED
 from tests.mutations.reached import Reached
+from tests.mutations.sampled import run_tests
 from tests.mutations.silent import silent_parts
 from tests.mutations.statements import by_line
 
@@ -80,6 +81,24 @@ def test_the_field_of_a_class_is_reached_by_whatever_reaches_the_class(monkeypat
     kept = {"Day: late: bool = False": [], "Day.__str__: return str(self.late)": ["shown"], "other: pass": ["other"]}
     reached = Reached({"tests": {"shown": (1, False), "other": (1, False)}, "by_file": {"days.py": kept}})
     assert reached.by("days.py", 2) == ["shown"]
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("assert True", ("SURVIVED", "")),
+        ("assert False", ("killed", "test_it")),
+        ("while True: pass", ("killed", "(a test did not end)")),
+    ],
+)
+def test_a_test_that_fails_or_does_not_end_has_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, verdict: tuple[str, str]
+) -> None:
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -ra -p no:django\n")
+    (tmp_path / "tests" / "test_one.py").write_text(f"def test_it():\n    {code}\n")
+    assert run_tests(tmp_path, ["tests/test_one.py"], postgres=False, timeout=60, endless=1) == verdict
 
 
 @pytest.mark.parametrize(("path", "old", "new"), EXPLAINED)
