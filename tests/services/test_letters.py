@@ -78,7 +78,7 @@ def templates(db: None) -> Iterator[None]:
 
 
 #: Statements that one more receipt costs.
-MOST_OF_A_RECEIPT = 10
+MOST_OF_A_RECEIPT = 9
 #: When a request for money is reminded of, at the latest.
 SOON = datetime.timedelta(days=8)
 

@@ -9,11 +9,12 @@ from datetime import datetime, time, timedelta
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Prefetch, prefetch_related_objects
 from django.utils import timezone, translation
 
 from checkout import clock, letters, mail
 from checkout.models import Letter, Notice, ObjectPaymentPlan
-from checkout.services import notices, unsent
+from checkout.services import attempt_rows, notices, unsent
 from checkout.services.letters import about_declines, about_payers, about_plans, words
 
 logger = logging.getLogger("checkout.letters")
@@ -99,26 +100,24 @@ def _write_each(waiting: list[Letter], done: Written) -> None:
 
 def _read(pks: list[int]) -> list[Letter]:
     rows = Letter.objects.filter(pk__in=pks, ended_at=None).order_by("pk")
-    plan = "object_payment_plan"
-    found = list(
-        rows.select_related(
-            "checkout__customer",
-            "checkout__paper",
-            "refund__checkout",
-            "plan__customer",
-            "plan__payment_plan",
-            "plan__agreement__saved_card",
-            "instalment__debt",
-            f"instalment__{plan}__customer",
-            f"instalment__{plan}__payment_plan",
-            f"instalment__{plan}__agreement__saved_card",
-        ).prefetch_related("plan__content_object", f"instalment__{plan}__content_object", "checkout__content_object")
+    found = list(rows.select_related("checkout__customer", "checkout__paper", "instalment__debt"))
+    plans = ObjectPaymentPlan.objects.select_related("customer", "payment_plan", "agreement__saved_card")
+    prefetch_related_objects(
+        found,
+        "refund__checkout",
+        Prefetch("plan", plans),
+        Prefetch("instalment__object_payment_plan", plans),
+        "plan__content_object",
+        "instalment__object_payment_plan__content_object",
     )
     for letter in found:
         # One object for a line and for what its attempt paid: its plan and its host's row are read once.
         line, checkout = letter.instalment, letter.checkout
-        if line is not None and checkout is not None and checkout.content_object == line:
-            checkout.content_object = line
+        if line is None or checkout is None or not attempt_rows.is_plan_line(checkout):
+            continue
+        if checkout.object_id == str(line.pk):
+            attempt_rows.hold(checkout, line)
+    prefetch_related_objects(found, "checkout__content_object")
     return found
 
 
@@ -153,8 +152,9 @@ def _write(letter: Letter, done: Written) -> None:
         instalment=letter.instalment,
         customer=customer,
     )
-    also = Letter.objects.filter(pk__in=said.also, ended_at=None)
-    also.update(ended_at=clock.now(), outcome=Letter.Outcome.TOGETHER)
+    if said.also:
+        also = Letter.objects.filter(pk__in=said.also, ended_at=None)
+        also.update(ended_at=clock.now(), outcome=Letter.Outcome.TOGETHER)
     done.mailed += sent
 
 
