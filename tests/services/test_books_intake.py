@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -72,6 +72,27 @@ def test_the_banks_reference_and_a_failure_weeks_later_are_found_without_an_even
     assert (payout.status, payout.failure_code, payout.came_back) == ("failed", "account_closed", True)
     again = Payout.objects.exclude(pk=payout.pk).get()
     assert [row.type for row in again.transactions.order_by("pk")] == ["payout_failure", "payout"]
+
+
+def test_payouts_that_stand_as_before_cost_no_statement_each(
+    shop: Shop, count_queries: Callable[[Callable[[], Any]], int]
+) -> None:
+    def look_again() -> int:
+        shop.take_in()
+        return count_queries(books_intake.take_in)
+
+    shop.pay()
+    shop.pass_days(10)
+    one = look_again()
+    for _ in range(3):
+        shop.pay()
+        shop.pass_days(1)
+    shop.pass_days(10)
+    before = clock.now()
+    assert look_again() == one
+    again = Payout.objects.filter(created_at__gte=clock.now() - books_intake.PAYOUTS_AGAIN_FOR)
+    assert again.count() >= 3
+    assert not again.filter(read_at__lte=before).exists()
 
 
 def test_a_look_that_was_broken_off_goes_on_where_it_stopped(

@@ -369,9 +369,23 @@ def test_the_match_of_a_day_reads_that_day_only(shop: Shop, count_queries: Calla
 
     counts = [one_more_day() for _ in range(15)]
     # The same day of two weeks: on some there is a payout.
-    assert counts[14] == counts[7] <= 40
+    assert counts[14] == counts[7] <= 25
     compared = books_match.match().compared
     assert compared == 0
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_what_is_more_than_a_batch_is_matched_batch_by_batch(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(books_match, "BATCH", batch)
+    for _ in range(3):
+        shop.pay("10")
+    shop.take_in()
+    assert books_match.match().compared == 3
+    shop.pass_days(3)
+    BalanceTransaction.objects.all().delete()
+    assert books_match.match().opened == 3, "each is looked for"
 
 
 def test_the_command_takes_in_matches_and_prints_a_day(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

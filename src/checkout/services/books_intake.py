@@ -77,8 +77,7 @@ def take_in(since: datetime.datetime | None = None) -> TakenIn:
         cursor.move_on(end)
         begin = end
     for answers in _pages(gateway().list_payouts(since=min(first, cursor.began - PAYOUTS_AGAIN_FOR))):
-        for answer in answers:
-            taken.payouts += _keep_payout(answer, whose)
+        taken.payouts += _keep_payouts(answers, whose)
     _read_old_payouts(whose, cursor.began - PAYOUTS_AGAIN_FOR)
     for payout in Payout.objects.filter(**whose, held_at=None, automatic=True, reconciled=True).order_by("pk"):
         try:
@@ -182,10 +181,25 @@ def payout_changed_at_stripe(payout_id: str) -> Payout:
     return payout
 
 
-def _keep_payout(answer: PayoutAnswer, whose: Account) -> bool:
-    """Write down how it stands; True for one that was not known. An answer that was overtaken by a newer one does no
-    harm: the next look reads it again."""
-    columns = {
+def _keep_payouts(answers: Sequence[PayoutAnswer], whose: Account) -> int:
+    """Write down how they stand; how many were not known. Those that stand as before, which most do, are one statement
+    together."""
+    known = {row.payout_id: row for row in Payout.objects.filter(payout_id__in=[answer.id for answer in answers])}
+    as_before, new = [], 0
+    for answer in answers:
+        row = known.get(answer.id)
+        if row is not None and all(getattr(row, name) == value for name, value in _standing(answer).items()):
+            as_before.append(row.pk)
+        else:
+            new += _keep_payout(answer, whose)
+    if as_before:
+        Payout.objects.filter(pk__in=as_before).update(read_at=clock.now())
+    return new
+
+
+def _standing(answer: PayoutAnswer) -> dict[str, Any]:
+    """What of a payout may change at Stripe."""
+    return {
         "status": answer.status,
         "arrival_on": answer.arrival_on,
         "bank_text": answer.bank_text[:255],
@@ -194,8 +208,13 @@ def _keep_payout(answer: PayoutAnswer, whose: Account) -> bool:
         "failure_code": answer.failure_code,
         "failure": answer.failure,
         "reconciled": answer.reconciled,
-        "read_at": clock.now(),
     }
+
+
+def _keep_payout(answer: PayoutAnswer, whose: Account) -> bool:
+    """Write down how it stands; True for one that was not known. An answer that was overtaken by a newer one does no
+    harm: the next look reads it again."""
+    columns = {**_standing(answer), "read_at": clock.now()}
     fixed = {
         "amount": money.from_minor(answer.amount_minor, answer.currency),
         "currency": answer.currency,

@@ -111,9 +111,10 @@ def _to_compare(whose: books_intake.Account) -> Iterator[list[BalanceTransaction
     while True:
         waiting = known.filter(state__in=[State.NEW, State.WAITING], pk__gt=last)
         rows = list(waiting.order_by("pk")[:BATCH])
-        if not rows:
+        if rows:
+            yield rows
+        if len(rows) < BATCH:
             break
-        yield rows
         last = rows[-1].pk
     for pks in _batches(different):
         yield list(known.filter(pk__in=pks).order_by("pk"))
@@ -196,9 +197,10 @@ def _postings(
         if last is not None:
             left = rows.filter(at__gte=last[0]).filter(Q(at__gt=last[0]) | Q(pk__gt=last[1]))
         page = list(left.order_by("at", "pk")[:BATCH])
-        if not page:
+        if page:
+            yield page
+        if len(page) < BATCH:
             break
-        yield page
         last = (page[-1].at, page[-1].pk)
     open_ones = BookDifference.objects.filter(**whose, closed_at=None).exclude(posting=None)
     for pks in _batches(open_ones.values_list("posting", flat=True)):

@@ -125,15 +125,17 @@ class Things:
         siblings = BalanceTransaction.objects.filter(Q(payment_intent_id__in=intents) | Q(source_id__in=sources))
         every = {row.pk: row for row in chain(siblings if intents else (), rows)}
         intents |= {row.payment_intent_id for row in every.values()} - {""}
-        sources |= {row.source_id for row in every.values()}
+        # Most movements are payments, and there is no refund or dispute to look for.
+        went_back = (Thing.What.REFUND, Thing.What.DISPUTE)
+        back = {row.source_id for row in every.values() if what_of(row) in went_back} - {""}
         checkouts = Checkout.objects.filter(payment_intent_id__in=intents).order_by("pk")
-        refunds = Refund.objects.filter(refund_id__in=sources - {""}).select_related("checkout")
-        disputes = Dispute.objects.filter(dispute_id__in=sources - {""}).select_related("checkout")
+        refunds = Refund.objects.filter(refund_id__in=back).select_related("checkout")
+        disputes = Dispute.objects.filter(dispute_id__in=back).select_related("checkout")
         found = cls(
             sorted(every.values(), key=lambda row: row.pk),
             {row.payment_intent_id: row for row in checkouts},
-            {row.refund_id: row for row in refunds},
-            {row.dispute_id: row for row in disputes},
+            {row.refund_id: row for row in refunds} if back else {},
+            {row.dispute_id: row for row in disputes} if back else {},
             {},
         )
         found._read_postings()
