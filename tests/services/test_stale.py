@@ -216,6 +216,18 @@ def test_the_sweep_finishes_stopping_a_plan(emulator: Emulator, half_stopped: Ch
     assert emulator.ledger.taken_minor() == 2000
 
 
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_the_sweep_looks_at_open_attempts_page_by_page(
+    emulator: Emulator, half_stopped: Checkout, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    others = [Checkout.objects.create_checkout("payment", Membership.objects.create()) for _ in range(2)]
+    Checkout.objects.filter(pk=others[0].pk).update(
+        content_type=half_stopped.content_type, object_id=half_stopped.object_id, state=states.FAIL
+    )
+    monkeypatch.setattr(plans, "PAGE", page)
+    assert list(plans.open_at_stopped_plans()) == [half_stopped]
+
+
 def test_stopping_again_finishes_it_too(emulator: Emulator, half_stopped: Checkout, staff: Any) -> None:
     plan = ObjectPaymentPlan.objects.get()
     assert plans.is_half_stopped(plan)

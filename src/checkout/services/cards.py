@@ -192,11 +192,16 @@ def replaced() -> QuerySet[SavedCard]:
     in_use = ObjectPaymentPlan.objects.filter(deleted=False, agreement__saved_card__isnull=False)
     asked = Checkout.objects.filter(Q(state=states.REQUEST)).exclude(payment_method_id="")
     return (
-        SavedCard.objects.filter(replaced=True, detached_at=None, gone=False)
+        _out_of_place()
         .exclude(pk__in=in_use.values("agreement__saved_card"))
         .exclude(payment_method_id__in=asked.values("payment_method_id"))
         .order_by("pk")
     )
+
+
+def _out_of_place() -> QuerySet[SavedCard]:
+    """Cards whose place was taken, and which are not taken off yet."""
+    return SavedCard.objects.filter(replaced=True, detached_at=None, gone=False)
 
 
 def detach_replaced(customer: Customer | None = None, limit: int | None = None) -> int:
@@ -206,7 +211,11 @@ def detach_replaced(customer: Customer | None = None, limit: int | None = None) 
     """
     if not conf.CHECKOUT_DETACH_OLD_CARDS:
         return 0
-    rows = replaced() if customer is None else replaced().filter(customer=customer)
+    of = {} if customer is None else {"customer": customer}
+    # Whoever has just saved a card has most often no other: to find that out should cost little.
+    if not _out_of_place().filter(**of).exists():
+        return 0
+    rows = replaced().filter(**of)
     done = 0
     for card in rows[:limit]:
         if not is_of_this_key(card, gateway().account_id()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
@@ -37,6 +37,9 @@ from checkout.services import agreements, charging, recovery
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.plans")
+
+#: Open attempts that are looked at together.
+PAGE: Final = 1000
 
 
 def deposit_of(plan: ObjectPaymentPlan) -> ObjectPaymentPlanInstalment:
@@ -182,10 +185,14 @@ def open_at_stopped_plans() -> Iterator[Checkout]:
     attempts = _at_lines().values_list("pk", "object_id").order_by("pk")
     stopped = ObjectPaymentPlanInstalment.objects.filter(object_payment_plan__deleted=True)
     last = 0
-    while page := list(attempts.filter(pk__gt=last)[:1000]):
+    while page := list(attempts.filter(pk__gt=last)[:PAGE]):
         last = page[-1][0]
         lines = {str(pk) for pk in stopped.filter(pk__in=[key for _pk, key in page]).values_list("pk", flat=True)}
-        yield from Checkout.objects.select_related("customer").filter(pk__in=[pk for pk, key in page if key in lines])
+        if lines:
+            open_ones = [pk for pk, key in page if key in lines]
+            yield from Checkout.objects.select_related("customer").filter(pk__in=open_ones)
+        if len(page) < PAGE:
+            return
 
 
 def _at_lines() -> QuerySet[Checkout]:

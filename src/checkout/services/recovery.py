@@ -196,7 +196,7 @@ def release_due(day: datetime.date | None = None) -> int:
     many lines. Safe to run at any time and by several at once."""
     released = 0
     today = day or clock.today()
-    for step in list(due_steps(today)):
+    for step in list(due_steps(today).select_related(None).select_related("instalment")):
         # A promise that is made at this moment is seen by the move itself.
         released += release(step.instalment, Ended.TRIED, only_if=~promises.held_on(today))
     # Whoever saw the new card takes these at once; this finds what they had no time for.

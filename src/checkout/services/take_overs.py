@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import F, Q
@@ -45,6 +45,9 @@ from checkout.services import (
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.plans")
+
+#: Open attempts that are looked at together.
+PAGE: Final = 1000
 
 
 # -- what the new payer sees and agrees to ------------------------------------------------------------------
@@ -212,7 +215,7 @@ def open_of_former_payers() -> Iterator[ObjectPaymentPlanInstalment]:
     rows = Checkout.objects.open().taking_money().filter(content_type=kind).exclude(Q(state=states.REQUEST))
     lines = ObjectPaymentPlanInstalment.objects.filter(object_payment_plan__taken_over_at__isnull=False)
     last = 0
-    while page := list(rows.filter(pk__gt=last).order_by("pk")[:1000]):
+    while page := list(rows.filter(pk__gt=last).order_by("pk")[:PAGE]):
         last = page[-1].pk
         found = lines.select_related("object_payment_plan").filter(pk__in=[each.object_id for each in page])
         by_key = {str(line.pk): line for line in found}
@@ -220,3 +223,5 @@ def open_of_former_payers() -> Iterator[ObjectPaymentPlanInstalment]:
             line = by_key.get(checkout.object_id)
             if line is not None and payers.is_of_former(line.object_payment_plan, checkout):
                 yield line
+        if len(page) < PAGE:
+            return
