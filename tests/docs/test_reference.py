@@ -300,8 +300,10 @@ def test_loggers() -> None:
 
 def test_calls_to_stripe() -> None:
     told = {call for row in rows("Calls to Stripe", "resource") for call in code(row[1]) if "." in call}
-    raw = {"charge": "create"}
-    plainly = {
-        f"payment_intents.{raw.get(verb, verb)}" for verb in source(r'"payment_intents\.(\w+)",\s[^"]*self\._raw')
+    charge = {"payment_intents.charge": "payment_intents.create"}
+    plainly = {charge.get(call, call) for call in source(r'"(\w+\.\w+)",\s[^"]*self\._raw')}
+    listed = {
+        path.replace("/", ".") if "/" in path else f"{path}.list"
+        for path in source(r'"/v1/(\w+(?:/\w+)?)", (?:params|_since)')
     }
-    assert told == source(r"_v1\.(\w+\.\w+)") | plainly
+    assert told == source(r"_v1\.(\w+\.\w+)") | plainly | listed

@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy
 from checkout import clock
 from checkout.journal import Code
 from checkout.models import Checkout, Debt, Letter, PaymentRun, Posting, StateChange
-from checkout.services.insert_each import insert_each, pile
+from checkout.services.insert_each import insert_each
+from checkout.services.pile import pile
 from checkout.services.update_each import update_each
 from tests.host.models import Membership
 

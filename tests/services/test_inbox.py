@@ -13,7 +13,7 @@ import pytest
 import time_machine
 from django.core.management import call_command
 from django.core.signals import request_finished
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
@@ -21,7 +21,7 @@ from checkout import clock
 from checkout.gateway import gateway
 from checkout.gateway.webhooks import sign
 from checkout.models import Checkout, ObjectPaymentPlan, PaymentPlan, Problem, StripeEvent
-from checkout.services import attempt_rows, fulfillment, inbox
+from checkout.services import attempt_rows, fulfillment, inbox, settling
 from checkout.views.webhook import webhook
 from stripe_emulator import Delivery, Emulator, faults
 from tests.host.models import Membership
@@ -373,12 +373,52 @@ def test_a_worker_that_dies_leaves_the_event_to_the_next_sweep(
         raise SystemExit
 
     with monkeypatch.context() as patched:
-        patched.setattr(inbox.fulfillment, "fulfill", die)
+        patched.setattr(inbox.fulfillment, "fulfill_just_read", die)
         with pytest.raises(SystemExit):
             post(an_event(about={"id": checkout.payment_intent_id}))
     assert inbox.work().done == 0, "it may still be at work"
     with time_machine.travel(clock.now() + inbox.CLAIM + timedelta(seconds=1)):
         assert inbox.work().done == 1
+
+
+def test_an_event_ends_in_the_commit_that_settles_what_it_is_about(
+    emulator: Emulator, membership: Membership, post: Callable[..., Any], monkeypatch: Any
+) -> None:
+    checkout = begin(membership)
+    pay(emulator, checkout)
+
+    def die(*args: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(settling.numbering, "give", die)
+    with pytest.raises(SystemExit):
+        post(an_event(about={"id": checkout.payment_intent_id}))
+    row = StripeEvent.objects.get()
+    assert (row.outcome, row.next_attempt_at, row.error) == ("done", None, "")
+    assert row.handled_at is not None
+    checkout.refresh_from_db()
+    assert checkout.succeeded
+
+
+def test_an_event_whose_settlement_was_undone_waits(
+    emulator: Emulator, membership: Membership, post: Callable[..., Any], monkeypatch: Any
+) -> None:
+    checkout = begin(membership)
+    pay(emulator, checkout)
+
+    def refuse(*args: Any, **options: Any) -> None:
+        raise DatabaseError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(settling.letters, "paid", refuse)
+        post(an_event(about={"id": checkout.payment_intent_id}))
+    row = StripeEvent.objects.get()
+    assert (row.outcome, row.handled_at) == ("", None)
+    assert row.next_attempt_at is not None
+    inbox.try_again(row)
+    assert inbox.work().done == 1
+    checkout.refresh_from_db()
+    assert checkout.succeeded
 
 
 def test_an_event_about_a_settled_payment_costs_no_call(

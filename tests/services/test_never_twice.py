@@ -15,6 +15,7 @@ from checkout.gateway import Gateway, PaymentIntent, gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan, StateChange
 from checkout.services import cards, charging, checkouts, debts, fulfillment, intents, moves, plans, reconcile, runs
+from checkout.services.update_each import LostRace
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.saved import agreed
@@ -363,7 +364,7 @@ def test_a_batch_that_somebody_was_in_the_middle_of_is_claimed_by_nobody(
 
     meddled: list[str] = []
     among = ObjectPaymentPlanInstalment.objects.all()
-    with transaction.atomic(), connection.execute_wrapper(meanwhile), pytest.raises(moves.LostRace):
+    with transaction.atomic(), connection.execute_wrapper(meanwhile), pytest.raises(LostRace):
         moves.move_many(lines, among=among, from_state=states.PENDING, to=states.REQUEST)
     assert meddled
 

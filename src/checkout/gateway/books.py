@@ -74,7 +74,7 @@ class BooksVerbs:
         """Movements created from `since` to `until`, newest first, a hundred per call, each with what it came of."""
         created = {"gte": int(since.timestamp()), "lt": int(until.timestamp()) + 1}
         params = {"created": created, "limit": PAGE, "expand": ["data.source"]}
-        yield from self._pages("balance_transactions.list", self._v1.balance_transactions.list, params, balance_row)
+        yield from self._pages("balance_transactions.list", "/v1/balance_transactions", params, balance_row)
 
     def list_payout_transactions(self, payout_id: str, *, with_source: bool = False) -> Iterator[BalanceRow]:
         """What is in an automatic payout, its own row too, a hundred per call; all of it once it is `reconciled`. What
@@ -83,12 +83,12 @@ class BooksVerbs:
         params: dict[str, Any] = {"payout": payout_id, "limit": PAGE}
         if with_source:
             params["expand"] = ["data.source"]
-        yield from self._pages("balance_transactions.list", self._v1.balance_transactions.list, params, balance_row)
+        yield from self._pages("balance_transactions.list", "/v1/balance_transactions", params, balance_row)
 
     def list_payouts(self, *, since: datetime.datetime) -> Iterator[PayoutAnswer]:
         """Payouts created from `since` on, newest first, a hundred per call."""
         params = {"created": {"gte": int(since.timestamp())}, "limit": PAGE}
-        yield from self._pages("payouts.list", self._v1.payouts.list, params, payout)
+        yield from self._pages("payouts.list", "/v1/payouts", params, payout)
 
     def retrieve_payout(self, payout_id: str) -> PayoutAnswer:
         _require_id(payout_id)

@@ -135,23 +135,21 @@ class RefundVerbs:
     def list_refunds(self, *, payment_intent_id: str) -> Iterator[RefundAnswer]:
         """Every refund of one payment, newest first."""
         _require_id(payment_intent_id)
-        yield from self._pages(
-            "refunds.list", self._v1.refunds.list, {"payment_intent": payment_intent_id, "limit": 100}, refund
-        )
+        params = {"payment_intent": payment_intent_id, "limit": 100}
+        yield from self._pages("refunds.list", "/v1/refunds", params, refund)
 
     def list_all_refunds(self, *, since: datetime.datetime) -> Iterator[RefundAnswer]:
         """Refunds of any payment, created from `since` on, newest first, a hundred per call."""
-        yield from self._pages("refunds.list_all", self._v1.refunds.list, _since(since), refund)
+        yield from self._pages("refunds.list_all", "/v1/refunds", _since(since), refund)
 
     def list_disputes(self, *, since: datetime.datetime) -> Iterator[DisputeAnswer]:
         """Disputes and inquiries created from `since` on, newest first, a hundred per call."""
-        yield from self._pages("disputes.list", self._v1.disputes.list, _since(since), dispute)
+        yield from self._pages("disputes.list", "/v1/disputes", _since(since), dispute)
 
     def list_fraud_warnings(self, *, since: datetime.datetime) -> Iterator[FraudWarning]:
         """Early fraud warnings created from `since` on, newest first, a hundred per call."""
-        yield from self._pages(
-            "early_fraud_warnings.list", self._v1.radar.early_fraud_warnings.list, _since(since), fraud_warning
-        )
+        params = _since(since)
+        yield from self._pages("early_fraud_warnings.list", "/v1/radar/early_fraud_warnings", params, fraud_warning)
 
     def retrieve_dispute(self, dispute_id: str) -> DisputeAnswer:
         _require_id(dispute_id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +22,24 @@ logger = logging.getLogger("checkout.fulfillment")
 Kind = Problem.Kind
 
 
-def tell(checkout: Checkout) -> bool:
+class Unguarded(Exception):
+    """The hook of a row that was to be told without a savepoint raised, or refused: the transaction has to be rolled
+    back, and the row told again with one."""
+
+
+def tell(checkout: Checkout, *, guarded: bool = True) -> bool:
     """Run the `checkout_success` of what was paid for, in the transaction that settles. False when it was not told, or
-    refused: the attempt then says so, and a problem is open for staff."""
+    refused: the attempt then says so, and a problem is open for staff.
+
+    Unless `guarded`, a hook that raises or refuses raises Unguarded: nearly none does, and a savepoint for each is two
+    statements.
+    """
     row = checkout.content_object
     if row is not None and (row._meta.app_label == "checkout" or checkout.action_id not in actions.BY_CARD):
         # Rows of our own refuse no money. Where none came, what refuses or raises undoes everything.
         _run(checkout)
         return True
-    refusal = ask(checkout)
+    refusal = ask(checkout, guarded=guarded)
     if refusal is not None:
         set_aside(checkout, refusal)
         return False
@@ -51,9 +61,9 @@ class Refusal:
     detail: str = ""
 
 
-def ask(checkout: Checkout, then: Callable[[], None] | None = None) -> Refusal | None:
+def ask(checkout: Checkout, then: Callable[[], None] | None = None, *, guarded: bool = True) -> Refusal | None:
     """Tell the row, and do what follows; or say why that cannot be, with whatever was done undone. `then` raises
-    CheckoutError to refuse."""
+    CheckoutError to refuse. `guarded` as `tell`."""
     row = checkout.content_object
     if row is None:
         return Refusal(Kind.NO_ROW)
@@ -62,18 +72,24 @@ def ask(checkout: Checkout, then: Callable[[], None] | None = None) -> Refusal |
     if debts.missing_at(checkout, row.checkout_total):
         return Refusal(Kind.PRICE_CHANGED)
     try:
-        # What the hook did before it raised is undone, and nothing else.
-        with transaction.atomic(), moves.journal(), debts.ledger():
+        with _undone_by_itself() if guarded else nullcontext():
             _run(checkout)
             if then is not None:
                 then()
             if transaction.get_rollback():
                 raise HookFailed(f"{type(row).__name__}.checkout_success hid an error of the database.")
-    except NotWanted as refusal:
-        return Refusal(Kind.NOT_WANTED, str(refusal))
     except (CheckoutError, DatabaseError) as error:
-        return Refusal(Kind.HOOK_FAILED, str(error))
+        if not guarded:
+            raise Unguarded from error
+        return Refusal(Kind.NOT_WANTED if isinstance(error, NotWanted) else Kind.HOOK_FAILED, str(error))
     return None
+
+
+@contextmanager
+def _undone_by_itself() -> Iterator[None]:
+    """What the hook did before it raised is undone, and nothing else."""
+    with transaction.atomic(), moves.journal(), debts.ledger():
+        yield
 
 
 def _run(checkout: Checkout) -> None:

@@ -11,8 +11,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
+
+from django.db import connections
 
 #: What the driver takes as it is, by the kind of field. Whatever else a row holds there is left to its field.
 _TAKEN: Final[dict[str, type]] = {
@@ -58,8 +61,14 @@ def column(field: Any, values: Sequence[Any], connection: Any) -> Column:
             value if value is None or type(value) is taken else field.get_db_prep_save(value, connection)
             for value in values
         ]
+    return Column(ready, _type(field, connection.alias))
+
+
+@cache
+def _type(field: Any, alias: str) -> str:
+    """What PostgreSQL calls the field's type. Django makes a new field for each time that it is asked about a key."""
     # Without its size: to cast to varchar(20) would cut a text that is too long, where to store it is refused.
-    return Column(ready, str(field.db_type(connection)).partition("(")[0])
+    return str(field.db_type(connections[alias])).partition("(")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,7 +22,8 @@ from checkout.conf import conf
 from checkout.contract import Actor, ContentObject, actor
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key
 from checkout.services import problems
-from checkout.services.insert_each import Pile, insert_each
+from checkout.services.insert_each import insert_each
+from checkout.services.pile import Pile
 from checkout.services.update_each import update_each
 
 Kind = Posting.Kind
@@ -314,7 +315,7 @@ _open: ContextVar[_Book | None] = ContextVar("checkout_ledger", default=None)
 @contextmanager
 def ledger(pile: Pile | None = None) -> Iterator[None]:
     """Make the postings of a whole batch in three statements, at the end of the transaction that the caller holds; or
-    lay them on its pile."""
+    lay them on its pile, which raises LostRace when a debt has moved since it was read."""
     book = _Book()
     token = _open.set(book)
     try:
@@ -424,10 +425,14 @@ def _write_down(movements: Sequence[_Movement], pile: Pile | None = None) -> Non
         pile.add(postings)
     pks = {movement.debt_id for movement in movements}
     in_hand = {movement.debt_id: movement.debt for movement in movements if movement.debt is not None}
-    if in_hand.keys() != pks or not _move(in_hand.values(), movements, only_if_unmoved=True):
+    if in_hand.keys() == pks and pile is not None:
+        before = _counters(in_hand.values(), "owed", "paid", "asked")
+        _add_up(in_hand, movements)
+        pile.change(Debt, _counters(in_hand.values(), "owed", "paid", "asked"), only_if=before)
+    elif in_hand.keys() != pks or not _move(in_hand, movements, only_if_unmoved=True):
         # A row in hand was old, or there was none.
         held = {debt.pk: debt for debt in _lock(pks)}
-        _move(held.values(), movements)
+        _move(held, movements)
         for pk, debt in in_hand.items():
             debt.owed, debt.paid, debt.asked = held[pk].owed, held[pk].paid, held[pk].asked
         in_hand = held
@@ -447,21 +452,25 @@ def _change(posting: Posting) -> tuple[Decimal, Decimal]:
     return (posting.amount, ZERO) if posting.kind in Posting.OWES else (ZERO, posting.amount)
 
 
-def _move(debts: Collection[Debt], movements: Sequence[_Movement], *, only_if_unmoved: bool = False) -> bool:
+def _move(debts: Mapping[int, Debt], movements: Sequence[_Movement], *, only_if_unmoved: bool = False) -> bool:
     """Move the counters of `debts`, in the rows and in the database, in one statement. False when one of them had been
     moved since it was read: nothing is changed then."""
-    before = _counters(debts, "owed", "paid", "asked")
-    by_pk = {debt.pk: debt for debt in debts}
-    for movement in movements:
-        debt = by_pk[movement.debt_id]
-        owed, paid = _change(movement.posting) if movement.posting is not None else (ZERO, ZERO)
-        debt.owed, debt.paid, debt.asked = debt.owed + owed, debt.paid + paid, debt.asked - movement.release
-    if _write(debts, "owed", "paid", "asked", only_if=before if only_if_unmoved else None) == len(debts):
+    before = _counters(debts.values(), "owed", "paid", "asked")
+    _add_up(debts, movements)
+    if _write(debts.values(), "owed", "paid", "asked", only_if=before if only_if_unmoved else None) == len(debts):
         return True
-    for debt in debts:
+    for debt in debts.values():
         for name, value in before[debt.pk].items():
             setattr(debt, name, value)
     return False
+
+
+def _add_up(debts: Mapping[int, Debt], movements: Sequence[_Movement]) -> None:
+    """In the rows in hand."""
+    for movement in movements:
+        debt = debts[movement.debt_id]
+        owed, paid = _change(movement.posting) if movement.posting is not None else (ZERO, ZERO)
+        debt.owed, debt.paid, debt.asked = debt.owed + owed, debt.paid + paid, debt.asked - movement.release
 
 
 def wrong_counters() -> QuerySet[Debt]:

@@ -34,10 +34,12 @@ def succeed(
     request_id: str = "",
     means: debts.Means = debts.UNSAID,
     tell: bool = True,
+    guarded: bool = True,
     **fields: Any,
 ) -> bool:
     """Move to `success`, post what came, and only then tell the row that was paid for (unless not to `tell`: the caller
-    does, or sets it aside); in the caller's transaction. False if it was a success already."""
+    does, or sets it aside); in the caller's transaction. False if it was a success already. `guarded` as
+    `applying.tell`, and `only_from` and other `fields` as `moves.move`."""
     before, was_in_trouble = checkout.state_id, checkout.error_code == NOT_WRITTEN_DOWN
     won = moves.move(
         checkout,
@@ -61,7 +63,7 @@ def succeed(
     debts.came(checkout, user, was_open=before in states.OPEN, means=means)
     if was_in_trouble:
         problems.close(Problem.Kind.NOT_WRITTEN_DOWN, str(checkout.uuid))
-    if tell and applying.tell(checkout):
+    if tell and applying.tell(checkout, guarded=guarded):
         if checkout.is_payment_plan:
             agreements.ensure_plan(checkout)
         told(checkout)
@@ -130,26 +132,31 @@ def failure_of(why: Why) -> dict[str, Any]:
 
 
 def log_move(checkout: Checkout, before: str | None, why: Why, request_id: str) -> None:
-    """One line for each attempt that moved: our id and Stripe's, from, to, and how long ago it was begun."""
+    """One line for each attempt that moved, once that is committed: our id and Stripe's, from, to, and how long ago it
+    was begun."""
     if not logger.isEnabledFor(logging.INFO):
         return
     with in_english():
         # What staff wrote may name somebody. Where there is a code, it says enough.
         reason = in_words(why.code, why.facts) or ("noted" if checkout.action_id == actions.MANUAL else why.note)
-    took = clock.now() - (checkout.claimed_at or checkout.created_at)
-    logger.info(
-        "checkout %s %s -> %s (%s)",
-        checkout.pk,
-        before,
-        checkout.state_id,
-        reason,
-        extra={
-            "checkout": checkout.pk,
-            "action": checkout.action_id,
-            "intent": checkout.intent_id,
-            "request_id": request_id,
-            "from": before,
-            "to": checkout.state_id,
-            "milliseconds": round(took.total_seconds() * 1000),
-        },
-    )
+    took, after = clock.now() - (checkout.claimed_at or checkout.created_at), checkout.state_id
+
+    def line() -> None:
+        logger.info(
+            "checkout %s %s -> %s (%s)",
+            checkout.pk,
+            before,
+            after,
+            reason,
+            extra={
+                "checkout": checkout.pk,
+                "action": checkout.action_id,
+                "intent": checkout.intent_id,
+                "request_id": request_id,
+                "from": before,
+                "to": after,
+                "milliseconds": round(took.total_seconds() * 1000),
+            },
+        )
+
+    transaction.on_commit(line)

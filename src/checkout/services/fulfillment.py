@@ -7,6 +7,7 @@ out of order is a normal day: the second caller finds `success` and leaves quiet
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from checkout import tracing
 from checkout.contract import Actor
@@ -32,6 +33,13 @@ def fulfill(checkout: Checkout, user: Actor = None) -> Checkout:
     return bring(checkout, gateway().retrieve_payment_intent(checkout.payment_intent_id), user)
 
 
+def fulfill_just_read(checkout: Checkout, beside: settling.Beside) -> Checkout:
+    """`fulfill` for a payment whose row was read right now, with its debt: it is not read again. `beside` as
+    `settling.settle`."""
+    intent = gateway().retrieve_payment_intent(checkout.payment_intent_id)
+    return bring(checkout, intent, read=checkout, beside=beside)
+
+
 def fulfill_payment_intent(intent_id: str, user: Actor = None) -> Checkout:
     """Settle what Stripe says about this PaymentIntent. Raises Checkout.DoesNotExist when it is not one of ours."""
     intent = gateway().retrieve_payment_intent(intent_id)
@@ -44,18 +52,19 @@ def fulfill_setup_intent(intent_id: str, user: Actor = None) -> Checkout:
     return bring(_owner(intent), intent, user)
 
 
-def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor = None) -> Checkout:
-    """Settle an intent that was just read (one by one or from a list), and do what follows once that is committed."""
+def bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor = None, **how: Any) -> Checkout:
+    """Settle an intent that was just read (one by one or from a list), and do what follows once that is committed.
+    `how` a payment is settled: `read` and `beside`, as `settling.settle`."""
     with tracing.span("checkout.attempt", checkout=checkout.pk):
-        settled = _bring(checkout, intent, user)
+        settled = _bring(checkout, intent, user, **how)
         tracing.note(state=settled.state_id or "")
         return settled
 
 
-def _bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor) -> Checkout:
+def _bring(checkout: Checkout, intent: PaymentIntent | SetupIntent, user: Actor, **how: Any) -> Checkout:
     if isinstance(intent, SetupIntent):
         return _bring_setup(checkout, intent, user)
-    settled = settling.settle(checkout.pk, intent, user)
+    settled = settling.settle(checkout.pk, intent, user, **how)
     if settled.succeeded and (settled.is_payment or settled.deposit is not None) and settled.customer_id is not None:
         _after_a_new_card(settled)
     return settled

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
-from django.db import IntegrityError, connections, router, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
 from checkout import clock, tracing
@@ -24,7 +24,8 @@ from checkout.gateway.webhooks import Event
 from checkout.ids import uuid_or_none
 from checkout.models import Checkout, StripeEvent
 from checkout.services import attempt_rows, books_intake, card_testing, cards, disputes, fulfillment, look_back, refunds
-from checkout.services.insert_each import insert_each
+from checkout.services.insert_each import insert_each, one_statement
+from checkout.services.pile import Pile
 
 logger = logging.getLogger("checkout.inbox")
 
@@ -86,10 +87,8 @@ def receive(event: Event, *, claimed: bool = False) -> StripeEvent | None:
         row.outcome = Outcome.NOT_OURS if event.account else Outcome.IGNORED
     elif claimed:
         row.attempts, row.next_attempt_at = 1, row.received_at + CLAIM
-    # One statement by itself is a transaction; to begin and end one costs two more round trips than the row.
-    within = connections[router.db_for_write(StripeEvent)].in_atomic_block
     try:
-        with transaction.atomic(using=router.db_for_write(StripeEvent)) if within else nullcontext():
+        with one_statement(StripeEvent):
             insert_each([row])
     except IntegrityError:
         if not StripeEvent.objects.filter(event_id=event.id).exists():
@@ -157,7 +156,8 @@ def _work_on(row: StripeEvent) -> Outcome:
         logger.warning(
             "event %s (%s) failed", row.event_id, row.event_type, exc_info=True, extra={"event": row.event_id}
         )
-    _finish(row, outcome, error)
+    if row.handled_at is None:
+        _finish(row, outcome, error)
     _log(row, outcome, started)
     return outcome
 
@@ -235,6 +235,13 @@ def _log(row: StripeEvent, outcome: Outcome, started: float) -> None:
 # -- what each kind of event means -----------------------------------------------------------------------
 
 
+def _end(row: StripeEvent, pile: Pile) -> None:
+    """In the commit that settles what the event is about: neither without the other, and one statement less."""
+    done = {"outcome": Outcome.DONE, "error": "", "handled_at": clock.now(), "next_attempt_at": None}
+    pile.change(StripeEvent, {row.pk: done})
+    transaction.on_commit(lambda: setattr(row, "handled_at", done["handled_at"]))
+
+
 def _payment_intent(row: StripeEvent) -> None:
     checkout = _attempt(row, "payment_intent_id")
     # A success never moves again, and most events tell of charges whose answer we had long before. A second intent
@@ -245,8 +252,7 @@ def _payment_intent(row: StripeEvent) -> None:
     if second or checkout.by_setup_intent:
         fulfillment.fulfill_payment_intent(row.object_id)
     else:
-        # Its row is in hand; the door locks it anyway, and reads it again.
-        fulfillment.fulfill(checkout)
+        fulfillment.fulfill_just_read(checkout, partial(_end, row))
 
 
 def _setup_intent(row: StripeEvent) -> None:
@@ -278,14 +284,16 @@ def _charge_refunded(row: StripeEvent) -> None:
 
 def _attempt(row: StripeEvent, column: str) -> Checkout:
     """The attempt that the event is about, found without asking Stripe. Raises NotOurs or NotYetOurs."""
-    found = Checkout.objects.filter(**{column: row.object_id}).first()
+    rows = Checkout.objects.select_related("debt")
+    # Unique, so an order would only be looked for.
+    found = next(iter(rows.filter(**{column: row.object_id}).order_by()[:1]), None)
     if found is not None:
         return found
     metadata = row.payload.get("object", {}).get("metadata") or {}
     mark = metadata.get("checkout", "")
     if not mark:
         raise NotOurs
-    found = Checkout.objects.filter(uuid=mark).first() if uuid_or_none(mark) else None
+    found = rows.filter(uuid=mark).first() if uuid_or_none(mark) else None
     if found is None:
         raise NotYetOurs(f"{row.object_id} carries our mark, but there is no such checkout here.")
     return found

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
-from django.db import connections, models, router
+from django.db import connections, models, router, transaction
 
 from checkout.services.columns import column, table
 
@@ -34,7 +33,7 @@ def insert_each(
             on_conflict = {"update_conflicts": True, "unique_fields": or_update[0], "update_fields": or_update[1]}
         return list(model._default_manager.bulk_create(new, **on_conflict))
     meta: Any = model._meta
-    sql, parameters = _statement(new, connection, ignore_conflicts, or_update)
+    sql, parameters = statement(new, connection, ignore_conflicts, or_update)
     if not ignore_conflicts:
         sql += f" RETURNING {connection.ops.quote_name(meta.pk.column)}"
     with connection.cursor() as cursor:
@@ -46,46 +45,20 @@ def insert_each(
     return new
 
 
-@dataclass(slots=True)
-class Pile:
-    """New rows of several tables that nobody looks at again, to be written at the end of a transaction."""
-
-    waiting: list[tuple[list[Any], bool]] = field(default_factory=list)
-
-    def add(self, rows: Iterable[models.Model], *, ignore_conflicts: bool = False) -> None:
-        """As `insert_each`, later. The rows get no primary keys."""
-        if new := list(rows):
-            self.waiting.append((new, ignore_conflicts))
-
-    def write(self) -> None:
-        """On PostgreSQL in one statement: those before the last stand in its WITH."""
-        waiting, self.waiting = self.waiting, []
-        connection = connections[router.db_for_write(type(waiting[0][0][0]))] if waiting else None
-        if connection is None or connection.vendor != "postgresql":
-            for rows, ignore_conflicts in waiting:
-                insert_each(rows, ignore_conflicts=ignore_conflicts)
-            return
-        *before, (last, parameters_of_last) = [_statement(rows, connection, ignore, None) for rows, ignore in waiting]
-        within = ", ".join(f"w{number} AS ({sql})" for number, (sql, _parameters) in enumerate(before))
-        parameters = [value for _sql, values in before for value in values] + parameters_of_last
-        with connection.cursor() as cursor:
-            cursor.execute(f"WITH {within} {last}" if before else last, parameters)
+def one_statement(model: type[models.Model]) -> AbstractContextManager[None]:
+    """Around a single statement that writes, and may fail. By itself it is a transaction: to begin and end one would
+    cost two more round trips. Within somebody's transaction it stands in a savepoint, so that theirs goes on."""
+    database = router.db_for_write(model)
+    return transaction.atomic(using=database) if connections[database].in_atomic_block else nullcontext()
 
 
-@contextmanager
-def pile() -> Iterator[Pile]:
-    """A pile that is written at the end of the transaction that the caller holds."""
-    collected = Pile()
-    yield collected
-    collected.write()
-
-
-def _statement(
+def statement(
     new: Sequence[models.Model],
     connection: Any,
-    ignore_conflicts: bool,
-    or_update: tuple[Sequence[str], Sequence[str]] | None,
+    ignore_conflicts: bool = False,
+    or_update: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> tuple[str, list[Any]]:
+    """The INSERT of new rows for PostgreSQL, and its parameters."""
     meta: Any = type(new[0])._meta
     fields: list[Any] = [each for each in meta.local_concrete_fields if not each.primary_key]
     known = [vars(row) for row in new]

@@ -16,8 +16,9 @@ from checkout import states
 from checkout.contract import Actor, actor
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, ObjectPaymentPlanInstalment, Refund, StateChange
-from checkout.services.insert_each import Pile, insert_each
-from checkout.services.update_each import update_each
+from checkout.services.insert_each import insert_each
+from checkout.services.pile import Pile
+from checkout.services.update_each import LostRace, update_each
 
 logger = logging.getLogger("checkout.requests")
 
@@ -142,10 +143,6 @@ def journal(pile: Pile | None = None) -> Iterator[None]:
         _journal.reset(token)
 
 
-class LostRace(Exception):
-    """Somebody moved one of many rows between looking and moving; nothing was moved."""
-
-
 @dataclass(slots=True)
 class _Later:
     """A move that is written together with others."""
@@ -158,17 +155,18 @@ _together: ContextVar[list[_Later] | None] = ContextVar("checkout_moves_together
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """Write the successes of a whole batch of answered requests in one UPDATE for each table. Whoever moves anything
-    else meanwhile has them written first.
+def together(pile: Pile) -> Iterator[None]:
+    """Lay the successes of a whole batch of answered requests on the pile, to be written in one UPDATE for each table.
+    Whoever moves anything else meanwhile has them written first.
 
-    Raises LostRace when one of them was not where it was thought to be: the caller's transaction has to be rolled back.
+    Raises LostRace, as the pile does, when one of them was not where it was thought to be.
     """
     waiting: list[_Later] = []
     token = _together.set(waiting)
     try:
         yield
-        _write(waiting)
+        for model, changes, standing in _changes(waiting):
+            pile.change(model, changes, only_if=standing)
     finally:
         _together.reset(token)
 
@@ -201,15 +199,21 @@ def _move_later(
 
 
 def _write(waiting: list[_Later]) -> None:
+    for model, changes, standing in _changes(waiting):
+        if update_each(model, changes, only_if=standing) != len(changes):
+            raise LostRace
+    waiting.clear()
+
+
+def _changes(waiting: list[_Later]) -> Iterator[tuple[type[Movable], dict[int, Any], dict[int, Any]]]:
+    """What those that wait set, and where they stand until then, by primary key: rows of one table that set the same
+    fields."""
     for model in (Checkout, ObjectPaymentPlanInstalment):
         moves = {later.row.pk: later for later in waiting if isinstance(later.row, model)}
         for names in {tuple(later.fields) for later in moves.values()}:
             alike = {pk: later.fields for pk, later in moves.items() if tuple(later.fields) == names}
             changes = {pk: {"state": states.SUCCESS, **fields} for pk, fields in alike.items()}
-            standing = {pk: {"state": states.REQUEST} for pk in alike}
-            if update_each(model, changes, only_if=standing) != len(alike):
-                raise LostRace
-    waiting.clear()
+            yield model, changes, {pk: {"state": states.REQUEST} for pk in alike}
 
 
 def move_many(

@@ -18,7 +18,7 @@ from checkout import actions, clock, states
 from checkout.conf import conf
 from checkout.gateway import Card
 from checkout.models import Checkout, Paper, PaperSeries, Posting, SavedCard
-from checkout.services.insert_each import insert_each
+from checkout.services.insert_each import insert_each, one_statement
 
 logger = logging.getLogger("checkout.fulfillment")
 
@@ -97,7 +97,9 @@ def _number(checkouts: list[Checkout], cards: Mapping[int, Card | None]) -> None
     for checkout in checkouts:
         pattern = conf.CHECKOUT_INVOICE_SERIES if checkout.is_invoice else conf.CHECKOUT_RECEIPT_SERIES
         by_series.setdefault(paid_on(checkout).strftime(pattern), []).append(checkout)
-    with transaction.atomic(using=router.db_for_write(PaperSeries)):
+    database = router.db_for_write(PaperSeries)
+    one = len(by_series) == 1 and connections[database].vendor == "postgresql"
+    with one_statement(PaperSeries) if one else transaction.atomic(using=database):
         # In one order everywhere, so that no two wait for each other.
         for series, found in sorted(by_series.items()):
             papers = [Paper(checkout_id=each.pk, series=series, **_printed(cards.get(each.pk))) for each in found]

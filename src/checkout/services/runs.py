@@ -50,6 +50,7 @@ from checkout.services import (
 )
 from checkout.services.insert_each import insert_each
 from checkout.services.pace import site_pace
+from checkout.services.update_each import LostRace
 
 logger = logging.getLogger("checkout.runs")
 
@@ -304,7 +305,7 @@ class Run:
             agreed = dict(plans.order_by("pk").values_list("pk", "agreement"))
             if any(agreed[row.object_payment_plan_id] != row.object_payment_plan.agreement_id for row in page):
                 # Its payer gave another card, or another payer took it over, since the look: the next run knows.
-                raise moves.LostRace
+                raise LostRace
             won = moves.move_many(
                 page,
                 # Asked again under the locks: staff may have moved a day, stopped or paused a plan since the look.
@@ -339,7 +340,7 @@ class Run:
             return self._claim([instalment])
         except RunStopped:
             raise
-        except moves.LostRace:
+        except LostRace:
             return []
         except releases.CeilingReached as problem:
             self.gate = self.gate.without(problem.currency)

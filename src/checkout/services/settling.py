@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, Final
@@ -19,6 +19,7 @@ from checkout.gateway import Decline, PaymentIntent, SetupIntent
 from checkout.journal import Code, Why
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Problem
 from checkout.services import (
+    applying,
     attempt_rows,
     cards,
     debts,
@@ -30,23 +31,41 @@ from checkout.services import (
     plan_deposits,
     problems,
 )
-from checkout.services.insert_each import pile
 from checkout.services.letters import asking as letters
+from checkout.services.pile import Pile, pile
+from checkout.services.update_each import LostRace
 
 logger = logging.getLogger("checkout.fulfillment")
+
+Beside = Callable[[Pile], None]
+
+
+def nothing_beside(_pile: Pile) -> None:
+    """Nothing else belongs into the commit."""
+
 
 NOTHING_IN_HAND: Final[Mapping[int, Any]] = {}
 
 
-def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Actor = None) -> Checkout:
+def settle(
+    checkout_pk: int,
+    intent: PaymentIntent | SetupIntent,
+    user: Actor = None,
+    *,
+    read: Checkout | None = None,
+    beside: Beside = nothing_beside,
+) -> Checkout:
     """Bring what was read into the rows: state, hook and queued mail in one commit, or none of them.
+
+    `read` is the attempt's row where it was read, with its debt, right before Stripe was asked; `beside` lays on the
+    pile what else belongs into that commit.
 
     When Stripe took the money and that cannot be written down, the attempt says why, for staff and the doctor; every
     sweep tries again. Raises IntentMismatch or NotWrittenDown then, and HookFailed when the hook of a row that was not
     paid, but declined or agreed to, raised.
     """
     try:
-        settled = settle_many({checkout_pk: intent}, user)
+        settled = _settle_one(checkout_pk, intent, user, read, beside)
     except Exception as problem:
         if intent.succeeded:
             _note_trouble(checkout_pk, problem)
@@ -59,6 +78,17 @@ def settle(checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Actor = 
     if checkout_pk not in settled:
         raise Checkout.DoesNotExist(f"There is no checkout {checkout_pk}.")
     return settled[checkout_pk]
+
+
+def _settle_one(
+    checkout_pk: int, intent: PaymentIntent | SetupIntent, user: Actor, read: Checkout | None, beside: Beside
+) -> dict[int, Checkout]:
+    """At first as if nobody else were there and no hook ever raised. When that is not so, all of it is undone, and done
+    again with locks and a savepoint, which every settlement would have to pay for otherwise."""
+    try:
+        return settle_many({checkout_pk: intent}, user, read=read, beside=beside)
+    except (DatabaseError, LostRace, applying.Unguarded):
+        return settle_many({checkout_pk: intent}, user, careful=True, beside=beside)
 
 
 def _note_trouble(checkout_pk: int, problem: Exception) -> None:
@@ -80,25 +110,28 @@ def settle_many(
     user: Actor = None,
     *,
     in_hand: Mapping[int, Any] = NOTHING_IN_HAND,
+    read: Checkout | None = None,
+    careful: bool = False,
+    beside: Beside = nothing_beside,
 ) -> dict[int, Checkout]:
     """`settle` for several attempts (by primary key) in one commit: all of them, or none when one raises.
 
     A run settles so what came back at the same time. When it raises, settle them one by one. `in_hand` are the lines
     that it has claimed, by their attempts' keys: to a line that was paid nothing happens but the move, which asks where
     it stands. Of what was not paid the host hears, and its row is read anew.
+
+    Unless it is to be `careful`, a hook that raises, or anybody else who changes what is settled here, makes it raise
+    Unguarded, LostRace or DatabaseError. `read` and `beside` as `settle`, for a single attempt.
     """
-    at_once = moves.together() if len(intents) > 1 else nullcontext()
     with (
         transaction.atomic(durable=True),
-        pile() as rows_to_write,
-        debts.ledger(rows_to_write),
-        moves.journal(rows_to_write),
-        letters.together(rows_to_write),
-        at_once,
+        pile() as to_write,
+        debts.ledger(None if careful else to_write),
+        moves.journal(to_write),
+        letters.together(to_write),
+        moves.together(to_write) if len(intents) > 1 else nullcontext(),
     ):
-        # The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides.
-        rows = Checkout.objects.select_for_update(of=("self",)).select_related("debt").filter(pk__in=intents)
-        checkouts = list(rows.order_by("pk"))
+        checkouts = [read] if read is not None else _held(intents)
         unpaid = [checkout for checkout in checkouts if not checkout.succeeded]
         if len(checkouts) > 1:
             for checkout in checkouts:
@@ -112,27 +145,41 @@ def settle_many(
                 _settle_setup(checkout, intent, user)
             else:
                 _verify_payment(checkout, intent)
-                _settle_payment(checkout, intent, user)
+                _settle_payment(checkout, intent, user, careful)
+        beside(to_write)
     paid_with = {pk: intent.card for pk, intent in intents.items()}
-    for deposit in Checkout.objects.filter(begun_by__in=[each for each in unpaid if each.deposit is not None]):
-        unpaid.append(deposit)
-        paid_with[deposit.pk] = paid_with[deposit.begun_by_id or 0]
+    if with_deposit := [each for each in unpaid if each.deposit is not None]:
+        for deposit in Checkout.objects.filter(begun_by__in=with_deposit):
+            unpaid.append(deposit)
+            paid_with[deposit.pk] = paid_with[deposit.begun_by_id or 0]
     numbering.give(unpaid, paid_with)
     return {checkout.pk: checkout for checkout in checkouts}
 
 
-def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor) -> None:
+def _held(keys: Iterable[int]) -> list[Checkout]:
+    """The lock makes a second caller wait for the first one's commit; where locks are ignored, the move decides."""
+    rows = Checkout.objects.select_for_update(of=("self",)).select_related("debt").filter(pk__in=keys)
+    return list(rows.order_by("pk"))
+
+
+def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor, careful: bool) -> None:
     if intent.succeeded and checkout.deposit is not None:
         plan_deposits.came(checkout, intent, user)
     elif intent.succeeded:
+        stood = checkout.state_id or ""
         won = ending.succeed(
             checkout,
             user=user,
             why=Why(Code.STRIPE_SUCCEEDED),
             request_id=intent.request_id,
+            guarded=careful,
+            # What it has reserved follows from where it stands: a row that may be old moves from there or not at all.
+            only_from=None if careful else {stood},
             payment_intent_id=intent.id,
             payment_method_id=intent.payment_method_id or checkout.payment_method_id,
         )
+        if not won and not careful and stood != states.SUCCESS:
+            raise LostRace
         if won and checkout.is_payment:
             _adopt_card(checkout, intent)
     elif intent.canceled:

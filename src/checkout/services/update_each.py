@@ -12,6 +12,11 @@ from checkout.services.columns import Term, column, table
 Values = Mapping[str, Any]
 
 
+class LostRace(Exception):
+    """Somebody changed one of many rows between looking and changing; the caller's transaction has to be rolled back,
+    so that nothing is changed."""
+
+
 def update_each(
     model: type[models.Model], changes: Mapping[int, Values], *, only_if: Mapping[int, Values] | None = None
 ) -> int:
@@ -24,6 +29,18 @@ def update_each(
     if not changes:
         return 0
     connection = connections[router.db_for_write(model)]
+    with connection.cursor() as cursor:
+        cursor.execute(*statement(model, changes, connection, only_if))
+        return int(cursor.rowcount)
+
+
+def statement(
+    model: type[models.Model],
+    changes: Mapping[int, Values],
+    connection: Any,
+    only_if: Mapping[int, Values] | None = None,
+) -> tuple[str, list[Any]]:
+    """The UPDATE of `update_each`, and its parameters."""
     meta = model._meta
     expected = only_if or {pk: {} for pk in changes}
     first = next(iter(changes))
@@ -44,10 +61,7 @@ def update_each(
     from_given = f"FROM {source.sql} " if source.sql else ""
     # Names are the models' own, and every value is a parameter.
     sql = f"UPDATE {target} SET {changed} {from_given}WHERE {tests}"  # noqa: S608  # nosec B608
-    parameters = [value for term in (*assigned, source, *tested) for value in term.parameters]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return int(cursor.rowcount)
+    return sql, [value for term in (*assigned, source, *tested) for value in term.parameters]
 
 
 def _as_arrays(given: list[tuple[Any, list[Any]]], connection: Any) -> tuple[list[Term], Term]:

@@ -24,7 +24,8 @@ from checkout.models import (
     Refund,
     StateChange,
 )
-from checkout.services.insert_each import Pile, insert_each
+from checkout.services.insert_each import insert_each
+from checkout.services.pile import Pile
 
 #: The payer of a deposit has just saved the card, most likely is still on the page, and reads there what became of it.
 DEPOSIT_GRACE: Final = timedelta(minutes=30)
