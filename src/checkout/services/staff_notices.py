@@ -118,12 +118,12 @@ def notify(checkout: Checkout, request: HttpRequest | None = None) -> int:
 
 
 @in_office_language()
-def settled(checkout: Checkout) -> bool:
+def settled(checkout: Checkout) -> None:
     """An attempt succeeded or failed: tell staff at once, if the site wants that. In the settling transaction."""
     if conf.CHECKOUT_NOTIFY != IMMEDIATE or checkout.superseded or not conf.CHECKOUT_NOTIFY_EMAILS:
-        return False
+        return
     if checkout.action_id not in NEWSWORTHY:
-        return False
+        return
     # A failure may be followed by a success, and by another failure of the same attempt: each is told once.
     cause = f"staff-checkout-{checkout.pk}-{checkout.state_id}"
     try:
@@ -132,8 +132,8 @@ def settled(checkout: Checkout) -> bool:
     except Exception:
         # The words are ours and the row's; neither may undo what Stripe said.
         logger.exception("staff could not be told: %s", cause)
-        return False
-    return tell_staff(cause, subject, lines, checkout=checkout)
+        return
+    tell_staff(cause, subject, lines, checkout=checkout)
 
 
 def _line(checkout: Checkout) -> str:
