@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -66,12 +67,16 @@ def test_the_figures_are_those_of_the_books(client: Client, emulator: Emulator, 
     before = figures(client)
     assert before['checkout_attempts_recent{state="success"}'] == 1
     assert before['checkout_problems_open{kind="unknown_payment"}'] == 0
+    assert before["checkout_events_oldest_seconds"] == 0
     emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds")
     (line,) = make_due(plan)
     type(line).objects.process_payments(workers=1)
     type(line).objects.filter(pk=line.pk).update(due=clock.today().replace(year=2020))
     problems.open_problem(Problem.Kind.UNKNOWN_PAYMENT, "pi_1", amount=None, currency="GBP")
-    StripeEvent.objects.create(event_id="evt_1", event_type="x", livemode=False, created_at=clock.now())
+    hour_ago = clock.now() - timedelta(hours=1)
+    StripeEvent.objects.create(
+        event_id="evt_1", event_type="x", livemode=False, created_at=hour_ago, received_at=hour_ago
+    )
     StripeEvent.objects.create(
         event_id="evt_2", event_type="x", livemode=False, created_at=clock.now(), next_attempt_at=None
     )
@@ -80,6 +85,7 @@ def test_the_figures_are_those_of_the_books(client: Client, emulator: Emulator, 
     assert after['checkout_instalments_late{state="fail"}'] == 1
     assert after['checkout_problems_open{kind="unknown_payment"}'] == 1
     assert (after["checkout_events_waiting"], after["checkout_events_given_up"]) == (1, 1)
+    assert 3600 <= after["checkout_events_oldest_seconds"] < 3660
 
 
 def test_a_job_that_does_not_run_is_seen_in_the_figures(client: Client) -> None:
