@@ -17,11 +17,6 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         "with transaction.atomic(durable=False):",
     ): "Nobody comes here in a transaction: `create_checkout` has refused that before.",
     (
-        "services/settling.py",
-        "at_once = moves.together() if len(intents) > 1 else nullcontext()",
-        "at_once = moves.together() if len(intents) < 1 else nullcontext()",
-    ): "The same moves, each by a statement of its own.",
-    (
         "services/letters/asking.py",
         "CHANGE_GRACE: Final = timedelta(minutes=15)",
         "CHANGE_GRACE: Final = timedelta(minutes= 16)",
@@ -81,4 +76,19 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         "return [row for row, cause in zip(rows, causes, strict=True) if cause not in undone]",
         "return [row for row, cause in zip(rows, causes, strict=False) if cause not in undone]",
     ): "Each row has one cause.",
+    (
+        "services/early.py",
+        'held = ObjectPaymentPlan.objects.select_for_update(no_key=True, of=("self",)).select_related("payment_plan")',
+        'held = ObjectPaymentPlan.objects.select_for_update(no_key=False, of=("self",)).select_related("payment_plan")',
+    ): "Whoever writes a row about the plan waits a moment longer.",
+    (
+        "services/papers.py",
+        'list(ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk).values_list("pk"))',
+        'list(ObjectPaymentPlan.objects.select_for_update(no_key=False).filter(pk=plan.pk).values_list("pk"))',
+    ): "Whoever writes a row about the plan waits a moment longer.",
+    (
+        "services/runs.py",
+        "for row, attempt in zip(won, attempts, strict=True)",
+        "for row, attempt in zip(won, attempts, strict=False)",
+    ): "Of each line that was won an attempt was made, or an earlier `zip` has raised.",
 }

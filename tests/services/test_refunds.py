@@ -369,6 +369,21 @@ def test_stop_stops_the_plan_in_the_same_step(emulator: Emulator, save_plan: Sav
     assert row.succeeded
 
 
+def test_a_refund_on_its_way_is_looked_at_again_after_it_has_stopped_its_plan(
+    emulator: Emulator, save_plan: SavePlan
+) -> None:
+    plan = save_plan("4000000000007726")
+    row = refunds.refund(deposit_of(plan), Decimal(20), plan_effect="stop")
+    plan.refresh_from_db()
+    assert (row.pending, plan.deleted) == (True, True)
+    emulator.clock.advance(days=3)
+    emulator.tick()
+    with time_machine.travel(clock.now() + timedelta(days=3)):
+        assert refunds.resolve_all() == refunds.Resolved(settled=1)
+    row.refresh_from_db()
+    assert row.succeeded
+
+
 def test_a_plan_that_could_not_be_stopped_at_once_is_stopped_by_the_next_sweep(
     emulator: Emulator, save_plan: SavePlan
 ) -> None:
