@@ -299,6 +299,19 @@ def test_what_stripe_knows_is_adopted_by_the_same_doors_as_any_news(
         assert Dispute.objects.get().checkout == paid
 
 
+def test_what_is_closed_or_cannot_be_at_stripe_is_not_adopted(shop: Shop, staff: Any) -> None:
+    paid = shop.pay("100")
+    plant_refund(shop, paid)
+    plant_double(shop, paid)
+    look(shop)
+    refund, double = (BookDifference.objects.get(kind=kind) for kind in (Kind.REFUND_NOT_HERE, Kind.DOUBLE))
+    books_differences.explain(refund, staff, "Looked at with the bank")
+    for row in (refund, double):
+        with pytest.raises(CannotSettle, match="nothing at Stripe to take"):
+            books_adopt.adopt(row, staff)
+    assert not Refund.objects.exists()
+
+
 def test_a_charge_whose_attempt_was_lost_is_adopted(shop: Shop, staff: Any) -> None:
     paid = shop.pay("100")
     # The database was restored from before the payment.

@@ -686,6 +686,28 @@ def test_declines_of_one_plan_are_told_once_a_day(site: Site) -> None:
     assert Notice.objects.filter(template=letters.DECLINED, instalment=late).exists()
 
 
+@pytest.mark.parametrize(
+    ("error_code", "decline_code", "reason"),
+    [
+        ("card_declined", "insufficient_funds", declines.sentence("", "insufficient_funds")),
+        ("card_declined", "", declines.sentence("card_declined", "")),
+        ("", "", declines.sentence("", "")),
+        ("expired_card", "", declines.sentence("expired_card", "")),
+        ("something_new", "do_not_honor", declines.sentence("", "do_not_honor")),
+        ("parameter_invalid_integer", "", ""),
+    ],
+)
+def test_a_letter_names_the_bank_for_what_a_bank_refused(
+    site: Site, error_code: str, decline_code: str, reason: str
+) -> None:
+    _declined(site)
+    Checkout.objects.filter(state=states.FAIL).update(error_code=error_code, decline_code=decline_code)
+    with translation.override("en-gb"):
+        words = about_declines.instalment_declined(Letter.objects.get(kind=letters.DECLINED))
+    assert words is not None
+    assert words.context["reason"] == reason
+
+
 def test_the_letter_before_the_last_try_says_that_it_is_the_last(site: Site) -> None:
     plan = site.plan()
     site.emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds")

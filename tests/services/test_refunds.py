@@ -217,6 +217,24 @@ def test_from_the_dashboard_first_and_ours_after(
     assert books_agree(emulator, checkout)
 
 
+@pytest.mark.parametrize("hours", [0, 25], ids=["asked again", "looked up"])
+def test_from_the_dashboard_while_the_same_money_is_reserved_for_a_refund_that_never_arrived(
+    emulator: Emulator, membership: Membership, hours: int
+) -> None:
+    checkout = paid(emulator, membership)
+    emulator.weather.add(faults.LostBefore(), path=REFUNDS)
+    ours = refunds.refund(checkout, Decimal(60))
+    assert ours.pending
+    made = emulator.bank.dashboard_refund(checkout.payment_intent_id)
+    with time_machine.travel(clock.now() + timedelta(hours=hours)):
+        theirs = refunds.refund_updated_at_stripe(made["id"])
+    assert theirs is not None
+    assert (theirs.from_dashboard, theirs.succeeded, theirs.amount) == (True, True, Decimal(100))
+    ours.refresh_from_db()
+    assert ours.failed
+    assert books_agree(emulator, checkout)
+
+
 def test_what_a_bank_took_back_before_we_heard_of_it_is_not_refunded_as_well(
     emulator: Emulator, membership: Membership
 ) -> None:

@@ -242,34 +242,44 @@ def _ours(answer: RefundAnswer) -> Refund | None:
 
 
 def _insert_from_dashboard(checkout: Checkout, answer: RefundAnswer) -> Refund:
+    row = _reserved_from_dashboard(checkout, answer)
+    if row is None:
+        # What we have reserved and not had an answer for cannot all be there: find out which of it Stripe refused.
+        for waiting in checkout.refunds.filter(state=Refund.PENDING, refund_id=""):
+            resolve(waiting)
+        # One that was refused because of this one has brought it.
+        known = Refund.objects.select_related("checkout").filter(refund_id=answer.id).first()
+        row = known or _reserved_from_dashboard(checkout, answer)
+    if row is None:
+        raise RefundError(
+            f"{answer.id} at Stripe refunds more of checkout {checkout.pk} than is left here. A refund of ours is "
+            "still unanswered; this is tried again."
+        )
+    return row
+
+
+def _reserved_from_dashboard(checkout: Checkout, answer: RefundAnswer) -> Refund | None:
+    """None when more than that is reserved already."""
     amount = money.from_minor(answer.amount_minor, answer.currency)
-    for attempt in range(2):
-        try:
-            with transaction.atomic(durable=True):
-                if refund_settling.reserve(checkout.pk, amount):
-                    row = Refund.objects.create(
-                        checkout=checkout,
-                        amount=amount,
-                        currency=checkout.currency,
-                        reason=answer.reason,
-                        refund_id=answer.id,
-                        from_dashboard=True,
-                        created_at=answer.created_at,
-                        lease_until=clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
-                    )
-                    moves.record(row, from_state="", to=Refund.PENDING, why=Why(Code.MADE_IN_DASHBOARD))
-                    return row
-        except IntegrityError:
-            # Two workers read the same news.
-            return Refund.objects.select_related("checkout").get(refund_id=answer.id)
-        if attempt == 0:
-            # What we have reserved and not had an answer for cannot all be there: find out which of it Stripe refused.
-            for row in checkout.refunds.filter(state=Refund.PENDING, refund_id=""):
-                resolve(row)
-    raise RefundError(
-        f"{answer.id} at Stripe refunds more of checkout {checkout.pk} than is left here. A refund of ours is still "
-        "unanswered; this is tried again."
-    )
+    try:
+        with transaction.atomic(durable=True):
+            if not refund_settling.reserve(checkout.pk, amount):
+                return None
+            row = Refund.objects.create(
+                checkout=checkout,
+                amount=amount,
+                currency=checkout.currency,
+                reason=answer.reason,
+                refund_id=answer.id,
+                from_dashboard=True,
+                created_at=answer.created_at,
+                lease_until=clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES),
+            )
+            moves.record(row, from_state="", to=Refund.PENDING, why=Why(Code.MADE_IN_DASHBOARD))
+            return row
+    except IntegrityError:
+        # Two workers read the same news.
+        return Refund.objects.select_related("checkout").get(refund_id=answer.id)
 
 
 # -- what nobody saw the answer of -----------------------------------------------------------------------
