@@ -17,7 +17,7 @@ from checkout.gateway import gateway
 from checkout.models import Checkout, Dispute, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
 from checkout.services import charging, disputes, fulfillment, plans, requests, runs
 from checkout.services.agreements import AgreementTerms
-from stripe_emulator import Emulator
+from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, make_due
 
@@ -186,3 +186,18 @@ def test_the_bundle_holds_agreement_mails_authentication_and_receipt(
         german = zipfile.ZipFile(io.BytesIO(disputes.evidence(dispute)))
     for history in (bundle.read(bundle.namelist()[-1]), german.read(german.namelist()[-1])):
         assert f"Dispute {dispute.dispute_id} is open" in history.decode()
+
+
+def test_a_bundle_that_stripe_adds_nothing_to_says_so_and_holds_the_rest(
+    emulator: Emulator, membership: Membership
+) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership)
+    emulator.pay(gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret)
+    fulfillment.fulfill(checkout)
+    theirs = emulator.bank.dispute(checkout.payment_intent_id)
+    dispute = disputes.dispute_updated_at_stripe(theirs["id"])
+    emulator.weather.add(faults.LostBefore(), times=None)
+    texts = dict(disputes.evidence_texts(dispute))
+    assert "Stripe could not be asked" in texts["3-authentication-and-receipt"]
+    assert "100.00 GBP" in texts["2-payment"]
+    assert "6-history" in texts

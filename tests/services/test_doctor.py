@@ -118,6 +118,11 @@ def _endpoint_disabled(settings: Any, emulator: Emulator) -> None:
         endpoint["status"] = "disabled"
 
 
+def _endpoint_of_another_version(settings: Any, emulator: Emulator) -> None:
+    for endpoint in emulator.world.tables["webhook_endpoint"].values():
+        endpoint["api_version"] = "2020-08-27"
+
+
 def _no_endpoint(settings: Any) -> None:
     settings.CHECKOUT_BASE_URL = "https://another.example"
 
@@ -232,6 +237,7 @@ PLANTED: list[tuple[Any, str, str]] = [
     (_no_secret, "settings", "CHECKOUT_WEBHOOK_SECRET is not set"),
     (_not_subscribed, "endpoint", "not subscribed to charge.dispute.closed"),
     (_endpoint_disabled, "endpoint", "is disabled"),
+    (_endpoint_of_another_version, "endpoint", "sends version 2020-08-27, this app reads"),
     (_no_endpoint, "endpoint", "has no webhook endpoint https://another.example/checkout/webhook/"),
     (_stripe_down, "stripe", "Stripe does not answer"),
     (_key_refused, "stripe", "Stripe refused our key"),

@@ -46,11 +46,11 @@ from checkout.services import (
     card_expiry,
     checkouts,
     fulfillment,
-    insert_each,
     invoices,
     notices,
     on_session,
     papers,
+    pile,
     plans,
     refund_settling,
     refunds,
@@ -550,7 +550,7 @@ def test_a_cause_asks_once_within_a_batch_too(site: Site) -> None:
     """What comes twice must not undo what is written in the same transaction."""
     plan = site.plan()
     for _ in range(2):
-        with transaction.atomic(), insert_each.pile() as laid, asking.together(laid):
+        with transaction.atomic(), pile.pile() as laid, asking.together(laid):
             asking.plan_stopped(plan)
     assert Letter.objects.filter(kind="plan_stopped").count() == 1
 
@@ -729,6 +729,22 @@ def test_a_change_that_was_taken_back_is_not_told(site: Site) -> None:
     with time_machine.travel(clock.now() + asking.CHANGE_GRACE + datetime.timedelta(seconds=1)):
         writing.write_waiting()
     assert not Notice.objects.filter(template="plan_changed").exists()
+
+
+def test_of_two_cards_that_were_given_one_after_the_other_the_last_is_told(site: Site) -> None:
+    plan = site.plan()
+    now = clock.now()
+    for days, number in enumerate(("5555555555554444", "4000002760003184"), start=1):
+        with time_machine.travel(now + datetime.timedelta(days=days)):
+            site.emulator.clock.advance(days=1)
+            site.new_card(plan, number)
+            plan.refresh_from_db()
+    with time_machine.travel(now + datetime.timedelta(days=2, hours=1)):
+        writing.write_waiting()
+    [mail] = Email.objects.filter(subject__contains="card")
+    assert "3184" in mail.message
+    outcomes = Letter.objects.filter(kind="card_changed").order_by("pk").values_list("outcome", flat=True)
+    assert [*outcomes] == [Letter.Outcome.NOT_TRUE, Letter.Outcome.WRITTEN]
 
 
 def test_an_amount_that_is_owed_again_after_a_refund_is_told(site: Site) -> None:

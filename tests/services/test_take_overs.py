@@ -29,7 +29,7 @@ from checkout.services import (
     take_overs,
 )
 from checkout.services.letters import writing
-from stripe_emulator import Emulator
+from stripe_emulator import Emulator, faults
 from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
 
 pytestmark = pytest.mark.django_db
@@ -252,6 +252,27 @@ def test_a_page_of_whoever_paid_before_that_was_left_open_is_ended_by_the_sweep(
     runs.process_payments(workers=1)
     line.refresh_from_db()
     assert line.state_id == states.SUCCESS
+
+
+def test_a_page_that_stripe_does_not_end_now_holds_up_nothing_and_is_ended_by_the_sweep(
+    emulator: Emulator, plan: ObjectPaymentPlan
+) -> None:
+    assert plan.card is not None
+    emulator.bank.decline_next(plan.card.payment_method_id, "authentication_required")
+    [line] = make_due(plan)
+    runs.process_payments(workers=1)
+    page = on_session.create_checkout_pay_on_session(line)
+    emulator.weather.add(faults.LostBefore(), path=r"/cancel$", times=None)
+    assert takes_over(emulator, propose(plan)).succeeded
+    assert stale.end_payments().closed == 0
+    page.refresh_from_db()
+    assert page.is_open
+    emulator.weather.clear()
+    assert stale.end_payments().closed == 1
+    runs.process_payments(workers=1)
+    line.refresh_from_db()
+    assert line.state_id == states.SUCCESS
+    assert emulator.ledger.taken_minor() == 2000 + 2666
 
 
 def test_the_new_payer_never_goes_on_with_a_page_of_the_former_one(
