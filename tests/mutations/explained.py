@@ -91,4 +91,9 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         "for row, attempt in zip(won, attempts, strict=True)",
         "for row, attempt in zip(won, attempts, strict=False)",
     ): "Of each line that was won an attempt was made, or an earlier `zip` has raised.",
+    (
+        "services/intents.py",
+        "since = (checkout.claimed_at or checkout.created_at) - attempt_rows.CLOCK_SKEW",
+        "since = (checkout.claimed_at and checkout.created_at) - attempt_rows.CLOCK_SKEW",
+    ): "What is looked for was asked for, so it has been claimed, and its row was made before that.",
 }

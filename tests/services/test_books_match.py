@@ -37,6 +37,7 @@ from checkout.services import (
     refunds,
 )
 from stripe_emulator import Emulator
+from tests.host.models import Membership
 from tests.shop_days import Shop, open_shop
 
 pytestmark = pytest.mark.django_db
@@ -297,6 +298,16 @@ def test_what_stripe_knows_is_adopted_by_the_same_doors_as_any_news(
         assert Refund.objects.get(checkout=paid).from_dashboard
     if kind == "dispute_not_here":
         assert Dispute.objects.get().checkout == paid
+
+
+def test_a_payment_whose_news_is_young_waits_and_differs_after_some_days(shop: Shop) -> None:
+    checkout = Checkout.objects.create_checkout("payment", Membership.objects.create(total=Decimal(100)))
+    shop.emulator.pay(gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret)
+    shop.pass_days(1)
+    assert look(shop) == {}
+    assert set(BalanceTransaction.objects.values_list("state", flat=True)) == {"waiting"}
+    shop.pass_days(2)
+    assert look(shop)[Kind.CHARGE_NOT_HERE] == Decimal(100)
 
 
 def test_what_is_closed_or_cannot_be_at_stripe_is_not_adopted(shop: Shop, staff: Any) -> None:

@@ -254,6 +254,16 @@ def test_a_page_of_whoever_paid_before_that_was_left_open_is_ended_by_the_sweep(
     assert line.state_id == states.SUCCESS
 
 
+@pytest.mark.parametrize(("known_as", "afterwards"), [("", "A Grandmother"), ("Granny", "Granny")])
+def test_whoever_is_known_already_keeps_their_name_and_gets_one_if_they_had_none(
+    plan: ObjectPaymentPlan, known_as: str, afterwards: str
+) -> None:
+    known = Customer.objects.create(email="grandmother@example.com", name=known_as)
+    change = propose(plan)
+    known.refresh_from_db()
+    assert (change.new_payer, known.name) == (known, afterwards)
+
+
 def test_a_page_that_stripe_does_not_end_now_holds_up_nothing_and_is_ended_by_the_sweep(
     emulator: Emulator, plan: ObjectPaymentPlan
 ) -> None:
