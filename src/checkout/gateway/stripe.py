@@ -259,8 +259,8 @@ class Gateway(RefundVerbs, BooksVerbs, WalletVerbs, ThingVerbs):
 
     def retrieve_payment_method(self, payment_method_id: str) -> PaymentMethod:
         _require_id(payment_method_id)
-        found = self._call("payment_methods.retrieve", lambda: self._v1.payment_methods.retrieve(payment_method_id))
-        return translate.payment_method(found)
+        path = f"/v1/payment_methods/{quote(payment_method_id, safe='')}"
+        return translate.payment_method(self._call("payment_methods.retrieve", lambda: self._raw("get", path)))
 
     def detach_payment_method(self, payment_method_id: str) -> None:
         """Take a card off its customer, for good (https://docs.stripe.com/api/payment_methods/detach)."""
