@@ -121,7 +121,8 @@ def still_payable(content_object: ContentObject) -> bool:
     COMMITTED the database raises rather than tell of yesterday.
     """
     rows: Any = QuerySet(model_of(content_object)).select_for_update(of=("self",), no_key=True)
-    fresh = rows.filter(pk=content_object.pk).first()
+    # Not in the order of the host's rows, which may be of another table.
+    fresh = next(iter(rows.filter(pk=content_object.pk).order_by()), None)
     return fresh is not None and bool(fresh.checkout_can_charge)
 
 

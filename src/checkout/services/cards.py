@@ -61,7 +61,7 @@ def ensure_stripe_customer(customer: Customer) -> str:
     """
     account, livemode = gateway().account_id(), is_live_key(conf.STRIPE_SECRET_KEY)
     rows = StripeCustomer.objects.filter(customer=customer, account=account, livemode=livemode)
-    known = rows.filter(gone=False).first()
+    known = next(iter(rows.filter(gone=False).order_by()), None)
     if known is not None:
         return known.stripe_customer_id
     metadata = {"customer": str(customer.uuid)}
