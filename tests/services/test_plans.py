@@ -25,7 +25,7 @@ from checkout.models import (
     PaymentPlan,
     SavedCard,
 )
-from checkout.services import agreements, by_staff, checkouts, fulfillment, intents, plans
+from checkout.services import agreements, by_staff, cards, checkouts, fulfillment, intents, plans
 from checkout.services.letters import writing
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
@@ -251,6 +251,22 @@ def test_a_second_live_plan_is_refused(
         ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
     plan.delete_plan()
     assert ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
+
+
+def test_a_plan_that_begins_while_another_visit_does_is_the_only_one(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the row and the lock on it Stripe is asked for the payer, which takes a moment."""
+    ensure = cards.ensure_stripe_customer
+
+    def meanwhile(customer: Customer) -> str:
+        ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
+        return ensure(customer)
+
+    monkeypatch.setattr(cards, "ensure_stripe_customer", meanwhile)
+    with pytest.raises(errors.PlanError, match="a payment plan for this already"):
+        Checkout.objects.create_checkout("payment_plan", membership, None, payment_plan=payment_plan)
+    assert not Checkout.objects.exists()
 
 
 def test_a_total_that_cannot_be_split_is_refused_before_stripe_hears_of_it(

@@ -71,7 +71,6 @@ def give_back(row: Refund) -> None:
     change = _record_plan(plan, row, Why(Code.LINE_OWED_AGAIN, line=line.count, new=new.count))
     letters.plan_changed(plan, change)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True)
-    row.plan_effect_done = True
 
 
 def take_back(row: Refund) -> list[str]:
