@@ -96,4 +96,9 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         "since = (checkout.claimed_at or checkout.created_at) - attempt_rows.CLOCK_SKEW",
         "since = (checkout.claimed_at and checkout.created_at) - attempt_rows.CLOCK_SKEW",
     ): "What is looked for was asked for, so it has been claimed, and its row was made before that.",
+    (
+        "services/letters/words.py",
+        "row: Any = letter.checkout.content_object if letter.checkout is not None and plan is None else None",
+        "row: Any = letter.checkout.content_object if letter.checkout is not None or plan is None else None",
+    ): "Of a letter about a plan the row is not asked for, and every other letter is about an attempt.",
 }

@@ -16,6 +16,7 @@ from django.db.models import F, Model
 from checkout import errors, states
 from checkout.gateway import PaymentIntent
 from checkout.gateway.stripe import Gateway
+from checkout.journal import Why
 from checkout.models import (
     Checkout,
     Customer,
@@ -26,10 +27,11 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
     Posting,
+    Problem,
     SavedCard,
     StateChange,
 )
-from checkout.services import charging, dry_runs, runs, settling
+from checkout.services import charging, dry_runs, ending, problems, runs, settling
 from checkout.services.pace import Pace
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
@@ -325,6 +327,21 @@ def test_the_dry_run_stops_where_the_run_does(
     run = runs.process_payments(workers=1, **options)
     charged = run.items.filter(outcome="charged").order_by("pk").values_list("checkout__total", flat=True)
     assert said == list(charged) == [Decimal(amount) for amount in amounts]
+
+
+def test_the_dry_run_warns_of_a_line_with_an_open_problem(emulator: Emulator, save_plan: SavePlan) -> None:
+    line, other = make_due(save_plan(), 2)
+    page = Checkout.objects.create_checkout_pay_on_session(line)
+    problem = problems.open_problem(
+        Problem.Kind.NOT_WRITTEN_DOWN, str(page.uuid), checkout=page, amount=page.total, currency=page.currency
+    )
+    ending.fail(page, why=Why(note="left"), superseded=True)
+    assert {each.instalment: each.warning for each in dry_runs.dry_run()} == {
+        line: "A problem about it is open.",
+        other: "",
+    }
+    problems.close(problem.kind, problem.subject)
+    assert [each.warning for each in dry_runs.dry_run()] == ["", ""]
 
 
 def test_bad_options_are_refused() -> None:

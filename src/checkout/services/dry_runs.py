@@ -70,12 +70,7 @@ def describe(rows: Iterable[ObjectPaymentPlanInstalment], gate_of_day: releases.
     in_trouble = set(
         Problem.objects.filter(closed_at=None, checkout__debt__in=debts).values_list("checkout__debt", flat=True)
     )
-    return [
-        _line(
-            row, gate_of_day.day, row.pk in waiting, has_problem=row.debt_id is not None and row.debt_id in in_trouble
-        )
-        for row in page
-    ]
+    return [_line(row, gate_of_day.day, row.pk in waiting, has_problem=row.debt_id in in_trouble) for row in page]
 
 
 def dry_run(
