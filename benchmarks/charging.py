@@ -34,10 +34,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def emulator(latency_ms: int) -> Iterator[str]:
-    """A server with that latency; yields its address."""
+def emulator(latency_ms: int, *options: str) -> Iterator[str]:
+    """A server with that latency, and more options of its own; yields its address."""
     port = free_port()
-    command = [sys.executable, "-m", "stripe_emulator", "--port", str(port), "--latency-ms", str(latency_ms)]
+    command = [sys.executable, "-m", "stripe_emulator", "--port", str(port), "--latency-ms", str(latency_ms), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
     try:

@@ -47,8 +47,16 @@ MUTATIONS: Final = (
         "the claim does not look at the state",
         1,
         "services/moves.py",
-        "manager.filter(Q(state=from_state), only_if or Q(), pk=row.pk)",
-        "manager.filter(only_if or Q(), pk=row.pk)",
+        'update_each(type(row), {row.pk: fields}, only_if={row.pk: {"state": from_state}})',
+        "update_each(type(row), {row.pk: fields})",
+        (NEVER_TWICE,),
+    ),
+    Mutation(
+        "the claim of what is due does not look at the state",
+        1,
+        "services/moves.py",
+        "rows.filter(Q(state=from_state), only_if, pk=row.pk)",
+        "rows.filter(only_if, pk=row.pk)",
         (NEVER_TWICE,),
     ),
     Mutation(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import connection, transaction
+from django.db.models import Q
 
 from checkout import clock, errors, states
 from checkout.gateway import Gateway, PaymentIntent, gateway
@@ -367,6 +368,14 @@ def test_a_batch_that_somebody_was_in_the_middle_of_is_claimed_by_nobody(
     with transaction.atomic(), connection.execute_wrapper(meanwhile), pytest.raises(LostRace):
         moves.move_many(lines, among=among, from_state=states.PENDING, to=states.REQUEST)
     assert meddled
+
+
+@pytest.mark.parametrize("only_if", [None, Q(amount__gt=0)])
+def test_what_was_paid_since_it_was_read_is_not_claimed(emulator: Emulator, save_plan: SavePlan, only_if: Any) -> None:
+    line = make_due(save_plan(), 1)[0]
+    ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(state=states.SUCCESS)
+    assert not moves.move(line, to=states.REQUEST, only_if=only_if)
+    assert line.state_id == ObjectPaymentPlanInstalment.objects.get(pk=line.pk).state_id == states.SUCCESS
 
 
 def test_news_of_a_cancel_that_comes_before_its_end_is_written_tells_the_host_nothing(

@@ -44,7 +44,6 @@ def move(
     True if this caller did it; False if somebody else had, or the diagram has no such arrow. The row in hand is brought
     up to date either way. No read-then-save: it would lose a race, and SQLite ignores row locks without a word.
     """
-    manager: Any = type(row)._default_manager
     diagram = Refund.MOVES if isinstance(row, Refund) else states.MOVES
     column = type(row)._meta.get_field("state").attname
     # No savepoint: whoever calls this within a transaction lives or dies with the move.
@@ -55,18 +54,26 @@ def move(
             return True
         while True:
             allowed = states.may_move(from_state, to, diagram) and (only_from is None or from_state in only_from)
-            if allowed and manager.filter(Q(state=from_state), only_if or Q(), pk=row.pk).update(state=to, **fields):
+            if allowed and _set(row, from_state, only_if, {"state": to, **fields}):
                 setattr(row, column, to)
                 for name, value in fields.items():
                     setattr(row, name, value)
                 record(row, from_state=from_state, to=to, user=user, why=why)
                 return True
-            now = manager.filter(pk=row.pk).values_list("state", flat=True).first()
+            now = type(row)._default_manager.filter(pk=row.pk).values_list("state", flat=True).first()
             if now is None or now == from_state:
                 break
             from_state = now
         row.refresh_from_db()
         return False
+
+
+def _set(row: Movable, from_state: str, only_if: Q | None, fields: dict[str, Any]) -> bool:
+    """The conditional UPDATE. Only a condition of the caller's has to be made a statement of by Django."""
+    if only_if is None:
+        return update_each(type(row), {row.pk: fields}, only_if={row.pk: {"state": from_state}}) == 1
+    rows: Any = type(row)._default_manager
+    return bool(rows.filter(Q(state=from_state), only_if, pk=row.pk).update(**fields))
 
 
 def owe_again(
