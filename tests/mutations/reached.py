@@ -132,8 +132,8 @@ class Reached:
     def by(self, path: str, line: int, source: str | None = None) -> list[str]:
         """The tests that reach that line, those that are most about its file first; on PostgreSQL only when no other
         does. A statement that is newer than the measurement is reached by whatever reaches its function, and what runs
-        at import by whatever reaches its class or function, else its module. `source` is the file, if it may have
-        changed."""
+        at import by whatever reaches its class or function, or makes one, else its module. `source` is the file, if it
+        may have changed."""
         reached = self.by_file.get(path, {})
         statement = statements.by_line(source or (ROOT / path).read_text()).get(line)
         if statement is None:
@@ -145,9 +145,15 @@ class Reached:
             inside = (f"{statement.function}:", f"{statement.function}.") if statement.function else ("",)
             tests = set().union(*(names for key, names in reached.items() if key.startswith(inside)))
             if not tests and statement.at_import:
-                tests = set().union(*reached.values())
+                tests = self._who_makes(statement.function) or set().union(*reached.values())
         here = {name for name in tests if not self.tests[name].postgres} or tests
         return sorted(here, key=lambda name: (-self.tests[name].share(path), self.tests[name].seconds, name))
+
+    def _who_makes(self, name: str) -> set[str]:
+        """The tests that reach a statement which makes one of that class."""
+        call = f"{name.rpartition('.')[2]}("
+        made = (names for reached in self.by_file.values() for key, names in reached.items() if call in key)
+        return set().union(*made) if name else set()
 
 
 def measure(modules: list[str], *, postgres: bool) -> dict[str, Any]:

@@ -74,13 +74,18 @@ def test_the_tests_that_are_most_about_a_file_come_first_and_those_on_postgresql
     assert races.by(path, line) == ["races"]
 
 
-def test_the_field_of_a_class_is_reached_by_whatever_reaches_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_field_of_a_class_is_reached_by_whatever_reaches_the_class_or_makes_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It runs before any test does."""
     said = "class Day:\n    late: bool = False\n\n    def __str__(self):\n        return str(self.late)\n"
     monkeypatch.setattr(Path, "read_text", lambda path: said)
+    tests = {"shown": (1, False), "made": (1, False), "other": (1, False)}
     kept = {"Day: late: bool = False": [], "Day.__str__: return str(self.late)": ["shown"], "other: pass": ["other"]}
-    reached = Reached({"tests": {"shown": (1, False), "other": (1, False)}, "by_file": {"days.py": kept}})
+    reached = Reached({"tests": tests, "by_file": {"days.py": kept}})
     assert reached.by("days.py", 2) == ["shown"]
+    kept = {"Day: late: bool = False": [], "monday: return Day(": ["made"], "other: pass": ["other"]}
+    assert Reached({"tests": tests, "by_file": {"days.py": kept}}).by("days.py", 2) == ["made"]
 
 
 @pytest.mark.parametrize(

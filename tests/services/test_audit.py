@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -41,6 +42,17 @@ def test_a_difference_is_found_and_told(wrong: Checkout, capsys: Any) -> None:
     assert "compared 1, found 1, left 1" in out
     wrong.refresh_from_db()
     assert wrong.failed, "it only looked"
+
+
+def test_what_stripe_is_still_taking_is_told_with_what_was_asked_for(
+    emulator: Emulator, membership: Membership
+) -> None:
+    checkout = begin(membership)
+    ending.fail(checkout, why=Why(note="test: given up without asking Stripe"))
+    emulator.world.change(emulator.world.get("payment_intent", checkout.payment_intent_id), status="processing")
+    [found] = audit.audit_failed_checkouts().findings
+    assert found.problem == "Stripe is still taking the money"
+    assert Decimal(found.amount.removesuffix(" GBP")) == Decimal(100)
 
 
 def test_repair_brings_it_to_the_door(wrong: Checkout, membership: Membership, capsys: Any) -> None:

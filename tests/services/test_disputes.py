@@ -179,7 +179,14 @@ def test_the_bundle_holds_agreement_mails_authentication_and_receipt(
     bundle = zipfile.ZipFile(io.BytesIO(disputes.evidence(dispute)))
     text = "\n".join(bundle.read(name).decode() for name in bundle.namelist())
     assert [name.split("-")[0] for name in bundle.namelist()] == ["1", "2", "3", "4", "6"]
-    for expected in ("You may charge my card.", "192.0.2.1", "3-D Secure", "Charge: ch_", "Receipt: http"):
+    for expected in (
+        "You may charge my card.",
+        "192.0.2.1",
+        "3-D Secure",
+        "Charge: ch_",
+        "Receipt: http",
+        "Card: visa 4242",
+    ):
         assert expected in text
     assert "_secret_" not in text
     with translation.override("de"):

@@ -29,7 +29,7 @@ from checkout.models import (
     RecoveryPolicy,
     RecoveryStep,
 )
-from checkout.services import dry_runs, fulfillment, recovery, runs
+from checkout.services import charging, dry_runs, fulfillment, recovery, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -163,6 +163,28 @@ def test_after_the_last_try_nothing_more_is_asked_and_staff_are_told_once(
     assert told.count() == len(overdue) >= 1
     assert "There was not enough money" in told.order_by("pk")[0].message
     signals.payment_overdue.disconnect(listen)
+
+
+@pytest.mark.parametrize(
+    ("day", "days"),
+    [(DECEMBER + datetime.timedelta(4), 4), (DECEMBER - datetime.timedelta(4), 0)],
+    ids=["late", "early"],
+)
+def test_the_sites_row_hears_how_long_a_payment_is_overdue_that_nobody_tries_again(
+    plan: ObjectPaymentPlan, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, day: datetime.date, days: int
+) -> None:
+    """A line that staff charged before its day is not overdue, and never by less than nothing."""
+    heard: list[tuple[ObjectPaymentPlanInstalment, int]] = []
+
+    def hook(row: Membership, line: ObjectPaymentPlanInstalment, late: int) -> None:
+        heard.append((line, late))
+
+    monkeypatch.setattr(Membership, "checkout_payment_overdue", hook, raising=False)
+    assert plan.card is not None
+    emulator.bank.decline_next(plan.card.payment_method_id, "lost_card")
+    with on(day, emulator):
+        assert charging.charge(first(plan)).failed
+    assert heard == [(first(plan), days)]
 
 
 @pytest.mark.parametrize(
