@@ -106,4 +106,9 @@ EXPLAINED: Final[dict[tuple[str, str, str], str]] = {
         'params = {"payment_intent": payment_intent_id, "limit": 100}',
         'params = {"payment_intent": payment_intent_id, "limit": 101}',
     ): "Stripe's lists bring it back to a hundred.",
+    (
+        "services/runs.py",
+        "plans = ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(",
+        "plans = ObjectPaymentPlan.objects.select_for_update(no_key=False).filter(",
+    ): "Whoever writes a row about one of the plans waits a moment longer.",
 }

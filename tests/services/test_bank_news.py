@@ -75,6 +75,33 @@ def test_a_dispute_is_found_and_so_is_its_end_months_later(emulator: Emulator) -
     assert (dispute.status, Debt.objects.get().paid) == ("won", 100)
 
 
+def test_an_old_dispute_that_cannot_be_read_is_counted_and_holds_up_no_other(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        paid(emulator, DISPUTED)
+    emulator.tick()
+    bank_news.look()
+    with time_machine.travel(clock.now() + timedelta(days=50)):
+        bank_news.look()
+    unread, other = Dispute.objects.order_by("opened_at", "pk")
+    emulator.clock.advance(days=60)
+    emulator.bank.decide_dispute(other.dispute_id, "won")
+    read = disputes.dispute_updated_at_stripe
+
+    def broken(dispute_id: str) -> Dispute:
+        if dispute_id == unread.dispute_id:
+            raise ZeroDivisionError
+        return read(dispute_id)
+
+    monkeypatch.setattr(disputes, "dispute_updated_at_stripe", broken)
+    with time_machine.travel(clock.now() + timedelta(days=60)):
+        done = bank_news.look()
+    assert (done.found, done.errors) == (1, 1)
+    other.refresh_from_db()
+    assert other.status == "won"
+
+
 def test_a_warning_of_fraud_is_found(emulator: Emulator) -> None:
     paid(emulator, WARNED)
     emulator.clock.advance(days=1)

@@ -123,6 +123,10 @@ def _endpoint_of_another_version(settings: Any, emulator: Emulator) -> None:
         endpoint["api_version"] = "2020-08-27"
 
 
+def _endpoints_kept_secret(settings: Any, emulator: Emulator) -> None:
+    emulator.weather.add(faults.Status(403), path=r"GET /v1/webhook_endpoints", times=None)
+
+
 def _no_endpoint(settings: Any) -> None:
     settings.CHECKOUT_BASE_URL = "https://another.example"
 
@@ -238,6 +242,7 @@ PLANTED: list[tuple[Any, str, str]] = [
     (_not_subscribed, "endpoint", "not subscribed to charge.dispute.closed"),
     (_endpoint_disabled, "endpoint", "is disabled"),
     (_endpoint_of_another_version, "endpoint", "sends version 2020-08-27, this app reads"),
+    (_endpoints_kept_secret, "endpoint", "Stripe does not tell us its webhook endpoints"),
     (_no_endpoint, "endpoint", "has no webhook endpoint https://another.example/checkout/webhook/"),
     (_stripe_down, "stripe", "Stripe does not answer"),
     (_key_refused, "stripe", "Stripe refused our key"),

@@ -177,6 +177,12 @@ def test_a_statement_adds_up_to_the_postings(emulator: Emulator, save_plan: Save
     assert "given back, Deposit" in movements.rows[2][0]
 
 
+def test_a_statement_has_no_column_for_what_was_given_back_when_nothing_was(save_plan: SavePlan) -> None:
+    table = papers.statement(save_plan()).tables[0]
+    assert table.columns == ("Payment", "Agreed", "Paid", "Left")
+    assert table.sum == ("In all", "£100.00", "£20.00", "£80.00")
+
+
 def test_a_statement_before_the_deposit_is_paid_counts_what_is_to_come(save_plan: SavePlan) -> None:
     sheet = papers.statement(save_plan("4000000000000341"))
     assert sheet.amount == ("Left to pay", "£100.00")

@@ -131,6 +131,14 @@ def test_a_release_holds_for_its_day_and_the_day_after(due: Any, person: Person,
     assert counts() == {"charged": 3}
 
 
+@pytest.mark.parametrize(("days", "problem"), [(1, ""), (2, "Its day is over. Ask for a new release.")])
+def test_a_release_can_be_given_while_it_would_hold(due: Any, person: Person, days: int, problem: str) -> None:
+    asked = dry_runs.ask_for_release(clock.today(), "GBP", person("asks"))
+    RunRelease.objects.filter(pk=asked.pk).update(day=clock.today() - timedelta(days=days))
+    asked.refresh_from_db()
+    assert releases.why_not(asked, person("gives")) == problem
+
+
 def test_asking_anew_withdraws_what_waited(due: Any, person: Person) -> None:
     first = dry_runs.ask_for_release(clock.today(), "GBP", person("ann"))
     second = dry_runs.ask_for_release(clock.today(), "GBP", person("bob"))

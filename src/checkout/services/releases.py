@@ -228,11 +228,8 @@ def ask(
                 note=note[:255],
                 asked_by=actor(user),
             )
-            for start in range(0, len(shown), 1000):
-                RunReleaseLine.objects.bulk_create(
-                    RunReleaseLine(release=made, instalment_id=pk, amount=amount)
-                    for pk, amount in shown[start : start + 1000]
-                )
+            rows = (RunReleaseLine(release=made, instalment_id=pk, amount=amount) for pk, amount in shown)
+            RunReleaseLine.objects.bulk_create(rows, batch_size=1000)
             return made
     except IntegrityError as error:
         raise CheckoutError(_("A colleague asks for the same day at this moment. Look again.")) from error
