@@ -110,6 +110,16 @@ def test_a_warning_of_fraud_is_found(emulator: Emulator) -> None:
     assert [row.kind for row in Dispute.objects.all()] == [Dispute.Kind.FRAUD_WARNING]
 
 
+def test_a_warning_about_a_payment_that_nobody_here_knows_is_kept_without_its_amount(emulator: Emulator) -> None:
+    paid(emulator, WARNED)
+    emulator.clock.advance(days=1)
+    emulator.tick()
+    Checkout.objects.update(payment_intent_id="pi_other")
+    [told] = gateway().list_fraud_warnings(since=clock.now() - timedelta(days=1))
+    warning = disputes.take_warning(told, clock.now())
+    assert (warning.checkout, warning.amount, warning.currency) == (None, None, "GBP")
+
+
 def test_what_was_read_earlier_never_takes_the_place_of_what_was_read_later(emulator: Emulator) -> None:
     paid(emulator, DISPUTED)
     emulator.tick()

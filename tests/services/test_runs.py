@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models import F, Model
 
 from checkout import errors, states
@@ -475,6 +475,20 @@ def test_a_run_that_breaks_says_so(emulator: Emulator, save_plan: SavePlan, monk
         runs.process_payments()
     run = PaymentRun.objects.get()
     assert run.note == "Stopped by an error: OperationalError: the database went away"
+
+
+def test_a_run_whose_connection_is_gone_ends_and_tries_no_line_alone(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: Any
+) -> None:
+    make_due(save_plan())
+
+    def gone(*args: Any) -> None:
+        raise InterfaceError("the connection is closed")
+
+    monkeypatch.setattr(runs.Run, "_claim", gone)
+    with pytest.raises(InterfaceError):
+        runs.process_payments(workers=1)
+    assert PaymentRun.objects.get().note == "Stopped by an error: InterfaceError: the connection is closed"
 
 
 def test_what_cannot_be_asked_does_not_count_towards_the_largest_total(emulator: Emulator, save_plan: SavePlan) -> None:
