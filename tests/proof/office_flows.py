@@ -323,8 +323,12 @@ def _lets_the_plan_begin(shop: Shop) -> None:
 
 
 def _its_customer_is_gone(shop: Shop) -> None:
+    """And the news of it was lost: whoever hears of it first asks for nothing."""
     _a_line_is_due(shop)
+    post = shop.emulator.webhooks.weather
+    post.drop = 1
     shop.emulator.handle("DELETE", f"/v1/customers/{shop.plan().card.stripe_customer_id}", shop.KEY)
+    post.drop = 0
 
 
 def _was_given_back_in_the_dashboard(shop: Shop) -> None:

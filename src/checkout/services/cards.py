@@ -92,9 +92,14 @@ def learn_of_deletion(stripe_customer_id: str) -> bool:
 
     Of one that was deleted Stripe still tells; one that it never knew is of another account, and proves nothing.
     """
+    return was_deleted(stripe_customer_id) and mark_gone(stripe_customer_id)
+
+
+def was_deleted(stripe_customer_id: str) -> bool:
+    """As `learn_of_deletion`, and nothing is written down."""
     if not stripe_customer_id or gateway().customer_exists(stripe_customer_id):
         return False
-    return gateway().knew_customer(stripe_customer_id) and mark_gone(stripe_customer_id)
+    return gateway().knew_customer(stripe_customer_id)
 
 
 def mark_gone(stripe_customer_id: str) -> bool:

@@ -249,9 +249,11 @@ def settle(checkout: Checkout, answer: PaymentIntent | GatewayError) -> Checkout
                 % {"customer": checkout.stripe_customer_id}
             )
         case GatewayRefused():
-            if isinstance(answer, NotFoundAtStripe):
-                cards.learn_of_deletion(checkout.stripe_customer_id)
+            gone = isinstance(answer, NotFoundAtStripe) and cards.was_deleted(checkout.stripe_customer_id)
+            # One without the other would leave a line that is due, of which nobody is told, and no card to ask.
             with transaction.atomic():
+                if gone:
+                    cards.mark_gone(checkout.stripe_customer_id)
                 failed = ending.fail(
                     checkout,
                     why=Why(Code.STRIPE_REFUSED_CHARGE),
