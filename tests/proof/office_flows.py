@@ -24,12 +24,15 @@ from checkout.models import (
     CheckoutAdditional,
     Customer,
     CustomerPayment,
+    Debt,
     FollowUp,
     Letter,
     Notice,
     ObjectPaymentPlan,
+    ObjectPaymentPlanInstalment,
     PaymentPlan,
     PlanChange,
+    Posting,
     Problem,
     Proposal,
     Refund,
@@ -322,6 +325,15 @@ def _lets_the_plan_begin(shop: Shop) -> None:
     applying.apply(Checkout.objects.get(begun_by__isnull=False))
 
 
+def _its_line_came_from_an_older_system(shop: Shop) -> None:
+    """It has no debt yet; the run that takes it opens one."""
+    _a_line_is_due(shop)
+    line = shop.line()
+    ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(debt=None)
+    for rows in (Posting.objects.filter(debt=line.debt_id), Debt.objects.filter(pk=line.debt_id)):
+        rows._raw_delete(rows.db)  # type: ignore[attr-defined]
+
+
 def _its_customer_is_gone(shop: Shop) -> None:
     """And the news of it was lost: whoever hears of it first asks for nothing."""
     _a_line_is_due(shop)
@@ -466,6 +478,12 @@ OFFICE: Final = (
         lambda shop: shop.taken() == Decimal("46.66"),
         _a_line_is_due,
         person=True,
+    ),
+    Flow(
+        "line from an older system",
+        lambda shop: shop.on_a_bad_day(partial(runs.process_payments, workers=1)),
+        lambda shop: shop.taken() == Decimal("46.66"),
+        _its_line_came_from_an_older_system,
     ),
     Flow("run in chunks", _takes_in_chunks, lambda shop: shop.taken() == Decimal("46.66"), _a_line_is_due),
     _by_a_person(
