@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
 #: So many charges a plan brings in a year, those that are declined among them; it begins on any of the first 219 days.
-CHARGES_OF_A_PLAN: Final = 6.2
+CHARGES_OF_A_PLAN: Final = 5.1
 #: How often it is told how far a life has come, in seconds of real time.
 TOLD_EVERY: Final = 120.0
 
