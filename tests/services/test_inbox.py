@@ -363,17 +363,18 @@ def test_a_failed_event_waits_longer_each_time_and_then_for_a_person(
     assert checkout.succeeded
 
 
+def _die(*args: Any) -> None:
+    raise SystemExit
+
+
 def test_a_worker_that_dies_leaves_the_event_to_the_next_sweep(
     emulator: Emulator, membership: Membership, post: Callable[..., Any], monkeypatch: Any
 ) -> None:
     checkout = begin(membership)
     pay(emulator, checkout)
 
-    def die(*args: Any) -> None:
-        raise SystemExit
-
     with monkeypatch.context() as patched:
-        patched.setattr(inbox.fulfillment, "fulfill_just_read", die)
+        patched.setattr(inbox.fulfillment, "fulfill_just_read", _die)
         with pytest.raises(SystemExit):
             post(an_event(about={"id": checkout.payment_intent_id}))
     assert inbox.work().done == 0, "it may still be at work"
@@ -387,10 +388,7 @@ def test_an_event_ends_in_the_commit_that_settles_what_it_is_about(
     checkout = begin(membership)
     pay(emulator, checkout)
 
-    def die(*args: Any) -> None:
-        raise SystemExit
-
-    monkeypatch.setattr(settling.numbering, "give", die)
+    monkeypatch.setattr(settling.numbering, "give", _die)
     with pytest.raises(SystemExit):
         post(an_event(about={"id": checkout.payment_intent_id}))
     row = StripeEvent.objects.get()

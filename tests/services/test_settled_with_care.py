@@ -32,6 +32,12 @@ def settle(emulator: Emulator, read: Checkout) -> Checkout:
     return settling.settle(read.pk, gateway().retrieve_payment_intent(read.payment_intent_id), read=read)
 
 
+def paid(emulator: Emulator, membership: Membership) -> Checkout:
+    checkout = begin(membership)
+    pay(emulator, checkout)
+    return settle(emulator, as_read(checkout))
+
+
 def written(checkout: Checkout) -> tuple[int, int, int, int]:
     """Successes in the history, postings of money, letters and papers."""
     history = StateChange.objects.filter(checkout=checkout, to_state=states.SUCCESS)
@@ -55,13 +61,11 @@ def test_what_a_hook_did_before_it_raised_is_undone_both_times(
         raise RuntimeError("the hook is broken")
 
     monkeypatch.setattr(Membership, "checkout_success", raise_after_writing)
-    checkout = begin(membership)
-    pay(emulator, checkout)
-    settled = settle(emulator, as_read(checkout))
+    settled = paid(emulator, membership)
     membership.refresh_from_db()
     assert (settled.succeeded, settled.unapplied, membership.name) == (True, True, "A Member")
     assert len(calls) == 2
-    assert written(checkout) == (1, 1, 0, 1)
+    assert written(settled) == (1, 1, 0, 1)
     assert Problem.objects.get().kind == Problem.Kind.HOOK_FAILED
 
 
@@ -78,12 +82,10 @@ def test_a_hook_that_raised_the_first_time_only_has_been_told(
             raise RuntimeError("a shop that is busy")
 
     monkeypatch.setattr(Membership, "checkout_success", raise_once)
-    checkout = begin(membership)
-    pay(emulator, checkout)
-    settled = settle(emulator, as_read(checkout))
+    settled = paid(emulator, membership)
     membership.refresh_from_db()
     assert (settled.succeeded, settled.unapplied, membership.successes) == (True, False, 1)
-    assert written(checkout) == (1, 1, 1, 1)
+    assert written(settled) == (1, 1, 1, 1)
     assert not Problem.objects.exists()
 
 
@@ -97,11 +99,9 @@ def test_a_hook_that_hides_an_error_of_the_database_is_found_out(
         transaction.set_rollback(True)
 
     monkeypatch.setattr(Membership, "checkout_success", hide)
-    checkout = begin(membership)
-    pay(emulator, checkout)
-    settled = settle(emulator, as_read(checkout))
+    settled = paid(emulator, membership)
     assert (settled.succeeded, settled.unapplied) == (True, True)
-    assert written(checkout) == (1, 1, 0, 1)
+    assert written(settled) == (1, 1, 0, 1)
     assert "hid an error" in Problem.objects.get().detail
 
 

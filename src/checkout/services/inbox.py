@@ -236,7 +236,7 @@ def _log(row: StripeEvent, outcome: Outcome, started: float) -> None:
 
 
 def _end(row: StripeEvent, pile: Pile) -> None:
-    """In the commit that settles what the event is about: neither without the other, and one statement less."""
+    """In the commit that settles what the event is about: neither without the other, and one statement fewer."""
     done = {"outcome": Outcome.DONE, "error": "", "handled_at": clock.now(), "next_attempt_at": None}
     pile.change(StripeEvent, {row.pk: done})
     transaction.on_commit(lambda: setattr(row, "handled_at", done["handled_at"]))
