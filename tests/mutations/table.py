@@ -183,6 +183,14 @@ MUTATIONS: Final = (
         (WITH_CARE,),
     ),
     Mutation(
+        "what failed is not read again, so that the host hears of an attempt that was replaced",
+        5,
+        "services/settling.py",
+        "in_hand = read if intent.succeeded else None",
+        "in_hand = read",
+        (WITH_CARE,),
+    ),
+    Mutation(
         "counters are laid on the pile whatever they were",
         1,
         "services/debts.py",

@@ -147,6 +147,19 @@ def test_who_was_settled_by_somebody_else_meanwhile_is_settled_once(emulator: Em
     assert written(checkout) == (1, 1, 1, 1)
 
 
+def test_an_attempt_that_was_replaced_since_it_was_read_tells_the_host_nothing(
+    emulator: Emulator, membership: Membership
+) -> None:
+    """What fails is read again: that another takes its place was written after the event was read."""
+    checkout = begin(membership)
+    read = as_read(checkout)
+    Checkout.objects.filter(pk=checkout.pk).update(superseded=True)
+    gateway().cancel_payment_intent(checkout.payment_intent_id)
+    settled = settle(emulator, read)
+    membership.refresh_from_db()
+    assert (settled.failed, settled.superseded, membership.failures) == (True, True, 0)
+
+
 def test_a_row_that_is_gone_is_not_settled(emulator: Emulator, membership: Membership) -> None:
     checkout = begin(membership)
     pay(emulator, checkout)

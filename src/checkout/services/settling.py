@@ -85,8 +85,10 @@ def _settle_one(
 ) -> dict[int, Checkout]:
     """At first as if nobody else were there and no hook ever raised. When that is not so, all of it is undone, and done
     again with locks and a savepoint, which every settlement would have to pay for otherwise."""
+    # A success is one whatever was written since; what failed may have been replaced, and then the host hears nothing.
+    in_hand = read if intent.succeeded else None
     try:
-        return settle_many({checkout_pk: intent}, user, read=read, beside=beside)
+        return settle_many({checkout_pk: intent}, user, read=in_hand, beside=beside)
     except (DatabaseError, LostRace, applying.Unguarded):
         return settle_many({checkout_pk: intent}, user, careful=True, beside=beside)
 
