@@ -91,9 +91,13 @@ def process_payments() -> int:
     """Begin a payment run and hand its chunks to the workers; how many chunks."""
     with jobs.recorded("process_payments"):
         _run, chunks = fan_out.plan()
-        for chunk in chunks:
-            charge_chunk.delay(chunk.run_pk, chunk.first, chunk.last)
+        _hand_out(chunks)
     return len(chunks)
+
+
+def _hand_out(chunks: list[fan_out.Chunk]) -> None:
+    for chunk in chunks:
+        charge_chunk.delay(chunk.run_pk, chunk.first, chunk.last)
 
 
 @_task(540)
@@ -127,10 +131,12 @@ def refresh_card_expiry_dates() -> int:
 
 @_task(540, name="checkout.tasks.reconcile")
 def reconcile_requests() -> int:
-    """Find out what became of charges whose answer was lost; how many were settled."""
+    """Find out what became of charges whose answer was lost, and hand out again what of a run nobody took; how many
+    were settled."""
     with jobs.recorded("reconcile"):
-        settled = reconcile.reconcile().settled
-        return settled + look_back.look_back().settled
+        settled = reconcile.reconcile().settled + look_back.look_back().settled
+        _hand_out(fan_out.left_over())
+    return settled
 
 
 @_task(540)

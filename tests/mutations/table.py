@@ -34,6 +34,7 @@ EARLY: Final = "tests/services/test_early.py"
 BANK_NEWS = "tests/services/test_bank_news.py"
 ON_SESSION = "tests/services/test_on_session.py"
 MATCHING = "tests/services/test_matching.py"
+FAN_OUT: Final = "tests/services/test_fan_out.py"
 DEPOSITS: Final = "tests/services/test_plan_deposits.py"
 LETTERS: Final = "tests/services/test_letters.py"
 
@@ -123,6 +124,22 @@ MUTATIONS: Final = (
         "        amount__gte=_LEFT_OUTSIDE,\n",
         "",
         (RELEASES,),
+    ),
+    Mutation(
+        "what a stopped run left is handed out again",
+        8,
+        "services/fan_out.py",
+        " or releases.stopped_run() is not None:",
+        ":",
+        (FAN_OUT,),
+    ),
+    Mutation(
+        "a chunk whose message was lost is not handed out again",
+        9,
+        "tasks.py",
+        "        _hand_out(fan_out.left_over())\n",
+        "",
+        (FAN_OUT,),
     ),
     Mutation(
         "a run does not look whether it was stopped",

@@ -16,8 +16,10 @@ from typing import Any
 
 from celery import Celery
 from django.db import connection
+from django.db.models import F
 
 from checkout import clock, states
+from checkout.conf import conf
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, PaymentRun
 from checkout.services import audit, fan_out, reconcile, runs, tallies
 from stripe_emulator import Emulator, faults
@@ -52,14 +54,6 @@ class Workers:
             worker.wait()
         self.running.clear()
 
-    def kill_and_restart(self) -> None:
-        """Celery looks for messages of dead workers when it starts, and then only every 100 seconds (kombu's
-        `restore_visible`): start when there is something to find."""
-        count = len(self.running)
-        self.kill()
-        time.sleep(VISIBILITY_SECONDS)
-        self.start(count)
-
 
 @contextmanager
 def celery_workers(emulator_url: str, concurrency: int = 2) -> Iterator[tuple[Workers, Celery]]:
@@ -73,14 +67,19 @@ def celery_workers(emulator_url: str, concurrency: int = 2) -> Iterator[tuple[Wo
     }
     sender = Celery("sender", broker=os.environ["REDIS_URL"], set_as_current=False)
     sender.conf.task_ignore_result = True
-    with sender.connection_for_write() as broker:
-        broker.default_channel.client.flushdb()
+    empty_broker(sender)
     workers = Workers(dict(environment), concurrency)
     try:
         yield workers, sender
     finally:
         workers.kill()
         sender.close()
+
+
+def empty_broker(sender: Celery) -> None:
+    """Every message is lost, those that workers had taken included."""
+    with sender.connection_for_write() as broker:
+        broker.default_channel.client.flushdb()
 
 
 def wait_for(what: Callable[[], Any], seconds: float, why: str) -> None:
@@ -99,13 +98,15 @@ class Figures:
     kills: list[int] = field(default_factory=list)
     requests: int = 0
     lost: int = 0
+    handed_out_again: int = 0
     unknown_before_reconcile: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
 def chaos(emulator: Emulator, count: int, *, kill_after: list[int], chunk: int) -> Figures:
-    """`count` instalments are due; both workers are killed whenever so many charges have come, and started again.
+    """`count` instalments are due; both workers are killed whenever so many charges have come, and started again. With
+    the last of them the broker loses its messages.
 
     Afterwards each is charged exactly once, the run adds up, and an audit finds nothing.
     """
@@ -122,8 +123,15 @@ def chaos(emulator: Emulator, count: int, *, kill_after: list[int], chunk: int) 
         sender.send_task("checkout.tasks.process_payments")
         for charges in kill_after:
             wait_for(lambda at=charges: len(emulator.requests) - begun >= at, 60, f"charge {charges}")
-            workers.kill_and_restart()
-        wait_for(_nothing_planned, 120, "the rest of the run")
+            workers.kill()
+            if charges != kill_after[-1]:
+                workers.start(2)
+        empty_broker(sender)
+        figures.handed_out_again = _planned()
+        _grow_old()
+        workers.start(2)
+        sender.send_task("checkout.tasks.reconcile")
+        wait_for(lambda: _planned() == 0, 120, "what nobody took")
         figures.unknown_before_reconcile = Checkout.objects.filter(state_id=states.REQUEST).count()
         for _ in range(20):
             Checkout.objects.filter(state_id=states.REQUEST).update(lease_until=clock.now() - timedelta(seconds=1))
@@ -145,9 +153,15 @@ def chaos(emulator: Emulator, count: int, *, kill_after: list[int], chunk: int) 
     return figures
 
 
-def _nothing_planned() -> bool:
-    run = PaymentRun.objects.first()
-    return run is not None and not fan_out.planned(run.pk).exists()
+def _planned() -> int:
+    return fan_out.planned(PaymentRun.objects.get().pk).count()
+
+
+def _grow_old() -> None:
+    """Let the run and its attempts be older than a lease."""
+    earlier = timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES + 1)
+    PaymentRun.objects.update(started_at=F("started_at") - earlier)
+    Checkout.objects.update(created_at=F("created_at") - earlier)
 
 
 def _assert_right(

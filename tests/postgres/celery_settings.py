@@ -7,7 +7,11 @@ from tests.postgres.worker_settings import *  # noqa: F403
 CELERY_TASK_ALWAYS_EAGER = False
 CELERY_BROKER_URL = os.environ["REDIS_URL"]
 # A killed worker's messages come back at once, and not after the minutes that a real site allows.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": int(os.environ["CHECKOUT_TEST_VISIBILITY"])}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": int(os.environ["CHECKOUT_TEST_VISIBILITY"]),
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True
 CHECKOUT_RATE_LIMIT_REDIS = os.environ["REDIS_URL"]

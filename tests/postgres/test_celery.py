@@ -28,6 +28,7 @@ pytestmark = [
 def test_workers_are_killed_in_the_middle_and_each_is_charged_once(emulator: Emulator, db: None) -> None:
     figures = chaos(emulator, 150, kill_after=[30, 80], chunk=20)
     assert figures.lost > 0, "the weather was bad"
+    assert figures.handed_out_again, "messages were lost"
 
 
 def test_a_run_and_a_webhook_go_through_a_worker(

@@ -96,6 +96,37 @@ def test_a_run_whose_messages_were_lost_is_gone_on_with(
     assert (outcomes(run), run.finished_at is not None) == ({"charged": 7}, True)
 
 
+def test_reconcile_hands_out_again_what_nobody_took(emulator: Emulator, due: list[ObjectPaymentPlanInstalment]) -> None:
+    run, chunks = fan_out.plan()
+    fan_out.charge(chunks[1])
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        tasks.reconcile_requests.delay().get()
+    run.refresh_from_db()
+    assert (outcomes(run), run.finished_at is not None) == ({"charged": 7}, True)
+    assert taken(emulator) == 7 * 2666
+
+
+def test_nothing_is_handed_out_again_while_the_run_goes_on_or_a_person_stopped_it(
+    emulator: Emulator, due: list[ObjectPaymentPlanInstalment]
+) -> None:
+    run, chunks = fan_out.plan()
+    begun = run.started_at
+    assert fan_out.left_over() == [], "it has only just begun"
+    with time_machine.travel(begun + timedelta(minutes=11), tick=False):
+        assert fan_out.left_over() == chunks
+        fan_out.charge(chunks[0])
+        assert fan_out.left_over() == [], "a worker is at it"
+    with time_machine.travel(begun + timedelta(minutes=22), tick=False):
+        assert fan_out.left_over() == chunks[1:]
+        stopped = PaymentRun.objects.filter(pk=run.pk)
+        stopped.update(stopped_at=clock.now(), stopped_why="Look at this first.")
+        assert fan_out.left_over() == []
+        stopped.update(resumed_at=clock.now())
+        assert fan_out.left_over() == chunks[1:]
+    with time_machine.travel(begun + timedelta(days=1)):
+        assert fan_out.left_over() == [], "the next run takes it, and what has become due since"
+
+
 def test_the_next_days_run_takes_what_the_last_one_left_and_what_is_due_since(
     emulator: Emulator, due: list[ObjectPaymentPlanInstalment]
 ) -> None:

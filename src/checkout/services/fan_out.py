@@ -1,13 +1,14 @@
 """A payment run that many workers share: planned as one, charged in chunks, ended by whoever finishes last.
 
 What is planned stands in the run's items, not in a queue, so a lost or doubled message changes nothing: a chunk that
-comes twice finds its items taken, and one that never comes is found when the next run begins.
+comes twice finds its items taken, and one that never comes is found by `left_over`.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -57,11 +58,26 @@ def plan(user: Actor = None) -> tuple[PaymentRun, list[Chunk]]:
                     PaymentRunItem(payment_run=run, instalment_id=pk, outcome=Outcome.PLANNED) for pk in pks
                 )
         releases.note_waiting(run, gate, runs.due_instalments())
-    chunks = [Chunk(run.pk, page[0], page[-1]) for page in _pages(list(planned(run.pk)), conf.CHECKOUT_CHUNK)]
+    chunks = _chunks(run)
     if not chunks:
         tallies.follow_up([run.pk])
         run.refresh_from_db()
     return run, chunks
+
+
+def left_over() -> list[Chunk]:
+    """What of today's run is still to be charged although nothing of it has been claimed for CHECKOUT_LEASE_MINUTES:
+    its messages were lost, or their tasks failed. A message that was only late finds its items taken.
+
+    Nothing while a person keeps runs from going on. What an earlier day left is for the next run.
+    """
+    run = _unfinished()
+    since = clock.now() - timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
+    if run is None or run.started_at > since or clock.on_the_wall(run.started_at) < clock.today():
+        return []
+    if run.items.filter(checkout__created_at__gt=since).exists() or releases.stopped_run() is not None:
+        return []
+    return _chunks(run)
 
 
 def charge(chunk: Chunk) -> PaymentRun:
@@ -103,6 +119,10 @@ class _Chunk(runs.Run):
 def _unfinished() -> PaymentRun | None:
     planned = PaymentRunItem.objects.filter(payment_run=OuterRef("pk"), outcome=Outcome.PLANNED)
     return PaymentRun.objects.filter(Exists(planned), finished_at=None).order_by("pk").first()
+
+
+def _chunks(run: PaymentRun) -> list[Chunk]:
+    return [Chunk(run.pk, page[0], page[-1]) for page in _pages(list(planned(run.pk)), conf.CHECKOUT_CHUNK)]
 
 
 def planned(run_pk: int) -> Any:
