@@ -22,9 +22,9 @@ from checkout.gateway import gateway
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan, PlanChange, Posting
 from checkout.services import (
     agreements,
+    booking,
     by_hand,
     charging,
-    debts,
     disputes,
     fulfillment,
     on_session,
@@ -221,7 +221,7 @@ class ChangeLife(RuleBasedStateMachine):
     def lines_and_postings_add_up(self) -> None:
         if not hasattr(self, "plan"):
             return
-        assert not debts.wrong_counters().exists()
+        assert not booking.wrong_counters().exists()
         self.plan.refresh_from_db()
         postings = Posting.objects.filter(debt__instalment__object_payment_plan=self.plan)
         gone = postings.filter(kind="written_off").aggregate(sum=Sum("amount"))["sum"] or Decimal(0)

@@ -30,8 +30,8 @@ from checkout.models import (
 from checkout.services import (
     applying,
     bank_news,
+    booking,
     by_hand,
-    debts,
     disputes,
     look_back,
     plans,
@@ -205,7 +205,7 @@ class MoneyLife(PaymentLife):
 
     @invariant()
     def counters_are_the_sums_of_postings(self) -> None:
-        assert not debts.wrong_counters()
+        assert not booking.wrong_counters()
 
     def calm(self) -> None:
         super().calm()

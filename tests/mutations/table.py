@@ -186,7 +186,7 @@ MUTATIONS: Final = (
     Mutation(
         "what is reserved is not looked at",
         1,
-        "services/debts.py",
+        "services/attempt_debts.py",
         '"asked", "attempts", only_if=unmoved) == len(debts)',
         '"asked", "attempts") == len(debts)',
         (DEBTS, NEVER_TWICE),
@@ -210,9 +210,9 @@ MUTATIONS: Final = (
     Mutation(
         "counters are laid on the pile whatever they were",
         1,
-        "services/debts.py",
-        'pile.change(Debt, _counters(in_hand.values(), "owed", "paid", "asked"), only_if=before)',
-        'pile.change(Debt, _counters(in_hand.values(), "owed", "paid", "asked"))',
+        "services/booking.py",
+        'pile.change(Debt, counters(in_hand.values(), "owed", "paid", "asked"), only_if=before)',
+        'pile.change(Debt, counters(in_hand.values(), "owed", "paid", "asked"))',
         (WITH_CARE,),
     ),
     Mutation(
@@ -234,7 +234,7 @@ MUTATIONS: Final = (
     Mutation(
         "counters are written whatever they were",
         1,
-        "services/debts.py",
+        "services/booking.py",
         "only_if=before if only_if_unmoved else None",
         "only_if=None",
         (DEBTS, NEVER_TWICE),
@@ -437,16 +437,16 @@ MUTATIONS: Final = (
         "who did not win tells the host as well",
         3,
         "services/ending.py",
-        "    if not won:\n        return False\n    debts.came(",
-        "    debts.came(",
+        "    if not won:\n        return False\n    attempt_debts.came(",
+        "    attempt_debts.came(",
         (ONE_OFF, SETTLING, NEVER_TWICE),
     ),
     Mutation(
         "what a hook did before it raised stays",
         3,
         "services/applying.py",
-        "with transaction.atomic(), moves.journal(), debts.ledger():\n        yield",
-        "with moves.journal(), debts.ledger():\n        yield",
+        "with transaction.atomic(), moves.journal(), booking.batch():\n        yield",
+        "with moves.journal(), booking.batch():\n        yield",
         (APPLYING, WITH_CARE),
     ),
     Mutation(
@@ -542,7 +542,7 @@ MUTATIONS: Final = (
     Mutation(
         "a part that came by other means takes the number of a lost charge",
         1,
-        "services/debts.py",
+        "services/attempt_debts.py",
         "if not attempt.is_manual:",
         "if True:",
         ("tests/services/test_by_hand.py",),
@@ -550,7 +550,7 @@ MUTATIONS: Final = (
     Mutation(
         "what is undone after a line was picked is left out of what is asked",
         1,
-        "services/debts.py",
+        "services/attempt_debts.py",
         "if moved or not _reserve(attempts, held):",
         "if not _reserve(attempts, held):",
         ("tests/services/test_debts.py",),
@@ -558,7 +558,7 @@ MUTATIONS: Final = (
     Mutation(
         "who pays early reserves what others are asked for",
         1,
-        "services/debts.py",
+        "services/attempt_debts.py",
         "if amount > held[debt.pk].left - held[debt.pk].asked:",
         "if False:",
         (EARLY,),

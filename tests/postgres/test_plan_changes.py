@@ -13,7 +13,7 @@ from django.db.models import Sum
 
 from checkout import errors, states
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, PlanChange, Posting
-from checkout.services import by_hand, debts, plan_changes, plan_previews, runs
+from checkout.services import booking, by_hand, plan_changes, plan_previews, runs
 from stripe_emulator import Emulator
 from tests.postgres.conftest import FillDue, in_thread
 
@@ -62,7 +62,7 @@ def test_people_who_change_one_plan_at_once_change_it_one_after_the_other_or_not
     assert line.debt.owed == 10 - len(made)
     assert by_posting("discount", line.debt) == -len(made)
     assert line.object_payment_plan.total == 20 - len(made)
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
 
 
 def test_a_double_click_changes_it_once(emulator: Emulator, fill_due: FillDue) -> None:
@@ -95,7 +95,7 @@ def test_a_run_that_comes_meanwhile_takes_what_was_owed_or_what_is(
         assert (line.state_id, line.debt.owed, line.debt.paid) == (states.SUCCESS, *[Decimal(9 if changed else 10)] * 2)
         [charge] = Checkout.objects.for_content_object(line).success()
         assert charge.total == line.debt.paid
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
     assert emulator.ledger.taken_minor() == sum(int(fresh(line).net_paid * 100) for line in lines)
 
 
@@ -108,7 +108,7 @@ def test_what_is_undone_by_many_at_once_is_undone_once(emulator: Emulator, fill_
     line = fresh(line)
     assert by_posting("undone", line.debt) == -4
     assert line.left == 10
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
 
 
 def test_what_is_undone_while_a_run_takes_the_rest_is_owed_again(emulator: Emulator, fill_due: FillDue) -> None:
@@ -130,4 +130,4 @@ def test_what_is_undone_while_a_run_takes_the_rest_is_owed_again(emulator: Emula
         assert line.debt.paid <= line.debt.owed == 10, "nothing is taken that was not owed"
         assert (line.state_id == states.SUCCESS) == (line.left == 0), "what is left is owed, and what is owed is open"
         assert taken in (0, 6, 10)
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()

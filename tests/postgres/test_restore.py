@@ -12,7 +12,7 @@ from django.db import connection, connections
 
 from checkout import clock
 from checkout.models import ObjectPaymentPlanInstalment, Posting, Problem
-from checkout.services import debts, runs
+from checkout.services import booking, runs
 from stripe_emulator import Emulator
 from tests.postgres.conftest import fill_with_due
 
@@ -66,5 +66,5 @@ def test_a_run_after_a_restore_takes_nothing_again(
     assert emulator.ledger.taken_minor() == DUE * 1000
     assert Posting.objects.filter(kind="taken", amount=10).count() == DUE
     assert set(ObjectPaymentPlanInstalment.objects.filter(deposit=False).values_list("state", flat=True)) == {"success"}
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
     assert not Problem.objects.exists()

@@ -11,7 +11,7 @@ import pytest
 from checkout import states
 from checkout.gateway import gateway
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange, SavedCard
-from checkout.services import debts, fulfillment, plan_changes, runs, take_overs
+from checkout.services import booking, fulfillment, plan_changes, runs, take_overs
 from stripe_emulator import Emulator
 from tests.postgres.conftest import FillDue
 from tests.postgres.test_plan_changes import at_once, fresh
@@ -58,7 +58,7 @@ def test_a_run_that_comes_meanwhile_takes_each_line_once_and_from_the_card_of_it
         else:
             assert charge.payment_method_id == plan.card.payment_method_id
     assert emulator.ledger.taken_minor() == 8 * 1000
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
 
 
 def test_what_is_withdrawn_at_the_same_moment_is_taken_over_or_not_and_never_half(
@@ -102,4 +102,4 @@ def test_a_discount_waits_for_the_take_over_and_the_other_way_round(emulator: Em
     waiting = PlanChange.objects.filter(state=PlanChange.State.WAITING)
     assert waiting.count() <= 1
     assert any(isinstance(each, PlanChange) for each in brought)
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from checkout.models import Forecast, ObjectPaymentPlan, SavedCard
-from checkout.services import ahead, card_expiry, debts
+from checkout.services import ahead, booking, card_expiry, debts
 from stripe_emulator import Emulator
 from tests.services.test_recovery import AGREED, plan  # noqa: F401 - a fixture
 from tests.staff.conftest import boss  # noqa: F401 - a fixture
@@ -61,7 +61,7 @@ def test_without_a_card_that_may_be_charged_no_line_comes(
 def test_a_rest_below_the_least_that_stripe_takes_does_not_come(plan: ObjectPaymentPlan) -> None:  # noqa: F811
     """Staff are not let make one; a host's script may."""
     line = plan.payments.get(count=3)
-    debts.post(debts.of_line(line), debts.Kind.OTHER_MEANS, line.amount - Decimal("0.20"), cause="cash")
+    booking.post(debts.of_line(line), booking.Kind.OTHER_MEANS, line.amount - Decimal("0.20"), cause="cash")
     assert risks() == {3: "What is left is less than Stripe takes."}
 
 

@@ -14,7 +14,7 @@ from post_office.models import Email
 from checkout import advice, errors, signals, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, Debt, ObjectPaymentPlan, Posting, Problem, Refund, SavedCard
-from checkout.services import applying, cards, debts, doctor, fulfillment, reconcile, refunds
+from checkout.services import applying, booking, cards, doctor, fulfillment, reconcile, refunds
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import enter_card
@@ -253,7 +253,7 @@ def test_an_old_page_does_not_pay_a_new_price_in_full(emulator: Emulator, member
     assert (membership.successes, open_kinds()) == (0, [Kind.PRICE_CHANGED])
     debt = Debt.objects.get()
     assert (debt.owed, debt.paid, debt.left) == (150, 100, 50)
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
 
 
 def test_what_is_missing_at_the_new_price_may_be_paid_and_then_all_is_well(

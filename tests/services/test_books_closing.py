@@ -17,7 +17,7 @@ from django.db import transaction
 from checkout import bookkeeping, clock, signals, workbook
 from checkout.errors import CannotSettle
 from checkout.models import BalanceTransaction, BookMonth, Checkout, Payout, Posting
-from checkout.services import books_closing, books_intake, books_lines, books_match, debts, refunds
+from checkout.services import booking, books_closing, books_intake, books_lines, books_match, refunds
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.test_books_match import intent_of_another_site, plant_adjustment
@@ -142,7 +142,7 @@ def test_later_truth_stands_in_the_month_it_came_and_says_of_which_it_is(shop: S
     books_intake.take_in(since=clock.now() - timedelta(days=40))
     paid = by_hand("25")
     with transaction.atomic():
-        debts.post(paid.debt, Posting.Kind.OTHER_MEANS, Decimal(5), cause="forgotten", day=datetime.date(2027, 1, 20))
+        booking.post(paid.debt, Posting.Kind.OTHER_MEANS, Decimal(5), cause="forgotten", day=datetime.date(2027, 1, 20))
     late = BalanceTransaction.objects.get(transaction_id=late.transaction_id)
     assert late.month == FEBRUARY
     adjustments = {(row["gross"], row["adjusts"]) for row in rows_of(FEBRUARY) if row["adjusts"]}
@@ -221,7 +221,7 @@ def test_each_posting_is_told_after_its_commit_and_only_then(emulator: Emulator)
             paid = shop.pay("100")
             refunds.refund(paid, Decimal(30))
             with transaction.atomic():
-                debts.post(paid.debt, Posting.Kind.DISCOUNT, Decimal(-1), cause="x")
+                booking.post(paid.debt, Posting.Kind.DISCOUNT, Decimal(-1), cause="x")
                 transaction.set_rollback(True)
     finally:
         signals.checkout_posted.disconnect(listen)

@@ -28,11 +28,11 @@ from checkout.models import (
 )
 from checkout.services import (
     attempt_rows,
+    booking,
     books_adopt,
     books_differences,
     books_intake,
     books_match,
-    debts,
     disputes,
     refunds,
 )
@@ -223,7 +223,7 @@ def plant_posting(shop: Shop, paid: Checkout) -> None:
 
 
 def plant_other_amount(shop: Shop, paid: Checkout) -> None:
-    debts.post(paid.debt, Posting.Kind.TAKEN, Decimal(5), cause="by hand", checkout=paid)
+    booking.post(paid.debt, Posting.Kind.TAKEN, Decimal(5), cause="by hand", checkout=paid)
 
 
 def plant_dispute(shop: Shop, paid: Checkout) -> None:

@@ -13,7 +13,7 @@ from post_office.models import Email
 
 from checkout import clock, errors, states
 from checkout.models import Checkout, Customer, Paper, Posting
-from checkout.services import by_hand, debts, papers, plans, runs
+from checkout.services import attempt_debts, booking, by_hand, debts, papers, plans, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.services.conftest import SavePlan, letters_installed, make_due
@@ -26,7 +26,7 @@ def test_a_part_has_a_receipt_of_the_day_on_which_it_came(save_plan: SavePlan) -
     line = save_plan().payments.get(count=3)
     day = clock.today() - timedelta(days=3)
     part = by_hand.part_paid(
-        line, Decimal("6.66"), None, "an envelope", means=debts.Means(day, Posting.Method.CASH, "12 May")
+        line, Decimal("6.66"), None, "an envelope", means=attempt_debts.Means(day, Posting.Method.CASH, "12 May")
     )
     said = formats.date_format(day, "DATE_FORMAT")
     sheet = papers.receipt(part)
@@ -66,7 +66,7 @@ def test_a_part_takes_no_number_so_that_a_lost_charge_stays_the_next_one(save_pl
     line = save_plan().payments.get(count=2)
     before = debts.of_line(line).attempts
     part = by_hand.part_paid(line, Decimal(5), None, "cash")
-    assert (part.number, debts.locked(debts.of_line(line)).attempts) == (None, before)
+    assert (part.number, booking.locked(debts.of_line(line)).attempts) == (None, before)
 
 
 def test_a_run_takes_the_rest_and_both_are_on_the_receipts(emulator: Emulator, save_plan: SavePlan) -> None:
@@ -77,7 +77,7 @@ def test_a_run_takes_the_rest_and_both_are_on_the_receipts(emulator: Emulator, s
     line.refresh_from_db()
     assert (line.state_id, line.net_paid) == (states.SUCCESS, line.amount)
     assert [each.total for each in papers.receipts_of(plan)][-2:] == [part.total, line.amount - Decimal("6.66")]
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,19 @@ from django.db import transaction
 from checkout import errors, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, Problem
-from checkout.services import attempt_rows, by_hand, debts, disputes, fulfillment, intents, problems, refunds, runs
+from checkout.services import (
+    attempt_debts,
+    attempt_rows,
+    booking,
+    by_hand,
+    debts,
+    disputes,
+    fulfillment,
+    intents,
+    problems,
+    refunds,
+    runs,
+)
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -39,7 +51,7 @@ def test_a_payment_is_one_posting_and_frees_what_was_reserved(emulator: Emulator
     debt.refresh_from_db()
     assert (debt.owed, debt.paid, debt.asked) == (100, 100, 0)
     assert kinds(debt) == [("owed", 100), ("taken", 100)]
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
 
 
 def test_an_attempt_that_ends_frees_what_it_had_reserved(emulator: Emulator, membership: Membership) -> None:
@@ -71,8 +83,8 @@ def test_what_another_attempt_has_reserved_is_not_asked_for_again(emulator: Emul
     old = debt_of(membership)
     old.asked = Decimal(0)
     rival = Checkout(debt=old, total=Decimal(1), action_id="payment")
-    with pytest.raises(debts.NothingLeft):
-        debts.reserve([rival])
+    with pytest.raises(attempt_debts.NothingLeft):
+        attempt_debts.reserve([rival])
 
 
 def test_a_refused_reservation_leaves_the_rows_in_hand_as_they_are_in_the_books(
@@ -86,11 +98,11 @@ def test_a_refused_reservation_leaves_the_rows_in_hand_as_they_are_in_the_books(
     moved = debts.of(Membership.objects.create(), Decimal(100), "GBP")
     Debt.objects.filter(pk=moved.pk).update(asked=100)
     begun = [Checkout(debt=debt, total=Decimal(100), action_id="payment") for debt in (standing, moved)]
-    with pytest.raises(debts.NothingLeft), transaction.atomic():
-        debts.reserve(begun)
+    with pytest.raises(attempt_debts.NothingLeft), transaction.atomic():
+        attempt_debts.reserve(begun)
     assert (standing.asked, standing.attempts, moved.asked, moved.attempts) == (0, 3, 0, 0)
     with transaction.atomic():
-        debts.reserve(begun[:1])
+        attempt_debts.reserve(begun[:1])
     assert begun[0].number == 4
 
 
@@ -121,7 +133,7 @@ def test_money_given_back_is_not_paid_any_more(emulator: Emulator, membership: M
     enter_card(emulator, checkout, "4242424242424242")
     refunds.refund(fulfillment.fulfill(checkout), Decimal(30))
     assert debt_of(membership).paid == 70
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
 
 
 def test_a_refund_that_fails_later_is_paid_again(emulator: Emulator, membership: Membership) -> None:
@@ -172,7 +184,7 @@ def test_two_tabs_share_one_attempt_at_what_is_left(emulator: Emulator, membersh
     first = Checkout.objects.create_checkout("payment", membership, None)
     assert first.debt is not None
     intents.close_open_attempts(membership)
-    debts.post(debt_of(membership), debts.Kind.OTHER_MEANS, Decimal(40), cause="cash at the door")
+    booking.post(debt_of(membership), booking.Kind.OTHER_MEANS, Decimal(40), cause="cash at the door")
     begun = [Checkout.objects.create_checkout("payment", membership, None) for _tab in range(2)]
     assert [(each.pk, each.total) for each in begun] == [(begun[0].pk, 60)] * 2
     Membership.objects.update(total=Decimal(150))
@@ -191,7 +203,7 @@ def test_what_is_undone_after_it_was_picked_is_not_left_out_of_what_is_asked(
     picked = attempt_rows.build(line, "charge", None, on_session=False)
     assert picked.total == 20
     by_hand.undo(by_hand.standing_for(line.debt_id)[0], None, "the wrong student")
-    with pytest.raises(debts.NothingLeft), transaction.atomic():
+    with pytest.raises(attempt_debts.NothingLeft), transaction.atomic():
         attempt_rows.insert_many([picked], None)
     assert debt_of(line).asked == 0
     runs.process_payments(workers=1)
@@ -202,7 +214,7 @@ def test_what_is_undone_after_it_was_picked_is_not_left_out_of_what_is_asked(
 def test_a_run_takes_what_is_left_of_a_line(emulator: Emulator, save_plan: SavePlan) -> None:
     (line,) = make_due(save_plan())
     debt = debt_of(line)
-    debts.post(debt, debts.Kind.OTHER_MEANS, Decimal("6.66"), cause="cash at the door")
+    booking.post(debt, booking.Kind.OTHER_MEANS, Decimal("6.66"), cause="cash at the door")
     runs.process_payments(workers=1)
     assert Checkout.objects.for_content_object(line).get().total == Decimal("20.00")
     assert debt_of(line).left == 0
@@ -211,7 +223,7 @@ def test_a_run_takes_what_is_left_of_a_line(emulator: Emulator, save_plan: SaveP
 def test_a_line_whose_debt_is_paid_is_not_taken(emulator: Emulator, save_plan: SavePlan) -> None:
     (line,) = make_due(save_plan())
     taken = emulator.ledger.taken_minor()
-    debts.post(debt_of(line), debts.Kind.OTHER_MEANS, line.amount, cause="cash at the door")
+    booking.post(debt_of(line), booking.Kind.OTHER_MEANS, line.amount, cause="cash at the door")
     runs.process_payments(workers=1)
     assert emulator.ledger.taken_minor() == taken
     assert not ObjectPaymentPlanInstalment.objects.may_be_taken(line.due).exists()
@@ -221,7 +233,7 @@ def test_what_is_paid_too_much_is_a_problem_until_it_is_given_back(emulator: Emu
     checkout = Checkout.objects.create_checkout("payment", membership, None)
     enter_card(emulator, checkout, "4242424242424242")
     checkout = fulfillment.fulfill(checkout)
-    debts.post(debt_of(membership), debts.Kind.OTHER_MEANS, Decimal(100), cause="the same, by bank transfer")
+    booking.post(debt_of(membership), booking.Kind.OTHER_MEANS, Decimal(100), cause="the same, by bank transfer")
     problem = Problem.objects.get()
     assert (problem.kind, problem.amount, problem.is_open) == (Problem.Kind.PAID_TOO_MUCH, 100, True)
     refunds.refund(checkout, Decimal(100))
@@ -265,7 +277,7 @@ def test_a_user_who_is_deleted_is_forgotten_by_postings_and_nothing_else_changes
 
 def test_what_was_paid_is_not_begun_again(emulator: Emulator, save_plan: SavePlan) -> None:
     (line,) = make_due(save_plan())
-    debts.post(debt_of(line), debts.Kind.OTHER_MEANS, line.amount, cause="cash at the door")
+    booking.post(debt_of(line), booking.Kind.OTHER_MEANS, line.amount, cause="cash at the door")
     with pytest.raises(errors.AlreadyPaid):
         Checkout.objects.charge(line)
 
@@ -284,7 +296,7 @@ def test_a_row_that_is_to_be_paid_again_owes_its_price_once_more(emulator: Emula
 def test_two_who_hold_the_same_old_row_lose_no_posting(membership: Membership) -> None:
     debts.of(membership, Decimal(100), "GBP")
     first, second = debt_of(membership), debt_of(membership)
-    debts.post(first, debts.Kind.OTHER_MEANS, Decimal(10), cause="first")
-    debts.post(second, debts.Kind.OTHER_MEANS, Decimal(5), cause="second")
+    booking.post(first, booking.Kind.OTHER_MEANS, Decimal(10), cause="first")
+    booking.post(second, booking.Kind.OTHER_MEANS, Decimal(5), cause="second")
     assert (debt_of(membership).paid, second.paid) == (15, 15)
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()

@@ -21,7 +21,7 @@ from checkout.models import (
     Posting,
     Refund,
 )
-from checkout.services import bank_news, debts, early, fulfillment, intents, on_session, refunds, runs, stale
+from checkout.services import bank_news, booking, early, fulfillment, intents, on_session, refunds, runs, stale
 from stripe_emulator import Emulator, faults
 from tests.services.conftest import SavePlan, enter_card, lines, make_due
 
@@ -59,7 +59,7 @@ def books_agree(emulator: Emulator) -> None:
     """What our postings say came is what the emulator's ledger holds, and no counter is off."""
     came = sum(Posting.objects.exclude(kind__in=Posting.OWES).values_list("amount", flat=True))
     assert came * 100 == emulator.ledger.net_minor()
-    assert not debts.wrong_counters().exists()
+    assert not booking.wrong_counters().exists()
     assert not Debt.objects.exclude(asked=0).exists()
 
 
@@ -332,10 +332,10 @@ def test_a_dispute_takes_it_back_from_every_line_and_brings_it_again_when_it_is_
     assert left(plan)[1:] == [Decimal("26.66"), Decimal("26.67"), Decimal("26.67")]
     for _again in range(2):
         bank_news.look()
-    assert not debts.wrong_counters().exists()
+    assert not booking.wrong_counters().exists()
     emulator.clock.advance(days=60)
     emulator.bank.decide_dispute(Dispute.objects.get().dispute_id, "won")
     with time_machine.travel(clock.now() + datetime.timedelta(days=60)):
         bank_news.look()
     assert left(plan)[1:] == [0, 0, 0]
-    assert not debts.wrong_counters().exists()
+    assert not booking.wrong_counters().exists()

@@ -14,9 +14,9 @@ from django.db.models import Sum
 from checkout import clock, errors, states
 from checkout.models import Agreement, Checkout, Letter, ObjectPaymentPlan, PlanChange, Posting
 from checkout.services import (
+    booking,
     by_hand,
     checkouts,
-    debts,
     dry_runs,
     fulfillment,
     on_session,
@@ -46,7 +46,7 @@ def books_hold(plan: ObjectPaymentPlan) -> bool:
     of_plan = Posting.objects.filter(debt__instalment__object_payment_plan=plan)
     written_off = of_plan.filter(kind="written_off").aggregate(sum=Sum("amount"))["sum"] or 0
     owed = sum(row.debt.owed for row in plan.payments.select_related("debt") if row.debt)
-    return not debts.wrong_counters() and owed - written_off == plan.total
+    return not booking.wrong_counters() and owed - written_off == plan.total
 
 
 def agreed(plan: ObjectPaymentPlan) -> list[tuple[datetime.date, Decimal]]:

@@ -19,8 +19,8 @@ from checkout.services import (
     agreements,
     applying,
     audit,
+    booking,
     cards,
-    debts,
     disputes,
     fulfillment,
     intents,
@@ -123,7 +123,7 @@ def test_the_deposit_is_an_attempt_of_its_own_at_its_line(
     assert [(kind, amount) for kind, amount in booked() if kind == "taken"] == [("taken", Decimal(20))]
     assert booked()[:1] == owed
     assert (line.debt.paid, line.debt.asked) == (20, 0)
-    assert not debts.wrong_counters().exists()
+    assert not booking.wrong_counters().exists()
     paper = Paper.objects.get()
     assert (paper.checkout, paper.card_last4) == (deposit, "4242")
 
@@ -143,7 +143,7 @@ def test_every_door_may_bring_it_again(emulator: Emulator, begun: Checkout, memb
     assert Checkout.objects.count() == 2
     assert emulator.ledger.net_minor(currency="gbp") == 2000
     assert open_kinds() == []
-    assert not debts.wrong_counters().exists()
+    assert not booking.wrong_counters().exists()
 
 
 def test_a_sweep_finds_it_when_the_tab_was_closed(emulator: Emulator, begun: Checkout, membership: Membership) -> None:

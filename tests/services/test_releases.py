@@ -24,7 +24,7 @@ from checkout.models import (
     RunDay,
     RunRelease,
 )
-from checkout.services import debts, dry_runs, fan_out, releases, runs
+from checkout.services import booking, debts, dry_runs, fan_out, releases, runs
 from stripe_emulator import Emulator
 from tests.kept import kept
 from tests.services.conftest import SavePlan, make_due
@@ -112,7 +112,7 @@ def test_a_release_is_for_what_was_shown(
     make_due(save_plan(email="late@example.com"))
     debt = debts.of(due[0], due[0].amount, "GBP")
     with transaction.atomic():
-        debts.post(debt, "fee", Decimal(5), cause="late fee", day=clock.today())
+        booking.post(debt, "fee", Decimal(5), cause="late fee", day=clock.today())
     assert counts() == {"charged": 2, "waiting": 2}
     assert taken(emulator, 4) == 2 * 2666
     released(person)

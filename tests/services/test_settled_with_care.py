@@ -13,7 +13,7 @@ from checkout import clock, states
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, Debt, Letter, Paper, Posting, Problem, StateChange
-from checkout.services import debts, ending, settling
+from checkout.services import booking, debts, ending, settling
 from checkout.services.pile import pile
 from checkout.services.update_each import LostRace
 from stripe_emulator import Emulator
@@ -126,12 +126,12 @@ def test_a_debt_that_moved_since_it_was_read_is_added_up_anew(emulator: Emulator
     checkout = begin(membership)
     read = as_read(checkout)
     with transaction.atomic():
-        debts.post(as_read(checkout).debt, Posting.Kind.OTHER_MEANS, Decimal(30), cause="cash")
+        booking.post(as_read(checkout).debt, Posting.Kind.OTHER_MEANS, Decimal(30), cause="cash")
     pay(emulator, checkout)
     assert settle(emulator, read).succeeded
     debt = Debt.objects.get()
     assert (debt.paid, debt.asked) == (130, 0)
-    assert not debts.wrong_counters().exists()
+    assert not booking.wrong_counters().exists()
     assert Problem.objects.get().kind == Problem.Kind.PAID_TOO_MUCH
     assert written(checkout) == (1, 1, 1, 1)
 

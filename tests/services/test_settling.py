@@ -15,7 +15,7 @@ from post_office.models import EmailTemplate
 from checkout import advice, errors, letters, mail, signals, states
 from checkout.models import Checkout, CustomerPayment, Notice, ObjectPaymentPlan
 from checkout.services import (
-    debts,
+    attempt_debts,
     disputes,
     doctor,
     fulfillment,
@@ -146,7 +146,7 @@ def taken(emulator: Emulator, membership: Membership) -> Checkout:
     checkout = begin(membership)
     pay(emulator, checkout)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(debts, "came", refuse_to_post)
+        patch.setattr(attempt_debts, "came", refuse_to_post)
         with pytest.raises(errors.NotWrittenDown):
             fulfillment.fulfill(checkout)
     checkout.refresh_from_db()
@@ -167,7 +167,7 @@ def test_it_is_tried_again_and_settled_once(
     taken: Checkout, membership: Membership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(debts, "came", refuse_to_post)
+        patch.setattr(attempt_debts, "came", refuse_to_post)
         with pytest.raises(CommandError):
             call_command("payment_intent_fulfillment")
     call_command("payment_intent_fulfillment")
@@ -183,7 +183,7 @@ def test_it_is_never_closed_and_no_second_attempt_begins(
 ) -> None:
     from datetime import timedelta
 
-    monkeypatch.setattr(debts, "came", refuse_to_post)
+    monkeypatch.setattr(attempt_debts, "came", refuse_to_post)
     Checkout.objects.update(
         created_at=taken.created_at - timedelta(days=1), seen_at=taken.created_at - timedelta(days=1)
     )

@@ -28,7 +28,7 @@ from checkout.models import (
     StateChange,
     StripeEvent,
 )
-from checkout.services import audit, books_match, debts, promises
+from checkout.services import audit, booking, books_match, promises
 from tests.soak.world import World
 
 AT_STRIPE = ("taken", "given_back", "give_back_failed", "disputed", "dispute_won")
@@ -85,7 +85,7 @@ def _money(world: World) -> Iterator[str]:
     for key in net.keys() | posted.keys():
         if key not in unknown and net[key] != posted[key]:
             yield f"attempt {key}: {net[key]} at Stripe, {posted[key]} here"
-    if debts.wrong_counters().exists():
+    if booking.wrong_counters().exists():
         yield "counters are not the sums of postings"
 
 

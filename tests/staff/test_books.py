@@ -23,7 +23,7 @@ from checkout.models import (
     Payout,
 )
 from checkout.office import book_figures
-from checkout.services import books_intake, books_match, debts, disputes, refunds
+from checkout.services import booking, books_intake, books_match, debts, disputes, refunds
 from stripe_emulator import Emulator
 from tests.services.test_books_match import intent_of_another_site, mark_of
 from tests.shop_days import Shop, open_shop
@@ -144,7 +144,7 @@ def test_aged_debtors_are_what_is_left_by_age(office: Client, books: Books) -> N
     lines = list(books.plan.payments.exclude(state="success").order_by("count"))
     for line, days in zip(lines, (10, 45, 200), strict=False):
         ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(due=clock.today() - timedelta(days=days))
-    debts.post(debts.of_line(lines[1]), "other_means", Decimal(6), cause="part", note="cash")
+    booking.post(debts.of_line(lines[1]), "other_means", Decimal(6), cause="part", note="cash")
     # What was asked for today is not overdue.
     (row,) = read(office.get(reverse("checkout.debtors")))
     assert (row["name"], row["currency"]) == ("Ann Smith", "GBP")
@@ -161,7 +161,7 @@ def test_requests_and_invoices_that_nobody_has_paid_are_debts_of_their_age(offic
     Checkout.objects.filter(pk=books.invoice.pk).update(created_at=ago, settled_at=ago)
     # A part of the request came.
     debt = debts.of(books.request, books.request.total, "GBP")
-    debts.post(debt, "other_means", Decimal(5), cause="a part", note="cash")
+    booking.post(debt, "other_means", Decimal(5), cause="a part", note="cash")
     rows = {row["name"]: row for row in read(office.get(reverse("checkout.debtors")))}
     assert (rows["Cleo"]["email"], rows["Cleo"]["31 to 60"], rows["Cleo"]["overdue"]) == (
         "cleo@example.com", "20.00", "20.00",

@@ -16,7 +16,7 @@ from django.urls import reverse
 from checkout import clock, states
 from checkout.models import Checkout, CustomerPayment, Debt, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Posting
 from checkout.office import figures
-from checkout.services import by_hand, debts, disputes, invoices, refunds, requests
+from checkout.services import booking, by_hand, disputes, invoices, refunds, requests
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import make_due
@@ -114,7 +114,7 @@ def test_a_request_that_was_partly_undone_is_not_called_paid_in_full(office: Cli
     assert (row["Amount"], row["Paid, net"]) == ("25.00", "25.00")
     debt = Checkout.objects.for_content_object(moved.request).success().get().debt
     assert debt is not None
-    debts.post(debt, Posting.Kind.UNDONE, Decimal(-5), cause="undone:1")
+    booking.post(debt, Posting.Kind.UNDONE, Decimal(-5), cause="undone:1")
     [row] = read(office, "checkout.customer.payment.list")
     assert row["Paid, net"] == "20.00"
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from checkout.models import Checkout, Posting
-from checkout.services import debts, dry_runs, on_session, runs
+from checkout.services import booking, dry_runs, on_session, runs
 from stripe_emulator import Emulator
 from tests.services.conftest import SavePlan, make_due
 
@@ -43,7 +43,7 @@ def test_a_run_takes_the_rest(office: Client, emulator: Emulator, save_plan: Sav
     assert emulator.ledger.taken_minor() == 2000 + 2000
     line.refresh_from_db()
     assert (line.state_id, line.net_paid) == ("success", Decimal("26.66"))
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
 
 
 def test_the_same_form_twice_is_one_part(office: Client, save_plan: SavePlan) -> None:

@@ -18,7 +18,7 @@ from post_office.models import Email
 from checkout import clock, errors, states
 from checkout.models import Checkout, ObjectPaymentPlan, Posting, Proposal, StateChange
 from checkout.office import proposals
-from checkout.services import by_hand, checkouts, debts, on_session, papers, requests, runs
+from checkout.services import booking, by_hand, checkouts, on_session, papers, requests, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -96,7 +96,7 @@ def test_a_line_is_owed_again_and_taken_on_its_new_day_and_every_page_says_so(
     undone = Posting.objects.get(kind="undone")
     assert (undone.amount, undone.note) == (Decimal("-26.66"), "the wrong student")
     assert Posting.objects.filter(pk=posting.pk).exists(), "nothing is deleted"
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
     page = text(office.get(plan.get_absolute_url()))
     assert "£20.00 paid" in page
     assert "26.66 GBP by other means was undone: the wrong student" in page
@@ -156,7 +156,7 @@ def test_a_line_that_was_paid_in_part_and_by_card_owes_the_part_again(
     line.refresh_from_db()
     assert (line.state_id, line.left) == (states.SUCCESS, 0)
     assert emulator.ledger.taken_minor() == 2000 + 2666
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
 
 
 def test_it_is_undone_once_however_often_it_is_pressed(office: Client, plan: ObjectPaymentPlan, boss: Any) -> None:  # noqa: F811
@@ -212,7 +212,7 @@ def test_a_request_waits_again(office: Client, boss: Any) -> None:  # noqa: F811
     [letter] = mails("Not paid after all")
     assert "https://shop.example/checkout/request/" in letter.message
     requests.paid_by_hand(payment, boss, "after all")
-    assert debts.wrong_counters().count() == 0
+    assert booking.wrong_counters().count() == 0
 
 
 def test_a_row_of_the_site_is_told_and_its_invoice_can_be_paid_again(
@@ -322,7 +322,7 @@ def test_a_change_is_undone_by_another_version(
     assert [row[2] for row in made] == [0] * len(made)
     plan.refresh_from_db()
     assert plan.total == total
-    assert not debts.wrong_counters()
+    assert not booking.wrong_counters()
     assert sum(row.amount for row in Posting.objects.filter(kind__in=["discount", "fee", "written_off"])) == 0
     with pytest.raises(errors.PlanError, match="undone already"):
         plan.propose_change("undo", "again", boss, number=1)

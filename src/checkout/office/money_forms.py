@@ -23,7 +23,7 @@ from checkout.models import (
 from checkout.office import odd
 from checkout.office.forms import DueMixin, KeyedForm, ReasonForm
 from checkout.office.odd import SureMixin
-from checkout.services import debts
+from checkout.services import attempt_debts
 
 
 class AmountField(forms.DecimalField):
@@ -83,9 +83,9 @@ class MeansForm(SureMixin, ReasonForm):
         return [odd.day(cleaned["day"])] if cleaned.get("day") else []
 
     @property
-    def means(self) -> debts.Means:
+    def means(self) -> attempt_debts.Means:
         said = self.cleaned_data
-        return debts.Means(said["day"], said["method"], said["reference"])
+        return attempt_debts.Means(said["day"], said["method"], said["reference"])
 
 
 class UndoForm(DueMixin, KeyedForm, ReasonForm):

@@ -34,7 +34,16 @@ from checkout.models import (
     StateChange,
     content_key,
 )
-from checkout.services import by_hand, checkouts, debts, invoices, refund_effects, refunds, requests, staff_notices
+from checkout.services import (
+    attempt_debts,
+    by_hand,
+    checkouts,
+    invoices,
+    refund_effects,
+    refunds,
+    requests,
+    staff_notices,
+)
 
 logger = logging.getLogger("checkout.staff")
 
@@ -105,7 +114,7 @@ def do_or_propose(
     key: uuid.UUID | None = None,
     reason: str = "",
     plan_effect: str = Refund.PlanEffect.KEEP,
-    means: debts.Means = debts.UNSAID,
+    means: attempt_debts.Means = attempt_debts.UNSAID,
     posting: Posting | None = None,
 ) -> Proposal | Refund | Checkout | Posting | None:
     """Do it, or write down that it waits for a second person (a `Proposal`). `amount` is in whole currency units, or
@@ -364,7 +373,7 @@ def _act(proposal: Proposal, within: Callable[[Decimal], None]) -> Refund | Chec
     if proposal.posting is not None:
         due = proposal.day if proposal.day is not None and proposal.day >= clock.today() else None
         return by_hand.undo(proposal.posting, user, proposal.note, due=due, within=within)
-    means = debts.Means(proposal.day, proposal.method, proposal.reference)
+    means = attempt_debts.Means(proposal.day, proposal.method, proposal.reference)
     if isinstance(subject, Checkout):
         return invoices.mark_paid(subject, user, proposal.note, within=within, means=means)
     if isinstance(subject, CustomerPayment):

@@ -14,7 +14,7 @@ from checkout import actions, signals, states
 from checkout.contract import Actor
 from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, HookFailed, NotWanted
 from checkout.models import Checkout, Problem
-from checkout.services import agreements, debts, hooks, moves, problems, staff_notices
+from checkout.services import agreements, booking, debts, hooks, moves, problems, staff_notices
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.fulfillment")
@@ -88,7 +88,7 @@ def ask(checkout: Checkout, then: Callable[[], None] | None = None, *, guarded: 
 @contextmanager
 def _undone_by_itself() -> Iterator[None]:
     """What the hook did before it raised is undone, and nothing else."""
-    with transaction.atomic(), moves.journal(), debts.ledger():
+    with transaction.atomic(), moves.journal(), booking.batch():
         yield
 
 
@@ -114,7 +114,7 @@ def apply(checkout: Checkout, user: Actor = None) -> None:
 
     Raises AlreadyPaid when it was told meanwhile, CannotPay when it is gone, NotWanted or HookFailed when it refuses.
     """
-    with transaction.atomic(durable=True), moves.journal(), debts.ledger():
+    with transaction.atomic(durable=True), moves.journal(), booking.batch():
         # Of two who press at once one waits here, and finds that it is done.
         held = Checkout.objects.select_for_update(of=("self",)).get(pk=checkout.pk)
         waiting = Checkout.objects.filter(pk=held.pk, unapplied=True, state_id=states.SUCCESS)

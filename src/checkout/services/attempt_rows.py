@@ -28,7 +28,7 @@ from checkout.models import (
     content_key,
     model_of,
 )
-from checkout.services import debts, moves
+from checkout.services import attempt_debts, debts, moves
 from checkout.services.insert_each import insert_each
 
 #: Stripe keeps a key for 24 hours and may then charge again under it, so ours are trusted for a little less.
@@ -134,7 +134,7 @@ def insert(content_object: ContentObject, slug: str, user: Actor, **fields: Any)
 def insert_many(rows: list[Checkout], user: Actor) -> list[Checkout]:
     """Reserve what new attempts will ask for, write them, and the lines that tell who began them. The caller holds the
     transaction. Raises IntegrityError when somebody else was faster."""
-    debts.reserve([row for row in rows if row.debt_id is not None])
+    attempt_debts.reserve([row for row in rows if row.debt_id is not None])
     insert_each(rows)
     for checkout in rows:
         why = Why(Code(f"{checkout.action_id}_begun"))
@@ -148,7 +148,7 @@ def insert_in_parts(
     """As `insert`, for an attempt that pays for several debts, or for a part of one."""
     checkout = build(content_object, slug, user, **fields)
     checkout.total, checkout.allocated = sum((amount for _debt, amount in parts), Decimal(0)), True
-    debts.reserve_parts(checkout, parts)
+    attempt_debts.reserve_parts(checkout, parts)
     checkout.save(force_insert=True)
     Allocation.objects.bulk_create(Allocation(checkout=checkout, debt=debt, amount=amount) for debt, amount in parts)
     why = Why(Code(f"{checkout.action_id}_begun"))

@@ -28,7 +28,9 @@ from checkout.models import (
 )
 from checkout.plan_changes import Ended
 from checkout.services import (
+    attempt_debts,
     attempt_rows,
+    booking,
     debts,
     due_dates,
     ending,
@@ -57,7 +59,7 @@ def part_paid(
     *,
     key: uuid.UUID | None = None,
     within: Callable[[Decimal], None] | None = None,
-    means: debts.Means = debts.UNSAID,
+    means: attempt_debts.Means = attempt_debts.UNSAID,
 ) -> Checkout:
     """A part of a line came by other `means` (`amount`: Decimal, whole currency units): an attempt with a receipt of
     its own. The same `key` again is the same part. Runs and pages take the rest; pages that are open at the line are
@@ -76,7 +78,7 @@ def part_paid(
     intents.close_open_attempts(line, user)
     try:
         with transaction.atomic(durable=True):
-            debt = debts.locked(debts.of_line(line))
+            debt = booking.locked(debts.of_line(line))
             if amount >= debt.left:
                 raise AlreadyPaid(_("No more than that is left. Mark it as paid instead."))
             money.check_chargeable(debt.left - amount, plan.currency)
@@ -134,7 +136,7 @@ def standing_for(debt_pk: int | None) -> list[Posting]:
 
 
 def is_undone(posting: Posting) -> bool:
-    return debts.is_posted(_cause(posting))
+    return booking.is_posted(_cause(posting))
 
 
 def _cause(posting: Posting) -> str:
@@ -217,10 +219,10 @@ def _undo(posting: Posting, row: Any, user: Actor, reason: str, due: datetime.da
         row = lines.select_related("object_payment_plan").get(pk=row.pk)
         if row.ended:
             raise CannotPay(why_not(posting))
-    held = debts.locked(posting.debt)
+    held = booking.locked(posting.debt)
     if held.asked:
         raise AttemptInProgress(_("A payment for this is open. Cancel it first, or wait for its end."))
-    debts.post(
+    booking.post(
         held,
         Posting.Kind.UNDONE,
         -posting.amount,

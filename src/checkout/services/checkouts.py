@@ -26,7 +26,7 @@ from checkout.models import (
     CheckoutAction,
     PaymentPlan,
 )
-from checkout.services import agreements, attempt_rows, cards, debts, ending, intents, numbering, plans
+from checkout.services import agreements, attempt_debts, attempt_rows, cards, ending, intents, numbering, plans
 
 logger = logging.getLogger("checkout.checkouts")
 
@@ -95,7 +95,7 @@ def manual(
     reason: str = "",
     *,
     within: Callable[[Decimal], None] | None = None,
-    means: debts.Means = debts.UNSAID,
+    means: attempt_debts.Means = attempt_debts.UNSAID,
 ) -> Checkout:
     """Staff say that it was paid by other `means`. Open attempts are cancelled at Stripe first. `within` is called with
     what was settled, in the commit that settles it, and undoes that by raising.
@@ -129,7 +129,7 @@ def _begin_payment(content_object: ContentObject, user: Actor) -> Checkout:
     if existing is not None:
         if attempt_rows.off_session(existing):
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
-        same = not existing.saves_card and existing.currency == currency and debts.asks_for_all(existing, total)
+        same = not existing.saves_card and existing.currency == currency and attempt_debts.asks_for_all(existing, total)
         if same and not _expired_unasked(existing):
             return take_over(existing, user)
         intents.close_open_attempts(content_object, user)

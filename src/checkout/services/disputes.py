@@ -36,7 +36,7 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     StateChange,
 )
-from checkout.services import debts, refund_effects, staff_notices
+from checkout.services import attempt_debts, booking, refund_effects, staff_notices
 
 logger = logging.getLogger("checkout.disputes")
 
@@ -125,11 +125,11 @@ def _post(dispute: Dispute) -> None:
         return
     about: dict[str, Any] = {"dispute": dispute, "day": dispute.opened_at.date()}
     taken, won = f"disputed:{dispute.dispute_id}", f"dispute_won:{dispute.dispute_id}"
-    if dispute.status != "prevented" and not debts.is_posted(taken):
-        debts.post_for(checkout, debts.Kind.DISPUTED, -dispute.amount, cause=taken, **about)
-    if dispute.status == "won" and not debts.is_posted(won):
+    if dispute.status != "prevented" and not booking.is_posted(taken):
+        attempt_debts.post_for(checkout, booking.Kind.DISPUTED, -dispute.amount, cause=taken, **about)
+    if dispute.status == "won" and not booking.is_posted(won):
         about["day"] = clock.today()
-        debts.post_for(checkout, debts.Kind.DISPUTE_WON, dispute.amount, cause=won, **about)
+        attempt_debts.post_for(checkout, booking.Kind.DISPUTE_WON, dispute.amount, cause=won, **about)
 
 
 def _plan_of(checkout: Checkout | None) -> ObjectPaymentPlan | None:

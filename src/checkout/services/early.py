@@ -17,7 +17,17 @@ from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.gateway import assert_no_transaction
 from checkout.models import Allocation, Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PaymentPlan
-from checkout.services import agreements, attempt_rows, cards, checkouts, debts, intents, on_session, payers
+from checkout.services import (
+    agreements,
+    attempt_debts,
+    attempt_rows,
+    cards,
+    checkouts,
+    debts,
+    intents,
+    on_session,
+    payers,
+)
 
 #: These are owed already, whatever their day says.
 OVERDUE = frozenset({states.FAIL, states.PAY_ON_SESSION})
@@ -121,7 +131,7 @@ def create_checkout_early(
 
 
 def _asks_for(checkout: Checkout, parts: Sequence[Part]) -> bool:
-    asked = [(debt.pk, amount) for debt, amount in debts.parts_of(checkout)]
+    asked = [(debt.pk, amount) for debt, amount in attempt_debts.parts_of(checkout)]
     return checkout.is_payment and asked == [(part.line.debt_id, part.amount) for part in parts]
 
 

@@ -12,7 +12,16 @@ from checkout import actions, clock, signals, states
 from checkout.contract import Actor
 from checkout.journal import Why, in_english, in_words
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, Problem
-from checkout.services import agreements, applying, debts, hooks, moves, problems, recovery, staff_notices
+from checkout.services import (
+    agreements,
+    applying,
+    attempt_debts,
+    hooks,
+    moves,
+    problems,
+    recovery,
+    staff_notices,
+)
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.fulfillment")
@@ -32,7 +41,7 @@ def succeed(
     user: Actor = None,
     why: Why,
     request_id: str = "",
-    means: debts.Means = debts.UNSAID,
+    means: attempt_debts.Means = attempt_debts.UNSAID,
     tell: bool = True,
     guarded: bool = True,
     **fields: Any,
@@ -60,7 +69,7 @@ def succeed(
     )
     if not won:
         return False
-    debts.came(checkout, user, was_open=before in states.OPEN, means=means)
+    attempt_debts.came(checkout, user, was_open=before in states.OPEN, means=means)
     if was_in_trouble:
         problems.close(Problem.Kind.NOT_WRITTEN_DOWN, str(checkout.uuid))
     if tell and applying.tell(checkout, guarded=guarded):
@@ -112,7 +121,7 @@ def fail(
         )
         if not won:
             return False
-        debts.release(checkout)
+        attempt_debts.release(checkout)
         content_object = checkout.content_object
         if content_object is not None and not superseded:
             hooks.run(content_object, "checkout_fail")

@@ -17,7 +17,7 @@ from checkout.contract import Actor, ContentObject
 from checkout.errors import AlreadyPaid
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAdditional, model_of
-from checkout.services import attempt_rows, checkouts, debts, ending, numbering, staff_notices
+from checkout.services import attempt_debts, attempt_rows, checkouts, ending, numbering, staff_notices
 from checkout.services.letters import asking as letters
 
 
@@ -91,7 +91,7 @@ def mark_paid(
     reason: str,
     *,
     within: Callable[[Decimal], None] | None = None,
-    means: debts.Means = debts.UNSAID,
+    means: attempt_debts.Means = attempt_debts.UNSAID,
 ) -> Checkout:
     """Staff: the invoice was paid. A `manual` attempt on the same row settles it, by the door for paying by hand.
     `within` and `means` as there."""

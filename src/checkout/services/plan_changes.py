@@ -35,7 +35,7 @@ from checkout.models import (
     StateChange,
 )
 from checkout.plan_changes import Kind, Line
-from checkout.services import cards, debts, intents, moves, plan_previews, promises
+from checkout.services import booking, cards, debts, intents, moves, plan_previews, promises
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.plans")
@@ -307,7 +307,7 @@ def _bring_into_force(change: PlanChange, user: Actor) -> None:
         _rewrite(row, changed[pk], now[pk], user, why)
         if by := now[pk].owed - changed[pk].owed:
             kind = POSTINGS.get(Kind(change.does), Posting.Kind.MOVED)
-            debts.post(debt, kind, by, cause=f"change:{change.uuid}:{pk}", user=user, note=change.reason)
+            booking.post(debt, kind, by, cause=f"change:{change.uuid}:{pk}", user=user, note=change.reason)
     _make([line for line in after if line.pk is None], change)
     known: dict[str, Any] = {"total": total_after(change)}
     if change.agreement is not None:

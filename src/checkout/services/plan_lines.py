@@ -7,7 +7,7 @@ import logging
 from checkout import states
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
-from checkout.services import agreements, debts, moves
+from checkout.services import agreements, attempt_debts, booking, moves
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.instalments")
@@ -41,8 +41,8 @@ def instalment_paid(instalment: ObjectPaymentPlanInstalment, checkout: Checkout)
 
 def _parts_paid(checkout: Checkout) -> None:
     """Several lines were paid at once, or one in part: those of which nothing is left are over."""
-    for debt, _amount in debts.parts_of(checkout):
-        if debts.left_after(debt) <= 0:
+    for debt, _amount in attempt_debts.parts_of(checkout):
+        if booking.left_after(debt) <= 0:
             why = Why(Code.ATTEMPT_AT_LINE, checkout=checkout.pk, action=checkout.action_id)
             moves.move(debt.instalment, to=states.SUCCESS, user=checkout.user, why=why)
 

@@ -14,7 +14,7 @@ from checkout import clock, money, states
 from checkout.errors import CheckoutError, RefundError
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
-from checkout.services import debts, plans
+from checkout.services import booking, debts, plans
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.refunds")
@@ -67,7 +67,7 @@ def give_back(row: Refund) -> None:
     debts.open_lines([new])
     if row.checkout.debt is not None:
         # It is owed by the new line, and no longer by the old one.
-        debts.post(row.checkout.debt, debts.Kind.MOVED, -row.amount, refund=row, cause=f"owed_again:{row.uuid}")
+        booking.post(row.checkout.debt, booking.Kind.MOVED, -row.amount, refund=row, cause=f"owed_again:{row.uuid}")
     change = _record_plan(plan, row, Why(Code.LINE_OWED_AGAIN, line=line.count, new=new.count))
     letters.plan_changed(plan, change)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True)
@@ -96,9 +96,9 @@ def take_back(row: Refund) -> list[str]:
 
 def _owed_by_the_old_line(row: Refund, added: ObjectPaymentPlanInstalment) -> None:
     if added.debt is not None:
-        debts.post(added.debt, debts.Kind.WRITTEN_OFF, -row.amount, refund=row, cause=f"taken_off:{row.uuid}")
+        booking.post(added.debt, booking.Kind.WRITTEN_OFF, -row.amount, refund=row, cause=f"taken_off:{row.uuid}")
     if row.checkout.debt is not None:
-        debts.post(row.checkout.debt, debts.Kind.MOVED, row.amount, refund=row, cause=f"owed_as_before:{row.uuid}")
+        booking.post(row.checkout.debt, booking.Kind.MOVED, row.amount, refund=row, cause=f"owed_as_before:{row.uuid}")
 
 
 def stop_plan(row: Refund) -> None:

@@ -25,7 +25,16 @@ from checkout.errors import (
 from checkout.gateway import RefundAnswer
 from checkout.journal import Code, Why
 from checkout.models import Checkout, ObjectPaymentPlanInstalment, Problem, Refund
-from checkout.services import cards, debts, hooks, moves, problems, refund_effects, staff_notices
+from checkout.services import (
+    attempt_debts,
+    booking,
+    cards,
+    hooks,
+    moves,
+    problems,
+    refund_effects,
+    staff_notices,
+)
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.refunds")
@@ -108,8 +117,8 @@ def _move(row: Refund, to: str, why: Why, **fields: Any) -> bool:
 def _succeed(row: Refund) -> None:
     if not _move(row, Refund.SUCCEEDED, Why(Code.REFUNDED)):
         return
-    debts.post_for(
-        row.checkout, debts.Kind.GIVEN_BACK, -row.amount, cause=f"refund:{row.uuid}", refund=row,
+    attempt_debts.post_for(
+        row.checkout, booking.Kind.GIVEN_BACK, -row.amount, cause=f"refund:{row.uuid}", refund=row,
         user=row.requested_by, note=row.note,
     )  # fmt: skip
     _tell_host(row)
@@ -154,7 +163,7 @@ def _fail(row: Refund, why: Why, failure: str) -> bool:
     release(row)
     if before == Refund.SUCCEEDED:
         cause = f"refund_failed:{row.uuid}"
-        debts.post_for(row.checkout, debts.Kind.GIVE_BACK_FAILED, row.amount, cause=cause, refund=row)
+        attempt_debts.post_for(row.checkout, booking.Kind.GIVE_BACK_FAILED, row.amount, cause=cause, refund=row)
         problems.reopen_about(row.checkout)
         letters.refund_failed(row)
     undone = refund_effects.take_back(row)
@@ -192,7 +201,7 @@ def _tell_host(row: Refund) -> None:
                 cards.not_needed(checkout)
         return
     try:
-        with transaction.atomic(), moves.journal(), debts.ledger():
+        with transaction.atomic(), moves.journal(), booking.batch():
             _run_hook(row)
     except (CheckoutError, DatabaseError) as problem:
         problems.open_problem(
@@ -215,7 +224,7 @@ def tell_again(limit: int | None) -> int:
     waiting = Problem.objects.filter(kind=Problem.Kind.REFUND_HOOK_FAILED, closed_at=None).order_by("pk")
     for problem in waiting[:limit]:
         try:
-            with transaction.atomic(durable=True), moves.journal(), debts.ledger():
+            with transaction.atomic(durable=True), moves.journal(), booking.batch():
                 # Closed before the hook runs: of two sweeps at once one finds nothing to close.
                 if problems.close(problem.kind, problem.subject):
                     _run_hook(Refund.objects.get(uuid=problem.subject))

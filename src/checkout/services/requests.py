@@ -20,7 +20,7 @@ from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, AttemptInProgress, CannotPay, CheckoutError
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CustomerPayment, Notice
-from checkout.services import cards, charging, checkouts, debts, intents, moves, notices, unsent
+from checkout.services import attempt_debts, cards, charging, checkouts, debts, intents, moves, notices, unsent
 
 logger = logging.getLogger("checkout.requests")
 
@@ -266,7 +266,7 @@ def paid_by_hand(
     reason: str,
     *,
     within: Callable[[Decimal], None] | None = None,
-    means: debts.Means = debts.UNSAID,
+    means: attempt_debts.Means = attempt_debts.UNSAID,
 ) -> Checkout:
     """Staff: it was paid by other means. Open attempts are cancelled at Stripe first. `within` and `means` as there."""
     return checkouts.manual(payment, user, reason, within=within, means=means)

@@ -21,8 +21,8 @@ from checkout.models import Agreement, Checkout, ObjectPaymentPlan, ObjectPaymen
 from checkout.services import (
     applying,
     attempt_rows,
+    booking,
     cards,
-    debts,
     ending,
     hooks,
     moves,
@@ -128,7 +128,7 @@ def settle_many(
     with (
         transaction.atomic(durable=True),
         pile() as to_write,
-        debts.ledger(None if careful else to_write),
+        booking.batch(None if careful else to_write),
         moves.journal(to_write),
         letters.together(to_write),
         moves.together(to_write) if len(intents) > 1 else nullcontext(),

@@ -16,7 +16,7 @@ from checkout.office import proposals
 from checkout.office.money_forms import UndoForm
 from checkout.office.views.cells import show_date, show_money
 from checkout.office.views.staff_actions import StaffActionView, newest_change
-from checkout.services import by_hand, debts, hooks
+from checkout.services import attempt_debts, by_hand, hooks
 
 Offer = tuple[str, str, Any, bool]
 
@@ -102,7 +102,7 @@ class PaymentUndoView(StaffActionView):
             self.request.user,
             data["reason"],
             key=data["key"],
-            means=debts.Means(day=data.get("due")),
+            means=attempt_debts.Means(day=data.get("due")),
             posting=self.object,
         )
         if isinstance(done, Proposal):

@@ -24,7 +24,7 @@ from checkout.models import (
     Problem,
     StripeEvent,
 )
-from checkout.services import debts, disputes, ending, inbox, plans, reconcile, stale
+from checkout.services import booking, disputes, ending, inbox, plans, reconcile, stale
 from checkout.services.doctor.findings import LONG, Finding, Level, age, moment, skipped
 
 #: A bank's date so near wants somebody today.
@@ -108,7 +108,7 @@ def check_attempts() -> Iterator[Finding]:
 
 def check_sums() -> Iterator[Finding]:
     """Do the counters of debts equal the sums behind them? Reads every posting."""
-    for debt in debts.wrong_counters()[:1]:
+    for debt in booking.wrong_counters()[:1]:
         message = _("The counters of debt %(debt)s are not the sums of its postings.") % {"debt": debt.uuid}
         yield Finding("sums", Level.ERROR, message, _("Somebody has changed rows by SQL. Tell a developer."))
 
