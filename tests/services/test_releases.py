@@ -284,7 +284,10 @@ def test_the_dry_run_and_what_a_release_shows_are_what_the_run_takes(
     settings.CHECKOUT_RUN_RELEASE = True
     ObjectPaymentPlan.objects.filter(pk=due[2].object_payment_plan_id).update(paused=True)
     call_command("process_payments", dry_run=True)
-    assert "Would charge 0: nothing. 0 likely to fail. 2 would wait for a release: £53.32." in capsys.readouterr().out
+    assert (
+        "Would charge 0: nothing. 0 of them likely to fail. 2 would wait for a release: £53.32."
+        in capsys.readouterr().out
+    )
     shown = {
         line.instalment.pk: line
         for line in dry_runs.describe(dry_runs.lines(clock.today()), releases.Gate(clock.today(), None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -78,9 +79,8 @@ class Command(BaseCommand):
         return plan
 
     def _dry_run(self, choice: dict[str, Any]) -> None:
-        totals: dict[str, Decimal] = {}
-        waiting: dict[str, Decimal] = {}
-        count = doubtful = held = 0
+        charged, refused, waiting = _Sum(), _Sum(), _Sum()
+        doubtful = 0
         for line in dry_runs.dry_run(**choice):
             plan = line.instalment.object_payment_plan
             amount = money.format_money(line.instalment.left, plan.currency)
@@ -89,14 +89,14 @@ class Command(BaseCommand):
                 warning += "  ! It waits for a release."
             card = line.card or "no card"
             self.stdout.write(f"{line.instalment.due}  {amount:>12}  {line.payer}  ({card}){warning}")
-            kept = waiting if line.waits else totals
-            kept[plan.currency] = kept.get(plan.currency, Decimal(0)) + line.instalment.left
-            held += line.waits
-            count += not line.waits
-            doubtful += bool(line.warning)
-        said = [f"Would charge {count}: {_sums(totals)}.", f"{doubtful} likely to fail."]
-        if held:
-            said.append(f"{held} would wait for a release: {_sums(waiting)}.")
+            what_for = refused if line.refusal else waiting if line.waits else charged
+            what_for.add(line.instalment.left, plan.currency)
+            doubtful += bool(line.warning and not line.refusal and not line.waits)
+        said = [f"Would charge {charged.count}: {charged}. {doubtful} of them likely to fail."]
+        if refused.count:
+            said.append(f"{refused.count} cannot be asked for: {refused}.")
+        if waiting.count:
+            said.append(f"{waiting.count} would wait for a release: {waiting}.")
         if (stopped := releases.stopped_run()) is not None:
             said.append(f"But payment run {stopped.pk} was stopped, so nothing is taken until runs may go on.")
         self.stdout.write(" ".join([*said, "Nothing was changed."]))
@@ -130,6 +130,21 @@ class Command(BaseCommand):
             raise CommandError(f"A person stopped it. Let runs go on: Staff > Runs > {run.pk}.")
         if waiting := counts.get("waiting"):
             raise CommandError(f"{waiting} wait for a release by a second person: Staff > Runs > The next run.")
+
+
+@dataclass(slots=True)
+class _Sum:
+    """Lines of one kind, and what they add up to by currency."""
+
+    count: int = 0
+    totals: dict[str, Decimal] = field(default_factory=dict)
+
+    def add(self, amount: Decimal, currency: str) -> None:
+        self.count += 1
+        self.totals[currency] = self.totals.get(currency, Decimal(0)) + amount
+
+    def __str__(self) -> str:
+        return _sums(self.totals)
 
 
 def _sums(totals: dict[str, Decimal]) -> str:
