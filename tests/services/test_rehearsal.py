@@ -69,6 +69,28 @@ def test_a_payer_who_never_comes_leaves_it_open_and_the_office_sees_it(short: Pa
     assert any("Mail to the office" in line for line in story)
 
 
+def test_a_deposit_that_is_declined_is_paid_with_another_card_on_the_same_page(short: PaymentPlan) -> None:
+    story = told("--decline=1=insufficient_funds", plan="short")
+    refused = next(number for number, line in enumerate(story) if "Stripe refuses the card on the page" in line)
+    assert story[refused + 1].strip() == "The payer enters another card, 5555555555554444, on the same page."
+    assert story[refused + 2].strip() == "Deposit: £120.00 is paid."
+    assert story[-1].startswith("The plan is paid: £600.00 paid")
+
+
+def test_a_payer_whose_bank_asks_meets_it_on_the_page_as_they_agree(short: PaymentPlan, settings: Any) -> None:
+    always_asks = "--card=4000002760003184"
+    story = told(always_asks, plan="short")
+    assert story[1].strip() == "Deposit: £120.00 is paid."
+    settings.CHECKOUT_DEPOSIT_WITH_CARD = False
+    story = told(always_asks, plan="short")
+    asked = next(number for number, line in enumerate(story) if "the bank requires the payer for £120.00" in line)
+    assert story[asked + 1].strip() == "The payer confirms Deposit at the bank, on the same visit."
+    assert story[asked + 2].strip() == "Deposit: £120.00 is paid."
+    # Who leaves there owes all of it, and not the deposit alone.
+    story = told(always_asks, "--payer-comes-after=-1", plan="short")
+    assert story[-1] == "The plan is not paid to its end: £0.00 paid, £600.00 left; Stripe has taken £0.00."
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -76,6 +98,10 @@ def test_a_payer_who_never_comes_leaves_it_open_and_the_office_sees_it(short: Pa
         (["--total=lots"], "lots"),
         (["--total=0.10"], "0.10"),
         (["--decline=insufficient_funds"], "is not like 3=insufficient_funds"),
+        (["--decline=2=insufficent_funds"], "is not a decline code of Stripe's such as insufficient_funds"),
+        (["--decline=5=lost_card"], "The plan has 4 payments, 1 is the deposit, so none of them is number 5."),
+        (["--decline=0=lost_card"], "none of them is number 0"),
+        (["--payer-comes-after=-2"], "is not a number of days, or -1 for never"),
         (["--start=tomorrow"], "is not a date such as 2027-01-10"),
     ],
 )

@@ -6,6 +6,7 @@ import datetime
 import io
 import secrets
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from stripe_emulator import Emulator
@@ -17,6 +18,7 @@ OFFICE: Final = "office@rehearsal.invalid"
 FOLLOWED: Final = (
     "CHECKOUT_CONTACT_TEXT",
     "CHECKOUT_CURRENCY",
+    "CHECKOUT_DEPOSIT_WITH_CARD",
     "CHECKOUT_LETTERS",
     "CHECKOUT_LINK_DAYS",
     "CHECKOUT_NOTICE_DAYS",
@@ -41,6 +43,21 @@ class Stage:
         self.emulator.clock.advance(seconds=(moment - self.now).total_seconds())
         self.now = moment
         self.emulator.tick()
+
+    def refused_once(self, number: str, code: str) -> str:
+        """A card as a browser hands it to Stripe, by its id there; the bank says `code` to its first charge."""
+        form = {"type": "card", "card[number]": number, "card[exp_month]": "12", "card[cvc]": "123"}
+        form["card[exp_year]"] = str(self.now.year + 3)
+        headers = {
+            "Authorization": f"Bearer {self.emulator.publishable_key}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        made = self.emulator.handle("POST", "/v1/payment_methods", headers, urlencode(form).encode()).json()
+        if "error" in made:
+            # What Stripe has to say about it comes when it is entered.
+            return number
+        self.emulator.bank.decline_next(made["id"], code)
+        return str(made["id"])
 
 
 def build(site: dict[str, Any], start: datetime.datetime) -> Stage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -21,7 +21,7 @@ from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstal
 from checkout.rehearsal import days
 from checkout.rehearsal.models import Order
 from checkout.rehearsal.stage import OFFICE, PAYER, Stage
-from checkout.services import fulfillment, intents
+from checkout.services import agreements, fulfillment, intents, plan_cards, plans
 
 #: The jobs of a morning, in the order of the timetable's hours.
 MORNING: Final = (
@@ -43,7 +43,7 @@ class Cast:
     card: str
     #: Payment (1 is the deposit) and what the bank says when it is asked for the first time.
     declines: dict[int, str] = field(default_factory=dict)
-    #: After a letter asked them to, the payer comes and pays so many days later; None: never.
+    #: After a letter asked them to, the payer comes and pays so many days later; None: never, nor stays on a page.
     comes_after: int | None = 2
     #: Play also the days on which nothing can happen.
     every_day: bool = False
@@ -109,15 +109,46 @@ class Story:
             f"The payer agrees to “{self.template.name}”: {self._money(self.order.total)}, "
             f"{self.template.deposit} % now and {self.template.count} more, and enters the card {self.cast.card}."
         )
-        begun = Checkout.objects.create_checkout("payment_plan", self.order, None, payment_plan=self.template)
-        yield from self._enter(begun, self.cast.card)
+        # As the payer's own page has it, which takes the deposit while it saves the card.
+        text = agreements.wording(self.template, self.order)
+        terms = agreements.agreement_terms(self.template, self.order, text=text)
+        begun = Checkout.objects.create_checkout(
+            "payment_plan", self.order, None, payment_plan=self.template, agreement=terms
+        )
+        code = self.cast.declines.pop(1, "")
+        card = self.stage.refused_once(self.cast.card, code) if code else self.cast.card
+        refused = yield from self._enter(begun, card)
+        yield from self._news()
+        if self.cast.comes_after is not None:
+            yield from self._stay(begun, refused=refused)
 
-    def _enter(self, checkout: Checkout, card: str) -> Iterator[str]:
+    def _stay(self, begun: Checkout, *, refused: bool) -> Iterator[str]:
+        """The payer is still on the page: another card for one that was refused, and what the bank asks for."""
+        if refused:
+            yield f"The payer enters another card, {GOOD_CARD}, on the same page."
+            yield from self._enter(begun, GOOD_CARD)
+            yield from self._news()
+        deposit = plans.deposit_for(begun)
+        if deposit is None or deposit.state_id not in (states.PAY_ON_SESSION, states.FAIL):
+            return
+        declined = deposit.state_id == states.FAIL
+        yield (
+            f"The payer enters another card, {GOOD_CARD}, on the same visit."
+            if declined
+            else f"The payer confirms {deposit.name} at the bank, on the same visit."
+        )
+        page = Checkout.objects.create_checkout_pay_on_session(deposit, None, another_card=declined)
+        yield from self._enter(page, GOOD_CARD if declined else self.cast.card)
+
+    def _enter(self, checkout: Checkout, card: str) -> Generator[str, None, bool]:
+        """A card is entered on a page; True when it is refused there."""
         secret = intents.page(checkout).client_secret
         answer = self.stage.emulator.pay(secret, card)
-        if "error" in answer:
+        refused = "error" in answer
+        if refused:
             yield f"Stripe refuses the card on the page: {answer['error'].get('message', '')}"
         fulfillment.fulfill(checkout)
+        return refused
 
     def _bank(self) -> None:
         """What the bank is to say is arranged on the day on which the payment is due."""
@@ -201,7 +232,7 @@ class Story:
         if plan is None:
             yield "No plan began."
             return
-        lines = list(plan.payments.select_related("debt"))
+        lines = [*plan.payments.select_related("debt"), *plan_cards.not_made_yet(plan)]
         paid, left = sum(line.net_paid for line in lines), sum(line.left for line in lines)
         taken = money.from_minor(self.stage.emulator.ledger.taken_minor(), plan.currency)
         ends = "is stopped" if plan.deleted else "is paid" if not left else "is not paid to its end"

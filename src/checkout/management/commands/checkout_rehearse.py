@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import difflib
 import importlib.util
 import json
+import re
 import subprocess  # nosec B404 - to start our own module
 import sys
 from decimal import Decimal, InvalidOperation
@@ -16,7 +18,7 @@ from django.core import serializers
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from checkout import clock, money
+from checkout import clock, declines, money
 from checkout.conf import conf
 from checkout.errors import CheckoutError
 from checkout.management.base import BaseCommand
@@ -28,7 +30,16 @@ def _decline(text: str) -> tuple[int, str]:
     count, equals, code = text.partition("=")
     if not equals or not count.isdecimal() or not code:
         raise argparse.ArgumentTypeError(f"{text!r} is not like 3=insufficient_funds")
+    if code not in declines.MEANINGS:
+        near = difflib.get_close_matches(code, declines.MEANINGS, n=1) or ["insufficient_funds"]
+        raise argparse.ArgumentTypeError(f"{code!r} is not a decline code of Stripe's such as {near[0]}")
     return int(count), code
+
+
+def _days(text: str) -> int:
+    if not re.fullmatch(r"-1|\d{1,4}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, or -1 for never")
+    return int(text)
 
 
 def _date(text: str) -> datetime.date:
@@ -61,10 +72,10 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--payer-comes-after",
-            type=int,
+            type=_days,
             default=2,
             metavar="DAYS",
-            help="how long the payer takes when a letter asks them to come; -1 for never",
+            help="how long the payer takes when a letter asks them to come; -1: never, nor do they stay on a page",
         )
         parser.add_argument(
             "--every-day",
@@ -81,6 +92,11 @@ class Command(BaseCommand):
         if template is None:
             known = ", ".join(PaymentPlan.objects.values_list("slug", flat=True)) or "none"
             raise CommandError(f"There is no template {options['plan']!r}. There are: {known}.")
+        payments = template.count + 1
+        if unknown := [count for count, _ in options["decline"] if not 1 <= count <= payments]:
+            raise CommandError(
+                f"The plan has {payments} payments, 1 is the deposit, so none of them is number {unknown[0]}."
+            )
         asked = self._asked(template, options)
         # Its settings, its clock and its database are those of the whole process, so it has one of its own.
         play = subprocess.Popen(  # nosec B603 - our own module, and nothing of a shell
