@@ -31,8 +31,9 @@ checkout_posted = Signal()
 
 def posted(postings: Iterable[Any]) -> None:
     """Tell of postings once the open transaction has committed. Costs nothing on a site that does not listen."""
-    if checkout_posted.has_listeners():
-        for posting in postings:
+    for posting in postings:
+        # Asked for this sender: who listens to it alone is not among the listeners to any.
+        if checkout_posted.has_listeners(type(posting)):
             transaction.on_commit(partial(checkout_posted.send_robust, sender=type(posting), posting=posting))
 
 

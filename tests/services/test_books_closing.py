@@ -208,14 +208,15 @@ def test_what_is_not_ours_is_in_the_day_book_as_such(shop: Shop) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_each_posting_is_told_after_its_commit_and_only_then(emulator: Emulator) -> None:
+@pytest.mark.parametrize("sender", [None, Posting])
+def test_each_posting_is_told_after_its_commit_and_only_then(emulator: Emulator, sender: type[Posting] | None) -> None:
     told: list[Posting] = []
 
     def listen(posting: Posting, **kwargs: Any) -> None:
         assert not transaction.get_connection().in_atomic_block
         told.append(posting)
 
-    signals.checkout_posted.connect(listen)
+    signals.checkout_posted.connect(listen, sender=sender)
     try:
         with open_shop(emulator) as shop:
             paid = shop.pay("100")
@@ -224,7 +225,7 @@ def test_each_posting_is_told_after_its_commit_and_only_then(emulator: Emulator)
                 booking.post(paid.debt, Posting.Kind.DISCOUNT, Decimal(-1), cause="x")
                 transaction.set_rollback(True)
     finally:
-        signals.checkout_posted.disconnect(listen)
+        signals.checkout_posted.disconnect(listen, sender=sender)
     assert [(posting.kind, posting.amount) for posting in told] == [
         ("owed", Decimal(100)), ("taken", Decimal(100)), ("given_back", Decimal(-30))
     ]  # fmt: skip

@@ -105,7 +105,7 @@ def _write_down(movements: Sequence[Movement], pile: Pile | None = None) -> None
     if not movements:
         return
     postings = [movement.posting for movement in movements if movement.posting is not None]
-    if pile is None or signals.checkout_posted.has_listeners():
+    if pile is None or signals.checkout_posted.has_listeners(Posting):
         # Whoever listens is told of rows that have their keys.
         insert_each(postings)
         signals.posted(postings)
