@@ -214,6 +214,16 @@ def test_a_success_that_nobody_has_told_of_is_settled(emulator: Emulator, member
     assert checkout.succeeded
 
 
+def test_an_attempt_that_another_look_has_written_meanwhile_is_that_one(
+    emulator: Emulator, membership: Membership
+) -> None:
+    checkout = Checkout.objects.create_checkout("payment", membership, None)
+    enter_card(emulator, checkout, "4242424242424242")
+    intent = gateway().retrieve_payment_intent(checkout.payment_intent_id)
+    assert look_back._adopt(intent) == checkout
+    assert Checkout.objects.count() == 1
+
+
 def test_the_next_look_begins_where_this_one_did(emulator: Emulator, membership: Membership) -> None:
     Checkout.objects.create_checkout("payment", membership, None)
     began = clock.now()

@@ -172,10 +172,10 @@ def _adopt(intent: PaymentIntent) -> Checkout | None:
     at_stripe = StripeCustomer.objects.filter(stripe_customer_id=intent.customer_id).select_related("customer").first()
     charged = attempt_rows.is_line_debt(debt) and bool(intent.customer_id)
     lease = clock.now() + timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
-    with transaction.atomic():
-        # Numbers are given once: the next attempt takes the next one.
-        Debt.objects.filter(pk=debt.pk).update(attempts=Greatest(F("attempts"), int(number)))
-        try:
+    try:
+        with transaction.atomic():
+            # Numbers are given once: the next attempt takes the next one.
+            Debt.objects.filter(pk=debt.pk).update(attempts=Greatest(F("attempts"), int(number)))
             adopted = Checkout.objects.create(
                 uuid=uuid,
                 debt=debt,
@@ -198,8 +198,12 @@ def _adopt(intent: PaymentIntent) -> Checkout | None:
                 claimed_at=intent.created_at,
                 lease_until=lease,
             )
-        except IntegrityError:
-            return Checkout.objects.filter(uuid=uuid).first()
-        if intent.metadata.get("allocated"):
-            early.allocate_again(adopted)
-        return adopted
+            if intent.metadata.get("allocated"):
+                early.allocate_again(adopted)
+    except IntegrityError:
+        # Another look, or an event, was faster. Asked once the transaction is over: it can answer nothing any more.
+        faster = Checkout.objects.filter(uuid=uuid).first()
+        if faster is None:
+            raise
+        return faster
+    return adopted
