@@ -25,11 +25,12 @@ from checkout.models import (
     ObjectPaymentPlanInstalment,
     PaymentRun,
     PaymentRunItem,
+    Problem,
     Refund,
     ScheduledJob,
     StateChange,
 )
-from checkout.services import fulfillment, plans, reconcile, refund_settling, refunds
+from checkout.services import booking, fulfillment, plans, reconcile, refund_settling, refunds
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, lines, make_due
@@ -457,6 +458,36 @@ def test_when_the_refund_fails_later_the_added_line_is_taken_off(
     emulator.tick()
     refunds.refund_updated_at_stripe(row.refund_id)
     assert lines(plan) == before
+
+
+@pytest.mark.parametrize("number", ["4000000000007726", "4000000000005126"])
+def test_what_a_new_line_owes_is_at_no_time_told_as_paid_too_much(
+    emulator: Emulator, save_plan: SavePlan, number: str
+) -> None:
+    """Neither while the refund is on its way, nor when it comes back to us days later."""
+    plan = save_plan(number)
+    row = refunds.refund(deposit_of(plan), Decimal(20), plan_effect="give_back")
+    emulator.clock.advance(days=3)
+    emulator.tick()
+    settled = refunds.refund_updated_at_stripe(row.refund_id)
+    assert settled is not None
+    assert (settled.succeeded, settled.failed) == (row.pending, row.succeeded)
+    assert not Problem.objects.exists()
+    assert not booking.wrong_counters().exists()
+
+
+@pytest.mark.parametrize("number", ["4000000000007726", "4000000000005126"])
+def test_what_a_new_line_owes_of_a_refund_that_came_back_is_too_much_once_it_was_charged(
+    emulator: Emulator, save_plan: SavePlan, number: str
+) -> None:
+    plan = save_plan(number)
+    row = refunds.refund(deposit_of(plan), Decimal(20), plan_effect="give_back")
+    for _line in range(4):
+        make_due(plan)
+    ObjectPaymentPlanInstalment.objects.process_payments()
+    assert not Problem.objects.exists()
+    refund_settling.fail(row, Why(note="The account is closed."))
+    assert [(each.kind, each.amount) for each in Problem.objects.all()] == [(Problem.Kind.PAID_TOO_MUCH, Decimal(20))]
 
 
 # -- a refusal that proves nothing -------------------------------------------------------------------------

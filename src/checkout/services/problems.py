@@ -6,11 +6,12 @@ import logging
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from checkout import clock, money
 from checkout.contract import Actor, actor
-from checkout.models import Checkout, Debt, Problem
+from checkout.models import Checkout, Debt, Posting, Problem, Refund
 from checkout.services import staff_notices
 
 logger = logging.getLogger("checkout.problems")
@@ -81,11 +82,18 @@ def close(kind: str, subject: str, *, note: str = "") -> int:
 
 def check_debt(debt: Debt, checkout: Checkout | None = None) -> None:
     """More came than was owed: open the problem, or close it once the difference was given back."""
-    if debt.left < 0:
-        known = Problem.objects.filter(checkout__debt=debt, kind__in=Problem.UNAPPLIED, closed_at=None)
-        if not known.exists():
-            open_problem(
-                Problem.Kind.PAID_TOO_MUCH, str(debt.uuid), amount=-debt.left, currency=debt.currency, checkout=checkout
-            )
-    else:
+    if debt.left >= 0:
         close(Problem.Kind.PAID_TOO_MUCH, str(debt.uuid))
+        return
+    too_much = -debt.left - _going_back(debt)
+    known = Problem.objects.filter(checkout__debt=debt, kind__in=Problem.UNAPPLIED, closed_at=None)
+    if too_much > 0 and not known.exists():
+        open_problem(
+            Problem.Kind.PAID_TOO_MUCH, str(debt.uuid), amount=too_much, currency=debt.currency, checkout=checkout
+        )
+
+
+def _going_back(debt: Debt) -> Decimal:
+    """What another line owes by now in place of this debt, while the refund of it is still on its way."""
+    moved = Posting.objects.filter(debt=debt, kind=Posting.Kind.MOVED, refund__state=Refund.PENDING)
+    return -(moved.aggregate(sum=Sum("amount"))["sum"] or Decimal(0))

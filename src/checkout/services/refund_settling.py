@@ -161,12 +161,16 @@ def _fail(row: Refund, why: Why, failure: str) -> bool:
     if not _move(row, Refund.FAILED, why, failure=failure):
         return False
     release(row)
+    # First, so that what comes back is owed again by then, and is not taken for too much.
+    undone = refund_effects.take_back(row)
     if before == Refund.SUCCEEDED:
         cause = f"refund_failed:{row.uuid}"
         attempt_debts.post_for(row.checkout, booking.Kind.GIVE_BACK_FAILED, row.amount, cause=cause, refund=row)
         problems.reopen_about(row.checkout)
         letters.refund_failed(row)
-    undone = refund_effects.take_back(row)
+    elif row.checkout.debt is not None:
+        # While the refund was on its way, what a new line owes in its place was not too much.
+        problems.check_debt(row.checkout.debt, row.checkout)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None)
     row.plan_effect_done = True
     if before == Refund.SUCCEEDED or row.refund_id:
