@@ -7,18 +7,30 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 
-from checkout import clock, states
+from checkout import clock, errors, states
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
-from checkout.models import Checkout, Debt, Letter, Paper, Posting, Problem, StateChange
+from checkout.models import (
+    Checkout,
+    Debt,
+    Letter,
+    ObjectPaymentPlanInstalment,
+    Paper,
+    PaymentPlan,
+    Posting,
+    Problem,
+    StateChange,
+)
 from checkout.services import booking, debts, ending, settling
 from checkout.services.pile import pile
 from checkout.services.update_each import LostRace
-from stripe_emulator import Emulator
+from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
+from tests.services.conftest import SavePlan, make_due
 from tests.services.test_one_off import begin, pay
+from tests.services.test_plan_deposits import agree
 
 pytestmark = pytest.mark.django_db
 
@@ -134,6 +146,83 @@ def test_a_debt_that_moved_since_it_was_read_is_added_up_anew(emulator: Emulator
     assert not booking.wrong_counters().exists()
     assert Problem.objects.get().kind == Problem.Kind.PAID_TOO_MUCH
     assert written(checkout) == (1, 1, 1, 1)
+
+
+def test_what_came_since_it_was_read_is_not_missing_at_another_price(
+    emulator: Emulator, membership: Membership
+) -> None:
+    """The price is read at the last moment, and what was paid of it has to be as well."""
+    checkout = begin(membership)
+    read = as_read(checkout)
+    with transaction.atomic():
+        booking.post(as_read(checkout).debt, Posting.Kind.OTHER_MEANS, Decimal(30), cause="cash")
+    Membership.objects.update(total=Decimal(130))
+    pay(emulator, checkout)
+    settled = settle(emulator, read)
+    membership.refresh_from_db()
+    assert (settled.succeeded, settled.unapplied, membership.successes) == (True, False, 1)
+    assert not Problem.objects.exists()
+
+
+@pytest.mark.parametrize("with_deposit", [False, True])
+def test_a_problem_that_another_worker_has_opened_since_it_was_read_is_closed(
+    emulator: Emulator,
+    membership: Membership,
+    payment_plan: PaymentPlan,
+    monkeypatch: pytest.MonkeyPatch,
+    with_deposit: bool,
+) -> None:
+    checkout = agree(membership, payment_plan) if with_deposit else begin(membership)
+    read = as_read(checkout)
+    pay(emulator, checkout)
+
+    def no_room(*args: Any, **how: Any) -> None:
+        raise OperationalError("no space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Membership, "checkout_total", property(no_room))
+        with pytest.raises(errors.NotWrittenDown):
+            settle(emulator, as_read(checkout))
+    assert Problem.objects.get(closed_at=None).kind == Problem.Kind.NOT_WRITTEN_DOWN
+    assert settle(emulator, read).succeeded
+    assert not Problem.objects.filter(closed_at=None).exists()
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_no_letter_tells_of_what_a_hook_did_before_it_refused(
+    emulator: Emulator, membership: Membership, save_plan: SavePlan, monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
+    former = save_plan()
+
+    def change_over(self: Membership, checkout: Checkout) -> None:
+        former.delete_plan()
+        if refuses:
+            raise errors.NotWanted("The club is full.")
+
+    monkeypatch.setattr(Membership, "checkout_success", change_over)
+    settled = paid(emulator, Membership.objects.create(name="Somebody Else"))
+    former.refresh_from_db()
+    assert (settled.unapplied, former.deleted) == (refuses, not refuses)
+    assert Letter.objects.filter(kind="plan_stopped").exists() is not refuses
+
+
+def test_no_letter_tells_of_a_plan_that_a_hook_could_not_stop(
+    emulator: Emulator, membership: Membership, save_plan: SavePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = save_plan()
+    make_due(former)
+    emulator.weather.add(faults.LostAfter(), path=r"POST /v1/payment_intents$")
+    ObjectPaymentPlanInstalment.objects.process_payments()
+
+    def change_over(self: Membership, checkout: Checkout) -> None:
+        with pytest.raises(errors.AttemptInProgress):
+            former.delete_plan()
+
+    monkeypatch.setattr(Membership, "checkout_success", change_over)
+    settled = paid(emulator, Membership.objects.create(name="Somebody Else"))
+    former.refresh_from_db()
+    assert (settled.unapplied, former.deleted) == (False, False)
+    assert not Letter.objects.filter(kind="plan_stopped").exists()
 
 
 def test_who_was_settled_by_somebody_else_meanwhile_is_settled_once(emulator: Emulator, membership: Membership) -> None:

@@ -72,7 +72,7 @@ def ask(checkout: Checkout, then: Callable[[], None] | None = None, *, guarded: 
     if debts.missing_at(checkout, row.checkout_total):
         return Refusal(Kind.PRICE_CHANGED)
     try:
-        with _undone_by_itself() if guarded else nullcontext():
+        with undone_by_itself() if guarded else nullcontext():
             _run(checkout)
             if then is not None:
                 then()
@@ -86,9 +86,9 @@ def ask(checkout: Checkout, then: Callable[[], None] | None = None, *, guarded: 
 
 
 @contextmanager
-def _undone_by_itself() -> Iterator[None]:
-    """What the hook did before it raised is undone, and nothing else."""
-    with transaction.atomic(), moves.journal(), booking.batch():
+def undone_by_itself() -> Iterator[None]:
+    """What is done within, by a hook for example, before it raises, is undone, and nothing else."""
+    with letters.none_if_undone(), transaction.atomic(), moves.journal(), booking.batch():
         yield
 
 

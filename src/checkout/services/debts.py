@@ -113,8 +113,9 @@ def missing_at(checkout: Checkout, total: Decimal) -> Decimal:
     if debt is None or checkout.total is None:
         return ZERO
     if debt.earlier + total != debt.owed:
-        [held] = booking.lock([debt.pk])
-        _owe(held, held.earlier + total - held.owed)
+        # What else came since it was read is not missing.
+        [debt] = booking.lock([debt.pk])
+        _owe(debt, debt.earlier + total - debt.owed)
     return max(debt.earlier + total - debt.paid - checkout.total, ZERO)
 
 

@@ -48,7 +48,7 @@ def succeed(
 ) -> bool:
     """Move to `success`, post what came, and only then tell the row that was paid for (unless not to `tell`: the caller
     does, or sets it aside); in the caller's transaction. False if it was a success already. `guarded` as
-    `applying.tell`, and `only_from` and other `fields` as `moves.move`."""
+    `applying.tell`, and `only_from`, `only_if` and other `fields` as `moves.move`."""
     before, was_in_trouble = checkout.state_id, checkout.error_code == NOT_WRITTEN_DOWN
     won = moves.move(
         checkout,

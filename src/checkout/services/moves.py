@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,6 +27,8 @@ UNSAID: Final = Why()
 
 Movable = Checkout | CustomerPayment | ObjectPaymentPlanInstalment | Refund
 
+OnlyIf = Q | Mapping[str, Any] | None
+
 
 def move(
     row: Movable,
@@ -35,11 +37,11 @@ def move(
     user: Actor = None,
     why: Why = UNSAID,
     only_from: Collection[str] | None = None,
-    only_if: Q | None = None,
+    only_if: OnlyIf = None,
     **fields: Any,
 ) -> bool:
     """Move `row` to state `to`, and set `fields`, if the diagram allows it from where it is now (and `only_from`, if
-    given, names that state, and the row meets `only_if`).
+    given, names that state, and the row meets `only_if`: a condition, or fields with the values that they must have).
 
     True if this caller did it; False if somebody else had, or the diagram has no such arrow. The row in hand is brought
     up to date either way. No read-then-save: it would lose a race, and SQLite ignores row locks without a word.
@@ -68,12 +70,13 @@ def move(
         return False
 
 
-def _set(row: Movable, from_state: str, only_if: Q | None, fields: dict[str, Any]) -> bool:
+def _set(row: Movable, from_state: str, only_if: OnlyIf, fields: dict[str, Any]) -> bool:
     """The conditional UPDATE. Only a condition of the caller's has to be made a statement of by Django."""
-    if only_if is None:
-        return update_each(type(row), {row.pk: fields}, only_if={row.pk: {"state": from_state}}) == 1
-    rows: Any = type(row)._default_manager
-    return bool(rows.filter(Q(state=from_state), only_if, pk=row.pk).update(**fields))
+    if isinstance(only_if, Q):
+        rows: Any = type(row)._default_manager
+        return bool(rows.filter(Q(state=from_state), only_if, pk=row.pk).update(**fields))
+    standing = {"state": from_state, **(only_if or {})}
+    return update_each(type(row), {row.pk: fields}, only_if={row.pk: standing}) == 1
 
 
 def owe_again(
@@ -184,7 +187,7 @@ def _move_later(
     to: str,
     fields: dict[str, Any],
     only_from: Collection[str] | None,
-    only_if: Q | None,
+    only_if: OnlyIf,
 ) -> bool:
     """True when the move can wait for the others of its batch."""
     waiting = _together.get()

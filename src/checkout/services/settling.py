@@ -86,7 +86,8 @@ def _settle_one(
     """At first as if nobody else were there and no hook ever raised. When that is not so, all of it is undone, and done
     again with locks and a savepoint, which every settlement would have to pay for otherwise."""
     # A success is one whatever was written since; what failed may have been replaced, and then the host hears nothing.
-    in_hand = read if intent.succeeded else None
+    # A deposit that begins its plan does too much for it to be undone and done again.
+    in_hand = read if intent.succeeded and read is not None and read.deposit is None else None
     try:
         return settle_many({checkout_pk: intent}, user, read=in_hand, beside=beside)
     except (DatabaseError, LostRace, applying.Unguarded):
@@ -147,7 +148,7 @@ def settle_many(
                 _settle_setup(checkout, intent, user)
             else:
                 _verify_payment(checkout, intent)
-                _settle_payment(checkout, intent, user, careful)
+                _settle_payment(checkout, intent, user, careful, was_read=read is not None)
         beside(to_write)
     paid_with = {pk: intent.card for pk, intent in intents.items()}
     if with_deposit := [each for each in unpaid if each.deposit is not None]:
@@ -164,7 +165,9 @@ def _held(keys: Iterable[int]) -> list[Checkout]:
     return list(rows.order_by("pk"))
 
 
-def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor, careful: bool) -> None:
+def _settle_payment(
+    checkout: Checkout, intent: PaymentIntent, user: Actor, careful: bool, *, was_read: bool = False
+) -> None:
     if intent.succeeded and checkout.deposit is not None:
         plan_deposits.came(checkout, intent, user)
     elif intent.succeeded:
@@ -177,6 +180,8 @@ def _settle_payment(checkout: Checkout, intent: PaymentIntent, user: Actor, care
             guarded=careful,
             # What it has reserved follows from where it stands: a row that may be old moves from there or not at all.
             only_from=None if careful else {stood},
+            # Whether a problem is to be closed says its error, which another worker may have written since.
+            only_if={"error_code": checkout.error_code} if was_read else None,
             payment_intent_id=intent.id,
             payment_method_id=intent.payment_method_id or checkout.payment_method_id,
         )
@@ -244,7 +249,7 @@ def _settle_setup(checkout: Checkout, intent: SetupIntent, user: Actor) -> None:
         if checkout.state_id == states.SUCCESS:
             return
         try:
-            with transaction.atomic(), moves.journal():
+            with applying.undone_by_itself():
                 _keep_card(checkout, intent, user)
         except NotWanted as refusal:
             # No money came, so there is nothing to keep: the plan does not begin, and no agreement uses the card.

@@ -60,6 +60,19 @@ def together(pile: Pile | None = None) -> Iterator[None]:
         _waiting.reset(token)
 
 
+@contextmanager
+def none_if_undone() -> Iterator[None]:
+    """Around a savepoint in such a batch: what was asked for within, before something raised, is not asked for."""
+    waiting = _waiting.get()
+    before = len(waiting) if waiting is not None else 0
+    try:
+        yield
+    except BaseException:
+        if waiting is not None:
+            del waiting[before:]
+        raise
+
+
 def ask(kind: str, cause: str, *, after: timedelta = timedelta(0), **about: Any) -> None:
     """Ask for a letter, once per cause, unless the site has switched it off. `about` are the rows that it is about:
     `checkout`, `instalment`, `plan`, `refund`. It is written no sooner than `after` from now."""
@@ -81,6 +94,9 @@ def _insert(rows: list[Letter]) -> None:
 
 def take_back(cause: str) -> None:
     """What asked for the letter was undone. One that has been written stays written."""
+    waiting = _waiting.get()
+    if waiting is not None:
+        waiting[:] = [letter for letter in waiting if letter.cause != cause]
     Letter.objects.filter(cause=cause, ended_at=None).delete()
 
 
