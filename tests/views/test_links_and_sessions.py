@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from post_office.models import Email
 
-from checkout import links
+from checkout import clock, links
 from checkout.gateway import gateway
 from checkout.models import Checkout, Customer, ObjectPaymentPlanInstalment, StateChange
 from checkout.services import requests, runs
@@ -219,3 +221,31 @@ def test_the_link_of_a_settled_request_takes_nothing_more(emulator: Emulator, bo
     before = Checkout.objects.count()
     assert Client().post(address).headers["Location"] == address
     assert Checkout.objects.count() == before
+
+
+def test_whoever_holds_a_request_s_link_that_has_expired_gets_a_new_one_while_it_is_to_pay(
+    boss: Any, settings: Any, emulator: Emulator
+) -> None:
+    settings.CHECKOUT_BASE_URL = "https://shop.example"
+    call_command("init_app_checkout", verbosity=0)
+    request = requests.create(email="cleo@example.com", name="Cleo", description="Books", total=Decimal(25))
+    address = requests.payer_path(request)
+    with time_machine.travel(clock.now() + timedelta(days=15)):
+        offered = Client().get(address)
+        assert (offered.status_code, b'name="new_link"' in offered.content) == (410, True)
+        # The button of a page that was open all the time.
+        assert Client().post(address).status_code == 410
+        assert not Email.objects.exists()
+        for _press in range(3):
+            asked = Client().post(address, {"new_link": "yes"})
+            assert b"25" not in asked.content.partition(b"<main")[2].partition(b"</main>")[0]
+        letter = Email.objects.get()
+        assert letter.to == ["cleo@example.com"]
+        new = re.search(r"https://shop\.example(/checkout/\S+)", letter.message)
+        assert new
+        assert Client().get(new[1]).status_code == 200
+        requests.withdraw(request, boss, "asked twice")
+        told = Email.objects.count()
+    with time_machine.travel(clock.now() + timedelta(days=16)):
+        assert b"If this is still to pay" in Client().post(address, {"new_link": "yes"}).content
+        assert Email.objects.count() == told

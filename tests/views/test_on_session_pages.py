@@ -19,7 +19,7 @@ from django.urls import reverse
 from post_office.models import Email
 
 from checkout import clock, links, states
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment
+from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import fulfillment, intents, plans, refunds, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
@@ -179,6 +179,24 @@ def test_a_link_expires(client: Client, waiting: ObjectPaymentPlanInstalment, se
             assert response.status_code == 410
             assert "has expired" in text(response)
             assert "26.66" not in text(response)
+
+
+def test_whoever_holds_a_link_that_has_expired_gets_the_one_of_the_plan(
+    client: Client, waiting: ObjectPaymentPlanInstalment
+) -> None:
+    path = link(waiting)
+    with time_machine.travel(clock.now() + datetime.timedelta(days=15)):
+        assert 'name="new_link"' in client.get(path).content.decode()
+        # The button of a page that was open all the time pays nothing, and asks for no letter.
+        client.post(path, {"confirm": "yes"})
+        assert not Letter.objects.filter(kind="plan_link").exists()
+        for _press in range(3):
+            assert "A new link is on its way" in text(client.post(path, {"new_link": "yes"}))
+        writing.write_waiting()
+        letter = Email.objects.get(subject__startswith="A new link")
+        assert letter.to == [waiting.object_payment_plan.customer.email]
+        new = re.findall(r"https?://[^/]+(/checkout/plan/\S+)", letter.message)[0]
+        assert "26.66" in text(client.get(new, follow=True))
 
 
 def test_a_link_for_a_paid_debt_is_of_no_use(

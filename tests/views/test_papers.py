@@ -129,7 +129,7 @@ def test_whoever_holds_a_link_that_has_expired_gets_the_letter_again(client: Cli
     with time_machine.travel(clock.now() + datetime.timedelta(days=15)):
         assert client.get(address).status_code == 410
         for _press in range(3):
-            asked = client.post(address)
+            asked = client.post(address, {"new_link": "yes"})
             assert "A new link is on its way" in text(asked)
         assert Letter.objects.filter(cause__startswith="receipt_asked").count() == 1
         writing.write_waiting()

@@ -135,20 +135,33 @@ def remind() -> tuple[int, int]:
         if first is None or first > until or f"{prefix}1" in written or f"{prefix}{REMINDER}" in written:
             continue
         try:
-            reminded += _remind(payment)
+            reminded += _mail_while_to_pay(payment, f"{prefix}{REMINDER}")
         except (CheckoutError, ImproperlyConfigured) as problem:
             unsent.report(f"{prefix}{REMINDER}", problem)
             errors += 1
     return reminded, errors
 
 
-def _remind(payment: CustomerPayment) -> bool:
+def link_asked(key: uuid.UUID) -> None:
+    """Somebody holds a link to a request that has expired, and asks for another: once an hour at most, to the address
+    that we know, and only while it is to pay."""
+    payment = CustomerPayment.objects.filter(uuid=key).first()
+    if payment is None:
+        return
+    cause = f"{_cause_of(payment)}asked-{clock.now():%Y%m%d%H}"
+    try:
+        _mail_while_to_pay(payment, cause)
+    except (CheckoutError, ImproperlyConfigured) as problem:
+        unsent.report(cause, problem)
+
+
+def _mail_while_to_pay(payment: CustomerPayment, cause: str) -> bool:
     with transaction.atomic():
         held = CustomerPayment.objects.select_for_update(of=("self",), no_key=True).get(pk=payment.pk)
         # It may have been paid since it was read, or is about to be.
         if not held.is_to_pay or is_being_charged(held):
             return False
-        return _mail(payment, f"{_cause_of(payment)}{REMINDER}", reminder=True)
+        return _mail(payment, cause, reminder=True)
 
 
 def charge(payment: CustomerPayment, user: Actor = None, reason: str = "") -> Checkout:

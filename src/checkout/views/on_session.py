@@ -20,6 +20,7 @@ from checkout.conf import conf
 from checkout.errors import AlreadyPaid
 from checkout.models import Checkout, ObjectPaymentPlanInstalment
 from checkout.services import on_session, payers
+from checkout.services.letters import asking
 from checkout.views import limits, payer
 from checkout.views.access import (
     PayerViewMixin,
@@ -150,6 +151,19 @@ class PaymentLinkView(SignedLinkMixin, _BeforePaying):  # type: ignore[misc]
 
     def get_instalment(self) -> ObjectPaymentPlanInstalment:
         return find_instalment(self.token_uuid)
+
+    def expired(self, token: str) -> HttpResponse:
+        """The new link is that of the plan, which shows what waits, and is true whatever became of this payment."""
+        return self.offer_new_link(
+            _("Our links work for a limited time. We can send a new one to the address that we have for this payment."),
+            _("It comes by mail within a few minutes, to the address that we have for this payment."),
+            lambda: self._send(links.read_expired(token, ObjectPaymentPlanInstalment)),
+        )
+
+    def _send(self, uuid: UUID) -> None:
+        instalment = _instalments().filter(uuid=uuid).first()
+        if instalment is not None:
+            asking.link_asked(instalment.object_payment_plan)
 
 
 def _instalments() -> QuerySet[ObjectPaymentPlanInstalment]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
@@ -136,22 +137,17 @@ class ReceiptLinkView(SignedLinkMixin, View):
         self.checkout, self.token = found, token
 
     def expired(self, token: str) -> HttpResponse:
-        """As for a plan: whoever holds it may have the letter sent again, to the address that we know."""
-        if self.request.method == "POST":
-            found = Checkout.objects.filter(uuid=links.read_expired(token, Checkout)).first()
-            if found is not None and numbering.has_receipt(found):
-                papers.send_again(found)
-            return self.refusal(
-                200,
-                _("A new link is on its way"),
-                _("It comes by mail within a few minutes, to the address that we have for this payment."),
-            )
-        return self.refusal(
-            410,
-            _("This link has expired"),
+        """The letter is sent again."""
+        return self.offer_new_link(
             _("Our links work for a limited time. We can send a new one to the address that we have for this payment."),
-            press=_("Send me a new link"),
+            _("It comes by mail within a few minutes, to the address that we have for this payment."),
+            lambda: self._send(links.read_expired(token, Checkout)),
         )
+
+    def _send(self, uuid: UUID) -> None:
+        found = Checkout.objects.filter(uuid=uuid).first()
+        if found is not None and numbering.has_receipt(found):
+            papers.send_again(found)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         opened: dict[str, str] = request.session.get(SESSION_KEY, {})

@@ -116,24 +116,16 @@ class PlanLinkView(SignedLinkMixin, View):
         self.plan, self.token = found, token
 
     def expired(self, token: str) -> HttpResponse:
-        """Whoever holds it may have a new one sent, to the address that we know and no other. The same words for a plan
-        that is there and one that is not."""
-        if self.request.method == "POST":
-            uuid = links.read_expired(token, ObjectPaymentPlan)
-            plan = ObjectPaymentPlan.objects.filter(uuid=uuid).first()
-            if plan is not None:
-                asking.link_asked(plan)
-            return self.refusal(
-                200,
-                _("A new link is on its way"),
-                _("It comes by mail within a few minutes, to the address that we have for this plan."),
-            )
-        return self.refusal(
-            410,
-            _("This link has expired"),
+        return self.offer_new_link(
             _("Our links work for a limited time. We can send a new one to the address that we have for this plan."),
-            press=_("Send me a new link"),
+            _("It comes by mail within a few minutes, to the address that we have for this plan."),
+            lambda: self._send(links.read_expired(token, ObjectPaymentPlan)),
         )
+
+    def _send(self, uuid: UUID) -> None:
+        plan = ObjectPaymentPlan.objects.filter(uuid=uuid).first()
+        if plan is not None:
+            asking.link_asked(plan)
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         _remember(request, self.plan, self.token)

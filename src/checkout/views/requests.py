@@ -33,6 +33,15 @@ class RequestPayView(SignedLinkMixin, TemplateView):  # type: ignore[misc]
         if payment is not None and not links.is_current(token, payment):
             raise links.RevokedLink("The payer's address was corrected, or the link revoked.")
 
+    def expired(self, token: str) -> HttpResponse:
+        """A new link only while there is something to pay, which an old link does not tell."""
+        return self.offer_new_link(
+            _("Our links work for a limited time. If this is still to pay, we can send you a new one."),
+            _("If this is still to pay, it comes by mail within a few minutes, to the address that we have for it."),
+            lambda: requests.link_asked(links.read_expired(token, CustomerPayment)),
+            heading=_("Please look into your mailbox"),
+        )
+
     def get_payment(self) -> CustomerPayment:
         return get_object_or_404(CustomerPayment.objects.select_related("customer"), uuid=self.token_uuid)
 

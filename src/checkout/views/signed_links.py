@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from django.core.cache import cache
@@ -17,6 +18,8 @@ from checkout.views.access import PayerViewMixin, problem_page
 
 #: So many links that we never made may be tried from one address within this many seconds.
 BAD_LINKS, BAD_LINKS_WITHIN = 20, 600
+#: The button on the page of a link that has expired.
+NEW_LINK = "new_link"
 
 
 class SignedLinkMixin(PayerViewMixin, ABC):
@@ -66,6 +69,15 @@ class SignedLinkMixin(PayerViewMixin, ABC):
             _("This link has expired"),
             _("Our links work for a limited time. Please ask us for a new one; nothing was taken."),
         )
+
+    def offer_new_link(self, offer: str, sent: str, send: Callable[[], object], heading: str = "") -> HttpResponse:
+        """The page of a link that has expired, with a button: whoever holds it may have a new one sent, to the address
+        that we know and no other. The same words (`offer`, and `sent` once it was asked for) for what is there and what
+        is not. The button of a page that was left open until the link had expired asks for none."""
+        if self.request.method == "POST" and NEW_LINK in self.request.POST:
+            send()
+            return self.refusal(200, heading or _("A new link is on its way"), sent)
+        return self.refusal(410, _("This link has expired"), offer, press=_("Send me a new link"))
 
     def refusal(self, status: int, heading: str, message: str, *, press: str = "") -> HttpResponse:
         page = problem_page(self.request, status, heading, message, press=press)
