@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models import F, Model
 
-from checkout import errors, states
+from checkout import clock, errors, states
 from checkout.gateway import PaymentIntent
 from checkout.gateway.stripe import Gateway
 from checkout.journal import Why
@@ -31,7 +33,7 @@ from checkout.models import (
     SavedCard,
     StateChange,
 )
-from checkout.services import charging, dry_runs, ending, problems, runs, settling
+from checkout.services import charging, dry_runs, ending, problems, reconcile, runs, settling
 from checkout.services.pace import Pace
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
@@ -541,3 +543,22 @@ def test_a_line_that_was_moved_meanwhile_spoils_no_other(
         "success"
     }
     assert Posting.objects.filter(kind="taken", checkout__action="charge").count() == 6
+
+
+def test_what_could_not_be_written_down_at_first_is_counted_as_what_it_became(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_due(save_plan())
+
+    def no_room(*args: Any, **how: Any) -> None:
+        raise OperationalError("no space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(ObjectPaymentPlanInstalment, "checkout_success", no_room)
+        ObjectPaymentPlanInstalment.objects.process_payments()
+    item = PaymentRunItem.objects.get()
+    assert (item.outcome, "no space left" in item.note) == (PaymentRunItem.Outcome.ERROR, True)
+    with time_machine.travel(clock.now() + timedelta(minutes=11)):
+        reconcile.reconcile()
+    item.refresh_from_db()
+    assert (item.outcome, item.note) == (PaymentRunItem.Outcome.CHARGED, "")
