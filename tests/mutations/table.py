@@ -240,6 +240,22 @@ MUTATIONS: Final = (
         (WITH_CARE,),
     ),
     Mutation(
+        "a row is told of money that went back",
+        2,
+        "services/applying.py",
+        "        if went_back(held):",
+        "        if False:",
+        (APPLYING,),
+    ),
+    Mutation(
+        "what owes another amount by now is taken off with the refund that failed",
+        2,
+        "services/refund_effects.py",
+        "untouched = Q(state=states.PENDING, debt__owed=row.amount, debt__paid=0, debt__asked=0)",
+        "untouched = Q(state=states.PENDING)",
+        ("tests/services/test_refunds.py",),
+    ),
+    Mutation(
         "a pile does not look at how many rows it found",
         1,
         "services/pile.py",

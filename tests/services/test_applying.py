@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ from post_office.models import Email
 from checkout import advice, errors, signals, states
 from checkout.gateway import gateway
 from checkout.models import Checkout, Debt, ObjectPaymentPlan, Posting, Problem, Refund, SavedCard
-from checkout.services import applying, booking, cards, doctor, fulfillment, reconcile, refunds
+from checkout.services import applying, booking, cards, disputes, doctor, fulfillment, reconcile, refunds
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import enter_card
@@ -191,6 +192,38 @@ def test_money_is_booked_although_the_hook_raises_and_the_row_is_told_once_it_is
     broken.refresh_from_db()
     membership.refresh_from_db()
     assert (broken.unapplied, membership.successes, open_kinds()) == (False, 1, [])
+
+
+@pytest.mark.parametrize("number", ["4000000000007726", "4000000000000259"])
+def test_a_row_is_not_told_of_money_that_is_on_its_way_back_or_that_a_bank_took_back(
+    emulator: Emulator, membership: Membership, number: str
+) -> None:
+    Membership.objects.update(hook_raises=True)
+    checkout = begin(membership)
+    pay(emulator, checkout, number)
+    broken = fulfillment.fulfill(checkout)
+    disputed = number == "4000000000000259"
+    if disputed:
+        [dispute] = gateway().list_disputes(since=broken.created_at - timedelta(hours=1))
+        disputes.dispute_updated_at_stripe(dispute.id)
+    else:
+        assert refunds.refund(broken, Decimal(100)).pending
+    Membership.objects.update(hook_raises=False)
+    assert reconcile.reconcile() == reconcile.Reconciled()
+    with pytest.raises(errors.CannotPay):
+        applying.apply(broken)
+    membership.refresh_from_db()
+    assert (membership.successes, open_kinds()) == (0, [Kind.HOOK_FAILED])
+    emulator.clock.advance(days=3)
+    emulator.tick()
+    if disputed:
+        emulator.bank.decide_dispute(dispute.id, "won")
+        disputes.dispute_updated_at_stripe(dispute.id)
+    else:
+        refunds.resolve(Refund.objects.get())
+    reconcile.reconcile()
+    membership.refresh_from_db()
+    assert (membership.successes, open_kinds()) == (int(disputed), [])
 
 
 def test_what_a_hook_did_before_it_raised_is_undone(

@@ -21,6 +21,7 @@ from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
+    Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentRun,
@@ -30,7 +31,7 @@ from checkout.models import (
     ScheduledJob,
     StateChange,
 )
-from checkout.services import booking, fulfillment, plans, reconcile, refund_settling, refunds
+from checkout.services import booking, charging, fulfillment, plans, reconcile, refund_settling, refunds
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, lines, make_due
@@ -487,6 +488,47 @@ def test_what_a_new_line_owes_of_a_refund_that_came_back_is_too_much_once_it_was
     ObjectPaymentPlanInstalment.objects.process_payments()
     assert not Problem.objects.exists()
     refund_settling.fail(row, Why(note="The account is closed."))
+    assert [(each.kind, each.amount) for each in Problem.objects.all()] == [(Problem.Kind.PAID_TOO_MUCH, Decimal(20))]
+
+
+@pytest.mark.parametrize("happened", ["its payer was told of it", "its page was left", "it was declined"])
+def test_an_added_line_that_something_happened_to_is_over_when_the_refund_fails(
+    emulator: Emulator, save_plan: SavePlan, happened: str
+) -> None:
+    plan = save_plan("4000000000005126")
+    row = refunds.refund(deposit_of(plan), Decimal(20), plan_effect="give_back")
+    added = plan.instalments.get(replaces__isnull=False)
+    if happened == "its payer was told of it":
+        Notice.objects.create(cause="due", template="payment_due", instalment=added)
+    elif happened == "its page was left":
+        Checkout.objects.create_checkout_pay_on_session(added, None)
+        charging.close_attempts(added, why=Why(Code.PAGE_LEFT))
+    else:
+        emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds", 1)
+        assert charging.charge(added).failed
+    emulator.clock.advance(days=3)
+    emulator.tick()
+    assert refunds.refund_updated_at_stripe(row.refund_id).failed
+    added.refresh_from_db()
+    assert (added.state_id, added.ended, added.left) == (states.SUCCESS, "taken_off", 0)
+    assert owed(plan) == plan.total
+    assert not booking.wrong_counters().exists()
+    assert not Problem.objects.exists()
+
+
+def test_an_added_line_that_owes_less_by_now_is_left_to_staff_when_the_refund_fails(
+    emulator: Emulator, save_plan: SavePlan, staff: Any
+) -> None:
+    """Its news would not be settled otherwise, and the payer never hear of it."""
+    plan = save_plan("4000000000005126")
+    row = refunds.refund(deposit_of(plan), Decimal(20), plan_effect="give_back")
+    plan.refresh_from_db()
+    plan.propose_change("discount", "a bursary", staff, amount=Decimal(5))
+    assert plan.instalments.get(replaces__isnull=False).left == 15
+    emulator.clock.advance(days=3)
+    emulator.tick()
+    assert refunds.refund_updated_at_stripe(row.refund_id).failed
+    assert plan.instalments.get(replaces__isnull=False).state_id == states.PENDING
     assert [(each.kind, each.amount) for each in Problem.objects.all()] == [(Problem.Kind.PAID_TOO_MUCH, Decimal(20))]
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import DatabaseError, transaction
+from django.utils.translation import gettext as _
 
 from checkout import actions, signals, states
 from checkout.contract import Actor
 from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, HookFailed, NotWanted
-from checkout.models import Checkout, Problem
+from checkout.models import Checkout, Dispute, Problem
 from checkout.services import agreements, booking, debts, hooks, moves, problems, staff_notices
 from checkout.services.letters import asking as letters
 
@@ -109,10 +110,19 @@ def set_aside(checkout: Checkout, refusal: Refusal) -> None:
     problems.open_about(checkout, refusal.kind, refusal.detail)
 
 
+def went_back(checkout: Checkout) -> bool:
+    """Whether all of its money was given back, is on its way back, or was taken back by the payer's bank."""
+    if checkout.total is not None and checkout.refunded >= checkout.total:
+        return True
+    disputed = Dispute.objects.filter(checkout=checkout, kind=Dispute.Kind.DISPUTE)
+    return disputed.exclude(status__in=["won", "prevented"]).exists()
+
+
 def apply(checkout: Checkout, user: Actor = None) -> None:
     """Tell the row after all that it was paid: staff press a button, or its hook is well again.
 
-    Raises AlreadyPaid when it was told meanwhile, CannotPay when it is gone, NotWanted or HookFailed when it refuses.
+    Raises AlreadyPaid when it was told meanwhile, CannotPay when it is gone or the money is, NotWanted or HookFailed
+    when it refuses.
     """
     with transaction.atomic(durable=True), moves.journal(), booking.batch():
         # Of two who press at once one waits here, and finds that it is done.
@@ -120,6 +130,9 @@ def apply(checkout: Checkout, user: Actor = None) -> None:
         waiting = Checkout.objects.filter(pk=held.pk, unapplied=True, state_id=states.SUCCESS)
         if not waiting.update(unapplied=False):
             raise AlreadyPaid("This was applied already, so nothing was done.")
+        # Under the lock of its row, which whoever gives it back has to change first.
+        if went_back(held):
+            raise CannotPay(_("The money of this payment went back, or is on its way, so there is nothing to apply."))
         held.unapplied = False
         for each in filter(None, [held.begun_by, held]):
             if each.content_object is None:
@@ -143,11 +156,13 @@ class Applied:
 
 
 def apply_all(limit: int | None = None) -> Applied:
-    """Try again what a hook could not take in. Safe to run at any time, again."""
+    """Try again what a hook could not take in, unless its money went back. Safe to run at any time, again."""
     counts = Applied()
     waiting = Problem.objects.filter(kind=Kind.HOOK_FAILED, closed_at=None).select_related("checkout").order_by("pk")
     for problem in waiting[:limit]:
         checkout: Any = problem.checkout
+        if went_back(checkout):
+            continue
         try:
             apply(checkout)
         except AlreadyPaid:

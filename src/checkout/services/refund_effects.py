@@ -7,14 +7,15 @@ import logging
 from decimal import Decimal
 
 from dateutil.relativedelta import relativedelta
-from django.db.models import Max, Q
+from django.db.models import Max, ProtectedError, Q
 from django.utils.translation import gettext as _
 
 from checkout import clock, money, states
 from checkout.errors import CheckoutError, RefundError
 from checkout.journal import Code, Why
-from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
-from checkout.services import booking, debts, plans
+from checkout.models import Checkout, Debt, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Refund, StateChange
+from checkout.plan_changes import Ended
+from checkout.services import booking, debts, moves, plans
 from checkout.services.letters import asking as letters
 
 logger = logging.getLogger("checkout.refunds")
@@ -81,22 +82,48 @@ def take_back(row: Refund) -> list[str]:
     added = ObjectPaymentPlanInstalment.objects.filter(replaces=line).first() if line is not None else None
     if row.plan_effect != Effect.GIVE_BACK or added is None:
         return []
-    untouched = Q(state=states.PENDING)
     # A run may have looked at it without asking Stripe for it: a line that should not be there was not due either.
     added.run_items.filter(checkout=None).delete()
-    touched = added.state_changes.exists() or added.checkouts.exists() or added.run_items.exists()
-    if not touched:
-        deleted, _kinds = ObjectPaymentPlanInstalment.objects.filter(untouched, pk=added.pk).delete()
-        if deleted:
-            _owed_by_the_old_line(row, added)
-            _record_plan(added.object_payment_plan, row, Why(Code.LINE_TAKEN_OFF, line=added.count))
-            return [_("The line that was added to the plan was taken off again.")]
+    if _deleted(row, added) or _ended(row, added):
+        _record_plan(added.object_payment_plan, row, Why(Code.LINE_TAKEN_OFF, line=added.count))
+        return [_("The line that was added to the plan was taken off again.")]
     return [_("The line that was added to the plan may be charged although the payer has no refund: look at it now.")]
 
 
-def _owed_by_the_old_line(row: Refund, added: ObjectPaymentPlanInstalment) -> None:
-    if added.debt is not None:
-        booking.post(added.debt, booking.Kind.WRITTEN_OFF, -row.amount, refund=row, cause=f"taken_off:{row.uuid}")
+def _deleted(row: Refund, added: ObjectPaymentPlanInstalment) -> bool:
+    """True once the line is gone; False when anything happened to it that is to be remembered."""
+    if added.checkouts.exists():
+        return False
+    untouched = Q(state=states.PENDING, debt__owed=row.amount, debt__paid=0, debt__asked=0)
+    try:
+        deleted, _kinds = ObjectPaymentPlanInstalment.objects.filter(untouched, pk=added.pk).delete()
+    except ProtectedError:
+        # Its payer was told when it is due, or staff have released it.
+        return False
+    if deleted:
+        _owed_by_the_old_line(row, added.debt)
+    return bool(deleted)
+
+
+def _ended(row: Refund, added: ObjectPaymentPlanInstalment) -> bool:
+    """True once the line is over, as one that a change of the plan takes off; False when something of it is asked for
+    or paid, or it owes another amount by now."""
+    # Lines before debts, as everybody takes them.
+    list(ObjectPaymentPlanInstalment.objects.select_for_update(of=("self",), no_key=True).filter(pk=added.pk))
+    debt = booking.locked(added.debt) if added.debt is not None else None
+    if debt is not None and (debt.owed, debt.paid, debt.asked) != (row.amount, 0, 0):
+        return False
+    why = Why(Code.LINE_TAKEN_OFF, line=added.count)
+    waits = {states.PENDING, states.FAIL}
+    if not moves.move(added, to=states.SUCCESS, only_from=waits, why=why, ended=Ended.TAKEN_OFF):
+        return False
+    _owed_by_the_old_line(row, debt)
+    return True
+
+
+def _owed_by_the_old_line(row: Refund, added: Debt | None) -> None:
+    if added is not None:
+        booking.post(added, booking.Kind.MOVED, -row.amount, refund=row, cause=f"taken_off:{row.uuid}")
     if row.checkout.debt is not None:
         booking.post(row.checkout.debt, booking.Kind.MOVED, row.amount, refund=row, cause=f"owed_as_before:{row.uuid}")
 

@@ -96,7 +96,7 @@ def can_be_applied(problem: Problem) -> bool:
     checkout = problem.checkout
     if checkout is None or not problem.is_open or problem.kind == Kind.NO_ROW:
         return False
-    return checkout.unapplied and problem.kind in Problem.UNAPPLIED
+    return checkout.unapplied and problem.kind in Problem.UNAPPLIED and not applying.went_back(checkout)
 
 
 class ProblemDetailView(StaffPageView):
