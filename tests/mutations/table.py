@@ -232,6 +232,14 @@ MUTATIONS: Final = (
         (WITH_CARE,),
     ),
     Mutation(
+        "a payer hears that a plan is stopped which goes on",
+        7,
+        "services/letters/asking.py",
+        "after=STOP_GRACE, plan=plan",
+        "plan=plan",
+        (LETTERS,),
+    ),
+    Mutation(
         "a letter that a hook asked for before it refused goes out",
         7,
         "services/letters/asking.py",

@@ -20,7 +20,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import formats, translation
 from post_office.models import Email, EmailTemplate
 
-from checkout import checks, clock, declines, letters, money, states
+from checkout import checks, clock, declines, errors, letters, money, states
 from checkout.gateway import gateway
 from checkout.journal import Why
 from checkout.models import (
@@ -44,6 +44,7 @@ from checkout.services import (
     by_hand,
     by_staff,
     card_expiry,
+    charging,
     checkouts,
     fulfillment,
     invoices,
@@ -51,6 +52,7 @@ from checkout.services import (
     on_session,
     papers,
     pile,
+    plan_changes,
     plans,
     refund_settling,
     refunds,
@@ -59,7 +61,7 @@ from checkout.services import (
     take_overs,
 )
 from checkout.services.letters import about_declines, asking, due, writing
-from stripe_emulator import Emulator
+from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
 
@@ -541,17 +543,17 @@ def test_no_letter_about_what_was_rolled_back(site: Site) -> None:
     plan = site.plan()
     Letter.objects.all().delete()
     with transaction.atomic():
-        asking.plan_stopped(plan)
+        asking.plan_stopped(plan, clock.now())
         transaction.set_rollback(True)
     assert not Letter.objects.exists()
 
 
 def test_a_cause_asks_once_within_a_batch_too(site: Site) -> None:
     """What comes twice must not undo what is written in the same transaction."""
-    plan = site.plan()
+    plan, now = site.plan(), clock.now()
     for _ in range(2):
         with transaction.atomic(), pile.pile() as laid, asking.together(laid):
-            asking.plan_stopped(plan)
+            asking.plan_stopped(plan, now)
     assert Letter.objects.filter(kind="plan_stopped").count() == 1
 
 
@@ -565,6 +567,64 @@ def test_a_decline_that_was_paid_meanwhile_is_not_told(site: Site) -> None:
     assert (done.mailed, done.errors) == (1, 0)
     assert Letter.objects.get(kind="instalment_declined").outcome == Letter.Outcome.NOT_TRUE
     assert Notice.objects.filter(template="instalment_paid").exists()
+
+
+def test_the_receipt_of_a_plan_that_was_stopped_meanwhile_promises_nothing_more(site: Site) -> None:
+    """Its payer was on the page when it was stopped, and had paid."""
+    plan = site.plan()
+    checkout = Checkout.objects.create_checkout_pay_on_session(plan.payments[1], None)
+    enter_card(site.emulator, checkout, "4242424242424242")
+    plans.stop(plan)
+    Email.objects.all().delete()
+    writing.write_waiting()
+    stopped, receipt = Email.objects.order_by("pk")
+    assert "stopped" in stopped.subject
+    assert "26.66" in receipt.message
+    assert "next payment" not in receipt.message
+    assert "53.34" not in receipt.message
+
+
+def test_no_letter_tells_of_a_stop_while_the_plan_may_still_go_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The letters are written while Stripe is asked to end what is open."""
+    plan = site.plan()
+    make_due(plan)
+    site.emulator.weather.add(faults.LostAfter(), path=r"POST /v1/payment_intents$")
+    site.run()
+    close = charging.close_attempts
+
+    def meanwhile(*args: Any, **how: Any) -> None:
+        writing.write_waiting()
+        close(*args, **how)
+
+    monkeypatch.setattr(charging, "close_attempts", meanwhile)
+    with pytest.raises(errors.AttemptInProgress):
+        plans.stop(plan)
+    assert not Notice.objects.filter(template="plan_stopped").exists()
+    assert not Letter.objects.filter(kind="plan_stopped").exists()
+
+
+def test_a_stop_whose_process_died_is_told_once_it_is_sure(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = site.plan()
+
+    def die(*args: Any, **how: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(charging, "close_attempts", die)
+    with pytest.raises(SystemExit):
+        plans.stop(plan)
+    assert writing.write_waiting() == writing.Written()
+    with time_machine.travel(clock.now() + asking.STOP_GRACE):
+        assert writing.write_waiting().mailed == 1
+
+
+def test_each_time_that_a_plan_is_stopped_is_told(site: Site, staff: Any) -> None:
+    plan = site.plan()
+    for number in (1, 2):
+        plans.stop(plan)
+        writing.write_waiting()
+        assert Notice.objects.filter(template="plan_stopped").count() == number
+        plan_changes.agree(plan.propose_change("reopen", "she comes back", staff))
+        plan.refresh_from_db()
 
 
 def test_a_notice_of_what_was_paid_meanwhile_is_not_written(site: Site) -> None:
@@ -594,7 +654,7 @@ def test_a_template_that_cannot_be_rendered_silences_nobody_else_and_is_tried_ag
     plan = site.plan()
     line = site.take_next(plan)
     plans.stop(plan)
-    template = EmailTemplate.objects.get(name="instalment_paid", default_template=None)
+    template = EmailTemplate.objects.get(name="payment_received", default_template=None)
     words = template.content
     EmailTemplate.objects.filter(pk=template.pk).update(content="{% if %}")
     done = writing.write_waiting()

@@ -118,12 +118,13 @@ def stop(plan: ObjectPaymentPlan, user: Actor = None, *, tell: bool = True) -> O
     in the middle, `stale.end_payments` finishes; stopping again does so at once.
     """
     # First nothing new may begin, then what has begun is ended: a run that claims in between is refused by the flag.
+    now = clock.now()
     with transaction.atomic():
         ours = ObjectPaymentPlan.objects.filter(pk=plan.pk, deleted=False).update(
-            deleted=True, deleted_at=clock.now(), deleted_by=actor(user)
+            deleted=True, deleted_at=now, deleted_by=actor(user)
         )
         if ours and tell:
-            letters.plan_stopped(plan)
+            letters.plan_stopped(plan, now)
     try:
         for instalment in plan.instalments.exclude(Q(state=states.SUCCESS)):
             charging.close_attempts(instalment, why=Why(Code.PLAN_STOPPED), user=user)
@@ -134,6 +135,8 @@ def stop(plan: ObjectPaymentPlan, user: Actor = None, *, tell: bool = True) -> O
         raise
     plan.refresh_from_db()
     if ours:
+        if tell:
+            letters.plan_is_stopped(plan)
         # Not in a transaction by now: it has committed, and what was open is ended.
         signals.checkout_plan_stopped.send_robust(sender=ObjectPaymentPlan, plan=plan)
     return plan

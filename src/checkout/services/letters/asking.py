@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from django.db.models import Q
@@ -32,6 +33,9 @@ DEPOSIT_GRACE: Final = timedelta(minutes=30)
 
 #: Staff who rearrange a plan change more than one line; one letter tells of all of it.
 CHANGE_GRACE: Final = timedelta(minutes=15)
+
+#: A plan that is being stopped may go on, for something of it is being paid; that is known within this time.
+STOP_GRACE: Final = timedelta(minutes=5)
 
 #: What `plan_changed` tells.
 CHANGES: Final = (
@@ -90,14 +94,6 @@ def _insert(rows: list[Letter]) -> None:
     # A cause that has asked before is left as it is, without a savepoint for each.
     if rows:
         insert_each(rows, ignore_conflicts=True)
-
-
-def take_back(cause: str) -> None:
-    """What asked for the letter was undone. One that has been written stays written."""
-    waiting = _waiting.get()
-    if waiting is not None:
-        waiting[:] = [letter for letter in waiting if letter.cause != cause]
-    Letter.objects.filter(cause=cause, ended_at=None).delete()
 
 
 # -- the causes -----------------------------------------------------------------------------------------
@@ -181,18 +177,30 @@ def payment_undone(posting: Posting, row: Any) -> None:
         ask("payment_undone", f"payment_undone:{posting.pk}", checkout=checkout, instalment=line)
 
 
-def plan_stopped(plan: ObjectPaymentPlan) -> None:
-    """Nothing more is taken for this plan."""
-    ask("plan_stopped", _stopped(plan), plan=plan)
+def plan_stopped(plan: ObjectPaymentPlan, at: datetime) -> None:
+    """Nothing more is taken for this plan, which was stopped at that moment, and may have been before: it waits for
+    `plan_is_stopped`, or STOP_GRACE where that does not come."""
+    ask("plan_stopped", f"plan_stopped:{plan.pk}:{at:%Y%m%d%H%M%S%f}", after=STOP_GRACE, plan=plan)
+
+
+def plan_is_stopped(plan: ObjectPaymentPlan) -> None:
+    """What was open at it has ended, so it does not go on any more."""
+    now = clock.now()
+    for letter in filter(partial(_is_of_stop, plan), _waiting.get() or []):
+        letter.write_after = now
+    Letter.objects.filter(kind="plan_stopped", plan=plan, ended_at=None).update(write_after=now)
 
 
 def plan_goes_on(plan: ObjectPaymentPlan) -> None:
     """It could not be stopped after all."""
-    take_back(_stopped(plan))
+    waiting = _waiting.get()
+    if waiting is not None:
+        waiting[:] = [letter for letter in waiting if not _is_of_stop(plan, letter)]
+    Letter.objects.filter(kind="plan_stopped", plan=plan, ended_at=None).delete()
 
 
-def _stopped(plan: ObjectPaymentPlan) -> str:
-    return f"plan_stopped:{plan.pk}"
+def _is_of_stop(plan: ObjectPaymentPlan, letter: Letter) -> bool:
+    return letter.kind == "plan_stopped" and letter.plan_id == plan.pk
 
 
 def link_asked(plan: ObjectPaymentPlan) -> None:

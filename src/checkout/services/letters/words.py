@@ -144,6 +144,9 @@ def instalment_paid(letter: Letter) -> Words | None:
         said = _receipt(checkout, description) | {"receipt": ""}
         return Words("payment_received", common(name_of_payer(checkout, "")) | said)
     unpaid = list(plan.instalments.select_related("debt").exclude(Q(state=states.SUCCESS)).order_by("due"))
+    if unpaid and plan.deleted:
+        # It was stopped while this was paid: nothing comes next.
+        return Words("payment_received", common(plan.checkout_name) | _receipt(checkout, description))
     link = links.plan_page(plan)
     if not unpaid:
         said = _receipt(checkout, description, (_("In all"), amount(plan.total, plan.currency)))
@@ -160,12 +163,12 @@ def _next(plan: ObjectPaymentPlan, unpaid: list[ObjectPaymentPlanInstalment]) ->
     """What comes next of a plan: the next payment, whether it comes by itself, and what waits for its payer."""
     coming = next((line for line in unpaid if line.state_id == states.PENDING), None)
     waits = any(line.state_id in (states.FAIL, states.PAY_ON_SESSION) for line in unpaid)
-    running = plan.card is not None and not plan.paused and not plan.deleted
+    running = plan.card is not None and not plan.paused
     return {
         "next_amount": amount(coming.left, plan.currency) if coming is not None else "",
         "next_due": day(coming.due) if coming is not None else "",
         "next_from_card": running,
-        "another_waits": waits and not plan.deleted,
+        "another_waits": waits,
     }
 
 
