@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Final
 
 from babel import Locale, UnknownLocaleError
-from babel.numbers import NumberFormatError, parse_decimal, parse_pattern
+from babel.numbers import NumberFormatError, get_decimal_symbol, parse_decimal, parse_pattern
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
@@ -214,6 +214,20 @@ def format_money(amount: Decimal, currency: str, locale: str = "en_GB") -> str:
 
 #: What an amount may be typed with: digits, and the separators of any language.
 _TYPED: Final = re.compile(r"[0-9.,'\u2019\u00a0\u202f ]+")
+
+
+def write_amount(amount: Decimal, language: str) -> str:
+    """An amount as the readers of `language` type it, for a field that `parse_amount` reads: to the last digit, and
+    without separators of thousands.
+
+    >>> write_amount(Decimal("1000.50"), "de"), write_amount(Decimal("1000.50"), "en-gb")
+    ('1000,50', '1000.50')
+    """
+    try:
+        symbol = get_decimal_symbol(language.replace("-", "_"))
+    except UnknownLocaleError:
+        symbol = "."
+    return f"{amount:f}".replace(".", symbol)
 
 
 def parse_amount(text: str, language: str) -> Decimal:

@@ -993,6 +993,22 @@ MUTATIONS: Final = (
         'locale=language.replace("-", "_"))',
         ("tests/unit/test_money.py",),
     ),
+    Mutation(
+        "a field for amounts is the browser's own, which drops a comma that is not of the browser's language",
+        10,
+        "office/money_forms.py",
+        'forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})',
+        "forms.NumberInput()",
+        ("tests/staff/test_plan_changes.py",),
+    ),
+    Mutation(
+        "a field for amounts is filled in as machines write them, and read as its reader does",
+        10,
+        "office/money_forms.py",
+        'return money.write_amount(value, get_language() or "en-gb") if isinstance(value, Decimal) else value',
+        "return value",
+        ("tests/staff/test_plan_changes.py",),
+    ),
     # 11. A card is charged for what its owner agreed to.
     Mutation(
         "any card of a payer pays for anything",

@@ -604,6 +604,16 @@ def test_a_partial_refund_sent_twice_is_one_refund(office: Client, books: Books,
     assert Refund.objects.filter(amount=7).count() == 1
 
 
+def test_what_a_refund_is_filled_in_with_is_taken_in_every_language(office: Client, books: Books) -> None:
+    url = reverse("checkout.refund.create", args=[books.paid.uuid])
+    german = {"headers": {"accept-language": "de"}}
+    filled_in = office.get(url, **german).context["form"]["amount"].value()
+    assert filled_in == "90,00"
+    data = {"seen": seen(office, url), "key": uuid.uuid4(), "amount": filled_in, "reason": "duplicate", "note": "twice"}
+    office.post(url, data | {"sure": "on"}, **german)
+    assert Refund.objects.filter(amount=90).count() == 1
+
+
 def test_who_and_why_are_kept(office: Client, books: Books, boss: Any) -> None:
     url = reverse(f"{PLAN}.instalment.paid", args=[books.failed_line.pk])
     office.post(url, {"seen": seen(office, url), "key": uuid.uuid4(), "reason": "paid in cash"})

@@ -177,6 +177,28 @@ def test_amounts_and_days_line_by_line(office: Client, plan: ObjectPaymentPlan) 
     assert wrong.context["found"] is None
 
 
+@pytest.mark.parametrize(("language", "typed"), [("de", "0,66"), ("en-gb", "0.66")])
+def test_an_amount_of_a_change_is_typed_as_its_reader_writes_it(
+    office: Client, plan: ObjectPaymentPlan, language: str, typed: str
+) -> None:
+    """A browser's own field for numbers drops a comma that is not of the browser's language, and sends a full stop."""
+    german = {"headers": {"accept-language": language}}
+    field = office.get(address(plan), {"kind": "discount"}, **german).context["form"]["amount"]
+    assert 'type="text"' in str(field)
+    looked = office.get(address(plan), {"kind": "discount", "amount": typed, "look": "1"}, **german)
+    assert looked.context["found"].after[-1].owed == Decimal("26.01")
+    # What the page shows is what it takes: all of it is sent back as it came, and nothing differs.
+    shown = {each.name: each.value() for each in office.get(address(plan), {"kind": "lines"}, **german).context["form"]}
+    amounts = [value for name, value in shown.items() if name.startswith("amount_") and value]
+    assert amounts[0] == f"26{typed[1]}66"
+    sent = {name: "" if value is None else str(value) for name, value in shown.items()}
+    same = office.get(address(plan), {"kind": "lines", "look": "1", **sent}, **german)
+    assert same.context["form"].errors == {}
+    nothing = office.get(address(plan), {"kind": "discount", "amount": "0", "look": "1"}, **german)
+    assert "0.001" not in text(nothing)
+    assert nothing.context["form"].errors
+
+
 def test_what_cannot_be_is_said_and_nothing_is_done(office: Client, plan: ObjectPaymentPlan) -> None:
     for terms in ({"kind": "discount", "amount": "500"}, {"kind": "pause", "months": "99"}):
         answer = office.get(address(plan), terms | {"look": "1"})
@@ -229,6 +251,19 @@ def test_terms_of_a_template_are_held_against_the_same_limits(office: Client, se
     assert office.post(url, terms | {"slug": "short", "count": "5"}).status_code == 302
 
 
+def test_what_was_written_off_is_said_not_to_be_paid_anywhere(office: Client, plan: ObjectPaymentPlan) -> None:
+    press(office, plan, {"kind": "write_off"})
+    page = text(office.get(plan.get_absolute_url()))
+    assert "Instalment 1: Not taken any more" in page
+    assert "Instalment 1: Succeeded" not in page
+    payer = Client()
+    theirs = text(payer.get(link(plan), follow=True))
+    assert "Nothing is left to pay." in theirs
+    assert "Everything is paid" not in theirs
+    statement = text(payer.get(reverse("checkout.statement", args=[plan.uuid])))
+    assert "£80.00 of what was agreed is not collected any more." in statement
+
+
 def test_a_stopped_plan_goes_on(office: Client, plan: ObjectPaymentPlan) -> None:
     plan.delete_plan()
     assert [each["kind"] for each in office.get(address(plan)).context["kinds"]] == ["write_off", "reopen"]
@@ -243,6 +278,15 @@ def test_a_template_that_cannot_be_says_why_in_words_and_once(office: Client) ->
     assert answer.status_code in (200, 422)
     assert answer.context["form"].errors == {
         "__all__": ["The deposit is a percentage from 1 to 99: with less or more there would be an empty line."]
+    }
+
+
+def test_a_template_says_what_each_field_takes(office: Client) -> None:
+    terms = {"name": "None", "slug": "Not one", "deposit": "-1", "count": "-1", "interval": "-1"}
+    errors = office.post(reverse("checkout.payment.plan.create"), terms).context["form"].errors
+    assert errors == {
+        "slug": ["Write lower-case letters, digits and hyphens only."],
+        **{name: ["Write a whole number from 1."] for name in ("deposit", "count", "interval")},
     }
 
 

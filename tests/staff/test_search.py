@@ -46,6 +46,13 @@ def test_a_payer_is_found_by_name_address_and_the_last_digits_of_the_card(office
     assert f"Checkout {books.paid.pk}" in found(office, "bob@example.com")["checkouts"]
 
 
+def test_a_name_with_letters_beyond_ascii_is_found_however_it_is_written(office: Client, books: Books) -> None:
+    Customer.objects.filter(pk=books.plan.customer_id).update(name="Özlem Müller-Łąka")
+    for typed in ("Özlem Müller", "özlem", "MÜLLER", "łąka", "Łąka"):
+        assert found(office, typed)["customers"] == ["Özlem Müller-Łąka"], typed
+    assert "customers" not in found(office, "Ömer")
+
+
 def test_our_numbers_find_what_bears_them(office: Client, books: Books) -> None:
     paper = Paper.objects.get(checkout=books.paid)
     assert found(office, paper.label) == {"checkouts": [f"Checkout {books.paid.pk}"]}

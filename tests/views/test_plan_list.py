@@ -65,6 +65,13 @@ def test_what_was_given_back_is_not_paid(emulator: Emulator, save_plan: SavePlan
     assert (row.paid, row.still_to_pay) == ("£15.00", "£80.00")
 
 
+def test_what_was_written_off_is_not_paid(save_plan: SavePlan, ann: Any, address: str) -> None:
+    save_plan(email="ann@example.com").propose_change("write_off", "moved abroad")
+    shown = text(logged_in(ann).get(address))
+    assert "Nothing is left to pay." in shown
+    assert "Everything is paid" not in shown
+
+
 def test_a_deposit_that_did_not_come_leaves_all_that_was_agreed(save_plan: SavePlan, ann: Any, address: str) -> None:
     save_plan("4000000000000341", email="ann@example.com")
     [row] = logged_in(ann).get(address).context["plans"]

@@ -27,7 +27,20 @@ from checkout.services import attempt_debts
 
 
 class AmountField(forms.DecimalField):
-    """An amount as its reader writes it: 1.000 is a thousand in German and nothing in English."""
+    """An amount as its reader writes it: 1.000 is a thousand in German and nothing in English.
+
+    Plain text: a browser's field for numbers knows the browser's language, not the page's. It makes 1050 of the 10,50
+    that somebody types, and sends 10.5 where 10,50 is read.
+    """
+
+    default_error_messages = {"min_value": gettext_lazy("Write an amount above zero.")}
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("widget", forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}))
+        super().__init__(**options)
+
+    def prepare_value(self, value: Any) -> Any:
+        return money.write_amount(value, get_language() or "en-gb") if isinstance(value, Decimal) else value
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and value.strip():
@@ -44,7 +57,6 @@ def amount_field(label: Any) -> forms.DecimalField:
         max_digits=12,
         decimal_places=3,
         min_value=Decimal("0.001"),
-        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
     )
 
 

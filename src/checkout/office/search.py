@@ -46,7 +46,8 @@ class Words(Func):
         sql = " AND ".join(f"LOWER({text}) LIKE %s ESCAPE '!'" for _word in self.words)
         values: list[Any] = []
         for word in self.words:
-            values += [*params, f"%{word}%"]
+            # SQLite knows capitals of ASCII only: any character for the others finds them, whichever they are.
+            values += [*params, f"%{re.sub('[^a-z0-9]', '_', word)}%"]
         return f"({sql})", values
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from checkout import advice, clock, money, states
 from checkout.contract import ContentObject
+from checkout.journal import Code
 from checkout.models import (
     Checkout,
     Customer,
@@ -160,6 +161,9 @@ def move_text(change: StateChange) -> str:
     """What happened, in a word or two."""
     if change.from_state == change.to_state:
         return _("Noted")
+    if change.code == Code.PLAN_CHANGED and change.to_state == states.SUCCESS:
+        # Over for the collecting machine; it was written off, or put on other lines.
+        return _("Not taken any more")
     if change.from_state or change.to_state != states.PENDING:
         return str(_MOVED.get(change.to_state) or change.to_state.replace("_", " ").capitalize())
     return _("Begun")

@@ -31,6 +31,9 @@ class PaymentPlanForm(_PlanModelForm):
     class Meta:
         model = PaymentPlan
         fields: tuple[str, ...] = ("name", "slug", *PaymentPlan.TERMS, "recovery")
+        error_messages = {
+            "slug": {"invalid": gettext_lazy("Write lower-case letters, digits and hyphens only.")},
+        }
         labels = {"name": gettext_lazy("Name"), "slug": gettext_lazy("Short name")}
         help_texts = {"slug": gettext_lazy("A short name for addresses: lower-case letters, digits and hyphens.")}
 
@@ -40,6 +43,9 @@ class PaymentPlanForm(_PlanModelForm):
         for name in ("late_deposit", "paid_early"):
             # Not sent is the default.
             self.fields[name].required = False
+        for name in ("deposit", "count", "interval"):
+            # The column takes 0, no template does.
+            self.fields[name].error_messages["min_value"] = _("Write a whole number from 1.")
 
     @property
     def terms(self) -> dict[str, Any]:

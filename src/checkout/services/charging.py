@@ -299,7 +299,10 @@ def card_for(content_object: ContentObject) -> SavedCard:
         card = content_object.object_payment_plan.card
         if card is None:
             raise NoSavedCard(
-                _("%(payer)s has no saved card that may be charged for this plan. Ask for one: Staff > Card refresh.")
+                _(
+                    "%(payer)s has no saved card that may be charged for this plan. "
+                    "Ask for one on their page: Staff > Customers."
+                )
                 % {"payer": payer}
             )
         return card

@@ -143,8 +143,17 @@ def statement(plan: ObjectPaymentPlan) -> Sheet:
         ],
         amount=(_("Left to pay"), _money(in_all[3], currency)),
         tables=[table, *_list_of_movements(lines, moved, currency)],
-        notes=[_("This payment plan was stopped. Nothing more is taken.")] if plan.deleted else [],
+        notes=_notes(plan, lines),
     )
+
+
+def _notes(plan: ObjectPaymentPlan, lines: Iterable[ObjectPaymentPlanInstalment]) -> list[str]:
+    """Why what was agreed is neither paid nor left."""
+    if plan.deleted:
+        return [_("This payment plan was stopped. Nothing more is taken.")]
+    written_off = sum((line.written_off for line in lines), ZERO)
+    said = _("%(amount)s of what was agreed is not collected any more.")
+    return [said % {"amount": _money(written_off, plan.currency)}] if written_off else []
 
 
 def statement_of_account(

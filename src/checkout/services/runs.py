@@ -471,11 +471,11 @@ def trouble(instalment: ObjectPaymentPlanInstalment, account: str) -> str:
         return gettext_noop("What this plan was agreed for no longer exists. Stop the plan, or charge it by hand.")
     card = plan.card
     if card is None:
-        return gettext_noop("There is no saved card. Ask the payer for one (Staff > Card refresh).")
+        return gettext_noop("There is no saved card. Ask the payer for one, on their page (Staff > Customers).")
     if not cards.is_of_this_key(card, account):
         return gettext_noop(
             "The card was saved with a key of another mode or account of Stripe, so this key cannot charge it. "
-            "Ask the payer for a new card (Staff > Card refresh), or stop the plan."
+            "Ask the payer for a new card, on their page (Staff > Customers), or stop the plan."
         )
     try:
         money.check_chargeable(instalment.left, plan.currency)

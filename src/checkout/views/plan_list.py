@@ -28,6 +28,8 @@ class PlanView:
     plan: ObjectPaymentPlan
     description: str
     paid: str
+    #: What was written off, or given back, is over and not paid.
+    all_paid: bool
     still_to_pay: str
     #: How many payments wait for the payer.
     waiting: int
@@ -64,6 +66,7 @@ def _view(plan: ObjectPaymentPlan) -> PlanView:
         plan=plan,
         description=", ".join(str(line) for line in row.checkout_description) if row is not None else "",
         paid=_money(paid, plan) if paid else "",
+        all_paid=paid >= plan.total,
         still_to_pay=_money(owed, plan) if owed and not plan.deleted else "",
         waiting=0 if plan.deleted else sum(line.state_id in WAITS for line in unpaid),
         next_line=coming if not plan.deleted else None,

@@ -185,6 +185,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "waiting": [row for row in lines if row.can_pay],
             "next_line": coming[0] if coming and not plan.deleted else None,
             "finished": not unpaid,
+            # What was written off, or given back, is over and not paid.
+            "all_paid": paid >= plan.total,
             "card": card.description if card is not None else "",
             "card_wanted": bool(unpaid and (card is None or card.refresh or card.is_expiring)),
             "link_wanted": bool(unpaid and not self.get_access().is_payer and not plan.deleted),

@@ -65,8 +65,8 @@ class CustomerListView(StaffListView):
     permission = "checkout.view_customer"
     menu = "checkout.customer.list"
     heading = gettext_lazy("Customers")
-    intro = gettext_lazy("Everybody with a saved card, or who was asked for one.")
-    empty = gettext_lazy("Nobody has saved a card yet.")
+    intro = gettext_lazy("Everybody who began to save a card, or was asked for an amount.")
+    empty = gettext_lazy("Nobody has begun to save a card yet, or was asked for an amount.")
     columns = COLUMNS
     find = staticmethod(search.find_customers)
     search_hint = gettext_lazy("Name, e-mail address, or the card's last four digits")

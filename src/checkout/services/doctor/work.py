@@ -143,7 +143,7 @@ def check_books() -> Iterator[Finding]:
         message = ngettext(
             "%(number)d payment of a plan is late.", "%(number)d payments of plans are late.", number
         ) % {"number": number}
-        yield Finding("books", Level.WARNING, message, _("See Staff > Plans, Overdue: each says why, and what to do."))
+        yield Finding("books", Level.WARNING, message, _("See Staff > Overdue: each says why, and what to do."))
     differences = BookDifference.objects.filter(closed_at=None)
     if number := differences.count():
         message = ngettext(
