@@ -81,6 +81,11 @@ def test_a_plan_is_changed_in_the_office_and_agreed_to_by_its_payer(office: Paye
         office.expect_accessible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         keep(page, "plan-change", width)
+        # A box to tick stands at the edge of its card, like the fields above it, and not in the middle of a line.
+        why, tick = (page.get_by_label(name).bounding_box() for name in ("Why", "agreement on paper"))
+        assert why is not None
+        assert tick is not None
+        assert (tick["x"], tick["width"] < 48) == (why["x"], True)
     page.get_by_label("Why").fill("late")
     page.get_by_role("button", name="Change the plan").click()
     expect(page.get_by_text("The payer is asked by mail.")).to_be_visible()
