@@ -50,6 +50,13 @@ def office(client: Client, boss: Any, well: None) -> Client:
     return client
 
 
+def test_the_box_that_finds_anything_is_empty_on_other_pages(office: Client) -> None:
+    for answer in (office.get(URL), office.post(URL)):
+        assert 'id="office-find" name="q" maxlength="200" value=""' in answer.content.decode()
+    found = office.get(reverse("checkout.search"), {"q": "ann"}).content.decode()
+    assert 'id="office-find" name="q" maxlength="200" value="ann"' in found
+
+
 def silence(name: str = SILENT) -> None:
     ScheduledJob.objects.filter(name=name).update(last_succeeded_at=clock.now() - timedelta(days=3))
 

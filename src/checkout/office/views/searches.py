@@ -57,6 +57,8 @@ class SearchView(StaffPageView):
             groups = everywhere.around([*marks, thing.id, *thing.names], may)
         return super().get_context_data(**kwargs) | {
             "asked": asked.text,
+            # For the box that is on every page.
+            "searched": asked.text,
             "groups": groups,
             "most": everywhere.SHOWN,
             "may_ask": look_up.is_id(asked.text) and thing is None,
