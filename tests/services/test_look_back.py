@@ -24,7 +24,7 @@ from checkout.models import (
     Posting,
     Problem,
 )
-from checkout.services import attempt_rows, early, look_back, plans, runs
+from checkout.services import attempt_rows, checkouts, early, look_back, plans, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
@@ -105,6 +105,22 @@ def test_the_same_attempt_is_the_same_request_to_the_letter(
     assert emulator.ledger.taken_minor() == taken
     line.refresh_from_db()
     assert line.state_id == states.SUCCESS
+
+
+@only_sqlite
+def test_what_staff_write_down_before_the_look_hides_no_charge_that_was_lost(
+    emulator: Emulator, save_plan: SavePlan, backup: Any
+) -> None:
+    (line,) = make_due(save_plan())
+    restore = backup()
+    runs.process_payments(workers=1)
+    restore()
+    checkouts.manual(line, None, "Cash")
+    look_back.look_back()
+    taken = Posting.objects.filter(kind="taken").values_list("amount", flat=True)
+    assert sum(taken) * 100 == emulator.ledger.taken_minor()
+    problem = Problem.objects.get()
+    assert (problem.kind, problem.amount) == (Problem.Kind.PAID_TOO_MUCH, line.amount)
 
 
 @only_sqlite

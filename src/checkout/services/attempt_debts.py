@@ -24,7 +24,8 @@ class NothingLeft(IntegrityError):
 
 
 def reserve(attempts: Sequence[Checkout]) -> None:
-    """Reserve what each attempt is about to ask for, and number it: its uuid is made from the debt's and its number.
+    """Reserve what each attempt is about to ask for, and number it (`takes_number`): its uuid is made from the debt's
+    and its number.
 
     The caller holds the transaction, and the attempts are not written yet. Raises NothingLeft when another attempt, or
     a payment, was faster: the UPDATE holds only for counters that nobody has moved since they were read.
@@ -51,15 +52,23 @@ def _reserve(attempts: Sequence[Checkout], debts: Mapping[int, Debt]) -> bool:
         if attempt.total is None or attempt.total > debt.left - debt.asked:
             return False
         asked[debt.pk] = attempt.total
-        attempt.number = debt.attempts + 1
-        attempt.uuid = debt.attempt_uuid(attempt.number)
+        if takes_number(attempt):
+            attempt.number = debt.attempts + 1
+            attempt.uuid = debt.attempt_uuid(attempt.number)
+    numbers = {attempt.debt_id: int(takes_number(attempt)) for attempt in attempts}
     for debt in debts.values():
-        debt.asked, debt.attempts = debt.asked + asked[debt.pk], debt.attempts + 1
+        debt.asked, debt.attempts = debt.asked + asked[debt.pk], debt.attempts + numbers[debt.pk]
     if not debts or booking.write(debts.values(), "asked", "attempts", only_if=unmoved) == len(debts):
         return True
     for debt in debts.values():
-        debt.asked, debt.attempts = debt.asked - asked[debt.pk], debt.attempts - 1
+        debt.asked, debt.attempts = debt.asked - asked[debt.pk], debt.attempts - numbers[debt.pk]
     return False
+
+
+def takes_number(attempt: Checkout) -> bool:
+    """What Stripe never hears of takes none: after a restored backup it would have the number, and the uuid, of a
+    charge that was lost, which then nobody would look for."""
+    return not attempt.is_manual
 
 
 def reserve_parts(attempt: Checkout, parts: Sequence[tuple[Debt, Decimal]]) -> None:
@@ -70,9 +79,7 @@ def reserve_parts(attempt: Checkout, parts: Sequence[tuple[Debt, Decimal]]) -> N
         if amount > held[debt.pk].left - held[debt.pk].asked:
             raise NothingLeft
         held[debt.pk].asked += amount
-    if not attempt.is_manual:
-        # What Stripe never hears of takes no number: after a restored backup the next charge has to be the one that was
-        # lost, to the letter.
+    if takes_number(attempt):
         first = held[parts[0][0].pk]
         first.attempts += 1
         attempt.debt, attempt.number, attempt.uuid = first, first.attempts, first.attempt_uuid(first.attempts)
