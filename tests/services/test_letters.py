@@ -627,6 +627,22 @@ def test_each_time_that_a_plan_is_stopped_is_told(site: Site, staff: Any) -> Non
         plan.refresh_from_db()
 
 
+def test_nobody_is_asked_for_a_line_that_a_run_has_claimed_since_it_was_looked_at(site: Site) -> None:
+    [line] = make_due(site.plan())
+    claimed: list[str] = []
+
+    def meanwhile(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith("UPDATE") and not claimed:
+            claimed.append(sql)
+            ObjectPaymentPlanInstalment.objects.filter(pk=line.pk).update(state=states.REQUEST)
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(meanwhile), pytest.raises(errors.AttemptInProgress):
+        by_staff.ask_payer(line, None)
+    assert claimed
+    assert not Notice.objects.filter(template=line.MAIL_TEMPLATE_ASKED).exists()
+
+
 def test_a_notice_of_what_was_paid_meanwhile_is_not_written(site: Site) -> None:
     _due(site)
     checkouts.manual(ObjectPaymentPlanInstalment.objects.get(count=2), None, "Cash")

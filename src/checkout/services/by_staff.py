@@ -69,8 +69,11 @@ def ask_payer(instalment: ObjectPaymentPlanInstalment, user: Actor) -> bool:
     with transaction.atomic():
         why = Why(Code.ASKED_BY_LINK)
         moved = instalment.state_id == states.PENDING
-        if moved:
-            moves.move(instalment, to=states.PAY_ON_SESSION, user=user, why=why)
+        if moved and not moves.move(
+            instalment, to=states.PAY_ON_SESSION, only_from={states.PENDING}, user=user, why=why
+        ):
+            # A run claimed it, or it was paid, since it was looked at.
+            raise AttemptInProgress(_("This is being charged at this moment. Look again in a few minutes."))
         with translation.override(language):
             context = on_session.asked(instalment, links.payment_link(instalment), language, reminder=asked_before)
         sent = notices.send_once(
