@@ -111,6 +111,8 @@ def test_every_remark_points_at_what_exists() -> None:
     assert [
         f"{path}: {gone}"
         for path in looked_at
+        # Remarks are sought only where the whole text points at something that is not there: that takes much longer.
+        if any(dead((ROOT / path).read_text("utf-8"), (ROOT / path).parent))
         for remark in remarks(ROOT / path)
         for gone in dead(remark, (ROOT / path).parent)
     ] == []
