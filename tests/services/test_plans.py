@@ -409,8 +409,11 @@ def test_setting_an_instalment_due_for_testing(
 ) -> None:
     plan = save_plan()
     call_command("testing_set_pending_instalment_due", plan.pk)
-    assert "is due today now" in capsys.readouterr().out
-    assert ObjectPaymentPlanInstalment.objects.due.count() == 1
+    said = capsys.readouterr().out
+    # Today is the deposit's.
+    assert ObjectPaymentPlanInstalment.objects.due.get().due == clock.today() - datetime.timedelta(days=1)
+    assert "is due today" not in said
+    assert "now: `process_payments` will take it." in said
     with pytest.raises(CommandError, match="no agreed payment plan 999"):
         call_command("testing_set_pending_instalment_due", 999)
     settings.STRIPE_SECRET_KEY = "sk_live_x"

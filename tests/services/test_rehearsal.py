@@ -102,7 +102,7 @@ def test_a_payer_whose_bank_asks_meets_it_on_the_page_as_they_agree(short: Payme
         (["--decline=5=lost_card"], "The plan has 4 payments, 1 is the deposit, so none of them is number 5."),
         (["--decline=0=lost_card"], "none of them is number 0"),
         (["--payer-comes-after=-2"], "is not a number of days, or -1 for never"),
-        (["--start=tomorrow"], "is not a date such as 2027-01-10"),
+        (["--start=tomorrow"], "is not a date such as 2026-11-23"),
     ],
 )
 def test_what_cannot_be_played_is_refused_with_a_sentence(arguments: list[str], complaint: str) -> None:

@@ -40,9 +40,20 @@ def moment(text: str) -> datetime.datetime:
     return found if timezone.is_aware(found) else timezone.make_aware(found)
 
 
+def day(text: str) -> datetime.date:
+    """For options that name a day."""
+    try:
+        found = parse_date(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2026-11-23")
+    return found
+
+
 def positive(text: str) -> int:
     """For options that count something."""
-    if not text.isdecimal() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 

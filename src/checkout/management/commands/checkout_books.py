@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from checkout import clock, money
 from checkout.errors import CheckoutError
-from checkout.management.base import BaseCommand, moment
+from checkout.management.base import BaseCommand, day, moment
 from checkout.services import books_intake, books_match, jobs
 
 
@@ -24,9 +24,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--since", type=moment, help="take in from then on once more: an age (90m, 36h, 7d) or a date"
         )
-        parser.add_argument(
-            "--day", type=datetime.date.fromisoformat, help="print the match of that day; default: yesterday"
-        )
+        parser.add_argument("--day", type=day, help="print the match of that day; default: yesterday")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

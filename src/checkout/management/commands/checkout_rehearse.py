@@ -21,7 +21,7 @@ from django.utils import timezone
 from checkout import clock, declines, money
 from checkout.conf import conf
 from checkout.errors import CheckoutError
-from checkout.management.base import BaseCommand
+from checkout.management.base import BaseCommand, day
 from checkout.models import CheckoutSettings, PaymentPlan
 from checkout.rehearsal.stage import FOLLOWED
 
@@ -42,13 +42,6 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _date(text: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2027-01-10") from problem
-
-
 class Command(BaseCommand):
     help = (
         "Play one plan from its agreement to its last payment, on Stripe's stand-in, with time running fast: what is "
@@ -61,7 +54,7 @@ class Command(BaseCommand):
         parser.add_argument("--total", required=True, help="what is paid for, for example 600")
         parser.add_argument("--currency", default="", help="by default the site's")
         parser.add_argument("--card", default="4242424242424242", help="one of Stripe's test cards")
-        parser.add_argument("--start", type=_date, help="the day of the agreement, by default today")
+        parser.add_argument("--start", type=day, help="the day of the agreement, by default today")
         parser.add_argument(
             "--decline",
             type=_decline,

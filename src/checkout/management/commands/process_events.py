@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from checkout.management.base import BaseCommand
+from checkout.management.base import BaseCommand, positive
 from checkout.services import inbox, jobs, personal_data
 
 
@@ -17,7 +17,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--limit", type=int, help="at most so many events")
+        parser.add_argument("--limit", type=positive, help="at most so many events")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with jobs.recorded("process_events"):

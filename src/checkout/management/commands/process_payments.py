@@ -11,19 +11,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from checkout import money
 from checkout.errors import CheckoutError
-from checkout.management.base import BaseCommand
+from checkout.management.base import BaseCommand, positive
 from checkout.models import PaymentPlan, PaymentRun, PaymentRunItem
 from checkout.services import dry_runs, jobs, releases, runs
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return number
 
 
 def _amount(text: str) -> Decimal:
@@ -45,11 +35,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="list what would be taken; nothing changes")
-        parser.add_argument("--limit", type=_positive, help="charge at most so many instalments")
+        parser.add_argument("--limit", type=positive, help="charge at most so many instalments")
         parser.add_argument("--max-total", type=_amount, help="stop before this sum is passed")
         parser.add_argument("--plan", help="only plans agreed on the template with this slug")
         parser.add_argument("--currency", default="", help="only this currency, for example GBP")
-        parser.add_argument("--workers", type=_positive, help="requests to Stripe at the same time")
+        parser.add_argument("--workers", type=positive, help="requests to Stripe at the same time")
 
     def handle(self, *args: Any, **options: Any) -> None:
         choice = {

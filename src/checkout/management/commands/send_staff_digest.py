@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.utils.dateparse import parse_date
 
 from checkout.conf import conf
-from checkout.management.base import BaseCommand
+from checkout.management.base import BaseCommand, day
 from checkout.services import doctor, jobs, staff_notices
-
-
-def day(text: str) -> datetime.date:
-    try:
-        found = parse_date(text)
-    except ValueError:
-        found = None
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date (2026-11-23)")
-    return found
 
 
 class Command(BaseCommand):

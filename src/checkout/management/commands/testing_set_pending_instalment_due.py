@@ -13,7 +13,10 @@ from checkout.services import plans
 
 
 class Command(BaseCommand):
-    help = "For testing: make the first pending instalment of a payment plan due today. Refused with a live key."
+    help = (
+        "For testing: make the first pending instalment of a payment plan due, today or on the last day before that is "
+        "no other line's. Refused with a live key."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("pk", type=int, help="primary key of the agreed payment plan (ObjectPaymentPlan)")
@@ -27,4 +30,4 @@ class Command(BaseCommand):
             instalment = plans.testing_set_pending_instalment_due(plan)
         except CheckoutError as problem:
             raise CommandError(str(problem)) from problem
-        self.stdout.write(f"{instalment} is due today now. `process_payments` will take it.")
+        self.stdout.write(f"{instalment} now: `process_payments` will take it.")

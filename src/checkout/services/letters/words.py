@@ -131,7 +131,7 @@ def _receipt(checkout: Checkout, description: str, *more: tuple[str, str]) -> di
 
 
 def instalment_paid(letter: Letter) -> Words | None:
-    """The receipt says what comes next; that of the last payment says thank you."""
+    """The receipt says what comes next; that of the last payment, and no other, that all is paid."""
     checkout, line = _paid(letter), letter.instalment
     if checkout is None or line is None:
         return None
@@ -143,9 +143,10 @@ def instalment_paid(letter: Letter) -> Words | None:
         # The receipt is theirs, and the plan is not any more.
         said = _receipt(checkout, description) | {"receipt": ""}
         return Words("payment_received", common(name_of_payer(checkout, "")) | said)
-    unpaid = list(plan.instalments.select_related("debt").exclude(Q(state=states.SUCCESS)).order_by("due"))
-    if unpaid and plan.deleted:
-        # It was stopped while this was paid: nothing comes next.
+    lines = list(plan.instalments.select_related("debt").order_by("due"))
+    unpaid = [each for each in lines if each.state_id != states.SUCCESS]
+    # It was stopped while this was paid, or others were paid after this: nothing comes next.
+    if plan.deleted if unpaid else not _completes(checkout, plan, lines):
         return Words("payment_received", common(plan.checkout_name) | _receipt(checkout, description))
     link = links.plan_page(plan)
     if not unpaid:
@@ -157,6 +158,15 @@ def instalment_paid(letter: Letter) -> Words | None:
     return Words(
         "instalment_paid", common(plan.checkout_name) | said | {"left": left, "link": link} | _next(plan, unpaid)
     )
+
+
+def _completes(checkout: Checkout, plan: ObjectPaymentPlan, lines: list[ObjectPaymentPlanInstalment]) -> bool:
+    """Whether this payment was the last of a plan of which nothing is left. It is written some minutes later: another
+    one may have come by then, and the rest may have been written off."""
+    if sum((line.net_paid for line in lines), Decimal(0)) < plan.total:
+        return False
+    came = Posting.objects.filter(debt__in=[line.debt_id for line in lines if line.debt_id], kind__in=Posting.CAME)
+    return came.order_by("-pk").values_list("checkout_id", flat=True).first() == checkout.pk
 
 
 def _next(plan: ObjectPaymentPlan, unpaid: list[ObjectPaymentPlanInstalment]) -> dict[str, Any]:
