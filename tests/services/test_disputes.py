@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.utils import translation
 from post_office.models import Email
 
@@ -75,6 +76,29 @@ def test_a_won_dispute_lets_the_plan_go_on(emulator: Emulator, save_plan: SavePl
     assert not plan.paused
     assert runs.counts(ObjectPaymentPlanInstalment.objects.process_payments()) == {"charged": 1}
     assert len(mails()) == 2
+
+
+def test_a_dispute_that_opens_while_another_is_won_pauses_the_plan(emulator: Emulator, save_plan: SavePlan) -> None:
+    plan = save_plan()
+    [line] = make_due(plan)
+    second = charging.charge(line)
+    former = disputes.dispute_updated_at_stripe(emulator.bank.dispute(deposit_of(plan).payment_intent_id)["id"])
+    theirs = emulator.bank.dispute(second.payment_intent_id)
+    won: list[str] = []
+
+    def meanwhile(execute: Any, sql: str, *more: Any) -> Any:
+        """The plan was read, and stands still; then whoever writes down the other dispute commits."""
+        answer = execute(sql, *more)
+        if 'FROM "checkout_objectpaymentplan"' in sql and not won:
+            won.append(sql)
+            Dispute.objects.filter(pk=former.pk).update(status="won", is_open=False)
+            ObjectPaymentPlan.objects.filter(pk=plan.pk).update(paused=False)
+        return answer
+
+    with connection.execute_wrapper(meanwhile):
+        disputes.dispute_updated_at_stripe(theirs["id"])
+    plan.refresh_from_db()
+    assert (bool(won), plan.paused) == (True, True)
 
 
 def test_a_lost_dispute_waits_for_staff(emulator: Emulator, save_plan: SavePlan, staff: Any) -> None:

@@ -108,9 +108,11 @@ def _keep(dispute_id: str, values: dict[str, Any], read_at: datetime) -> Dispute
             return before
         if before is not None and before.read_at is not None and before.read_at > read_at:
             return before
+        plan = _plan_of(checkout)
+        if plan is not None:
+            _hold(plan)
         dispute, _made = Dispute.objects.update_or_create(dispute_id=dispute_id, defaults=values | about)
         _post(dispute)
-        plan = _plan_of(checkout)
         if plan is not None and conf.CHECKOUT_PAUSE_DISPUTED_PLANS:
             _pause_or_resume(plan, dispute)
         _tell(dispute, plan)
@@ -135,6 +137,13 @@ def _post(dispute: Dispute) -> None:
 def _plan_of(checkout: Checkout | None) -> ObjectPaymentPlan | None:
     line = refund_effects.plan_line(checkout) if checkout is not None else None
     return line.object_payment_plan if line is not None else None
+
+
+def _hold(plan: ObjectPaymentPlan) -> None:
+    """Lock a plan, and read how it stands: of two disputes that are written down at once, or one that staff resume the
+    plan beside, the second sees the first."""
+    rows = ObjectPaymentPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk)
+    plan.paused = rows.values_list("paused", flat=True).get()
 
 
 def disputes_of(plan: ObjectPaymentPlan) -> list[Dispute]:
@@ -175,13 +184,14 @@ def _set_paused(plan: ObjectPaymentPlan, paused: bool, user: Actor, why: Why) ->
 
 def resume(plan: ObjectPaymentPlan, user: Actor, reason: str) -> None:
     """Staff say that the card may be charged again. Raises PlanError while a dispute is open, or when not paused."""
-    still = [dispute for dispute in disputes_of(plan) if dispute.is_open and dispute.stops_charging]
-    if still:
-        raise PlanError(
-            _("%(dispute)s is still open. Wait for the bank's decision before the card is charged again.")
-            % {"dispute": still[0]}
-        )
     with transaction.atomic():
+        _hold(plan)
+        still = [dispute for dispute in disputes_of(plan) if dispute.is_open and dispute.stops_charging]
+        if still:
+            raise PlanError(
+                _("%(dispute)s is still open. Wait for the bank's decision before the card is charged again.")
+                % {"dispute": still[0]}
+            )
         if not _set_paused(plan, False, user, Why(note=reason)):
             raise PlanError(_("This plan is not paused."))
 
