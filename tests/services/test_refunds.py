@@ -510,8 +510,8 @@ def test_an_added_line_that_something_happened_to_is_over_when_the_refund_fails(
     emulator.tick()
     assert refunds.refund_updated_at_stripe(row.refund_id).failed
     added.refresh_from_db()
-    assert (added.state_id, added.ended, added.left) == (states.SUCCESS, "taken_off", 0)
-    assert owed(plan) == plan.total
+    assert (added.state_id, added.ended, added.left, added.replaces) == (states.SUCCESS, "taken_off", 0, None)
+    assert sum(line.debt.owed for line in plan.payments.select_related("debt")) == plan.total
     assert not booking.wrong_counters().exists()
     assert not Problem.objects.exists()
 

@@ -381,6 +381,19 @@ def test_a_refund_that_is_owed_again_is_told(
     assert again.checkout_description[-1] == "A payment that was refunded, to pay again"
 
 
+@pytest.mark.parametrize(("back", "says"), [("20.00", "Paid, and refunded "), ("5.00", "Paid, and refunded in part")])
+def test_a_refund_that_is_not_owed_again_is_told(
+    client: Client, emulator: Emulator, save_plan: SavePlan, payer: Any, back: str, says: str
+) -> None:
+    plan = save_plan(email="payer@example.com")
+    deposit = Checkout.objects.for_content_object(plans.deposit_of(plan)).get()
+    refunds.refund(deposit, Decimal(back))
+    client.force_login(payer)
+    shown = text(client.get(reverse("checkout.plan.progress", args=[plan.uuid])))
+    assert says in shown
+    assert "Still to pay £80.00" in shown
+
+
 def test_queries_of_the_progress_page_do_not_grow_with_the_lines(
     client: Client,
     emulator: Emulator,

@@ -115,7 +115,8 @@ def _ended(row: Refund, added: ObjectPaymentPlanInstalment) -> bool:
         return False
     why = Why(Code.LINE_TAKEN_OFF, line=added.count)
     waits = {states.PENDING, states.FAIL}
-    if not moves.move(added, to=states.SUCCESS, only_from=waits, why=why, ended=Ended.TAKEN_OFF):
+    # It stands for nothing any more: the money did not go back.
+    if not moves.move(added, to=states.SUCCESS, only_from=waits, why=why, ended=Ended.TAKEN_OFF, replaces=None):
         return False
     _owed_by_the_old_line(row, debt)
     return True

@@ -287,10 +287,13 @@ def line_in_words(line: ObjectPaymentPlanInstalment, *, stopped: bool = False) -
         return "stopped", _("Not collected any more")
     if line.state_id == states.SUCCESS:
         again = getattr(line, "replaced_by", None)
-        if again is None:
-            return "paid", _("Paid")
-        part = again.amount < line.amount
-        return "refunded", _("Refunded in part, to pay again below") if part else _("Refunded, to pay again below")
+        if again is not None:
+            part = again.amount < line.amount
+            return "refunded", _("Refunded in part, to pay again below") if part else _("Refunded, to pay again below")
+        if line.left:
+            # We gave it back, or its payer's bank took it back, and it is not to be paid again.
+            return "refunded", _("Paid, and refunded in part") if line.net_paid > 0 else _("Paid, and refunded")
+        return "paid", _("Paid")
     if stopped:
         return "stopped", _("Not taken any more")
     if line.state_id == states.REQUEST:
