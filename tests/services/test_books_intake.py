@@ -124,6 +124,16 @@ def test_a_look_that_was_broken_off_goes_on_where_it_stopped(
     assert len(listed) <= 5
 
 
+def test_a_look_from_a_later_day_on_leaves_nothing_out_before_it(shop: Shop) -> None:
+    shop.pay("10")
+    shop.take_in()
+    shop.pass_days(3)
+    missed = shop.pay("20")
+    shop.pass_days(3)
+    books_intake.take_in(since=clock.now() - timedelta(days=1))
+    assert BalanceTransaction.objects.filter(payment_intent_id=missed.payment_intent_id).exists()
+
+
 def test_a_hundred_rows_cost_one_call(shop: Shop, emulator: Emulator) -> None:
     for _ in range(3):
         shop.pay()

@@ -69,11 +69,11 @@ def ends_in_zero() -> bool:
     return matched == posted and not any(day.differences for day in days)
 
 
-def intent_of_another_site(shop: Shop, amount: int = 4200, **metadata: str) -> str:
+def intent_of_another_site(shop: Shop, amount: int = 4200, card: str = "pm_card_gb", **metadata: str) -> str:
     """A payment on the same account that no attempt here has made."""
     made: Any = gateway()._v1.payment_intents.create(
         {
-            "amount": amount, "currency": "gbp", "confirm": True, "payment_method": "pm_card_gb",
+            "amount": amount, "currency": "gbp", "confirm": True, "payment_method": card,
             "description": "Somebody else's", "metadata": metadata,
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         }
@@ -360,6 +360,43 @@ def test_a_double_is_given_back_once_and_is_even_then(shop: Shop, staff: Any) ->
     states = BalanceTransaction.objects.filter(payment_intent_id=row.subject).values_list("state", flat=True)
     assert list(states) == ["cancelled", "cancelled"]
     assert ends_in_zero()
+
+
+@pytest.mark.parametrize("days", [0.5, 10])
+def test_a_double_whose_refund_fails_is_open_again_and_goes_back_by_another_refund(
+    shop: Shop, staff: Any, days: float
+) -> None:
+    paid = shop.pay("100")
+    intent_of_another_site(
+        shop, 10_000, "pm_card_refundFail", **{**mark_of(paid), "checkout": str(paid.debt.attempt_uuid(99))}
+    )
+    look(shop)
+    row = BookDifference.objects.get()
+    books_differences.give_back(row, staff, "Taken twice")
+    # Its movement is here, and it has not failed yet.
+    assert look(shop) == {}
+    shop.pass_days(days)
+    assert look(shop) == {Kind.DOUBLE: Decimal(100)}
+    # A colleague's page, from before.
+    before = BookDifference.objects.get()
+    books_differences.give_back(BookDifference.objects.get(), staff, "Once more")
+    with pytest.raises(CannotSettle, match="closed already"):
+        books_differences.give_back(before, staff, "Once more")
+    assert look(shop) == {}
+    assert len(list(gateway().list_refunds(payment_intent_id=row.subject))) == 2
+
+
+def test_what_was_given_back_and_has_not_gone_after_some_days_is_open_again(shop: Shop, staff: Any) -> None:
+    paid = shop.pay("100")
+    plant_double(shop, paid)
+    look(shop)
+    row = BookDifference.objects.get()
+    books_differences.give_back(row, staff, "Taken twice")
+    # As if its movement never came.
+    assert books_match.match().left == 0
+    shop.clock.shift(books_differences.SEEN_WITHIN)
+    assert books_match.match().left == 1
+    assert look(shop) == {}
 
 
 def test_what_is_in_our_books_is_not_given_back_here(shop: Shop, staff: Any) -> None:

@@ -57,7 +57,7 @@ class Found:
         row = thing.rows[0]
         self._open(
             thing.kind, thing.subject, thing.difference, row.paid_currency, row.day,
-            transaction=row, checkout=thing.checkout,
+            gone_back=thing.gone_back, transaction=row, checkout=thing.checkout,
         )  # fmt: skip
 
     def missing(self, posting: Posting, stripe_id: str) -> None:
@@ -82,6 +82,7 @@ class Found:
         day: datetime.date,
         *,
         cause: str = "",
+        gone_back: frozenset[str] = frozenset(),
         **about: Any,
     ) -> None:
         cause = cause or f"{kind}:{subject}"
@@ -92,13 +93,14 @@ class Found:
                 made = BookDifference.objects.create(cause=cause, **columns, **about)
                 BookNote.objects.create(difference=made, amount=amount)
         except IntegrityError:
-            self._found_again(BookDifference.objects.get(cause=cause), amount)
+            self._found_again(BookDifference.objects.get(cause=cause), amount, gone_back)
             return
         self.opened += 1
         logger.warning("difference %s: %s %s", made.pk, kind, subject, extra={"difference": made.pk})
 
-    def _found_again(self, known: BookDifference, amount: Decimal) -> None:
-        """What was explained stays so while it is the same amount; what was gone and is there again is open again."""
+    def _found_again(self, known: BookDifference, amount: Decimal, gone_back: frozenset[str]) -> None:
+        """What was explained stays so while it is the same amount; what was gone and is there again is open again. So
+        is what was given back, once the refund's own movement is here: it differs because the refund failed."""
         if known.is_open:
             if known.amount != amount:
                 BookDifference.objects.filter(pk=known.pk).update(amount=amount)
@@ -106,7 +108,8 @@ class Found:
             return
         if known.how == How.EXPLAINED and known.amount == amount:
             return
-        if known.how == How.GIVEN_BACK and known.closed_at and known.closed_at > clock.now() - SEEN_WITHIN:
+        young = known.closed_at is not None and known.closed_at > clock.now() - SEEN_WITHIN
+        if known.how == How.GIVEN_BACK and young and str(known.pk) not in gone_back:
             return
         with transaction.atomic():
             closed = BookDifference.objects.filter(pk=known.pk).exclude(closed_at=None)
@@ -174,13 +177,18 @@ def why_not_back(difference: BookDifference) -> str:
 
 def give_back(difference: BookDifference, user: Actor, note: str) -> None:
     """Give the money of a payment back that nobody here owes: all that is left of it. The same difference is one refund
-    at Stripe, however often it is asked for.
+    at Stripe, however often it is asked for; after one that failed, another.
 
     Raises CannotSettle when there is nothing to give back, and GatewayError when Stripe refuses or gives no answer.
     """
+    # Under the key of a refund that failed Stripe repeats its answer from before it did. Counted first: whoever counts
+    # what a colleague has just done finds the difference closed.
+    before = difference.notes.filter(how=How.GIVEN_BACK).count()
+    difference.refresh_from_db()
     if why := why_not_back(difference):
         raise CannotSettle(why)
-    key = uuid5(UUID(attempt_rows.site()), f"{difference.cause}:{difference.amount}")
+    asked = f"{difference.cause}:{difference.amount}" + (f":{before}" if before else "")
+    key = uuid5(UUID(attempt_rows.site()), asked)
     answer = gateway().create_refund(
         payment_intent_id=difference.subject,
         amount_minor=money.to_minor(difference.amount, difference.currency),

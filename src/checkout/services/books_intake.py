@@ -59,15 +59,17 @@ def account() -> dict[str, Any]:
 
 
 def take_in(since: datetime.datetime | None = None) -> TakenIn:
-    """Take in what is new since the last look (or since then): one call for each hundred rows, and one more for each
-    hundred in a payout. In constant memory. Safe to run at any time, again, and in two places at once.
+    """Take in what is new since the last look, and with `since` at least from then on: one call for each hundred rows,
+    and one more for each hundred in a payout. In constant memory. Safe to run at any time, again, and in two places at
+    once.
 
     Raises GatewayError when Stripe cannot be asked; what was taken in until then is kept.
     """
     taken = TakenIn()
     cursor = look_back.Cursor(LookBack.What.BALANCE)
     whose = {name: cursor.of[name] for name in ("account", "livemode")}
-    first = since or _since(cursor)
+    # Never from later on: the cursor moves to the end of this look, and what lies between would never be taken in.
+    first = _since(cursor) if since is None else min(since, _since(cursor))
     months = Months(whose)
     begin = first
     while begin < cursor.began:

@@ -103,10 +103,12 @@ def _batches(pks: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _to_compare(whose: books_intake.Account) -> Iterator[list[BalanceTransaction]]:
-    """What is new or waits for an answer of ours, and what differs; in batches, each row once."""
+    """What is new or waits for an answer of ours, what differs, and what was given back and has not gone yet; in
+    batches, each row once."""
     known = BalanceTransaction.objects.filter(**whose)
-    open_ones = BookDifference.objects.filter(**whose, closed_at=None).exclude(transaction=None)
-    different = list(open_ones.values_list("transaction", flat=True))
+    going_back = Q(how=BookDifference.How.GIVEN_BACK, transaction__state=State.DIFFERS)
+    watched = BookDifference.objects.filter(Q(closed_at=None) | going_back, **whose).exclude(transaction=None)
+    different = list(watched.values_list("transaction", flat=True))
     last = 0
     while True:
         waiting = known.filter(state__in=[State.NEW, State.WAITING], pk__gt=last)

@@ -69,6 +69,11 @@ class Thing:
         return self.at_stripe - self.here
 
     @property
+    def gone_back(self) -> frozenset[str]:
+        """The differences (their primary keys, as text) that a refund among these movements was to settle."""
+        return frozenset(row.mark["difference"] for row in self.rows if "difference" in row.mark)
+
+    @property
     def adds_up(self) -> bool:
         """The sums are equal, and of the same currency."""
         currency = self.checkout.currency if self.checkout is not None else ""
