@@ -109,10 +109,8 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
     ),
     "services/test_recovery.py::test_a_new_card_is_asked_at_once_for_what_was_declined": (
         "what is overdue is then taken from that one.",
-        "Anything that could not be taken before is taken from it at once.",
         "It is taken from the new card as soon as that is saved.",
         "Was überfällig ist, wird dann von ihr abgebucht.",
-        "Was bisher nicht abgebucht werden konnte, wird sofort von ihr abgebucht.",
     ),
     "views/test_on_session_pages.py::test_nothing_is_taken_from_a_new_card_while_a_bank_looks_into_the_plan": (
         "While your bank looks into one of your payments, nothing is taken.",

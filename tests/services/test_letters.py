@@ -170,6 +170,14 @@ def test_what_was_written_off_makes_no_payment_the_last_of_a_plan_that_is_paid(s
     receipt = Email.objects.get(subject__startswith="Receipt")
     assert "Everything is paid" not in receipt.message + receipt.subject
     assert "your payment plan is complete" not in receipt.message
+    with time_machine.travel(clock.now() + datetime.timedelta(hours=1)):
+        writing.write_waiting()
+    changed = Email.objects.get(subject="Your payment plan was changed")
+    assert "is not collected any more" in changed.message
+    # Nothing is left, so no list of it, and no payment that comes next.
+    for said in (changed.message, changed.html_message):
+        assert "What is still to pay" not in said
+        assert "the next payment" not in said
 
 
 def _declined(site: Site) -> Claims:

@@ -130,8 +130,13 @@ def test_another_card_from_the_page(client: Client, waiting: ObjectPaymentPlanIn
 
 
 def test_another_card_from_the_first_page(client: Client, waiting: ObjectPaymentPlanInstalment) -> None:
+    bank = "Your bank requires you to confirm this payment yourself."
+    page = client.get(client.post(link(waiting)).headers["Location"])
+    assert bank in text(page)
     page = client.get(client.post(link(waiting), {"another_card": "1"}).headers["Location"])
     assert page.context["elements_config"]["savedPaymentMethod"] == ""
+    # That card's bank has not been asked.
+    assert bank not in text(page)
 
 
 def altered(token: str, place: int) -> str:
@@ -431,6 +436,8 @@ def test_a_failed_instalment_is_paid_with_the_new_card(
     assert "with the new card" not in text(client.get(path))
     page = client.post(reverse("checkout.card.refresh"), follow=True)
     assert "Visa ending in 4242" in text(page)
+    # The button says what is taken.
+    assert "Nothing is taken while your card is saved" not in text(page)
     assert "£26.66 could not be taken before. It is taken from the new card" in text(page)
     assert "Save card and pay £26.66" in text(page)
     emulator.pay(page.context["client_secret"], number="5555555555554444")
@@ -465,7 +472,7 @@ def test_nothing_is_taken_from_a_new_card_while_a_bank_looks_into_the_plan(
     writing.write_waiting()
     letter = Email.objects.get(subject="Your payments are taken from another card now")
     assert "nothing is taken" in letter.message
-    assert "taken from it at once" not in letter.message
+    assert "tried with it at once" not in letter.message
 
 
 def test_a_new_card_that_wants_the_payer_leads_to_the_page(

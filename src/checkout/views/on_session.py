@@ -243,7 +243,8 @@ class InstalmentPayView(payer.PayView):
         line = self.object.content_object
         context = super().get_context_data(**kwargs)
         of_plan = isinstance(line, ObjectPaymentPlanInstalment)
-        wanted = isinstance(line, ObjectPaymentPlanInstalment) and line.state_id == states.PAY_ON_SESSION
+        # The bank of the plan's card; that of another one has not been asked yet.
+        wanted = bool(context["saved_card"]) and of_plan and line.state_id == states.PAY_ON_SESSION
         # On an intent that saves the card the form can be changed on the spot; on the refused one it cannot.
         return context | {
             "of_plan": of_plan,
