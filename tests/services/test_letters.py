@@ -863,6 +863,23 @@ def test_an_amount_that_is_owed_again_after_a_refund_is_told(site: Site) -> None
     ).message.replace("\n", " ")
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_whoever_was_told_of_it_hears_that_it_is_not_owed_again_after_all(site: Site, told: bool) -> None:
+    site.plan()
+    deposit = Checkout.objects.get(action_id="charge")
+    refund = refunds.refund(deposit, deposit.total, plan_effect="give_back")
+    grace = asking.CHANGE_GRACE + datetime.timedelta(seconds=1)
+    with time_machine.travel(clock.now() + grace) as now:
+        if told:
+            writing.write_waiting()
+        refund_settling.fail(refund, Why(note="The account is closed."))
+        now.shift(grace)
+        writing.write_waiting()
+    mails = [mail.message for mail in Email.objects.filter(subject="Your payment plan was changed").order_by("pk")]
+    assert len(mails) == 2 * told
+    assert all("£20.00 is not owed again after all" in mail.replace("\n", " ") for mail in mails[1:])
+
+
 @pytest.mark.parametrize(("days", "asked"), [(0, 0), (3, 1)])
 def test_notices_come_so_many_days_before_and_once_for_each_day(
     site: Site, settings: Any, days: int, asked: int

@@ -85,7 +85,8 @@ def take_back(row: Refund) -> list[str]:
     # A run may have looked at it without asking Stripe for it: a line that should not be there was not due either.
     added.run_items.filter(checkout=None).delete()
     if _deleted(row, added) or _ended(row, added):
-        _record_plan(added.object_payment_plan, row, Why(Code.LINE_TAKEN_OFF, line=added.count))
+        plan = added.object_payment_plan
+        letters.plan_changed(plan, _record_plan(plan, row, Why(Code.LINE_TAKEN_OFF, line=added.count)))
         return [_("The line that was added to the plan was taken off again.")]
     return [_("The line that was added to the plan may be charged although the payer has no refund: look at it now.")]
 

@@ -86,12 +86,20 @@ def _changes(plan: ObjectPaymentPlan, first: int) -> Iterator[str]:
         Q(instalment__in=by_line) | Q(object_payment_plan=plan), pk__gte=first, code__in=asking.CHANGES
     ).order_by("pk")
     seen: set[tuple[str, Any]] = set()
-    for row in rows:
+    owed_again: set[Any] = set()
+    for row in rows.select_related("refund"):
         if row.code == Code.PLAN_CHANGED:
             yield from _as_a_whole(plan, row.facts["number"])
             continue
+        if row.code == Code.LINE_TAKEN_OFF:
+            # One that was not told of before is not worth it.
+            if row.refund is not None and row.facts["line"] not in owed_again:
+                said = {"amount": amount(row.refund.amount, plan.currency)}
+                yield _("%(amount)s is not owed again after all: giving it back to you has failed.") % said
+            continue
         if row.code == Code.LINE_OWED_AGAIN:
             line = next((each for each in by_line.values() if each.count == row.facts["new"]), None)
+            owed_again.add(row.facts["new"])
         else:
             line = by_line.get(row.instalment_id or 0)
         # The first change of a kind knows how it was before; how it is now says the line itself.

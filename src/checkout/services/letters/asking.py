@@ -42,6 +42,7 @@ CHANGES: Final = (
     Code.DUE_CHANGED,
     Code.DUE_MOVED_BY_PAYER,
     Code.LINE_OWED_AGAIN,
+    Code.LINE_TAKEN_OFF,
     Code.PLAN_CHANGED,
 )
 
