@@ -264,6 +264,14 @@ MUTATIONS: Final = (
         ("tests/services/test_refunds.py",),
     ),
     Mutation(
+        "money that is on its way back pays with the rest",
+        2,
+        "services/debts.py",
+        "        paid -= back or ZERO",
+        "        pass",
+        (APPLYING,),
+    ),
+    Mutation(
         "a pile does not look at how many rows it found",
         1,
         "services/pile.py",

@@ -305,6 +305,23 @@ def test_what_is_missing_at_the_new_price_may_be_paid_and_then_all_is_well(
     assert emulator.ledger.taken_minor(currency="gbp") == 15000
 
 
+def test_what_is_on_its_way_back_does_not_pay_with_the_rest(emulator: Emulator, membership: Membership) -> None:
+    checkout = begin(membership)
+    Membership.objects.update(total=Decimal(150))
+    pay(emulator, checkout, "4000000000007726")
+    former = refunds.refund(fulfillment.fulfill(checkout), Decimal(100))
+    assert former.pending
+    rest = pay_for(emulator, membership)
+    membership.refresh_from_db()
+    assert (rest.total, rest.unapplied, membership.successes) == (50, True, 0)
+    emulator.clock.advance(days=3)
+    emulator.tick()
+    assert refunds.resolve(former).succeeded
+    assert (pay_for(emulator, membership).total, open_kinds()) == (100, [])
+    membership.refresh_from_db()
+    assert membership.successes == 1
+
+
 def test_who_paid_more_than_it_costs_now_has_paid_and_staff_hear_of_the_rest(
     emulator: Emulator, membership: Membership
 ) -> None:

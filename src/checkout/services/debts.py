@@ -10,11 +10,12 @@ from uuid import UUID, uuid4, uuid5
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 
 from checkout import clock, signals
 from checkout.conf import conf
 from checkout.contract import ContentObject
-from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, content_key
+from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, Posting, Refund, content_key
 from checkout.services import booking
 from checkout.services.booking import ZERO, Kind
 from checkout.services.insert_each import insert_each
@@ -116,7 +117,12 @@ def missing_at(checkout: Checkout, total: Decimal) -> Decimal:
         # What else came since it was read is not missing.
         [debt] = booking.lock([debt.pk])
         _owe(debt, debt.earlier + total - debt.owed)
-    return max(debt.earlier + total - debt.paid - checkout.total, ZERO)
+    paid = debt.paid
+    if paid > debt.earlier:
+        # This is the rest: of what came before it something may be on its way back.
+        back = Refund.objects.filter(checkout__debt=debt, state=Refund.PENDING).aggregate(sum=Sum("amount"))["sum"]
+        paid -= back or ZERO
+    return max(debt.earlier + total - paid - checkout.total, ZERO)
 
 
 def of_line(line: ObjectPaymentPlanInstalment) -> Debt:
