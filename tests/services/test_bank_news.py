@@ -185,6 +185,16 @@ def test_an_unknown_payment_is_no_problem_any_more_once_it_went_back(emulator: E
     assert not Problem.objects.get().is_open
 
 
+def test_an_unknown_payment_of_another_key_stays_open_and_holds_up_nothing(emulator: Emulator) -> None:
+    """It was found with the test key, and the site has gone live since."""
+    checkout = paid(emulator)
+    problems.open_problem(Problem.Kind.UNKNOWN_PAYMENT, "pi_of_test_mode", amount=Decimal(100), currency="GBP")
+    problems.open_problem(Problem.Kind.UNKNOWN_PAYMENT, checkout.payment_intent_id, amount=Decimal(100), currency="GBP")
+    bank_news.look()
+    assert LookBack.objects.filter(what=LookBack.What.MONEY_BACK).exists()
+    assert [problem.subject for problem in Problem.objects.filter(closed_at=None)] == ["pi_of_test_mode"]
+
+
 def test_a_closed_dispute_stays_closed_even_by_what_was_read_later(emulator: Emulator) -> None:
     """Stripe never opens one again, so an answer that says so was kept somewhere on its way."""
     paid(emulator, DISPUTED)
