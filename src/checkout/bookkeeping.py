@@ -32,7 +32,8 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Line:
     """One movement of money. `gross`, `fee` and `net` are signed, in `currency`, which it is settled in; `paid` is the
-    amount in the payer's. `adjusts` is the closed month that it belongs to, when it came later."""
+    amount in the payer's. `adjusts` is the closed month that it belongs to, when it came later; the journal has it on
+    `booked_on` then, for nothing is booked into a closed month."""
 
     day: datetime.date
     kind: Kind
@@ -52,6 +53,7 @@ class Line:
     source: str = ""
     tax: Decimal | None = None
     adjusts: str = ""
+    booked_on: datetime.date | None = None
 
     @property
     def net(self) -> Decimal:
@@ -155,7 +157,8 @@ def _moved(line: Line, amount: Decimal, debit: str, credit: str) -> list[Entry]:
     if amount < 0:
         debit, credit, amount = credit, debit, -amount
     reference = line.source if line.kind == Kind.PAYOUT else ""
-    return [Entry(line.day, debit, credit, amount, line.currency, str(line.kind), reference)]
+    text = f"{line.kind} of {line.adjusts}" if line.adjusts else str(line.kind)
+    return [Entry(line.booked_on or line.day, debit, credit, amount, line.currency, text, reference)]
 
 
 def journal(lines: Iterable[Line], accounts: Mapping[str, str], currency: str) -> list[Entry]:

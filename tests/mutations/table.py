@@ -1092,6 +1092,22 @@ MUTATIONS: Final = (
         (BOOKS_CLOSING,),
     ),
     Mutation(
+        "what is written down while a month is being closed is in no day book",
+        10,
+        "services/books_lines.py",
+        "closed_month: closed_at - JUST_NOW",
+        "closed_month: closed_at",
+        (BOOKS_CLOSING,),
+    ),
+    Mutation(
+        "the journal books what comes late into a closed month",
+        10,
+        "services/books_lines.py",
+        '"booked_on": month}',
+        '"booked_on": None}',
+        (BOOKS_CLOSING,),
+    ),
+    Mutation(
         "more than one person may give back is given back in the books",
         8,
         "office/views/differences.py",

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 
 from checkout import bookkeeping, clock, signals, workbook
 from checkout.errors import CannotSettle
@@ -150,6 +151,54 @@ def test_later_truth_stands_in_the_month_it_came_and_says_of_which_it_is(shop: S
     assert books_closing.frozen(BookMonth.objects.get()) == frozen
     # What is not of a closed month is no adjustment.
     assert ("25.00", "") in {(row["gross"], row["adjusts"]) for row in rows_of(FEBRUARY)}
+
+
+def forgotten(checkout: Checkout, at: datetime.datetime | None = None) -> None:
+    """Cash of January; `at` is when it was written down."""
+    with transaction.atomic():
+        booking.post(
+            checkout.debt, Posting.Kind.OTHER_MEANS, Decimal(5), cause="forgotten", day=datetime.date(2027, 1, 20)
+        )
+        if at is not None:
+            QuerySet(Posting).filter(cause="forgotten").update(at=at)
+
+
+def test_what_is_written_down_while_a_month_is_being_closed_is_in_one_month_only(shop: Shop, staff: Any) -> None:
+    january(shop)
+    made = books_closing.close(JANUARY, books_intake.account(), staff)
+    # Its transaction had begun before, and was committed afterwards.
+    forgotten(by_hand("25"), at=made.closed_at - timedelta(seconds=10))
+    assert "forgotten" not in books_closing.frozen(made).decode()
+    assert "forgotten" not in {row["source"] for row in rows_of(JANUARY)}
+    assert "forgotten" in {row["source"] for row in rows_of(FEBRUARY)}
+
+
+def test_a_month_is_not_closed_while_something_of_it_is_being_written_down(shop: Shop) -> None:
+    january(shop)
+    forgotten(by_hand("25"))
+    assert "just now" in " ".join(books_closing.what_is_left(JANUARY, books_intake.account()))
+    shop.clock.shift(timedelta(minutes=2))
+    assert books_closing.what_is_left(JANUARY, books_intake.account()) == []
+
+
+def test_a_month_is_over_once_what_was_begun_before_midnight_is_written_down(shop: Shop) -> None:
+    for time, is_over in ((datetime.time(0, 0, 10), False), (datetime.time(0, 1, 10), True)):
+        shop.clock.move_to(datetime.datetime.combine(FEBRUARY, time, datetime.UTC))
+        left = books_closing.what_is_left(JANUARY, books_intake.account())
+        assert ("The month is not over yet." not in left) == is_over
+
+
+def test_the_journal_books_nothing_into_a_closed_month(shop: Shop, staff: Any) -> None:
+    january(shop)
+    whose = books_intake.account()
+    books_closing.close(JANUARY, whose, staff)
+    shop.clock.shift(timedelta(minutes=5))
+    forgotten(by_hand("25"))
+    entries = bookkeeping.journal(books_lines.lines(FEBRUARY, whose), bookkeeping.ACCOUNTS, "GBP")
+    assert [(entry.day, entry.amount, entry.text) for entry in entries if entry.debit == "091"] == [
+        (FEBRUARY, Decimal(5), "paid by other means of 2027-01"),
+        (clock.today(), Decimal(25), "paid by other means"),
+    ]
 
 
 def test_a_month_is_not_closed_while_something_is_left(shop: Shop, staff: Any) -> None:

@@ -42,7 +42,9 @@ def what_is_left(month: datetime.date, whose: Account) -> list[str]:
 
 
 def _not_over(month: datetime.date, whose: Account) -> str:
-    return _("The month is not over yet.") if last_day(month) >= clock.today() else ""
+    # What was begun before midnight may still be written down.
+    today = clock.on_the_wall(clock.now() - books_intake.JUST_NOW)
+    return _("The month is not over yet.") if last_day(month) >= today else ""
 
 
 def _not_taken_in(month: datetime.date, whose: Account) -> str:
@@ -53,10 +55,12 @@ def _not_taken_in(month: datetime.date, whose: Account) -> str:
 
 
 def _still_coming(month: datetime.date, whose: Account) -> str:
-    """A look that is going on may write down another movement of the month after its day book was read."""
+    """A look that is going on may write down another movement of the month after its day book was read, and so may
+    whoever writes down what came by other means."""
     just_now = clock.now() - books_intake.JUST_NOW
-    if BalanceTransaction.objects.filter(**whose, month=month, taken_in_at__gt=just_now).exists():
-        return _("Movements are being taken in just now. Wait for a minute.")
+    movements = BalanceTransaction.objects.filter(**whose, month=month, taken_in_at__gt=just_now)
+    if movements.exists() or books_lines.postings_of(month, whose).filter(at__gt=just_now).exists():
+        return _("Something of this month is being written down just now. Wait for a minute.")
     return ""
 
 

@@ -46,16 +46,20 @@ def _by_key(rows: QuerySet[Any]) -> Iterator[list[Any]]:
 
 def postings_of(month: datetime.date, whose: Account) -> QuerySet[Posting]:
     """What came by other means, in the month that it stands in: its own, or, when that was closed before it was written
-    down, the one in which it was."""
-    closed = dict(BookMonth.objects.filter(**whose).values_list("month", "closed_at"))
+    down, the one in which it was. What was being written down while its month was closed is not in the kept day book,
+    for its commit may have come later."""
+    closed = {
+        closed_month: closed_at - JUST_NOW
+        for closed_month, closed_at in BookMonth.objects.filter(**whose).values_list("month", "closed_at")
+    }
     after = month + relativedelta(months=1)
     own = Q(day__gte=month, day__lt=after)
     if month in closed:
         own &= Q(at__lte=closed[month])
     late = Q(pk__in=[])
-    for other, closed_at in closed.items():
+    for other, until in closed.items():
         if other != month:
-            late |= Q(day__gte=other, day__lt=other + relativedelta(months=1), at__gt=closed_at)
+            late |= Q(day__gte=other, day__lt=other + relativedelta(months=1), at__gt=until)
     written = Q(at__gte=_start(month), at__lt=_start(after))
     return Posting.objects.filter(own | (late & written), kind__in=BY_HAND)
 
@@ -102,8 +106,13 @@ def _of_movement(row: BalanceTransaction, month: datetime.date, taxes: dict[int,
         movement=row.transaction_id,
         source=row.source_id,
         tax=_tax(checkout, row.paid_amount, taxes) if kind in (Kind.PAYMENT, Kind.REFUND) else None,
-        adjusts=f"{own:%Y-%m}" if own != month else "",
+        **_late(own, month),
     )
+
+
+def _late(own: datetime.date, month: datetime.date) -> dict[str, Any]:
+    """What is said of a line that stands in another month than its own, which is closed."""
+    return {"adjusts": f"{own:%Y-%m}", "booked_on": month} if own != month else {}
 
 
 def _number(checkout: Checkout | None) -> str:
@@ -132,7 +141,7 @@ def _of_posting(posting: Posting, month: datetime.date) -> Line:
         method=posting.method or "other",
         reference=posting.reference or posting.note,
         source=posting.cause,
-        adjusts=f"{own:%Y-%m}" if own != month else "",
+        **_late(own, month),
     )
 
 
