@@ -16,6 +16,8 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext, gettext_noop, override
 from django.utils.translation import gettext_lazy as _
 
+from checkout import actions
+
 #: What a sentence may name: numbers, ids, codes of Stripe's, dates as 2026-01-31.
 Facts = Mapping[str, int | str]
 
@@ -198,7 +200,10 @@ def in_words(code: str, facts: Facts, note: str = "") -> str:
     if (known := _codes().get(code)) is not None:
         sentence = str(known.label)
         if named := known.placeholders:
-            sentence %= {**dict.fromkeys(named, "…"), **facts}
+            shown = {**dict.fromkeys(named, "…"), **facts}
+            if (action := str(shown.get("action"))) in actions.ACTIONS:
+                shown["action"] = actions.name_of(action)
+            sentence %= shown
     else:
         sentence = code.replace("_", " ")
     return f"{sentence}: {note}" if sentence and note else sentence or note

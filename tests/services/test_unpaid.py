@@ -120,6 +120,11 @@ def test_the_page_of_a_plan_says_what_is_tried_when_and_why(
             "after 45 days without payment: its plan is stopped",
         ):
             assert words in page
+        RecoveryPolicy.objects.update(days=[1], end_after=1)
+        page = client.get(plan.get_absolute_url()).content.decode()
+        assert "again after 1 day;" in page
+        assert "after 1 day without payment: its plan is stopped" in page
+        RecoveryPolicy.objects.update(days=[3, 7], end_after=45)
         url = reverse("checkout.object.payment.plan.payday", args=[plan.uuid])
         seen = client.get(url).context["seen"]
         assert client.post(url, {"seen": seen, "pay_day": "32"}).status_code == 422

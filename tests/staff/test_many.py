@@ -63,6 +63,8 @@ def test_what_is_chosen_is_looked_at_done_and_told_line_by_line(office: Client, 
     # The list of live plans has two of them.
     assert [each["refusal"] for each in answer.context["looked"]] == ["", ""]
     assert "2</span> were chosen" in text
+    one = office.get("/checkout/staff/many/plans/", chosen | {"row": [three[0].pk]}, follow=True)
+    assert "1</span> was chosen" in " ".join(one.content.decode().split())
     before = [line.due for line in three[0].payments]
     assert PlanChange.objects.count() == 0
     answer = ask(office, "pause", [three[0].pk, three[2].pk], months=2)

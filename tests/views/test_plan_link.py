@@ -287,8 +287,13 @@ def test_the_browser_that_agreed_looks_and_has_the_link_sent_to_the_address_that
     shown = text(client.get(page_of(plan)))
     assert "To pay, or to change your card, open this page by the link in our mails." in shown
     assert "Enter a new card" not in shown
+    # What waits is said first, though it is paid by the link only.
+    plan.instalments.filter(count=2).update(state="pay_on_session")
+    shown = text(client.get(page_of(plan)))
+    assert "One payment is waiting for you." in shown
+    assert "Next: " not in shown
     sent = [client.post(page_of(plan), {"link": "yes"}, follow=True) for _twice in range(2)]
-    assert all("It comes by mail within a few minutes" in text(answer) for answer in sent)
+    assert all("A new link comes by mail within a few minutes" in text(answer) for answer in sent)
     writing.write_waiting()
     mailed = Email.objects.get(template__name="plan_link")
     assert mailed.to == ["payer@example.com"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from checkout import declines
 from checkout.models import ObjectPaymentPlan, RecoveryPolicy
@@ -19,7 +20,9 @@ def in_words(plan: ObjectPaymentPlan) -> str:
     row, (name, rules) = recovery.found_policy(plan), recovery.policy_of(plan)
     said: list[Any] = []
     if rules.days:
-        said.append(_("again after %(days)s days") % {"days": ", ".join(map(str, rules.days))})
+        last = rules.days[-1]
+        after = ngettext("again after %(days)s day", "again after %(days)s days", last)
+        said.append(after % {"days": ", ".join(map(str, rules.days))})
     if rules.pay_day and plan.pay_day:
         said.append(_("once more on day %(day)d of a month, when its payer is paid") % {"day": plan.pay_day})
     elif rules.pay_day:
@@ -28,9 +31,12 @@ def in_words(plan: ObjectPaymentPlan) -> str:
     if rules.hour:
         said.append(_("not before %(hour)d:00") % {"hour": rules.hour})
     if row is not None and row.end != End.KEEP:
-        said.append(
-            _("after %(days)d days without payment: %(what)s") % {"days": row.end_after, "what": row.get_end_display()}
+        after = ngettext(
+            "after %(days)d day without payment: %(what)s",
+            "after %(days)d days without payment: %(what)s",
+            row.end_after,
         )
+        said.append(after % {"days": row.end_after, "what": row.get_end_display()})
     return f"{name}: {'; '.join(said) or _('nothing is tried again')}"
 
 

@@ -119,7 +119,9 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         """Who agreed to the plan in this browser may look at it. What moves money takes the link, which goes to the
         address that we know and no other."""
         letters.link_asked(self.get_plan())
-        return self._answer(_("It comes by mail within a few minutes, to the address that we have for this plan."))
+        return self._answer(
+            _("A new link comes by mail within a few minutes, to the address that we have for this plan.")
+        )
 
     def _decide(self, change_uuid: str, *, agrees: bool) -> HttpResponse:
         """The payer agrees to a change that was proposed, or does not."""
@@ -182,7 +184,8 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             "lines": lines,
             "busy": busy,
             "may_pay_early": any(row.can_pay_early for row in lines) and not busy,
-            "waiting": [row for row in lines if row.can_pay],
+            # Also where it is paid by the link of a letter only.
+            "waiting": [row for row in lines if row.line.state_id in PAYABLE and not plan.deleted],
             "next_line": coming[0] if coming and not plan.deleted else None,
             "finished": not unpaid,
             # What was written off, or given back, is over and not paid.

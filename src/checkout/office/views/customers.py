@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from checkout import pdf
 from checkout.errors import AlreadyPaid, CheckoutError
@@ -338,7 +338,7 @@ class CustomerMergeView(_CustomerActionView):
                 % {"paid": show_money(paid, currency), "left": show_money(left, currency)}
                 for currency, (paid, _back, left) in account.totals.items()
             ),
-            _("%(number)d plans") % {"number": len(account.plans)},
+            ngettext("%(number)d plan", "%(number)d plans", len(account.plans)) % {"number": len(account.plans)},
         ]
         return "; ".join(parts)
 

@@ -162,6 +162,7 @@ class ManyView(StaffMixin, TemplateView):  # type: ignore[misc]
         looked = [self._looked(kind, row, terms) for row in rows[:LOOKED_AT]] if pks else []
         context = self.get_context_data(
             form=form,
+            chosen=len(pks),
             number=number_text(len(pks)),
             none=not pks,
             too_many=len(pks) > many.MOST,

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.dateparse import parse_date
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from checkout import clock, money
 from checkout.conf import conf
@@ -48,7 +48,8 @@ def _day(text: str) -> datetime.date:
 
 
 def _sum(number: int, total: Any, currency: str) -> str:
-    return _("%(number)d payments, %(amount)s") % {"number": number, "amount": show_money(total, currency)}
+    said = ngettext("%(number)d payment, %(amount)s", "%(number)d payments, %(amount)s", number)
+    return said % {"number": number, "amount": show_money(total, currency)}
 
 
 class NextRunView(StaffListView):
