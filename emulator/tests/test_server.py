@@ -23,6 +23,7 @@ import pytest
 import stripe
 
 from stripe_emulator import Emulator, faults
+from stripe_emulator.__main__ import main
 from stripe_emulator.server import NotLoopbackError, bind, serve_in_thread
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -338,6 +339,25 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "stripe_emulator", *args]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     return subprocess.run(command, capture_output=True, text=True, timeout=20, env=env)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--port", "99999", "is not a port: a number from 0 to 65535"),
+        ("--port", "web", "is not a port"),
+        ("--latency-ms", "-5", "is not a whole number from 0"),
+        ("--webhook", "localhost/hook", "is not an address such as http://"),
+        ("--webhook", "http://[::1/", "is not an address such as http://"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_in_words(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, says: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([f"{option}={value}"])
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_busy_port_is_said_in_one_sentence(served: str) -> None:

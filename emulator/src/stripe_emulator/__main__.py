@@ -8,6 +8,7 @@ import sys
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from stripe_emulator.core.errors import ApiError
 from stripe_emulator.core.versions import NEWEST
@@ -25,14 +26,14 @@ def make_parser() -> argparse.ArgumentParser:
         description="A stateful stand-in for Stripe on this machine: API, Stripe.js, webhooks and a panel.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default %(default)s)")
-    parser.add_argument("--port", type=int, default=12111, help="default %(default)s; 0 takes any free port")
+    parser.add_argument("--port", type=_port, default=12111, help="default %(default)s; 0 takes any free port")
     parser.add_argument(
         "--three-origins",
         action="store_true",
         help="Stripe.js and the bank on ports of their own, as at Stripe they are on other hosts",
     )
     parser.add_argument(
-        "--webhook", metavar="URL", action="append", default=[], help="send events here (may be repeated)"
+        "--webhook", metavar="URL", type=_url, action="append", default=[], help="send events here (may be repeated)"
     )
     parser.add_argument(
         "--secret",
@@ -66,10 +67,26 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _natural(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number from 0 to 65535")
+    return int(text)
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address such as http://127.0.0.1:8000/webhook/")
+    return text
 
 
 def main(argv: list[str] | None = None) -> int:
