@@ -596,6 +596,18 @@ def every_subclass(view: type) -> Iterator[Any]:
         yield from every_subclass(each)
 
 
+def test_a_day_that_the_next_run_cannot_be_looked_at_for_is_said_to_be_none(office: Client, books: Books) -> None:
+    url = reverse("checkout.payment.run.next")
+    books.plan.instalments.filter(state="pending").update(due=clock.today() + datetime.timedelta(days=40))
+    last = clock.today() + datetime.timedelta(days=31)
+    for day in ("2020-01-01", "2099-01-01", "soon"):
+        page = " ".join(office.get(url, {"day": day}).content.decode().split())
+        assert f"Choose a day from today until {last.day} {last:%b %Y}. This is today&#x27;s run." in page, day
+        assert "Nothing is due by that day." in page
+        assert "Nothing fits" not in page
+    assert "Choose a day from" not in office.get(url, {"day": last.isoformat()}).content.decode()
+
+
 def test_a_partial_refund_sent_twice_is_one_refund(office: Client, books: Books, emulator: Emulator) -> None:
     url = reverse("checkout.refund.create", args=[books.paid.uuid])
     data = {"seen": seen(office, url), "key": uuid.uuid4(), "amount": "7", "reason": "duplicate", "note": "twice"}

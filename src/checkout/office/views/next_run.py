@@ -79,6 +79,10 @@ class NextRunView(StaffListView):
         ]
         for currency, number, total in releases.sums(self.gate.keep_back(taken)):
             said.append(_("Of these wait for a release: %(sum)s.") % {"sum": _sum(number, total, currency)})
+        asked = self.request.GET.get("day", "")
+        if asked and asked != self.day.isoformat():
+            refused = _("Choose a day from today until %(last)s. This is today's run.")
+            said.insert(0, refused % {"last": show_date(clock.today() + AHEAD)})
         if releases.stopped_run() is not None:
             said.append(_("Runs are stopped: nothing is taken until they may go on."))
         links = [{"url": reverse("checkout.run.release.list"), "text": _("Releases")}]
@@ -94,7 +98,8 @@ class NextRunView(StaffListView):
                 ),
                 *links,
             ]
-        return context | {"intro": " ".join(said), "actions": links}
+        # A day chooses no rows of a list: where there are none, nothing is due.
+        return context | {"intro": " ".join(said), "actions": links, "narrowed": False}
 
     def _what_will_be(self, row: Any) -> Cell:
         line = self.told[row.pk]
