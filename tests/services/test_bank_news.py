@@ -12,8 +12,8 @@ from django.core.management import CommandError, call_command
 
 from checkout import clock, errors
 from checkout.gateway import gateway
-from checkout.models import Checkout, Debt, Dispute, LookBack, Problem, Refund
-from checkout.services import bank_news, disputes, fulfillment, problems, refund_settling, refunds
+from checkout.models import Checkout, Debt, Dispute, LookBack, Problem, Refund, StateChange
+from checkout.services import bank_news, disputes, fulfillment, look_back, problems, refund_settling, refunds
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.test_one_off import begin, pay
@@ -59,6 +59,24 @@ def test_a_refund_that_fails_days_later_is_found_within_a_day(emulator: Emulator
         assert bank_news.look().found == 1
     row.refresh_from_db()
     assert (row.failed, Debt.objects.get().paid) == (True, 100)
+
+
+def test_a_dispute_that_was_known_before_its_payment_was_found_again_is_booked(emulator: Emulator) -> None:
+    """A restored database has lost the payment, and the event of its dispute comes before the look."""
+    paid(emulator)
+    lost = begin(Membership.objects.create())
+    intent_id = lost.payment_intent_id
+    pay(emulator, lost, DISPUTED)
+    StateChange.objects.filter(checkout=lost).delete()
+    Checkout.objects.filter(pk=lost.pk).delete()
+    Debt.objects.filter(pk=lost.debt_id).update(asked=0, attempts=0)
+    [theirs] = gateway().list_disputes(since=clock.now() - timedelta(hours=1))
+    assert disputes.dispute_updated_at_stripe(theirs.id).checkout is None
+    assert look_back.look_back().adopted == 1
+    bank_news.look()
+    dispute = Dispute.objects.get()
+    assert dispute.checkout is not None
+    assert (dispute.checkout.payment_intent_id, Debt.objects.get(pk=lost.debt_id).paid) == (intent_id, 0)
 
 
 def test_a_dispute_is_found_and_so_is_its_end_months_later(emulator: Emulator) -> None:
