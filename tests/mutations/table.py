@@ -283,8 +283,8 @@ MUTATIONS: Final = (
         "what a hook did before it raised stays when it had no savepoint",
         3,
         "services/applying.py",
-        "            raise Unguarded from error\n",
-        "            pass\n",
+        "        if not guarded:\n            raise Unguarded from error\n",
+        "        if not guarded:\n            pass\n",
         (WITH_CARE,),
     ),
     Mutation(

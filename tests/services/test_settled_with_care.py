@@ -23,7 +23,7 @@ from checkout.models import (
     Problem,
     StateChange,
 )
-from checkout.services import booking, debts, ending, settling
+from checkout.services import booking, charging, debts, ending, settling
 from checkout.services.pile import pile
 from checkout.services.update_each import LostRace
 from stripe_emulator import Emulator, faults
@@ -97,6 +97,28 @@ def test_a_hook_that_raised_the_first_time_only_has_been_told(
     settled = paid(emulator, membership)
     membership.refresh_from_db()
     assert (settled.succeeded, settled.unapplied, membership.successes) == (True, False, 1)
+    assert written(settled) == (1, 1, 1, 1)
+    assert not Problem.objects.exists()
+
+
+def test_a_line_that_the_database_refused_the_first_time_only_is_paid(
+    emulator: Emulator, save_plan: SavePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deadlock, or a lock that was waited for too long: no hook is to blame."""
+    [line] = make_due(save_plan())
+    told = ObjectPaymentPlanInstalment.checkout_success
+    calls: list[int] = []
+
+    def refused_once(self: ObjectPaymentPlanInstalment, checkout: Checkout) -> None:
+        calls.append(checkout.pk)
+        if len(calls) == 1:
+            raise OperationalError("deadlock detected")
+        told(self, checkout)
+
+    monkeypatch.setattr(ObjectPaymentPlanInstalment, "checkout_success", refused_once)
+    settled = charging.charge(line)
+    line.refresh_from_db()
+    assert (settled.succeeded, line.state_id, len(calls)) == (True, states.SUCCESS, 2)
     assert written(settled) == (1, 1, 1, 1)
     assert not Problem.objects.exists()
 

@@ -24,8 +24,8 @@ Kind = Problem.Kind
 
 
 class Unguarded(Exception):
-    """The hook of a row that was to be told without a savepoint raised, or refused: the transaction has to be rolled
-    back, and the row told again with one."""
+    """The hook of a row that was to be told without a savepoint raised, or refused, or the database refused what a row
+    of our own did: the transaction has to be rolled back, and all of it done again with care."""
 
 
 def tell(checkout: Checkout, *, guarded: bool = True) -> bool:
@@ -38,7 +38,12 @@ def tell(checkout: Checkout, *, guarded: bool = True) -> bool:
     row = checkout.content_object
     if row is not None and (row._meta.app_label == "checkout" or checkout.action_id not in actions.BY_CARD):
         # Rows of our own refuse no money. Where none came, what refuses or raises undoes everything.
-        _run(checkout)
+        try:
+            _run(checkout)
+        except HookFailed as error:
+            if not guarded and isinstance(error.__cause__, DatabaseError):
+                raise Unguarded from error
+            raise
         return True
     refusal = ask(checkout, guarded=guarded)
     if refusal is not None:
