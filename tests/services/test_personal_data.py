@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import QuerySet
-from post_office.models import Email
+from post_office.models import STATUS, Email
 
 from checkout import clock, errors, links, mail
-from checkout.models import Agreement, Checkout, CheckoutAdditional, Customer, Notice, ObjectPaymentPlan, Posting
-from checkout.services import personal_data
+from checkout.journal import Why
+from checkout.models import (
+    Agreement,
+    Checkout,
+    CheckoutAdditional,
+    Customer,
+    CustomerPayment,
+    Notice,
+    ObjectPaymentPlan,
+    Posting,
+    Refund,
+)
+from checkout.services import by_staff, moves, personal_data, plan_changes, refunds, requests
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -102,6 +114,90 @@ def test_an_invoice_address_stays_as_long_as_the_books(payer_with_history: Objec
     payer_with_history.delete_plan()
     personal_data.erase(EMAIL)
     assert CheckoutAdditional.objects.get().postcode == "BA1 1AA"
+
+
+def test_what_was_agreed_to_before_is_shown_and_erased_too(payer_with_history: ObjectPaymentPlan, staff: Any) -> None:
+    """A change that the payer agreed to has no attempt, and another agreement is in use by now."""
+    plan = payer_with_history
+    change = plan.propose_change("fee", "late", staff, amount=Decimal(5))
+    plan_changes.agree(change, text="Yes.", ip_address="192.0.2.77", user_agent="Telephone of Pat")
+    plan.refresh_from_db()
+    plan.propose_change("write_off", "ill", staff)
+    plan.delete_plan()
+    assert "192.0.2.77" in json.dumps(personal_data.export(EMAIL))
+    personal_data.erase(EMAIL)
+    assert "192.0.2.77" not in everything()
+    assert "Telephone of Pat" not in everything()
+
+
+def test_who_was_asked_for_money_is_not_erased_before_that_is_over(
+    payer_with_history: ObjectPaymentPlan, staff: Any
+) -> None:
+    payer_with_history.delete_plan()
+    asked = CustomerPayment.objects.create(
+        customer=Customer.objects.get(), description="A book", total=Decimal(10), currency="GBP"
+    )
+    with pytest.raises(errors.StillNeeded, match="asked for money"):
+        personal_data.erase(EMAIL)
+    requests.withdraw(asked, staff, "A mistake")
+    personal_data.erase(EMAIL)
+
+
+def test_who_was_asked_to_take_over_a_plan_is_not_erased_before_that_is_over(
+    payer_with_history: ObjectPaymentPlan, staff: Any
+) -> None:
+    change = payer_with_history.propose_change(
+        "payer", "grandmother pays", staff, name="A Grandmother", email="grandmother@example.com"
+    )
+    with pytest.raises(errors.StillNeeded, match="take over"):
+        personal_data.erase("grandmother@example.com")
+    plan_changes.withdraw(change, staff, "No")
+    personal_data.erase("grandmother@example.com")
+    assert not Customer.objects.filter(name="A Grandmother").exists()
+
+
+def test_who_waits_for_a_refund_is_not_erased(payer_with_history: ObjectPaymentPlan) -> None:
+    """It may fail, and somebody has to be told then."""
+    payer_with_history.delete_plan()
+    paid = Checkout.objects.get(action="payment", state="success")
+    row = Refund.objects.create(checkout=paid, amount=Decimal(1), currency="GBP")
+    with pytest.raises(errors.StillNeeded, match="refund"):
+        personal_data.erase(EMAIL)
+    assert row.pending
+
+
+def test_mails_to_staff_that_name_the_payer_are_erased_once_they_were_sent(
+    payer_with_history: ObjectPaymentPlan,
+) -> None:
+    payer_with_history.delete_plan()
+    stay = [(STATUS.queued, f"Not told yet: {EMAIL}"), (STATUS.sent, f"Paid: Another <not.{EMAIL}>")]
+    for status, text in [(STATUS.sent, f"Paid: Pat Payer <{EMAIL}>"), *stay]:
+        mail.queue_text("office@example.com", text, text)
+        Email.objects.filter(subject=text).update(status=status)
+    personal_data.erase(EMAIL)
+    assert sorted(row.message for row in Email.objects.filter(to="office@example.com")) == [text for _s, text in stay]
+
+
+@pytest.mark.parametrize("text", ["", " ", "@", "Pat Payer", "pat.payer@"])
+@pytest.mark.parametrize("more", [[], ["--erase"]])
+def test_what_is_no_address_is_nobodys(payer_with_history: ObjectPaymentPlan, text: str, more: list[str]) -> None:
+    payer_with_history.delete_plan()
+    before = everything()
+    with pytest.raises(CommandError, match="not an e-mail address"):
+        call_command("personal_data", text, *more)
+    assert everything() == before
+
+
+def test_what_staff_wrote_anywhere_about_a_payer_is_shown(payer_with_history: ObjectPaymentPlan, staff: Any) -> None:
+    plan = payer_with_history
+    by_staff.note_stop(plan, staff, "note on the plan")
+    moves.note(plan.instalments.latest("pk"), user=staff, why=Why(note="note on a line"))
+    plan.propose_change("write_off", "note on a change", staff)
+    paid = Checkout.objects.get(action="payment", state="success")
+    refunds.refund(paid, Decimal(10), user=staff, note="note on a refund")
+    told = personal_data.export(EMAIL)["notes_of_staff"]
+    for where in ("the plan", "a line", "a change", "a refund"):
+        assert told.count(f"note on {where}") == 1, where
 
 
 def test_visitors_are_forgotten_when_nothing_is_owed_any_more(payer_with_history: ObjectPaymentPlan) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from checkout.errors import StillNeeded
+from checkout.errors import CheckoutError
 from checkout.management.base import BaseCommand
 from checkout.services import personal_data
 
@@ -23,11 +23,11 @@ class Command(BaseCommand):
         parser.add_argument("--erase", action="store_true", help="erase it instead of printing it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not options["erase"]:
-            self.stdout.write(json.dumps(personal_data.export(options["email"]), indent=2, ensure_ascii=False))
-            return
         try:
+            if not options["erase"]:
+                self.stdout.write(json.dumps(personal_data.export(options["email"]), indent=2, ensure_ascii=False))
+                return
             done = personal_data.erase(options["email"])
-        except StillNeeded as problem:
+        except CheckoutError as problem:
             raise CommandError(str(problem)) from problem
         self.stdout.write("erased: " + ", ".join(f"{name} {number}" for name, number in done.items()))
