@@ -1042,6 +1042,14 @@ MUTATIONS: Final = (
         "",
         ("tests/services/test_plans.py", NEVER_TWICE, CARDS),
     ),
+    Mutation(
+        "a card that is given before the deposit is paid is agreed to for the deposit alone",
+        11,
+        "services/plan_cards.py",
+        "as_data([*(Line(row.count, row.due, row.left) for row in rows), *_to_be_made(plan)])",
+        "as_data(Line(row.count, row.due, row.left) for row in rows)",
+        (CARDS,),
+    ),
     # The books.
     Mutation(
         "the match does not compare what Stripe took with what was posted",

@@ -648,3 +648,17 @@ def test_nothing_is_charged_by_an_agreement_that_another_has_taken_the_place_of(
     with pytest.raises(errors.AttemptInProgress, match="look again"):
         charging.charge(looked_at)
     assert emulator.ledger.taken_minor() == 2000
+
+
+def test_a_card_for_a_plan_that_the_site_made_is_given_for_every_line_of_it(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
+) -> None:
+    plan = ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
+    assert plan.agreement is None
+    refresh(emulator, plan, "4242424242424242")
+    plan.refresh_from_db()
+    assert plan.agreement is not None
+    named = [(line["count"], Decimal(line["amount"]), line["due"]) for line in plan.agreement.lines]
+    assert sum(amount for _count, amount, _due in named) == plan.total
+    plan.charge_deposit()
+    assert [(line.count, line.amount, line.due.isoformat()) for line in plan.payments] == named

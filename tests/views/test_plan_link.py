@@ -303,3 +303,17 @@ def test_the_browser_that_agreed_looks_and_has_the_link_sent_to_the_address_that
     shown = text(by_link.get(found[1], follow=True))
     assert "Enter a new card" in shown
     assert "open this page by the link in our mails" not in shown
+
+
+def test_who_gives_a_card_for_a_plan_that_the_site_made_sees_what_is_taken_from_it(
+    client: Client, emulator: Emulator, membership: Any, payment_plan: Any, settings: Any
+) -> None:
+    settings.CHECKOUT_BASE_URL = "https://shop.example"
+    plan = ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
+    client.get(link(plan))
+    assert "Still to pay £100.00" in text(client.get(page_of(plan)))
+    card_page = reverse("checkout.plan.card", args=[plan.uuid])
+    for shown in (text(client.get(card_page)), text(client.post(card_page, follow=True))):
+        for amount in ("£20.00", "£26.66", "£26.67"):
+            assert amount in shown
+        assert "that you agreed to" not in shown

@@ -372,7 +372,7 @@ def create_instalments(
     deposit = deposit or plan.instalments.filter(deposit=True).first()
     if deposit is None:
         raise PlanError(_("This plan has no deposit line, so its instalments cannot be worked out."))
-    lines = _agreed_lines(plan, deposit)
+    lines = _checked_lines(plan, deposit)
     if plan.payment_plan.late_deposit == PaymentPlan.LateDeposit.MOVE:
         lines = schedule.one_a_month(lines, after=clock.today())
     rows = [
@@ -390,14 +390,9 @@ def create_instalments(
         raise PlanError(_("The instalments of this plan were made already.")) from error
 
 
-def _agreed_lines(plan: ObjectPaymentPlan, deposit: ObjectPaymentPlanInstalment) -> list[Line]:
-    """The lines after the deposit, copied from what was agreed; worked out only where no lines were written down."""
-    agreed = [
-        Line(line["count"], datetime.date.fromisoformat(line["due"]), Decimal(line["amount"]))
-        for line in (plan.agreement.lines if plan.agreement is not None else [])
-        if line["count"] > 1
-    ]
-    lines = agreed or plan.payment_plan.lines(deposit.due, plan.total, plan.currency)[1:]
+def _checked_lines(plan: ObjectPaymentPlan, deposit: ObjectPaymentPlanInstalment) -> list[Line]:
+    """Raises PlanError where they do not add up to the total with this deposit."""
+    lines = plan_cards.after_deposit(plan, deposit)
     if deposit.amount + sum(line.amount for line in lines) != plan.total:
         raise PlanError(
             _(

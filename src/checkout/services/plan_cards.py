@@ -119,29 +119,37 @@ def renew(plan: ObjectPaymentPlan, note: str) -> None:
 
 
 def what_is_left(plan: ObjectPaymentPlan) -> list[dict[str, Any]]:
-    """The lines still to pay, as an agreement keeps them; before the deposit is paid, those that were agreed."""
+    """The lines still to pay, as an agreement keeps them; before the deposit is paid, with those that follow it."""
     rows = list(plan.payments.select_related("debt").exclude(Q(state=states.SUCCESS)))
-    unpaid = [Line(row.count, row.due, row.left) for row in rows]
-    if plan.agreement is not None and not plan.instalments.filter(deposit=False).exists():
-        return as_data(unpaid) + [line for line in plan.agreement.lines if line["count"] > 1]
-    return as_data(unpaid)
+    return as_data([*(Line(row.count, row.due, row.left) for row in rows), *_to_be_made(plan)])
 
 
 def not_made_yet(plan: ObjectPaymentPlan) -> list[ObjectPaymentPlanInstalment]:
-    """The instalments of a plan whose deposit is not paid: their rows are made of what was agreed once it is."""
-    if plan.agreement is None or plan.instalments.filter(deposit=False).exists():
-        return []
+    """The instalments of a plan whose deposit is not paid: their rows are made of these once it is."""
     return [
         ObjectPaymentPlanInstalment(
-            object_payment_plan=plan,
-            count=line["count"],
-            due=datetime.date.fromisoformat(line["due"]),
-            amount=Decimal(line["amount"]),
-            state_id=states.PENDING,
+            object_payment_plan=plan, count=line.count, due=line.due, amount=line.amount, state_id=states.PENDING
         )
-        for line in plan.agreement.lines
+        for line in _to_be_made(plan)
+    ]
+
+
+def _to_be_made(plan: ObjectPaymentPlan) -> list[Line]:
+    if plan.instalments.filter(deposit=False).exists():
+        return []
+    deposit = plan.instalments.filter(deposit=True).exclude(Q(state=states.SUCCESS)).first()
+    return after_deposit(plan, deposit) if deposit is not None else []
+
+
+def after_deposit(plan: ObjectPaymentPlan, deposit: ObjectPaymentPlanInstalment) -> list[Line]:
+    """The lines that follow the deposit, copied from what was agreed; worked out only where none were written down: the
+    site has made the plan, and no payer of it has given a card yet."""
+    agreed = [
+        Line(line["count"], datetime.date.fromisoformat(line["due"]), Decimal(line["amount"]))
+        for line in (plan.agreement.lines if plan.agreement is not None else [])
         if line["count"] > 1
     ]
+    return agreed or plan.payment_plan.lines(deposit.due, plan.total, plan.currency)[1:]
 
 
 def as_data(lines: Iterable[Line]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from abc import ABC, abstractmethod
 from decimal import Decimal
 from typing import Any
@@ -19,7 +20,7 @@ from django.views.generic import TemplateView
 from checkout import actions, money
 from checkout.conf import conf
 from checkout.models import Checkout, ObjectPaymentPlan
-from checkout.services import payers, recovery
+from checkout.services import payers, plan_cards, recovery
 from checkout.views import limits
 from checkout.views.access import remember_checkout, remembered_uuids
 from checkout.views.mixins import CheckoutMixin
@@ -84,9 +85,21 @@ class _CardRefresh(CheckoutMixin, ABC):
             "base_template": conf.CHECKOUT_BASE_TEMPLATE,
             "object_payment_plan": self.object_payment_plan,
             "old_card": card.description if card is not None else "",
+            # The site has made the plan, and nobody has agreed to it: here its payer sees what they agree to.
+            "agrees_to": self._left() if plan.agreement is None else [],
             "caption": conf.STRIPE_CAPTION,
             "contact": conf.CHECKOUT_CONTACT_TEXT,
         }
+
+    def _left(self) -> list[dict[str, Any]]:
+        plan, locale = self.object_payment_plan, get_language() or "en-gb"
+        return [
+            {
+                "due": datetime.date.fromisoformat(line["due"]),
+                "amount": money.format_money(Decimal(line["amount"]), plan.currency, locale),
+            }
+            for line in plan_cards.what_is_left(plan)
+        ]
 
     def _no_single_plan(self, plans: list[ObjectPaymentPlan]) -> HttpResponse:
         context = {
@@ -150,6 +163,16 @@ class PlanCardView(_CardRefresh, TemplateView):  # type: ignore[misc]
             raise Http404
         outstanding = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(pk=self.access.plan.pk)
         return [self.access.plan] if outstanding.exists() else []
+
+    def _left(self) -> list[dict[str, Any]]:
+        plan, locale = self.object_payment_plan, get_language() or "en-gb"
+        return [
+            {
+                "due": datetime.date.fromisoformat(line["due"]),
+                "amount": money.format_money(Decimal(line["amount"]), plan.currency, locale),
+            }
+            for line in plan_cards.what_is_left(plan)
+        ]
 
     def _no_single_plan(self, plans: list[ObjectPaymentPlan]) -> HttpResponse:
         # Nothing is left to pay, and its page says so.

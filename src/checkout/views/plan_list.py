@@ -14,7 +14,7 @@ from django.views.generic import TemplateView
 from checkout import money, states
 from checkout.conf import conf
 from checkout.models import ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import payers
+from checkout.services import payers, plan_cards
 from checkout.views.access import PayerViewMixin
 
 #: A line that stands so waits for its payer.
@@ -75,10 +75,11 @@ def _view(plan: ObjectPaymentPlan) -> PlanView:
 
 
 def _not_made_yet(plan: ObjectPaymentPlan, lines: list[ObjectPaymentPlanInstalment]) -> Decimal:
-    """What was agreed beyond the deposit: until that is paid, its lines are no rows."""
-    if plan.agreement is None or any(not line.deposit for line in lines):
+    """What follows the deposit: until that is paid, its lines are no rows."""
+    deposit = next((line for line in lines if line.deposit and line.state_id != states.SUCCESS), None)
+    if deposit is None or any(not line.deposit for line in lines):
         return Decimal(0)
-    return sum((Decimal(line["amount"]) for line in plan.agreement.lines if line["count"] > 1), Decimal(0))
+    return sum((line.amount for line in plan_cards.after_deposit(plan, deposit)), Decimal(0))
 
 
 def _money(amount: Decimal, plan: ObjectPaymentPlan) -> str:
