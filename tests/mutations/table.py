@@ -855,6 +855,22 @@ MUTATIONS: Final = (
         ("tests/services/test_plan_changes.py",),
     ),
     Mutation(
+        "a plan that was stopped goes on although it was paid in another way",
+        1,
+        "services/plan_changes.py",
+        "        raise _Over(plan_previews.paid_otherwise())\n",
+        "        pass\n",
+        ("tests/services/test_plan_changes.py",),
+    ),
+    Mutation(
+        "a plan that was stopped goes on while a page is open for its row",
+        1,
+        "services/plan_changes.py",
+        "    if change.kind == Kind.REOPEN:\n        _check_nobody_pays_otherwise(change.plan)\n",
+        "",
+        ("tests/services/test_plan_changes.py",),
+    ),
+    Mutation(
         "two people change one plan at once",
         6,
         "services/plan_changes.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 from django.db.models import Sum
 
 from checkout import errors, states
-from checkout.models import Checkout, Debt, ObjectPaymentPlanInstalment, PlanChange, Posting
-from checkout.services import booking, by_hand, plan_changes, plan_previews, runs
+from checkout.models import Checkout, Debt, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange, Posting
+from checkout.services import booking, by_hand, plan_changes, plan_previews, plans, runs
 from stripe_emulator import Emulator
 from tests.postgres.conftest import FillDue, in_thread
 
@@ -131,3 +132,21 @@ def test_what_is_undone_while_a_run_takes_the_rest_is_owed_again(emulator: Emula
         assert (line.state_id == states.SUCCESS) == (line.left == 0), "what is left is owed, and what is owed is open"
         assert taken in (0, 6, 10)
     assert not booking.wrong_counters()
+
+
+def test_a_plan_goes_on_or_its_row_is_paid_at_once_and_never_both(emulator: Emulator, fill_due: FillDue) -> None:
+    both: list[Callable[[], Any]] = []
+    for line in fill_due(6):
+        plan = line.object_payment_plan
+        plans.stop(plan)
+        change = plan.propose_change("reopen", "she comes back")
+        row = plan.content_object
+        both += [
+            partial(plan_changes.agree, change, text="Yes."),
+            partial(Checkout.objects.create_checkout, "payment", row),
+        ]
+    at_once(*both)
+    for plan in ObjectPaymentPlan.objects.all():
+        page_is_open = Checkout.objects.for_content_object(plan.content_object).open().exists()
+        assert plan.deleted or not page_is_open
+    assert ObjectPaymentPlan.objects.filter(deleted=False).exists() or Checkout.objects.open().exists()

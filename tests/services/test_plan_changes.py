@@ -16,6 +16,7 @@ from checkout.models import Agreement, Checkout, Letter, ObjectPaymentPlan, Plan
 from checkout.services import (
     booking,
     by_hand,
+    by_staff,
     checkouts,
     dry_runs,
     fulfillment,
@@ -27,6 +28,7 @@ from checkout.services import (
     runs,
 )
 from stripe_emulator import Emulator
+from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, make_due
 
 pytestmark = pytest.mark.django_db
@@ -351,3 +353,104 @@ def test_a_change_is_overtaken_when_a_part_of_what_it_changes_came_meanwhile(sav
     assert change.state == State.OVERTAKEN
     assert plan.payments.get(count=4).left == 20
     assert books_hold(plan)
+
+
+def stopped(plan: ObjectPaymentPlan, staff: Any) -> Membership:
+    """The plan was stopped, and the site asks for what is left at once instead."""
+    plans.stop(plan, staff)
+    Membership.objects.update(can_charge=True, total=80)
+    return Membership.objects.get()
+
+
+def test_a_plan_does_not_go_on_once_its_row_was_paid_in_another_way(
+    emulator: Emulator, save_plan: SavePlan, staff: Any
+) -> None:
+    plan = save_plan()
+    row = stopped(plan, staff)
+    change = plan.propose_change("reopen", "she comes back", staff)
+    begun = Checkout.objects.create_checkout("payment", row, None)
+    enter_card(emulator, begun, "4242424242424242")
+    assert fulfillment.fulfill(begun).succeeded
+    with pytest.raises(errors.PlanError, match="paid in another way"):
+        plan_changes.agree(change, text="Yes.")
+    change.refresh_from_db()
+    plan.refresh_from_db()
+    assert (change.state, plan.deleted) == (State.OVERTAKEN, True)
+    with pytest.raises(errors.PlanError, match="paid in another way"):
+        plan.propose_change("reopen", "she comes back", staff, on_paper=True)
+    assert emulator.ledger.taken_minor() == 10000
+
+
+def test_a_page_that_was_paid_keeps_a_plan_from_going_on(emulator: Emulator, save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    row = stopped(plan, staff)
+    change = plan.propose_change("reopen", "she comes back", staff)
+    begun = Checkout.objects.create_checkout("payment", row, None)
+    enter_card(emulator, begun, "4242424242424242")
+    with pytest.raises(errors.AlreadyPaid):
+        plan_changes.agree(change, text="Yes.")
+    plan.refresh_from_db()
+    assert plan.deleted
+
+
+def test_an_open_page_is_ended_before_a_plan_goes_on(emulator: Emulator, save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    row = stopped(plan, staff)
+    change = plan.propose_change("reopen", "she comes back", staff)
+    begun = Checkout.objects.create_checkout("payment", row, None)
+    plan_changes.agree(change, text="Yes.")
+    begun.refresh_from_db()
+    assert (begun.state_id, change.state) == (states.FAIL, State.IN_FORCE)
+    assert "error" in enter_card(emulator, begun, "4242424242424242")
+    make_due(plan, 3)
+    runs.process_payments(workers=1)
+    assert emulator.ledger.taken_minor() == 10000
+
+
+def test_what_was_paid_and_given_back_keeps_no_plan_from_going_on(save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    row = stopped(plan, staff)
+    paid = checkouts.manual(row, staff, "cash")
+    by_hand.undo(Posting.objects.get(checkout=paid), staff, "the wrong row")
+    plan.propose_change("reopen", "she comes back", staff, on_paper=True)
+    plan.refresh_from_db()
+    assert not plan.deleted
+
+
+def test_nobody_agrees_to_a_change_of_a_plan_that_was_stopped_since(save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    change = plan.propose_change("fee", "late", staff, amount=Decimal(5))
+    plans.stop(plan, staff)
+    with pytest.raises(errors.PlanError, match="was stopped"):
+        plan_changes.agree(change, text="Yes.")
+    change.refresh_from_db()
+    plan.refresh_from_db()
+    assert (change.state, plan.total, plan.deleted) == (State.OVERTAKEN, 100, True)
+
+
+def test_a_change_is_overtaken_when_staff_have_given_its_day_to_another_payment(
+    save_plan: SavePlan, staff: Any
+) -> None:
+    plan = save_plan()
+    first, second, third = plan.payments.filter(deposit=False)
+    day = second.due + datetime.timedelta(days=10)
+    wanted = [
+        (first.pk, first.due, Decimal(20)),
+        (second.pk, day, first.amount + second.amount - 20),
+        (third.pk, third.due, third.amount),
+    ]
+    change = plan.propose_change("lines", "she asked", staff, wanted=wanted)
+    by_staff.change_due(third, day, staff, "she asked")
+    with pytest.raises(errors.PlanError, match="has changed since"):
+        plan_changes.agree(change, text="Yes.")
+    change.refresh_from_db()
+    assert change.state == State.OVERTAKEN
+    assert books_hold(plan)
+
+
+def test_what_was_paid_since_is_not_agreed_to_once_more(save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    change = plan.propose_change("fee", "late", staff, amount=Decimal(5))
+    make_due(plan)
+    runs.process_payments(workers=1)
+    assert plan_changes.wording(change).count("£") == 2

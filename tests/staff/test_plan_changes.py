@@ -15,10 +15,10 @@ from post_office.models import Email
 
 from checkout import clock, states
 from checkout.models import Agreement, Checkout, ObjectPaymentPlan, PaymentPlan, PlanChange
-from checkout.services import runs
+from checkout.services import plans, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
-from tests.services.conftest import SavePlan
+from tests.services.conftest import SavePlan, make_due
 from tests.staff.conftest import boss, site  # noqa: F401 - fixtures
 from tests.views.test_plan_link import link, page_of, text
 
@@ -299,3 +299,19 @@ def test_a_template_that_no_price_can_be_split_by_is_refused_whatever_the_rules(
     known = {"name": "Endless", "slug": "endless", "deposit": "10", "count": "3", "interval": "1"}
     assert office.post(reverse("checkout.payment.plan.create"), known | terms).status_code == 422
     assert not PaymentPlan.objects.filter(slug="endless").exists()
+
+
+def test_the_payers_page_proposes_what_is_still_to_pay_and_nothing_for_a_plan_that_was_stopped(
+    office: Client, plan: ObjectPaymentPlan, client: Client
+) -> None:
+    press(office, plan, {"kind": "fee", "amount": "5"})
+    make_due(plan)
+    runs.process_payments(workers=1)
+    writing.write_waiting()
+    letter = Email.objects.get(subject="Please decide: a change of your payment plan")
+    assert "£58.34" in letter.message, "a payment came before it was written"
+    [path] = set(re.findall(r"https://shop\.example(/checkout/plan/\S+)", letter.message))
+    page = text(client.get(path, follow=True))
+    assert "Sum £58.34" in page
+    plans.stop(plan)
+    assert "is proposed" not in text(client.get(page_of(plan)))

@@ -135,6 +135,11 @@ class PlanChange(models.Model):
         return self.state == self.State.WAITING
 
     @property
+    def may_be_agreed(self) -> bool:
+        """It waits, and its plan stands as it has to: nothing is changed of one that was stopped meanwhile."""
+        return self.waits and self.plan.deleted == (self.kind == self.Kind.REOPEN)
+
+    @property
     def does(self) -> str:
         """The kind of it, or of what it undoes: what is posted, and whether the plan costs something else."""
         return self.undoes.kind if self.undoes is not None else self.kind

@@ -25,6 +25,7 @@ from checkout.errors import AlreadyPaid, AttemptInProgress, PlanError
 from checkout.journal import Code, Why
 from checkout.models import (
     Agreement,
+    Checkout,
     Customer,
     Debt,
     ObjectPaymentPlan,
@@ -35,7 +36,7 @@ from checkout.models import (
     StateChange,
 )
 from checkout.plan_changes import Kind, Line
-from checkout.services import booking, cards, debts, intents, moves, plan_previews, promises
+from checkout.services import attempt_rows, booking, cards, debts, due_dates, intents, moves, plan_previews, promises
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.plans")
@@ -143,6 +144,8 @@ def _overtaken() -> AttemptInProgress:
 def _integrity(error: IntegrityError) -> PlanError:
     if "undone_once" in str(error) or "undoes_id" in str(error):
         return PlanError(_("This change was undone already."))
+    if "instalment_due" in str(error) or "instalment.due" in str(error):
+        return due_dates.day_is_taken()
     if "one_live_plan" in str(error) or "content_type" in str(error):
         return PlanError(_("There is another payment plan for this by now. Stop that one first."))
     raise error
@@ -168,6 +171,9 @@ def agree(change: PlanChange, user: Actor = None, *, text: str = "", **where_fro
             ObjectPaymentPlan.objects.filter(pk=change.plan_id).update(version=F("version") + 1)
             # Its card may have been changed since.
             change.plan.refresh_from_db()
+            if not change.may_be_agreed:
+                # A plan that was to go on does so already.
+                raise _Over(_("This payment plan was stopped.")) if change.plan.deleted else _Overtaken
             _bring_up_to_date(change)
             agreement = _agreement(change, Agreement.Kind.PAYER, "", user, text=text, **where_from)
             decide(change, State.IN_FORCE, agreement=agreement, before=change.before, after=change.after)
@@ -177,9 +183,10 @@ def agree(change: PlanChange, user: Actor = None, *, text: str = "", **where_fro
             decide(change, State.OVERTAKEN)
             note(change, user, Why(Code.CHANGE_OVERTAKEN, number=change.number))
         change.refresh_from_db()
-        raise PlanError(
-            _("What this was about has changed since, so nothing was changed. We will send you another proposal.")
-        ) from problem
+        overtaken = _(
+            "What this was about has changed since, so nothing was changed. We will send you another proposal."
+        )
+        raise PlanError(str(problem) if isinstance(problem, _Over) else overtaken) from problem
     except IntegrityError as error:
         raise _integrity(error) from error
     return change
@@ -194,7 +201,7 @@ def wording(change: PlanChange) -> str:
             "amount": money.format_money(line.to_come, currency, get_language() or "en-gb"),
             "day": date_format(line.due, "DATE_FORMAT"),
         }
-        for line in change.lines_after
+        for line in plan_previews.up_to_date(change)[1]
         if line.is_open
     ]
     return _(
@@ -204,12 +211,13 @@ def wording(change: PlanChange) -> str:
 
 
 def _bring_up_to_date(change: PlanChange) -> None:
-    """Lines that the change leaves alone may have been paid since it was proposed."""
-    before, after = change.lines_before, change.lines_after
-    changed = plan_changes.touched(before, after)
-    now = {line.pk: line for line in plan_previews.lines_of(change.plan) if line.pk not in changed}
-    change.before = [now.get(line.pk, line).as_data() for line in before]
-    change.after = [now.get(line.pk, line).as_data() for line in after]
+    before, after = plan_previews.up_to_date(change)
+    days = [line.due for line in after if not line.ended]
+    if len(days) != len(set(days)):
+        # Staff have moved a line that it leaves alone to a day that it needs.
+        raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
+    change.before = [line.as_data() for line in before]
+    change.after = [line.as_data() for line in after]
 
 
 def refuse(change: PlanChange, user: Actor = None) -> None:
@@ -243,12 +251,19 @@ class _Overtaken(AttemptInProgress):
     """A line that the change is about does not stand as it did."""
 
 
+class _Over(_Overtaken):
+    """There is nothing any more that it could change; the message is for its payer as well."""
+
+
 def _end_attempts(change: PlanChange, user: Actor) -> None:
     """End the payment pages that are open at the lines it changes: what they ask for is not what is owed afterwards.
     Raises AlreadyPaid when one of them was paid, AttemptInProgress while one is being taken."""
     changed = plan_changes.touched(change.lines_before, change.lines_after)
     for row in change.plan.instalments.filter(pk__in=changed):
         intents.close_open_attempts(row, user)
+    if change.kind == Kind.REOPEN and change.plan.content_object is not None:
+        # Since the plan was stopped it may be paid for in another way.
+        intents.close_open_attempts(change.plan.content_object, user)
 
 
 def _agreement(
@@ -291,6 +306,8 @@ def total_after(change: PlanChange) -> Decimal:
 def _bring_into_force(change: PlanChange, user: Actor) -> None:
     """In the caller's transaction, which has counted the version up: nobody else changes this plan meanwhile. Raises
     _Overtaken when a line that it changes is not as it was."""
+    if change.kind == Kind.REOPEN:
+        _check_nobody_pays_otherwise(change.plan)
     before, after = change.lines_before, change.lines_after
     changed = plan_changes.touched(before, after)
     now = {line.pk: line for line in after}
@@ -316,6 +333,20 @@ def _bring_into_force(change: PlanChange, user: Actor) -> None:
         known |= {"deleted": False, "deleted_at": None, "deleted_by": None}
     ObjectPaymentPlan.objects.filter(pk=change.plan_id).update(**known)
     asking.plan_changed(change.plan, note(change, user, Why(Code.PLAN_CHANGED, number=change.number)))
+
+
+def _check_nobody_pays_otherwise(plan: ObjectPaymentPlan) -> None:
+    """A plan that goes on takes what is left of it: what came, or is about to come, for its row in another way would be
+    taken twice."""
+    row = plan.content_object
+    if row is None:
+        return
+    # The lock meets that of `attempt_rows.still_payable`: whoever begins to pay now is seen here, or sees this plan.
+    attempt_rows.still_payable(row)
+    if Checkout.objects.for_content_object(row).one_at_a_time().open().exists():
+        raise AttemptInProgress(_("Another payment for this is under way. Please look again in a minute."))
+    if plan_previews.was_paid_otherwise(plan):
+        raise _Over(plan_previews.paid_otherwise())
 
 
 def _locked(plan: ObjectPaymentPlan, pks: Iterable[int]) -> dict[int, tuple[ObjectPaymentPlanInstalment, Debt]]:

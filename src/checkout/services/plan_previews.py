@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db.models import Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -67,6 +68,33 @@ def line_of(row: ObjectPaymentPlanInstalment, debt: Debt | None) -> Line:
     )
 
 
+def up_to_date(change: PlanChange) -> tuple[list[Line], list[Line]]:
+    """The lines before and after a change that waits: those that it leaves alone as they stand now, for they may have
+    been paid since it was proposed."""
+    before, after = change.lines_before, change.lines_after
+    changed = plan_changes.touched(before, after)
+    now = {line.pk: line for line in lines_of(change.plan) if line.pk not in changed}
+    return [now.get(line.pk, line) for line in before], [now.get(line.pk, line) for line in after]
+
+
+def was_paid_otherwise(plan: ObjectPaymentPlan) -> bool:
+    """Whether money came for the row of a plan since that was stopped, at once or by another plan, and stayed."""
+    key = {"content_type": plan.content_type_id, "object_id": plan.object_id}
+    others = ObjectPaymentPlan.objects.filter(**key).exclude(pk=plan.pk)
+    came = Posting.objects.filter(
+        Q(debt__in=Debt.objects.filter(**key)) | Q(debt__instalment__object_payment_plan__in=others)
+    ).exclude(kind__in=Posting.OWES)
+    if plan.deleted_at is not None:
+        came = came.filter(at__gte=plan.deleted_at)
+    total: Decimal = came.aggregate(sum=Sum("amount", default=Decimal(0)))["sum"]
+    return total > 0
+
+
+def paid_otherwise() -> str:
+    """Why a plan that was stopped does not go on, for its payer and for staff."""
+    return _("It was paid in another way since the plan was stopped, so the plan does not go on. Nothing was changed.")
+
+
 def preview(plan: ObjectPaymentPlan, kind: str, **terms: Any) -> Preview:
     """What `propose` would do with the same terms. Raises PlanError or MoneyError, with a sentence for staff, when it
     would be refused."""
@@ -77,6 +105,8 @@ def preview(plan: ObjectPaymentPlan, kind: str, **terms: Any) -> Preview:
     changed = plan_changes.touched(before, after)
     rows = plan.instalments.filter(pk__in=changed)
     attempts = [each for row in rows for each in Checkout.objects.asking_for(row).one_at_a_time().open()]
+    if kind == Kind.REOPEN and plan.content_object is not None:
+        attempts += Checkout.objects.for_content_object(plan.content_object).one_at_a_time().open()
     favours = not plan.deleted and plan_changes.favours_payer(before, after)
     # Of a plan that was stopped nothing was to come any more.
     favours = favours or kind == Kind.WRITE_OFF
@@ -120,6 +150,8 @@ def _seen(plan: ObjectPaymentPlan, before: Sequence[Line], after: Sequence[Line]
 def _check_plan(plan: ObjectPaymentPlan, kind: Kind, before: Sequence[Line]) -> None:
     if kind == Kind.REOPEN and not plan.deleted:
         raise PlanError(_("This plan was not stopped."))
+    if kind == Kind.REOPEN and was_paid_otherwise(plan):
+        raise PlanError(paid_otherwise())
     if plan.deleted and kind not in (Kind.REOPEN, Kind.WRITE_OFF):
         raise PlanError(_("This payment plan was stopped."))
     if len(before) == 1 and before[0].is_open and kind != Kind.WRITE_OFF:

@@ -25,7 +25,17 @@ from checkout.errors import AlreadyPaid, CannotPay, CheckoutError, NoSavedCard, 
 from checkout.ids import ip_address_or_none, storable, uuid_or_none
 from checkout.models import Checkout, ObjectPaymentPlan, ObjectPaymentPlanInstalment, PlanChange
 from checkout.plan_changes import Ended
-from checkout.services import charging, due_dates, numbering, papers, payers, plan_cards, plan_changes, recovery
+from checkout.services import (
+    charging,
+    due_dates,
+    numbering,
+    papers,
+    payers,
+    plan_cards,
+    plan_changes,
+    plan_previews,
+    recovery,
+)
 from checkout.services.letters import about_plans
 from checkout.services.letters import asking as letters
 from checkout.views import payer
@@ -213,9 +223,9 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
         """A change that waits for this payer, with what would be to pay by it."""
         # Another payer is asked by a letter of their own.
         waiting = plan.changes.exclude(kind=PlanChange.Kind.PAYER).filter(state=PlanChange.State.WAITING).first()
-        if waiting is None or not self.get_access().is_payer:
+        if waiting is None or not waiting.may_be_agreed or not self.get_access().is_payer:
             return None
-        rows = [line for line in waiting.lines_after if line.is_open]
+        rows = [line for line in plan_previews.up_to_date(waiting)[1] if line.is_open]
         return {
             "change": waiting,
             "what": about_plans.what_changes(waiting, plan.currency),

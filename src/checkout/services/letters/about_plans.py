@@ -21,7 +21,7 @@ from checkout.models import (
     PlanChange,
     StateChange,
 )
-from checkout.services import attempt_rows, numbering, papers
+from checkout.services import attempt_rows, numbering, papers, plan_previews
 from checkout.services.letters import asking
 from checkout.services.letters.words import Words, amount, common, day, facts, of_plan, receipt_of
 
@@ -126,10 +126,10 @@ def _as_a_whole(plan: ObjectPaymentPlan, number: int | str) -> Iterator[str]:
 def change_proposed(letter: Letter) -> Words | None:
     """What was proposed, while it waits: one that was withdrawn or decided meanwhile is not worth a letter."""
     change = PlanChange.objects.select_related("plan__customer").filter(pk=letter.cause.rpartition(":")[2]).first()
-    if change is None or not change.waits:
+    if change is None or not change.may_be_agreed:
         return None
     plan = change.plan
-    open_lines = [line for line in change.lines_after if line.is_open]
+    open_lines = [line for line in plan_previews.up_to_date(change)[1] if line.is_open]
     said: dict[str, Any] = {
         "description": of_plan(plan),
         "changes": [what_changes(change, plan.currency)],
