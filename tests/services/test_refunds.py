@@ -21,11 +21,13 @@ from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import (
     Checkout,
+    Debt,
     Notice,
     ObjectPaymentPlan,
     ObjectPaymentPlanInstalment,
     PaymentRun,
     PaymentRunItem,
+    Posting,
     Problem,
     Refund,
     ScheduledJob,
@@ -489,6 +491,20 @@ def test_what_a_new_line_owes_of_a_refund_that_came_back_is_too_much_once_it_was
     assert not Problem.objects.exists()
     refund_settling.fail(row, Why(note="The account is closed."))
     assert [(each.kind, each.amount) for each in Problem.objects.all()] == [(Problem.Kind.PAID_TOO_MUCH, Decimal(20))]
+
+
+def test_a_refund_that_never_went_closes_no_problem_that_was_opened_since_its_debt_was_read(
+    emulator: Emulator, membership: Membership
+) -> None:
+    checkout = paid(emulator, membership, "4000000000007726")
+    assert checkout.debt is not None
+    row = refunds.refund(checkout, Decimal(30))
+    row.checkout.debt = Debt.objects.get()
+    with transaction.atomic():
+        booking.post(Debt.objects.get(), Posting.Kind.OTHER_MEANS, Decimal(100), cause="cash")
+    assert Problem.objects.get().kind == Problem.Kind.PAID_TOO_MUCH
+    refund_settling.fail(row, Why(note="The account is closed."))
+    assert Problem.objects.get().is_open
 
 
 @pytest.mark.parametrize("happened", ["its payer was told of it", "its page was left", "it was declined"])

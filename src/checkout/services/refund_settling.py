@@ -170,7 +170,7 @@ def _fail(row: Refund, why: Why, failure: str) -> bool:
         letters.refund_failed(row)
     elif row.checkout.debt is not None:
         # While the refund was on its way, what a new line owes in its place was not too much.
-        problems.check_debt(row.checkout.debt, row.checkout)
+        problems.check_debt(booking.locked(row.checkout.debt), row.checkout)
     Refund.objects.filter(pk=row.pk).update(plan_effect_done=True, lease_until=None)
     row.plan_effect_done = True
     if before == Refund.SUCCEEDED or row.refund_id:
