@@ -1132,6 +1132,14 @@ MUTATIONS: Final = (
         (BOOKS_CLOSING,),
     ),
     Mutation(
+        "nobody knows who gave money back that the match had missed already",
+        8,
+        "services/books_differences.py",
+        "        _say_how(difference, How.GIVEN_BACK, user, note)",
+        "        pass",
+        (BOOKS_MATCH,),
+    ),
+    Mutation(
         "more than one person may give back is given back in the books",
         8,
         "office/views/differences.py",

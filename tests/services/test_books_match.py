@@ -13,7 +13,7 @@ from django.db.models import Sum
 
 from checkout import clock
 from checkout.errors import CannotSettle
-from checkout.gateway import gateway
+from checkout.gateway import Gateway, RefundAnswer, gateway
 from checkout.models import (
     BalanceTransaction,
     BookDifference,
@@ -384,6 +384,29 @@ def test_a_double_whose_refund_fails_is_open_again_and_goes_back_by_another_refu
         books_differences.give_back(before, staff, "Once more")
     assert look(shop) == {}
     assert len(list(gateway().list_refunds(payment_intent_id=row.subject))) == 2
+
+
+def test_who_gave_it_back_is_kept_when_the_match_was_faster(
+    shop: Shop, staff: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = shop.pay("100")
+    plant_double(shop, paid)
+    look(shop)
+    row = BookDifference.objects.get()
+    asks = Gateway.create_refund
+
+    def asks_while_the_job_runs(self: Gateway, **asked: Any) -> RefundAnswer:
+        answer = asks(self, **asked)
+        assert look(shop) == {}
+        return answer
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Gateway, "create_refund", asks_while_the_job_runs)
+        books_differences.give_back(row, staff, "Taken twice")
+    row.refresh_from_db()
+    assert row.how == How.GIVEN_BACK
+    last = row.notes.latest("pk")
+    assert (last.how, last.user, last.note) == (How.GIVEN_BACK, staff, "Taken twice")
 
 
 def test_what_was_given_back_and_has_not_gone_after_some_days_is_open_again(shop: Shop, staff: Any) -> None:

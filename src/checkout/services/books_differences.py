@@ -156,10 +156,15 @@ def explain(difference: BookDifference, user: Actor, note: str) -> None:
 
 def adopted(difference: BookDifference, user: Actor, note: str = "") -> None:
     """Stripe's truth was brought in, and the match has closed the difference: say by whom."""
+    _say_how(difference, How.ADOPTED, user, note)
+
+
+def _say_how(difference: BookDifference, how: How, user: Actor, note: str) -> None:
+    """The match has closed it, because somebody did something about it: say what, and who."""
     with transaction.atomic():
-        BookDifference.objects.filter(pk=difference.pk, how=How.GONE).update(how=How.ADOPTED)
+        BookDifference.objects.filter(pk=difference.pk, how=How.GONE).update(how=how)
         BookNote.objects.create(
-            difference=difference, how=How.ADOPTED, amount=difference.amount, user=actor(user), note=note[:255]
+            difference=difference, how=how, amount=difference.amount, user=actor(user), note=note[:255]
         )
     difference.refresh_from_db()
 
@@ -198,5 +203,7 @@ def give_back(difference: BookDifference, user: Actor, note: str) -> None:
     )
     if answer.status == "failed":
         raise CannotSettle(answer.failure or _("The refund failed."))
-    _close(difference, How.GIVEN_BACK, user, note)
+    if not _close(difference, How.GIVEN_BACK, user, note):
+        # The match was faster, and has found that nothing is left.
+        _say_how(difference, How.GIVEN_BACK, user, note)
     logger.info("difference %s given back: %s", difference.pk, answer.id, extra={"difference": difference.pk})
