@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.db import connection
 from django.utils import translation
@@ -15,7 +17,7 @@ from post_office.models import Email
 
 from checkout import errors, links, states
 from checkout.gateway import gateway
-from checkout.models import Checkout, Dispute, ObjectPaymentPlan, ObjectPaymentPlanInstalment, StateChange
+from checkout.models import Checkout, Dispute, ObjectPaymentPlan, ObjectPaymentPlanInstalment, Posting, StateChange
 from checkout.services import charging, disputes, fulfillment, plans, requests, runs
 from checkout.services.agreements import AgreementTerms
 from stripe_emulator import Emulator, faults
@@ -53,6 +55,17 @@ def test_a_dispute_is_kept_told_once_with_its_date_and_pauses_the_plan(emulator:
     assert not ObjectPaymentPlanInstalment.objects.due.exists()
     assert runs.counts(ObjectPaymentPlanInstalment.objects.process_payments()) == {}
     assert StateChange.objects.filter(object_payment_plan=plan, to_state="paused").count() == 1
+
+
+def test_a_dispute_is_posted_on_the_day_of_the_sites_own_wall(emulator: Emulator, settings: Any) -> None:
+    settings.TIME_ZONE = "Pacific/Auckland"
+    with time_machine.travel(datetime(2027, 1, 31, 20, tzinfo=UTC), tick=False):
+        emulator.tick()
+        checkout = Checkout.objects.create_checkout("payment", Membership.objects.create())
+        emulator.pay(gateway().retrieve_payment_intent(checkout.payment_intent_id).client_secret)
+        fulfillment.fulfill(checkout)
+        disputes.dispute_updated_at_stripe(emulator.bank.dispute(checkout.payment_intent_id)["id"])
+    assert Posting.objects.get(kind="disputed").day == date(2027, 2, 1)
 
 
 def test_a_claim_that_began_before_the_dispute_is_refused(emulator: Emulator, save_plan: SavePlan) -> None:

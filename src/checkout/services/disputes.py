@@ -125,7 +125,7 @@ def _post(dispute: Dispute) -> None:
     checkout = dispute.checkout
     if checkout is None or dispute.kind != Dispute.Kind.DISPUTE or dispute.amount is None:
         return
-    about: dict[str, Any] = {"dispute": dispute, "day": dispute.opened_at.date()}
+    about: dict[str, Any] = {"dispute": dispute, "day": clock.on_the_wall(dispute.opened_at)}
     taken, won = f"disputed:{dispute.dispute_id}", f"dispute_won:{dispute.dispute_id}"
     if dispute.status != "prevented" and not booking.is_posted(taken):
         attempt_debts.post_for(checkout, booking.Kind.DISPUTED, -dispute.amount, cause=taken, **about)
