@@ -151,7 +151,7 @@ def settle_refunds() -> int:
 def send_staff_digest() -> int:
     """Mail staff yesterday's payments, once, if the site wants a digest; how many payments."""
     with jobs.recorded("send_staff_digest"):
-        return staff_notices.digest(warnings=doctor.warnings())
+        return staff_notices.digest(warnings=doctor.warnings()) or 0
 
 
 @_task(540)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import models
 from django.test import Client, RequestFactory
 from django.utils import timezone
@@ -18,7 +18,7 @@ from checkout import clock, errors, links, tasks
 from checkout.gateway import gateway
 from checkout.journal import Code, Why
 from checkout.models import Checkout, CheckoutAdditional, ScheduledJob
-from checkout.services import ending, fulfillment, intents, invoices
+from checkout.services import ending, fulfillment, intents, invoices, staff_notices
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -208,6 +208,39 @@ def test_the_digest_of_a_whole_day_is_sent_once(paid_late_yesterday: Checkout, c
     assert "1 paid, 0 not paid" in mail.subject
     assert str(paid_late_yesterday.uuid) in mail.message
     assert ScheduledJob.objects.get(name="send_staff_digest").last_succeeded_at is not None
+
+
+def test_the_digest_counts_what_it_has_no_room_for(
+    paid_late_yesterday: Checkout, emulator: Emulator, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staff_notices, "MOST_LINES", 1)
+    for _ in range(3):
+        pay(emulator, Membership.objects.create())
+    paid_late_yesterday.refresh_from_db()
+    Checkout.objects.update(settled_at=paid_late_yesterday.settled_at)
+    call_command("send_staff_digest")
+    assert capsys.readouterr().out == "mailed 4 payments\n"
+    [mail] = Email.objects.all()
+    assert "4 paid, 0 not paid" in mail.subject
+    assert "and more" in mail.message
+
+
+def test_a_digest_without_payments_is_said_to_be_mailed(settings: Any, capsys: Any) -> None:
+    settings.CHECKOUT_NOTIFY = "digest"
+    # The doctor has something to say: no job has ever run here.
+    call_command("send_staff_digest")
+    assert capsys.readouterr().out == "mailed 0 payments\n"
+    assert Email.objects.count() == 1
+
+
+def test_a_digest_that_nobody_can_be_sent_is_no_success(settings: Any) -> None:
+    settings.CHECKOUT_NOTIFY, settings.CHECKOUT_NOTIFY_EMAILS = "digest", ["no address"]
+    with pytest.raises(CommandError, match="can be written to"):
+        call_command("send_staff_digest")
+    assert ScheduledJob.objects.get(name="send_staff_digest").last_succeeded_at is None
+    settings.CHECKOUT_NOTIFY_EMAILS = ["office@example.com"]
+    call_command("send_staff_digest")
+    assert Email.objects.count() == 1
 
 
 def test_the_digest_by_celery(paid_late_yesterday: Checkout) -> None:

@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from checkout import actions, advice, clock, mail, money
+from checkout import actions, advice, clock, mail, money, states
 from checkout.conf import conf
 from checkout.models import Checkout, Notice, StateChange
 from checkout.services import unsent
@@ -180,33 +180,41 @@ def _what_staff_did(day: datetime.date) -> list[str]:
 
 
 @in_office_language()
-def digest(day: datetime.date | None = None, *, warnings: Sequence[str] = ()) -> int:
+def digest(day: datetime.date | None = None, *, warnings: Sequence[str] = ()) -> int | None:
     """Queue the digest of one day (default: yesterday, which is complete), once, on a site that wants one
     (CHECKOUT_NOTIFY). Below the payments stands what staff did, and what the doctor warns of; each is worth a mail
-    without any. The number of attempts in it; 0: nothing was queued, or none of them."""
-    if conf.CHECKOUT_NOTIFY != DIGEST:
-        return 0
+    without any. The number of payments that it tells of; None when there is nothing to tell, or it was told before.
+
+    Raises MailNotReady when nobody in CHECKOUT_NOTIFY_EMAILS can be written to.
+    """
+    if conf.CHECKOUT_NOTIFY != DIGEST or not conf.CHECKOUT_NOTIFY_EMAILS:
+        return None
     day = day or clock.today() - datetime.timedelta(days=1)
     rows = (
         Checkout.objects.filter(settled_at__date=day, superseded=False, action__in=NEWSWORTHY)
         .order_by("state", "pk")
         .select_related("action")
     )
-    found = list(rows[: MOST_LINES + 1])
+    counted = dict(rows.order_by().values_list("state").annotate(Count("pk")))
+    number, paid = sum(counted.values()), counted.get(states.SUCCESS, 0)
     did = _what_staff_did(day)
-    if not found and not warnings and not did:
-        return 0
-    lines = [_digest_line(checkout) for checkout in found[:MOST_LINES]]
-    if len(found) > MOST_LINES:
+    if not number and not warnings and not did:
+        return None
+    lines = [_digest_line(checkout) for checkout in rows[:MOST_LINES]]
+    if number > MOST_LINES:
         lines.append(_("… and more: %(link)s") % {"link": link("checkout.list")})
     if did:
         lines += ["", _("What colleagues did:"), *did]
     if warnings:
         lines += ["", _("What the doctor says of the site:"), *warnings]
-    paid = sum(checkout.succeeded for checkout in found)
     subject = _("Payments of %(day)s: %(paid)d paid, %(failed)d not paid") % {
         "day": formats.date_format(day, _("j F Y")),
         "paid": paid,
-        "failed": len(found) - paid,
+        "failed": number - paid,
     }
-    return len(found) if tell_staff(f"staff-digest-{day:%Y-%m-%d}", subject, lines) else 0
+    cause = f"staff-digest-{day:%Y-%m-%d}"
+    if tell_staff(cause, subject, lines):
+        return number
+    if not Notice.objects.filter(cause=cause).exists():
+        raise mail.MailNotReady("Nobody in CHECKOUT_NOTIFY_EMAILS can be written to; the page Problems says why.")
+    return None
