@@ -855,6 +855,14 @@ MUTATIONS: Final = (
         ("tests/services/test_plan_changes.py",),
     ),
     Mutation(
+        "a row is told that it was paid at once while a plan takes the same",
+        1,
+        "services/applying.py",
+        "    if checkout.action_id in actions.BY_CARD and agreements.has_live_plan(row):",
+        "    if False:",
+        (APPLYING,),
+    ),
+    Mutation(
         "a plan that was stopped goes on although it was paid in another way",
         1,
         "services/plan_changes.py",

@@ -14,7 +14,7 @@ from post_office.models import Email
 
 from checkout import advice, errors, signals, states
 from checkout.gateway import gateway
-from checkout.models import Checkout, Debt, ObjectPaymentPlan, Posting, Problem, Refund, SavedCard
+from checkout.models import Checkout, Debt, ObjectPaymentPlan, PaymentPlan, Posting, Problem, Refund, SavedCard
 from checkout.services import applying, booking, cards, disputes, doctor, fulfillment, reconcile, refunds
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -358,6 +358,29 @@ def test_a_row_that_was_settled_elsewhere_is_not_told_again(
     assert (membership.successes, open_kinds()) == (2, [])
     with pytest.raises(errors.AlreadyPaid):
         applying.apply(checkout)
+
+
+def test_what_is_paid_at_once_for_a_row_that_has_a_plan_by_now_is_a_problem(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
+) -> None:
+    checkout = begin(membership)
+    ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
+    pay(emulator, checkout)
+    settled = fulfillment.fulfill(checkout)
+    assert (settled.state_id, settled.unapplied, open_kinds()) == (states.SUCCESS, True, [Kind.NOT_PAYABLE])
+    assert Membership.objects.get().successes == 0
+    assert booked()[-1] == ("taken", 100)
+
+
+def test_a_page_of_a_row_that_has_a_plan_by_now_is_not_gone_on_with(
+    emulator: Emulator, membership: Membership, payment_plan: PaymentPlan
+) -> None:
+    checkout = begin(membership)
+    ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
+    with pytest.raises(errors.CannotPay, match="paid for by a payment plan"):
+        begin(membership)
+    checkout.refresh_from_db()
+    assert checkout.failed
 
 
 def test_money_for_a_row_that_is_gone_can_be_given_back_and_not_applied(

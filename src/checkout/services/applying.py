@@ -75,6 +75,9 @@ def ask(checkout: Checkout, then: Callable[[], None] | None = None, *, guarded: 
         return Refusal(Kind.NO_ROW)
     if not row.checkout_can_charge:
         return Refusal(Kind.NOT_PAYABLE)
+    if checkout.action_id in actions.BY_CARD and agreements.has_live_plan(row):
+        # The site made it while a page was open: a plan that takes the same once more is not to be told of this.
+        return Refusal(Kind.NOT_PAYABLE)
     if debts.missing_at(checkout, row.checkout_total):
         return Refusal(Kind.PRICE_CHANGED)
     try:

@@ -130,7 +130,8 @@ def _begin_payment(content_object: ContentObject, user: Actor) -> Checkout:
         if attempt_rows.off_session(existing):
             raise AttemptInProgress(_("This is being paid at this moment. Please look again in a few minutes."))
         same = not existing.saves_card and existing.currency == currency and attempt_debts.asks_for_all(existing, total)
-        if same and not _expired_unasked(existing):
+        # A site may have made a plan while the page was open.
+        if same and not _expired_unasked(existing) and not agreements.has_live_plan(content_object):
             return take_over(existing, user)
         intents.close_open_attempts(content_object, user)
     return _open_or_insert(content_object, actions.PAYMENT, user, total=total)
