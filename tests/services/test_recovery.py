@@ -29,7 +29,7 @@ from checkout.models import (
     RecoveryPolicy,
     RecoveryStep,
 )
-from checkout.services import charging, dry_runs, fulfillment, recovery, runs
+from checkout.services import by_hand, charging, dry_runs, fulfillment, recovery, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -303,7 +303,12 @@ def test_a_card_that_its_bank_refused_for_good_is_not_asked_again_by_hand_either
     assert Checkout.objects.count() == before
 
 
-def test_staff_press_no_more_often_than_stripe_lets_through(plan: ObjectPaymentPlan, emulator: Emulator) -> None:
+@pytest.mark.parametrize("came", [0, 10])
+def test_staff_press_no_more_often_than_stripe_lets_through(
+    plan: ObjectPaymentPlan, emulator: Emulator, staff: Any, came: int
+) -> None:
+    if came:
+        by_hand.part_paid(first(plan), Decimal(came), staff, "cash")
     decline(plan, emulator, "insufficient_funds")
     assert plan.card is not None
     emulator.bank.decline_next(plan.card.payment_method_id, "insufficient_funds", times=30)

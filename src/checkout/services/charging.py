@@ -95,7 +95,9 @@ def claim(content_object: ContentObject, user: Actor = None, *, if_due: bool = F
     if not content_object.checkout_can_charge:
         raise CannotPay(_("There is nothing to pay here at the moment. It may have been paid already."))
     if not if_due:
-        recovery.check_may_be_asked(card, content_object.checkout_total)
+        # Of a line of which a part came, its rest is asked for.
+        line = content_object if isinstance(content_object, ObjectPaymentPlanInstalment) else None
+        recovery.check_may_be_asked(card, line.left if line is not None else content_object.checkout_total)
     try:
         with transaction.atomic(durable=True):
             if isinstance(content_object, ObjectPaymentPlanInstalment):
