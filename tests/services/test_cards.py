@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +14,10 @@ import time_machine
 from dateutil.relativedelta import relativedelta
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
-from django.utils import translation
+from django.utils import formats, translation
 from post_office.models import Email, EmailTemplate
 
-from checkout import clock, errors, states, tasks
+from checkout import clock, errors, links, states, tasks
 from checkout.gateway import gateway
 from checkout.models import (
     Agreement,
@@ -29,7 +30,18 @@ from checkout.models import (
     SavedCard,
     StripeCustomer,
 )
-from checkout.services import card_expiry, cards, charging, fulfillment, intents, on_session, plan_cards, runs, stale
+from checkout.services import (
+    by_hand,
+    card_expiry,
+    cards,
+    charging,
+    fulfillment,
+    intents,
+    on_session,
+    plan_cards,
+    runs,
+    stale,
+)
 from stripe_emulator import Emulator, faults
 from tests.host.models import Membership
 from tests.services.conftest import SavePlan, enter_card, letters_installed, make_due
@@ -662,3 +674,29 @@ def test_a_card_for_a_plan_that_the_site_made_is_given_for_every_line_of_it(
     assert sum(amount for _count, amount, _due in named) == plan.total
     plan.charge_deposit()
     assert [(line.count, line.amount, line.due.isoformat()) for line in plan.payments] == named
+
+
+def test_each_plan_of_a_card_that_runs_out_has_a_mail_of_its_own(emulator: Emulator, payment_plan: PaymentPlan) -> None:
+    """A new card is for the plan whose page the mail leads to, and for no other."""
+    plans = [agree(emulator, payment_plan, "4242424242424242", name=name) for name in ("first", "second")]
+    for plan in plans:
+        bank_sends_card(emulator, the_card(plan), months=0)
+    assert card_expiry.refresh_card_expiry_dates().mailed == 2
+    tokens = [re.search(r"/checkout/plan/(\S+)/", each.message) for each in letters()]
+    assert {links.read_token(token[1], ObjectPaymentPlan) for token in tokens if token} == {plan.uuid for plan in plans}
+    refresh(emulator, plans[0], "5555555555554444")
+    assert card_expiry.refresh_card_expiry_dates().mailed == 0
+
+
+def test_the_mail_about_a_card_says_what_comes_next_and_is_left_of_it(
+    emulator: Emulator, plan: ObjectPaymentPlan, staff: Any
+) -> None:
+    first, second, _third = plan.payments.filter(deposit=False)
+    ObjectPaymentPlanInstalment.objects.filter(pk=first.pk).update(
+        state=states.FAIL, due=clock.today() - datetime.timedelta(days=3)
+    )
+    by_hand.part_paid(second, Decimal(10), staff, "cash")
+    bank_sends_card(emulator, the_card(plan), months=0)
+    assert card_expiry.refresh_card_expiry_dates().mailed == 1
+    message = letters().get().message
+    assert f"£16.67 on {formats.date_format(second.due, 'DATE_FORMAT')}" in message

@@ -43,7 +43,7 @@ class CardsRead:
 
 def refresh_card_expiry_dates() -> CardsRead:
     """Read the cards of outstanding plans; flag those that run out within a month or are gone at Stripe, and tell their
-    payers once a card.
+    payers once for each plan and card.
 
     One call to Stripe for each card, whatever the number of plans, and none for a card that was read within the last 20
     hours; `payment_method.automatically_updated` keeps them fresh in between. Safe to run daily, and again after it was
@@ -115,37 +115,43 @@ def _take_in(answers: Iterable[tuple[SavedCard, PaymentMethod | GatewayError | N
 
 def _tell_payers(done: CardsRead) -> None:
     """Of every card that runs out or is gone at Stripe, whenever it was read: a mail that failed yesterday goes out
-    today."""
+    today. One for each plan: a card that its payer gives is for the plan whose page the mail leads to."""
     soon = clock.today() + relativedelta(months=1)
     of_this_key = SavedCard.objects.in_use().filter(livemode=is_live_key(conf.STRIPE_SECRET_KEY))
     rows = of_this_key.filter(Q(gone=True) | Q(detached_at=None, expiry_date__lte=soon)).select_related("customer")
     for card in list(rows.order_by("expiry_date", "pk")):
         if card.gone and not cards.is_of_this_key(card, gateway().account_id()):
             continue
-        cause = _expiry_cause(card)
-        try:
-            with transaction.atomic():
-                done.flagged += SavedCard.objects.filter(pk=card.pk, refresh=False).update(refresh=True)
-                done.mailed += _send_expiry_mail(card, cause)
-            unsent.gone(cause)
-        except Exception as problem:
-            # Names and descriptions come from the host's rows, so anything may come out of them.
-            logger.exception("no mail about saved card %s", card.pk, extra={"card": card.pk})
-            unsent.report(cause, problem)
-            done.errors += 1
+        for plan in list(_charged_to(card)):
+            cause = _expiry_cause(card, plan)
+            try:
+                with transaction.atomic():
+                    done.flagged += SavedCard.objects.filter(pk=card.pk, refresh=False).update(refresh=True)
+                    done.mailed += _send_expiry_mail(card, plan, cause)
+                unsent.gone(cause)
+            except Exception as problem:
+                # Names and descriptions come from the host's rows, so anything may come out of them.
+                logger.exception("no mail about saved card %s", card.pk, extra={"card": card.pk})
+                unsent.report(cause, problem)
+                done.errors += 1
 
 
-def _expiry_cause(card: SavedCard) -> str:
+def _charged_to(card: SavedCard) -> QuerySet[ObjectPaymentPlan]:
+    plans = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(agreement__saved_card=card)
+    return plans.select_related("payment_plan", "user", "customer").order_by("pk")
+
+
+def _expiry_cause(card: SavedCard, plan: ObjectPaymentPlan) -> str:
     if card.gone:
-        return f"card_gone:{card.customer_id}:{card.payment_method_id}"
+        return f"card_gone:{plan.pk}:{card.customer_id}:{card.payment_method_id}"
     printed = card.fingerprint or card.payment_method_id
-    return f"card_expiry:{card.customer_id}:{printed}:{card.expiry_date:%Y-%m}"
+    return f"card_expiry:{plan.pk}:{card.customer_id}:{printed}:{card.expiry_date:%Y-%m}"
 
 
-def _send_expiry_mail(card: SavedCard, cause: str) -> bool:
+def _send_expiry_mail(card: SavedCard, plan: ObjectPaymentPlan, cause: str) -> bool:
     if Notice.objects.filter(cause=cause).exists():
         return False
-    return _send(card, cause, Customer.MAIL_TEMPLATE_CARD_EXPIRY)
+    return _send_about(plan, card, cause, Customer.MAIL_TEMPLATE_CARD_EXPIRY)
 
 
 def send_card_refresh_mail(customer: Customer, user: Actor = None) -> bool:
@@ -180,19 +186,14 @@ def next_plan(customer: Customer) -> ObjectPaymentPlan | None:
     return found
 
 
-def _send(card: SavedCard, cause: str, template: str) -> bool:
-    plans = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(agreement__saved_card=card)
-    plan = plans.select_related("payment_plan", "user", "customer").order_by("pk").first()
-    return plan is not None and _send_about(plan, card, cause, template)
-
-
 def _send_about(plan: ObjectPaymentPlan, card: SavedCard | None, cause: str, template: str) -> bool:
     customer = plan.customer
     if customer is None:
         return False
     language = notices.language_of(plan.payer_row, customer)
     with translation.override(language):
-        waiting = plan.instalments.exclude(Q(state=states.SUCCESS)).order_by("due").first()
+        # What was declined before is not what comes next.
+        coming = plan.instalments.select_related("debt").filter(Q(state=states.PENDING)).order_by("due").first()
         description = getattr(plan.content_object, "checkout_description", [])
         context = {
             "name": customer.name,
@@ -200,8 +201,8 @@ def _send_about(plan: ObjectPaymentPlan, card: SavedCard | None, cause: str, tem
             "expired": card is not None and card.has_run_out,
             "gone": card is not None and card.gone,
             "description": ", ".join(str(line) for line in description),
-            "next_amount": money.format_money(waiting.amount, plan.currency, language) if waiting else "",
-            "next_due": formats.date_format(waiting.due, "DATE_FORMAT") if waiting else "",
+            "next_amount": money.format_money(coming.left, plan.currency, language) if coming else "",
+            "next_due": formats.date_format(coming.due, "DATE_FORMAT") if coming else "",
             "link": links.plan_page(plan),
             "contact": conf.CHECKOUT_CONTACT_TEXT,
             "organisation": conf.STRIPE_CAPTION,
