@@ -23,6 +23,7 @@ from checkout.services import (
     on_session,
     payers,
     plan_changes,
+    promises,
     refunds,
     runs,
     stale,
@@ -440,3 +441,20 @@ def test_each_payer_has_their_own_part_on_their_page_and_statement(
         seen[customer] = (entry.paid, entry.back, entry.left, sorted(moved))
     assert seen[former] == (Decimal(21), Decimal(5), Decimal(0), [Decimal(-5), Decimal(6), Decimal(20)])
     assert seen[new] == (Decimal("20.66"), Decimal(0), Decimal("53.34"), [Decimal("20.66")])
+
+
+def test_what_the_former_payer_promised_does_not_hold_for_the_new_one(
+    emulator: Emulator, plan: ObjectPaymentPlan, staff: Any
+) -> None:
+    [line] = make_due(plan)
+    plan.instalments.filter(pk=line.pk).update(state=states.FAIL)
+    plan.pay_day = 28
+    plan.save(update_fields=["pay_day"])
+    line.refresh_from_db()
+    promises.promise(line, clock.today() + timedelta(days=20), staff)
+    takes_over(emulator, propose(plan, staff), "4000000000000341")
+    line.refresh_from_db()
+    plan.refresh_from_db()
+    assert (line.state_id, plan.pay_day, promises.is_held(line)) == (states.FAIL, None, False)
+    writing.write_waiting()
+    assert letters_of("instalment_declined") == ["grandmother@example.com"]

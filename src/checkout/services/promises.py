@@ -16,7 +16,7 @@ from checkout import clock, states
 from checkout.contract import Actor, actor
 from checkout.errors import AlreadyPaid, CannotPay
 from checkout.journal import Code, Why
-from checkout.models import FollowUp, ObjectPaymentPlanInstalment
+from checkout.models import FollowUp, ObjectPaymentPlan, ObjectPaymentPlanInstalment
 from checkout.services import moves
 
 #: What is promised waits for its payer. A line that nobody has tried yet has a day of its own, which may be moved.
@@ -66,6 +66,11 @@ def declined_anew(line: ObjectPaymentPlanInstalment) -> None:
 def forget(line: ObjectPaymentPlanInstalment) -> None:
     """It has another day now, and what was agreed about the old one is over."""
     FollowUp.objects.filter(instalment=line).delete()
+
+
+def of_another(plan: ObjectPaymentPlan) -> None:
+    """Somebody else pays from now on, and has promised nothing. In the transaction in which they take over."""
+    FollowUp.objects.filter(instalment__object_payment_plan=plan).update(promised_for=None)
 
 
 def _check(line: ObjectPaymentPlanInstalment) -> None:

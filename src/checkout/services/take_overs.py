@@ -41,6 +41,7 @@ from checkout.services import (
     plan_cards,
     plan_changes,
     plan_previews,
+    promises,
 )
 from checkout.services.letters import asking
 
@@ -154,7 +155,10 @@ def take_over(change: PlanChange, checkout: Checkout) -> None:
         agreement=agreement,
         links_revoked_at=now,
         taken_over_at=now,
+        # That of whoever paid before.
+        pay_day=None,
     )
+    promises.of_another(plan)
     SavedCard.objects.filter(pk=former).update(replaced=True)
     plan_changes.note(change, None, Why(Code.PLAN_CHANGED, number=change.number))
     asking.payer_changed(change)
