@@ -63,6 +63,10 @@ def test_what_nobody_pays_stays_open_by_default(plan: ObjectPaymentPlan, emulato
     assert not Problem.objects.exists()
 
 
+def stops_told(plan: ObjectPaymentPlan) -> int:  # noqa: F811
+    return Notice.objects.filter(cause__startswith=f"stopped-unpaid-{plan.pk}").count()
+
+
 def test_a_plan_is_stopped_once_it_was_not_paid_for_so_many_days(
     plan: ObjectPaymentPlan,  # noqa: F811
     emulator: Emulator,
@@ -82,11 +86,17 @@ def test_a_plan_is_stopped_once_it_was_not_paid_for_so_many_days(
     plan.refresh_from_db()
     assert plan.deleted
     assert Letter.objects.filter(kind="plan_stopped").count() == 1
-    assert Notice.objects.filter(cause=f"stopped-unpaid-{plan.pk}").count() == 1
+    assert stops_told(plan) == 1
     assert StateChange.objects.get(object_payment_plan=plan).code == "stopped_unpaid"
     asked = tried(plan)
     live(plan, emulator, 10, DECEMBER + datetime.timedelta(14))
     assert tried(plan) == asked
+    # Its payer is given another chance, and staff hear of it when that is missed, too.
+    with on(DECEMBER + datetime.timedelta(25), emulator):
+        plan.propose_change("reopen", "another chance", on_paper=True)
+    live(plan, emulator, 60, DECEMBER + datetime.timedelta(26))
+    plan.refresh_from_db()
+    assert (plan.deleted, stops_told(plan)) == (True, 2)
 
 
 def test_staff_are_asked_once_and_no_more_when_it_is_paid(plan: ObjectPaymentPlan, emulator: Emulator) -> None:  # noqa: F811

@@ -72,7 +72,8 @@ def _stop(line: ObjectPaymentPlanInstalment, policy: RecoveryPolicy) -> bool:
     StateChange.objects.create(object_payment_plan=plan, from_state="live", to_state="stopped", **why.columns)
     with staff_notices.in_office_language():
         staff_notices.tell_staff(
-            f"stopped-unpaid-{plan.pk}",
+            # One that went on may be stopped again.
+            f"stopped-unpaid-{plan.pk}-{plan.deleted_at:%Y%m%d%H%M%S%f}",
             _("A plan was stopped, for it is not paid: %(payer)s") % {"payer": plan.customer or plan.checkout_email},
             [str(why), staff_notices.link("checkout.object.payment.plan.detail", plan.uuid)],
         )
