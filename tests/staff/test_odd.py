@@ -39,6 +39,7 @@ def test_a_request_for_an_odd_amount_is_asked_about_once_more(office: Client) ->
     assert slip.status_code == 422
     assert "£999,999.99 is a large amount." in text(slip)
     assert "Yes, this is right" in text(slip)
+    assert "Yes, this is right (optional)" not in text(slip)
     assert CustomerPayment.objects.count() == 0
     assert ask(office, "20").status_code == 302
     assert "£201.00 is more than ten times the largest payment so far." in text(ask(office, "201"))

@@ -60,7 +60,8 @@ class SureMixin(forms.Form):
         cleaned: dict[str, Any] = super().clean() or {}
         said = [sentence for sentence in self.odd(cleaned) if sentence]
         if said:
-            self.fields["sure"] = forms.BooleanField(label=_("Yes, this is right"), required=False)
+            # It was not looked for with the other fields; shown, it is as necessary as they are.
+            self.fields["sure"] = forms.BooleanField(label=_("Yes, this is right"))
             if self.data.get(self.add_prefix("sure")) != "on":
                 raise forms.ValidationError([*said, _("Tick the box if this is right.")])
         return cleaned

@@ -204,7 +204,8 @@ def problem_page(
         "contact": conf.CHECKOUT_CONTACT_TEXT,
         "retry_url": request.get_full_path() if retry and request.method == "GET" else "",
         "press": press,
-        "back_url": _came_from(request) if request.method == "POST" else "",
+        # Where all is well there is nothing to go back to.
+        "back_url": _came_from(request) if request.method == "POST" and status >= 400 else "",
     }
     return render(request, "checkout/problem.html", context, status=status)
 
