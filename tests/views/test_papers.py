@@ -18,11 +18,12 @@ from post_office.models import Email
 from checkout import clock, links, mail, pdf
 from checkout.models import Checkout, Customer, Letter, ObjectPaymentPlan, Paper
 from checkout.office import services as office
-from checkout.services import papers, requests
+from checkout.services import fulfillment, intents, papers, requests, runs
+from checkout.services.early import create_checkout_early
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.host.models import Membership
-from tests.services.conftest import SavePlan
+from tests.services.conftest import SavePlan, make_due
 from tests.services.test_papers import text_of, words
 from tests.services.test_refunds import paid
 from tests.views.test_plan_link import link, page_of, text
@@ -215,7 +216,7 @@ def test_names_that_people_typed_are_text_in_the_page_and_in_the_file(
     )
 
 
-def test_a_payer_reads_it_in_their_language(client: Client, plan: ObjectPaymentPlan) -> None:
+def test_a_payer_reads_it_in_their_language(client: Client, emulator: Emulator, plan: ObjectPaymentPlan) -> None:
     client.get(link(plan))
     german = {"HTTP_ACCEPT_LANGUAGE": "de"}
     shown = text(client.get(reverse("checkout.statement", args=[plan.uuid]), **german))
@@ -224,6 +225,21 @@ def test_a_payer_reads_it_in_their_language(client: Client, plan: ObjectPaymentP
     assert statement.title == "Kontoauszug"
     assert "Kontoauszug" in shown
     assert "80,00" in shown
+    # Runs charge in the language of the site.
+    with translation.override("en-gb"):
+        make_due(plan)
+        runs.process_payments(workers=1)
+        early = create_checkout_early(plan, Decimal(30))
+        emulator.pay(intents.page(early).client_secret)
+        fulfillment.fulfill(early)
+    by_run, in_part = papers.receipts_of(plan)[-2:]
+    assert by_run.description_lines[-1] == "Instalment 1 of 3"
+    shown = text(client.get(reverse("checkout.receipt", args=[by_run.uuid]), **german))
+    assert "Rate 1 von 3" in shown
+    assert "Instalment" not in shown
+    shown = text(client.get(reverse("checkout.receipt", args=[in_part.uuid]), **german))
+    assert "Rate 2" in shown
+    assert "Instalment" not in shown
 
 
 def test_erased_names_are_on_no_receipt(client: Client, at_once: Checkout, boss: Any) -> None:

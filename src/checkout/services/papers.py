@@ -55,7 +55,7 @@ def receipt(checkout: Checkout) -> Sheet:
         return _withdrawn(checkout, paper)
     facts = [
         (_("Paid on"), _day(numbering.came_on([checkout])[checkout.pk])),
-        (_("What for"), ", ".join(checkout.description_lines)),
+        (_("What for"), _what_for(checkout)),
         (_("Paid with"), numbering.paid_with(checkout, paper)),
     ]
     if back:
@@ -81,12 +81,23 @@ def _withdrawn(checkout: Checkout, paper: Paper | None) -> Sheet:
         to=_payer_of(checkout),
         facts=[
             (_("Withdrawn on"), _day(timezone.localdate(checkout.undone_at))),
-            (_("What for"), ", ".join(checkout.description_lines)),
+            (_("What for"), _what_for(checkout)),
             (_("It had said that this was paid"), _money(checkout.total or ZERO, checkout.currency)),
         ],
         amount=(_("Received"), _money(ZERO, checkout.currency)),
         notes=[_("This receipt was withdrawn: the payment was written down by mistake.")],
     )
+
+
+def _what_for(checkout: Checkout) -> str:
+    """As it was written down when it was paid; which payment of a plan it was in the reader's language, as the letter
+    about it says. Of several, or of a part, a table tells."""
+    lines, row = checkout.description_lines, checkout.content_object
+    if len(lines) > 1 and checkout.allocated:
+        lines = lines[:-1]
+    elif lines and isinstance(row, ObjectPaymentPlanInstalment):
+        lines = [*lines[:-1], row.checkout_description[-1]]
+    return ", ".join(lines)
 
 
 def given_back(checkout: Checkout) -> Decimal:
