@@ -220,6 +220,15 @@ def test_a_morning_in_the_office(office: Payer, books: Books, emulator: Emulator
     assert emulator.ledger.taken_minor(metadata={"checkout": str(paid.uuid)}) == 1800
 
 
+def test_the_overview_fits_a_phone_in_a_language_of_long_words(office: Payer) -> None:
+    office.page.set_extra_http_headers({"Accept-Language": "de"})
+    office.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    for name in ("checkout.dashboard", "checkout.doctor", "checkout.books"):
+        office.visit(reverse(name))
+        assert office.page.evaluate("document.documentElement.lang") == "de"
+        assert office.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
+
+
 def test_the_list_is_exported_as_it_is_shown(office: Payer, books: Books) -> None:  # noqa: F811
     page = office.page
     office.visit(reverse("checkout.list"))

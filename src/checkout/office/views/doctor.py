@@ -78,7 +78,7 @@ class DoctorView(StaffPageView):
             "started": show_time(state.started_at) if state.started_at else _("never"),
             "error": state.error,
             "state": COLOURS[level],
-            "level": _("Silent") if state.is_silent else _("Failed last time") if state.error else _("Runs"),
+            "level": _("Silent") if state.is_silent else _("Failed last time") if state.error else _("On time"),
         }
 
 
