@@ -126,8 +126,10 @@ def test_a_discount_is_a_posting_and_lines_fall_away(emulator: Emulator, save_pl
 def test_more_payments_than_before_are_charged_as_agreed(emulator: Emulator, save_plan: SavePlan, staff: Any) -> None:
     plan = save_plan()
     first = to_come(plan)[0][0]
+    assert plan.payments[1].checkout_description[-1] == "Instalment 1 of 3"
     change = plan.propose_change("split", "smaller amounts", staff, count=8, first=first)
     assert change.state == State.IN_FORCE
+    assert plan.payments[1].checkout_description[-1] == "Instalment 1"
     assert [left for _due, left in to_come(plan)] == [10] * 8
     assert agreed(plan) == to_come(plan)
     make_due(plan, 8)

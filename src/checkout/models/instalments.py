@@ -180,8 +180,8 @@ class ObjectPaymentPlanInstalment(models.Model):
             return [*lines, str(_("Deposit"))]
         if self.replaces_id:
             return [*lines, str(_("A payment that was refunded, to pay again"))]
-        if self.count - 1 > count:
-            # Added by a change of the plan.
+        if self.object_payment_plan.version or self.count - 1 > count:
+            # The plan was changed, and may have more payments by now, or fewer.
             return [*lines, _("Instalment %(number)d") % {"number": self.count - 1}]
         return [*lines, _("Instalment %(number)d of %(count)d") % {"number": self.count - 1, "count": count}]
 
