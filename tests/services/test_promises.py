@@ -253,3 +253,20 @@ def test_the_history_says_where_a_line_stands_and_not_where_it_was_when_somebody
     changes = StateChange.objects.filter(instalment=read_then).order_by("pk")
     moved = [(before, after) for before, after in changes.values_list("from_state", "to_state") if before]
     assert moved[-3:] == [("fail", "pending"), ("pending", "pending"), ("pending", "pending")]
+
+
+@pytest.mark.parametrize(("so_that", "day"), [({}, "15 Dec 2026"), ({"paused": True}, ""), ({"agreement": None}, "")])
+def test_who_is_asked_reads_of_a_retry_when_it_comes_and_only_if(
+    plan: ObjectPaymentPlan,  # noqa: F811
+    emulator: Emulator,
+    staff: Any,
+    so_that: dict[str, Any],
+    day: str,
+) -> None:
+    decline(plan, emulator, "insufficient_funds")
+    promise(first(plan), emulator)
+    ObjectPaymentPlan.objects.filter(pk=plan.pk).update(**so_that)
+    line = first(ObjectPaymentPlan.objects.get())
+    with on(DECEMBER, emulator):
+        assert on_session.asked(line, "", "en-gb", reminder=False)["retry_on"] == day
+        assert bool(recovery.next_tries_of(line.object_payment_plan)) == bool(day)

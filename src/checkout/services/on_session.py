@@ -33,6 +33,7 @@ from checkout.services import (
     notices,
     payers,
     promises,
+    recovery,
     unsent,
 )
 
@@ -300,9 +301,9 @@ def asked(instalment: ObjectPaymentPlanInstalment, link: str, language: str, *, 
     bank's check is claimed that no bank has asked for."""
     said = _of_line(instalment, link, language)
     rows = [(_("What for"), said["description"]), (_("Amount"), said["amount"]), (_("Due"), said["due"])]
-    plan, again = instalment.object_payment_plan, instalment.recovery_steps.filter(ended="").first()
+    again = recovery.next_tries_of(instalment.object_payment_plan).get(instalment.pk)
     return said | {
-        "retry_on": formats.date_format(again.day, "DATE_FORMAT") if again is not None and not plan.paused else "",
+        "retry_on": formats.date_format(again, "DATE_FORMAT") if again is not None else "",
         "reminder": reminder,
         "reason": _reason(instalment),
         "facts": [{"label": label, "value": value} for label, value in rows if value],

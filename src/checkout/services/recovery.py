@@ -286,5 +286,8 @@ def planned() -> Iterator[Planned]:
 
 
 def next_tries_of(plan: ObjectPaymentPlan) -> dict[int, datetime.date]:
-    """When each declined line of a plan is tried again, by its primary key; nothing for those that are not."""
+    """When each declined line of a plan is tried again, by its primary key; nothing for those that are not, as all of a
+    plan that is paused, or has no card."""
+    if plan.paused or plan.card is None:
+        return {}
     return {step.instalment_id: step.tried_on for step in open_steps().filter(instalment__object_payment_plan=plan)}
