@@ -16,8 +16,8 @@ from django.urls import reverse
 from post_office.models import Email
 
 from checkout import clock, links, mail, states
-from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment
-from checkout.services import runs
+from checkout.models import Checkout, Letter, ObjectPaymentPlan, ObjectPaymentPlanInstalment, SavedCard
+from checkout.services import plans, runs
 from checkout.services.letters import writing
 from stripe_emulator import Emulator
 from tests.services.conftest import SavePlan, make_due
@@ -318,3 +318,26 @@ def test_who_gives_a_card_for_a_plan_that_the_site_made_sees_what_is_taken_from_
         for amount in ("£20.00", "£26.66", "£26.67"):
             assert amount in shown
         assert "that you agreed to" not in shown
+
+
+def test_the_page_promises_a_payment_from_the_card_only_where_it_comes(
+    client: Client, plan: ObjectPaymentPlan, membership: Any, payment_plan: Any
+) -> None:
+    client.get(link(plan))
+    assert "from your card." in text(client.get(page_of(plan)))
+    plan.paused = True
+    plan.save(update_fields=["paused"])
+    assert "from your card" not in text(client.get(page_of(plan)))
+    waits = ObjectPaymentPlan.objects.create_object_payment_plan(membership, payment_plan, Decimal(100))
+    client.get(link(waits))
+    shown = text(client.get(page_of(waits)))
+    assert "from your card" not in shown
+    assert "Please give us a card for the payments to come." in shown
+
+
+def test_no_card_is_wanted_for_a_plan_that_was_stopped(client: Client, plan: ObjectPaymentPlan) -> None:
+    SavedCard.objects.update(refresh=True)
+    client.get(link(plan))
+    assert "Please give us a new card" in text(client.get(page_of(plan)))
+    plans.stop(plan)
+    assert "Please give us a new card" not in text(client.get(page_of(plan)))

@@ -201,7 +201,9 @@ class PlanProgressView(PayerViewMixin, TemplateView):  # type: ignore[misc]
             # What was written off, or given back, is over and not paid.
             "all_paid": paid >= plan.total,
             "card": card.description if card is not None else "",
-            "card_wanted": bool(unpaid and (card is None or card.refresh or card.is_expiring)),
+            # While a bank looks into a payment of it, no card is charged.
+            "from_card": card is not None and not plan.paused,
+            "card_wanted": bool(unpaid and not plan.deleted and (card is None or card.refresh or card.is_expiring)),
             "link_wanted": bool(unpaid and not self.get_access().is_payer and not plan.deleted),
             "may_refresh": bool(self.get_access().is_payer and unpaid and not plan.deleted),
             "receipts": [
