@@ -34,7 +34,9 @@ def last_month_with_a_correction() -> BalanceTransaction:
         kind="adjustment", cause="adjustment:txn_c", subject="txn_c", amount=Decimal("2.50"), day=month,
         transaction=row,
     )  # fmt: skip
-    LookBack.objects.create(what="balance", until=clock.now())
+    # The month ends at least so long before, whatever the day.
+    for what in ("balance", "books"):
+        LookBack.objects.create(what=what, until=clock.now())
     return row
 
 

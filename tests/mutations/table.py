@@ -1148,6 +1148,14 @@ MUTATIONS: Final = (
         (BOOKS_MATCH,),
     ),
     Mutation(
+        "a month is closed before its last postings were looked for at Stripe",
+        2,
+        "services/books_closing.py",
+        'if looked is not None and clock.on_the_wall(looked.until) > last_day(month):\n        return ""\n    days',
+        'return ""\n    days',
+        (BOOKS_CLOSING,),
+    ),
+    Mutation(
         "more than one person may give back is given back in the books",
         8,
         "office/views/differences.py",

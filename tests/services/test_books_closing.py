@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 
 from checkout import bookkeeping, clock, signals, workbook
 from checkout.errors import CannotSettle
-from checkout.models import BalanceTransaction, BookMonth, Checkout, Payout, Posting
+from checkout.models import BalanceTransaction, BookDifference, BookMonth, Checkout, Payout, Posting
 from checkout.services import booking, books_closing, books_intake, books_lines, books_match, refunds
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -53,9 +53,9 @@ def january(shop: Shop) -> None:
     shop.pay("50", "pm_card_de")
     refunds.refund(first, Decimal(30))
     by_hand("15")
-    shop.pass_days(29)
+    shop.pass_days(31)
     look(shop)
-    assert clock.today() == datetime.date(2027, 2, 2)
+    assert clock.today() == datetime.date(2027, 2, 4)
 
 
 def rows_of(month: datetime.date) -> list[dict[str, str]]:
@@ -207,7 +207,7 @@ def test_a_month_is_not_closed_while_something_is_left(shop: Shop, staff: Any) -
     plant_adjustment(shop, paid)
     left = " ".join(books_closing.what_is_left(JANUARY, whose))
     assert "not over" in left
-    shop.pass_days(29)
+    shop.pass_days(31)
     assert "not taken in" in " ".join(books_closing.what_is_left(JANUARY, whose))
     shop.take_in()
     left = " ".join(books_closing.what_is_left(JANUARY, whose))
@@ -219,6 +219,23 @@ def test_a_month_is_not_closed_while_something_is_left(shop: Shop, staff: Any) -
     with pytest.raises(CannotSettle, match="1 difference is open"):
         books_closing.close(JANUARY, whose, staff)
     assert not BookMonth.objects.exists()
+
+
+def test_a_month_waits_until_its_last_entries_were_looked_for_at_stripe(shop: Shop, staff: Any) -> None:
+    shop.clock.move_to(datetime.datetime(2027, 1, 31, 9, 0, tzinfo=datetime.UTC))
+    # Somebody wrote down by SQL that money came which Stripe never took.
+    paid = by_hand("30")
+    Checkout.objects.filter(pk=paid.pk).update(payment_intent_id="pi_never_was")
+    with transaction.atomic():
+        booking.post(paid.debt, Posting.Kind.TAKEN, Decimal(30), cause="sql", checkout=paid)
+    shop.clock.move_to(datetime.datetime(2027, 2, 1, 9, 0, tzinfo=datetime.UTC))
+    look(shop)
+    whose = books_intake.account()
+    assert "2 days after its end" in " ".join(books_closing.what_is_left(JANUARY, whose))
+    shop.pass_days(2)
+    look(shop)
+    assert books_closing.what_is_left(JANUARY, whose) == ["1 difference is open."]
+    assert BookDifference.objects.get().kind == BookDifference.Kind.NOT_AT_STRIPE
 
 
 def test_months_are_closed_in_their_order(shop: Shop, staff: Any) -> None:

@@ -19,7 +19,7 @@ from checkout import bookkeeping, clock
 from checkout.contract import Actor, actor
 from checkout.errors import CannotSettle
 from checkout.models import BalanceTransaction, BookDifference, BookMonth, LookBack
-from checkout.services import books_intake, books_lines
+from checkout.services import books_intake, books_lines, books_match
 from checkout.services.books_intake import Account
 
 logger = logging.getLogger("checkout.books")
@@ -36,7 +36,7 @@ def closed(month: datetime.date, whose: Account) -> BookMonth | None:
 def what_is_left(month: datetime.date, whose: Account) -> list[str]:
     """Why this month cannot be closed yet, a sentence each; nothing when it can."""
     checks: tuple[Callable[[datetime.date, Account], str], ...] = (
-        _not_over, _not_taken_in, _still_coming, _not_compared, _not_explained, _earlier_is_open,
+        _not_over, _not_taken_in, _still_coming, _not_compared, _not_looked_for, _not_explained, _earlier_is_open,
     )  # fmt: skip
     return [left for check in checks if (left := check(month, whose))]
 
@@ -77,6 +77,20 @@ def _not_compared(month: datetime.date, whose: Account) -> str:
         if number
         else ""
     )
+
+
+def _not_looked_for(month: datetime.date, whose: Account) -> str:
+    """The match looks for our postings at Stripe after some days, so the last ones of a month are looked for in the
+    next."""
+    looked = LookBack.objects.filter(**whose, what=LookBack.What.BOOKS).first()
+    if looked is not None and clock.on_the_wall(looked.until) > last_day(month):
+        return ""
+    days = books_match.GRACE.days
+    return ngettext(
+        "Our own entries of its last day are looked for at Stripe by checkout_books, %(number)d day after its end.",
+        "Our own entries of its last days are looked for at Stripe by checkout_books, %(number)d days after its end.",
+        days,
+    ) % {"number": days}
 
 
 def _not_explained(month: datetime.date, whose: Account) -> str:
