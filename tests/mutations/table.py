@@ -1156,6 +1156,14 @@ MUTATIONS: Final = (
         (BOOKS_CLOSING,),
     ),
     Mutation(
+        "nobody is told of a refund whose plan goes on being charged",
+        9,
+        "services/doctor/work.py",
+        "if going_on is not None:",
+        "if False:",
+        ("tests/services/test_doctor.py",),
+    ),
+    Mutation(
         "more than one person may give back is given back in the books",
         8,
         "office/views/differences.py",

@@ -23,7 +23,7 @@ from checkout import clock, deployment, timetable
 from checkout.gateway import API_VERSION
 from checkout.gateway.stripe import Gateway
 from checkout.gateway.values import Probe
-from checkout.models import Checkout, Debt, PaymentRun, PaymentRunItem, ScheduledJob, StripeEvent
+from checkout.models import Checkout, Debt, PaymentRun, PaymentRunItem, Refund, ScheduledJob, StripeEvent
 from checkout.services import doctor, fulfillment, inbox, jobs
 from checkout.services.doctor import answers
 from stripe_emulator import Emulator, faults
@@ -233,6 +233,23 @@ def _broker_down(settings: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
 
 
+def _old_refund(emulator: Emulator, **columns: Any) -> None:
+    checkout = begin(Membership.objects.create())
+    pay(emulator, checkout)
+    paid = fulfillment.fulfill(checkout)
+    Refund.objects.create(
+        checkout=paid, amount=paid.total, currency="GBP", created_at=clock.now() - LONG_AGO, **columns
+    )
+
+
+def _refund_unknown(emulator: Emulator) -> None:
+    _old_refund(emulator)
+
+
+def _refund_whose_plan_goes_on(emulator: Emulator) -> None:
+    _old_refund(emulator, state="succeeded", refund_id="re_1", plan_effect="stop", plan_effect_done=False)
+
+
 PLANTED: list[tuple[Any, str, str]] = [
     (_job_never_ran, "jobs", "process_payments HAS NEVER SUCCEEDED, so instalments that are due are not taken"),
     (_job_stopped, "jobs", "payment_intent_fulfillment HAS NOT RUN SINCE"),
@@ -256,6 +273,8 @@ PLANTED: list[tuple[Any, str, str]] = [
     (_event_in_another_version, "events", "Webhooks come in version 2020-08-27"),
     (_attempt_left_open, "attempts", "still open"),
     (_charge_unknown, "attempts", "was asked for 3 days ago"),
+    (_refund_unknown, "attempts", "was asked for 3 days ago, and what became of it is unknown"),
+    (_refund_whose_plan_goes_on, "attempts", "was to change its plan 3 days ago, and the plan goes on as before"),
     (_run_cut_short, "run", "has not finished"),
     (_run_stopped, "run", "stopped early: Stripe refused our key"),
     (_run_had_errors, "run", "could not ask for 1 instalment."),

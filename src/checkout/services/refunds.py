@@ -303,6 +303,11 @@ def unfinished() -> QuerySet[Refund]:
     )
 
 
+def unfinished_plans() -> QuerySet[Refund]:
+    """Refunds whose plan is not dealt with yet: what is still to come of it is taken as before."""
+    return Refund.objects.filter(plan_effect_done=False).exclude(state=Refund.FAILED)
+
+
 def resolve_all(limit: int | None = None) -> Resolved:
     """Give back what sites refused, where they want that, and settle what can be settled. Safe to run at any time,
     again."""

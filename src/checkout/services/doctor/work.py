@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.db.models import Q
@@ -22,9 +22,10 @@ from checkout.models import (
     PaymentRun,
     PaymentRunItem,
     Problem,
+    Refund,
     StripeEvent,
 )
-from checkout.services import booking, disputes, ending, inbox, plans, reconcile, stale
+from checkout.services import booking, disputes, ending, inbox, plans, reconcile, refunds, stale
 from checkout.services.doctor.findings import LONG, Finding, Level, age, moment, skipped
 
 #: A bank's date so near wants somebody today.
@@ -98,12 +99,29 @@ def check_attempts() -> Iterator[Finding]:
                 "Set the live key: until then what becomes of real money is not seen. Is this a copy of the live data?"
             )
             yield Finding("attempts", Level.ERROR, message, do)
+    yield from _refunds(now)
     deposit = plans.waiting_deposits().filter(object_payment_plan__created_at__lt=now - LONG).first()
     if deposit is not None:
         message = _("The deposit of plan %(number)s is due and was never asked for.")
         message %= {"number": deposit.object_payment_plan_id}
         do = _("Charge it on the plan's page, or run `stripe_intent_fulfillment`.")
         yield Finding("attempts", Level.WARNING, message, do)
+
+
+def _refunds(now: datetime) -> Iterator[Finding]:
+    """Those whose answer never came, and whose plan goes on although it was to be stopped."""
+    do = _("Run `settle_refunds` and read what it logs.")
+    unanswered = Refund.objects.filter(state=Refund.PENDING, refund_id="", created_at__lt=now - LONG)
+    row = unanswered.order_by("pk").first()
+    if row is not None:
+        message = _("Refund %(number)s was asked for %(age)s ago, and what became of it is unknown.")
+        message %= {"number": row.pk, "age": age(now - row.created_at)}
+        yield Finding("attempts", Level.ERROR, message, do)
+    going_on = refunds.unfinished_plans().filter(created_at__lt=now - LONG).order_by("pk").first()
+    if going_on is not None:
+        message = _("Refund %(number)s was to change its plan %(age)s ago, and the plan goes on as before.")
+        message %= {"number": going_on.pk, "age": age(now - going_on.created_at)}
+        yield Finding("attempts", Level.ERROR, message, do)
 
 
 def check_sums() -> Iterator[Finding]:
