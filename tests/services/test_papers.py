@@ -13,7 +13,7 @@ import pypdf
 import pytest
 import time_machine
 from django.db import OperationalError, connection, transaction
-from django.utils import translation
+from django.utils import timezone, translation
 from post_office.models import Email
 
 from checkout import clock, errors, mail, pdf
@@ -76,6 +76,12 @@ def test_each_year_has_a_series_by_the_day_of_the_payment(emulator: Emulator, se
     settings.CHECKOUT_RECEIPT_SERIES = "shop"
     with time_machine.travel("2026-02-01T12:00:00Z"):
         assert label_of(paid(emulator, Membership.objects.create())) == "shop-00001"
+
+
+def test_the_series_is_that_of_the_sites_own_year_wherever_the_payer_is(emulator: Emulator) -> None:
+    """Some sites show each visitor the times of their own zone."""
+    with time_machine.travel("2025-12-31T20:00:00Z"), timezone.override("Pacific/Auckland"):
+        assert label_of(paid(emulator, Membership.objects.create())) == "R-2025-00001"
 
 
 def test_a_number_that_cannot_be_given_hides_no_payment_and_is_given_by_reconcile(

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.db import DatabaseError, IntegrityError, connections, router, transaction
-from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -40,7 +39,7 @@ def has_invoice(checkout: Checkout) -> bool:
 
 def paid_on(checkout: Checkout) -> datetime.date:
     """The day on which it was settled here (or the invoice was asked for), where the site is."""
-    return timezone.localdate(checkout.settled_at or checkout.created_at)
+    return clock.on_the_wall(checkout.settled_at or checkout.created_at)
 
 
 def came_on(checkouts: Iterable[Checkout]) -> dict[int, datetime.date]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -80,7 +80,7 @@ def _withdrawn(checkout: Checkout, paper: Paper | None) -> Sheet:
         number=paper.label if paper is not None else "",
         to=_payer_of(checkout),
         facts=[
-            (_("Withdrawn on"), _day(timezone.localdate(checkout.undone_at))),
+            (_("Withdrawn on"), _day(clock.on_the_wall(checkout.undone_at)) if checkout.undone_at is not None else ""),
             (_("What for"), _what_for(checkout)),
             (_("It had said that this was paid"), _money(checkout.total or ZERO, checkout.currency)),
         ],
@@ -149,7 +149,7 @@ def statement(plan: ObjectPaymentPlan) -> Sheet:
         facts=[
             (_("As of"), _day(clock.today())),
             (_("What for"), ", ".join(str(each) for each in row.checkout_description) if row is not None else ""),
-            (_("Agreed on"), _day(timezone.localdate(plan.created_at))),
+            (_("Agreed on"), _day(clock.on_the_wall(plan.created_at))),
             (_("Taken from"), plan.card.short_description if plan.card is not None and in_all[3] else ""),
         ],
         amount=(_("Left to pay"), _money(in_all[3], currency)),

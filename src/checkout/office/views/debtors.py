@@ -14,7 +14,6 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import CharField, F, Q, QuerySet, Sum
 from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest, StreamingHttpResponse
-from django.utils import timezone
 from django.views.generic import View
 
 from checkout import clock, money, states
@@ -74,7 +73,7 @@ def _requests() -> Iterator[tuple[Debtor, datetime.date, Decimal]]:
     came = dict(paid.filter(object_id__in=unpaid.annotate(key=Cast("pk", CharField())).values("key")))
     for row in unpaid.order_by("pk").iterator(chunk_size=1000):
         left = row.total - came.get(str(row.pk), Decimal(0))
-        yield (row.customer.name, row.customer.email, row.currency), timezone.localdate(row.created_at), left
+        yield (row.customer.name, row.customer.email, row.currency), clock.on_the_wall(row.created_at), left
 
 
 def _invoices() -> Iterator[tuple[Debtor, datetime.date, Decimal]]:
