@@ -11,7 +11,7 @@ from django.urls import reverse
 from post_office.models import Email
 
 from checkout import clock
-from checkout.models import StateChange
+from checkout.models import CheckoutSettings, PaymentPlan, RecoveryPolicy, StateChange
 from checkout.office import people
 from checkout.services import checkouts, staff_notices
 from tests.staff.conftest import Books
@@ -74,3 +74,18 @@ def test_the_digest_tells_what_each_colleague_did_and_where_to_read_it(
     page = f"https://shop.example/checkout/staff/changes/?since={week_ago}&until={week_ago}&person={other.pk}"
     assert f"{other}: 1 change ({page})" in mail.message
     assert "boss" not in mail.message
+
+
+def test_who_changed_what_holds_for_the_whole_site_is_in_the_log(
+    client: Client, boss: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.force_login(boss)
+    policy = RecoveryPolicy.objects.create(name="Gentle", days=[7])
+    with caplog.at_level("INFO", "checkout.staff"):
+        client.post(reverse("checkout.settings"), {"recovery": policy.pk})
+        terms = {"name": "Thirds", "slug": "thirds", "deposit": 20, "count": 2, "interval": 1}
+        client.post(reverse("checkout.payment.plan.create"), terms)
+    assert CheckoutSettings.objects.settings.recovery == policy
+    assert f"user {boss.pk} changed the settings: recovery" in caplog.messages
+    assert PaymentPlan.objects.filter(slug="thirds").exists()
+    assert f"user {boss.pk}: PaymentPlanCreateView " in caplog.messages

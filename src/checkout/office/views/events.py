@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -26,6 +27,8 @@ from checkout.office.views.cells import Cell, show_time, state_cell, time_cell
 from checkout.office.views.lists import Column, StaffListView
 from checkout.office.views.staff_actions import StaffActionView
 from checkout.services import inbox
+
+logger = logging.getLogger("checkout.staff")
 
 
 class EventListView(StaffListView):
@@ -191,6 +194,10 @@ class SettingsView(StaffMixin, FormView):  # type: ignore[type-arg]
 
     def form_valid(self, form: Any) -> HttpResponse:
         form.save()
+        logger.info(
+            "user %s changed the settings: %s", self.request.user.pk, ", ".join(form.changed_data) or "nothing",
+            extra={"user": self.request.user.pk},
+        )  # fmt: skip
         messages.success(self.request, _("Saved."))
         return HttpResponseRedirect(reverse("checkout.settings"))
 

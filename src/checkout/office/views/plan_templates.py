@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,8 @@ from checkout.office.views.lists import Column, StaffListView
 from checkout.office.views.plan_changes import rule_in_words
 from checkout.office.views.staff_actions import StaffActionView
 from checkout.services import plans
+
+logger = logging.getLogger("checkout.staff")
 
 
 class PaymentPlanListView(StaffListView):
@@ -115,6 +118,10 @@ class _PlanFormView(StaffMixin, FormView, ABC):  # type: ignore[type-arg]
         except PlanError as problem:
             form.add_error(None, str(problem))
             return self.form_invalid(form)
+        logger.info(
+            "user %s: %s %s", self.request.user.pk, type(self).__name__, self.kwargs.get("pk", ""),
+            extra={"user": self.request.user.pk},
+        )  # fmt: skip
         messages.success(self.request, told)
         for rule in form.outside:
             messages.warning(self.request, rule_in_words(rule))

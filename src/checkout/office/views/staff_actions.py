@@ -91,6 +91,11 @@ class StaffActionView(StaffMixin, FormView, ABC):  # type: ignore[type-arg]
         except AlreadyPaid as problem:
             messages.info(self.request, _("Already done: %(why)s") % {"why": problem})
         except OutcomeUnknown:
+            logger.info(
+                "user %s: %s %s, without an answer of Stripe's",
+                self.request.user.pk, type(self).__name__, getattr(self.object, "pk", ""),
+                extra={"user": self.request.user.pk},
+            )  # fmt: skip
             messages.warning(
                 self.request,
                 _("Stripe gave no answer. It is looked up by itself within minutes; do not do it a second time."),
