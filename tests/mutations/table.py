@@ -1074,6 +1074,14 @@ MUTATIONS: Final = (
         "as_data(Line(row.count, row.due, row.left) for row in rows)",
         (CARDS,),
     ),
+    Mutation(
+        "days that have gone by are agreed to, and are taken in a heap",
+        11,
+        "services/plan_changes.py",
+        "    if any(line.due < clock.today() for line in new_days):",
+        "    if False:",
+        ("tests/services/test_plan_changes.py",),
+    ),
     # The books.
     Mutation(
         "the match does not compare what Stripe took with what was posted",

@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from dateutil.relativedelta import relativedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Sum
 
 from checkout import clock, errors, states
-from checkout.models import Agreement, Checkout, Letter, ObjectPaymentPlan, PlanChange, Posting
+from checkout.models import Agreement, Checkout, Letter, Notice, ObjectPaymentPlan, PlanChange, Posting
 from checkout.services import (
     booking,
     by_hand,
@@ -456,3 +457,33 @@ def test_what_was_paid_since_is_not_agreed_to_once_more(save_plan: SavePlan, sta
     make_due(plan)
     runs.process_payments(workers=1)
     assert plan_changes.wording(change).count("£") == 2
+
+
+def test_days_that_have_gone_by_are_not_agreed_to(save_plan: SavePlan, staff: Any, settings: Any) -> None:
+    settings.CHECKOUT_NOTIFY_EMAILS = ["office@example.com"]
+    plan = save_plan()
+    first, second, third = plan.payments.filter(deposit=False)
+    sooner = clock.today() + datetime.timedelta(days=3)
+    wanted = [(first.pk, sooner, first.amount), (second.pk, second.due, second.amount)]
+    change = plan.propose_change("lines", "sooner", staff, wanted=[*wanted, (third.pk, third.due, third.amount)])
+    with time_machine.travel(clock.now() + datetime.timedelta(days=10)), pytest.raises(errors.PlanError, match="since"):
+        plan_changes.agree(change, text="Yes.")
+    change.refresh_from_db()
+    assert change.state == State.OVERTAKEN
+    # The payer is promised another proposal, so whoever has to make it hears of it.
+    assert Notice.objects.filter(cause=f"change-overtaken-{change.pk}").count() == 1
+
+
+def test_a_plan_that_goes_on_late_takes_no_heap(emulator: Emulator, save_plan: SavePlan, staff: Any) -> None:
+    plan = save_plan()
+    plans.stop(plan, staff)
+    change = plan.propose_change("reopen", "she comes back", staff)
+    last = max(day for day, _left in to_come(plan))
+    with time_machine.travel(datetime.datetime.combine(last, datetime.time(9), datetime.UTC)):
+        with pytest.raises(errors.PlanError, match="since"):
+            plan_changes.agree(change, text="Yes.")
+        runs.process_payments(workers=1)
+        assert emulator.ledger.taken_minor() == 2000
+        # What is proposed then has days of its own.
+        plan_changes.agree(plan.propose_change("reopen", "she comes back", staff), text="Yes.")
+        assert min(day for day, _left in to_come(plan)) >= clock.today()

@@ -36,7 +36,18 @@ from checkout.models import (
     StateChange,
 )
 from checkout.plan_changes import Kind, Line
-from checkout.services import attempt_rows, booking, cards, debts, due_dates, intents, moves, plan_previews, promises
+from checkout.services import (
+    attempt_rows,
+    booking,
+    cards,
+    debts,
+    due_dates,
+    intents,
+    moves,
+    plan_previews,
+    promises,
+    staff_notices,
+)
 from checkout.services.letters import asking
 
 logger = logging.getLogger("checkout.plans")
@@ -182,6 +193,8 @@ def agree(change: PlanChange, user: Actor = None, *, text: str = "", **where_fro
         with transaction.atomic():
             decide(change, State.OVERTAKEN)
             note(change, user, Why(Code.CHANGE_OVERTAKEN, number=change.number))
+            if not isinstance(problem, _Over):
+                _ask_for_another(change)
         change.refresh_from_db()
         overtaken = _(
             "What this was about has changed since, so nothing was changed. We will send you another proposal."
@@ -190,6 +203,22 @@ def agree(change: PlanChange, user: Actor = None, *, text: str = "", **where_fro
     except IntegrityError as error:
         raise _integrity(error) from error
     return change
+
+
+@staff_notices.in_office_language()
+def _ask_for_another(change: PlanChange) -> None:
+    """Its payer is told that another proposal comes, and staff alone can make one. In the caller's transaction."""
+    plan = change.plan
+    what = {"number": change.number, "what": change.get_kind_display()}
+    staff_notices.tell_staff(
+        f"change-overtaken-{change.pk}",
+        _("A payer waits for another proposal: %(payer)s") % {"payer": plan.customer or plan.checkout_email},
+        [
+            _("They agreed to change %(number)d (%(what)s), but the plan is not as it was. Nothing was changed.")
+            % what,
+            staff_notices.link("checkout.object.payment.plan.detail", plan.uuid),
+        ],
+    )
 
 
 def wording(change: PlanChange) -> str:
@@ -215,6 +244,11 @@ def _bring_up_to_date(change: PlanChange) -> None:
     days = [line.due for line in after if not line.ended]
     if len(days) != len(set(days)):
         # Staff have moved a line that it leaves alone to a day that it needs.
+        raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
+    was = {line.pk: line.due for line in before}
+    new_days = (line for line in after if line.is_open and (change.plan.deleted or was.get(line.pk) != line.due))
+    if any(line.due < clock.today() for line in new_days):
+        # Its payer took their time: all of these would be taken at once.
         raise _Overtaken(_("Something happened to this plan since you looked at it. Please look again."))
     change.before = [line.as_data() for line in before]
     change.after = [line.as_data() for line in after]
