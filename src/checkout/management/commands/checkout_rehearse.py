@@ -10,6 +10,7 @@ import json
 import re
 import subprocess  # nosec B404 - to start our own module
 import sys
+import tempfile
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -91,22 +92,25 @@ class Command(BaseCommand):
                 f"The plan has {payments} payments, 1 is the deposit, so none of them is number {unknown[0]}."
             )
         asked = self._asked(template, options)
-        # Its settings, its clock and its database are those of the whole process, so it has one of its own.
-        play = subprocess.Popen(  # nosec B603 - our own module, and nothing of a shell
-            [sys.executable, "-m", "checkout.rehearsal"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        with play:
-            assert play.stdin is not None and play.stdout is not None and play.stderr is not None  # noqa: S101, PT018
-            with play.stdin:
-                json.dump(asked, play.stdin)
-            for line in play.stdout:
-                self.stdout.write(line, ending="")
-            complaint = play.stderr.read()
+        # Its settings, its clock and its database are those of the whole process, so it has one of its own. What it
+        # complains about goes into a file: nobody reads it before the story has ended.
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
+            play = subprocess.Popen(  # nosec B603 - our own module, and nothing of a shell
+                [sys.executable, "-m", "checkout.rehearsal"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+                encoding="utf-8",
+            )
+            with play:
+                assert play.stdin is not None and play.stdout is not None  # noqa: S101, PT018
+                with play.stdin:
+                    json.dump(asked, play.stdin)
+                for line in play.stdout:
+                    self.stdout.write(line, ending="")
+            complaints.seek(0)
+            complaint = complaints.read()
         if play.returncode:
             raise CommandError(complaint.strip().rpartition("\n")[2] or "The rehearsal ended early.")
 
