@@ -66,14 +66,14 @@ def plan(user: Actor = None) -> tuple[PaymentRun, list[Chunk]]:
 
 
 def left_over() -> list[Chunk]:
-    """What of today's run is still to be charged although nothing of it has been claimed for CHECKOUT_LEASE_MINUTES:
-    its messages were lost, or their tasks failed. A message that was only late finds its items taken.
+    """What of a run is still to be charged although nothing of it has been claimed for CHECKOUT_LEASE_MINUTES: its
+    messages were lost, or their tasks failed. A message that was only late finds its items taken.
 
-    Nothing while a person keeps runs from going on. What an earlier day left is for the next run.
+    Nothing while a person keeps runs from going on. What is left of a run that began a day ago is for the next one.
     """
-    run = _unfinished()
-    since = clock.now() - timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
-    if run is None or run.started_at > since or clock.on_the_wall(run.started_at) < clock.today():
+    run, now = _unfinished(), clock.now()
+    since = now - timedelta(minutes=conf.CHECKOUT_LEASE_MINUTES)
+    if run is None or not now - timedelta(days=1) < run.started_at < since:
         return []
     if run.items.filter(checkout__created_at__gt=since).exists() or releases.stopped_run() is not None:
         return []

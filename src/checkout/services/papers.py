@@ -91,10 +91,10 @@ def _withdrawn(checkout: Checkout, paper: Paper | None) -> Sheet:
 
 def _what_for(checkout: Checkout) -> str:
     """As it was written down when it was paid; which payment of a plan it was in the reader's language, as the letter
-    about it says. Of several, or of a part, a table tells."""
+    about it says. Of several a table tells; what staff wrote down of a part is in its payer's language."""
     lines, row = checkout.description_lines, checkout.content_object
-    if len(lines) > 1 and checkout.allocated:
-        lines = lines[:-1]
+    if checkout.allocated:
+        lines = lines[:-1] if len(lines) > 1 and not checkout.is_manual else lines
     elif lines and isinstance(row, ObjectPaymentPlanInstalment):
         lines = [*lines[:-1], row.checkout_description[-1]]
     return ", ".join(lines)
