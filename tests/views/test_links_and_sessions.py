@@ -17,7 +17,7 @@ from post_office.models import Email
 
 from checkout import clock, links
 from checkout.gateway import gateway
-from checkout.models import Checkout, Customer, ObjectPaymentPlanInstalment, StateChange
+from checkout.models import Checkout, Customer, CustomerPayment, ObjectPaymentPlanInstalment, StateChange
 from checkout.services import requests, runs
 from stripe_emulator import Emulator
 from tests.host.models import Membership
@@ -194,13 +194,18 @@ def test_a_browser_that_had_opened_a_revoked_link_is_shut_out_and_its_payment_pa
     assert gateway().retrieve_payment_intent(ended.payment_intent_id).canceled
 
 
-def test_revoked_links_of_a_request_open_nothing_and_the_next_mail_has_a_good_one(
-    boss: Any, settings: Any, emulator: Emulator
-) -> None:
+def asked_by_mail(settings: Any) -> tuple[CustomerPayment, str]:
+    """A request for money on a site that sends letters, and the path that its link opens."""
     settings.CHECKOUT_BASE_URL = "https://shop.example"
     call_command("init_app_checkout", verbosity=0)
     request = requests.create(email="cleo@example.com", name="Cleo", description="Books", total=Decimal(25))
-    address = requests.payer_path(request)
+    return request, requests.payer_path(request)
+
+
+def test_revoked_links_of_a_request_open_nothing_and_the_next_mail_has_a_good_one(
+    boss: Any, settings: Any, emulator: Emulator
+) -> None:
+    request, address = asked_by_mail(settings)
     stranger = Client()
     page = stranger.post(address).headers["Location"]
     assert stranger.get(page).status_code == 200
@@ -226,10 +231,7 @@ def test_the_link_of_a_settled_request_takes_nothing_more(emulator: Emulator, bo
 def test_whoever_holds_a_request_s_link_that_has_expired_gets_a_new_one_while_it_is_to_pay(
     boss: Any, settings: Any, emulator: Emulator
 ) -> None:
-    settings.CHECKOUT_BASE_URL = "https://shop.example"
-    call_command("init_app_checkout", verbosity=0)
-    request = requests.create(email="cleo@example.com", name="Cleo", description="Books", total=Decimal(25))
-    address = requests.payer_path(request)
+    request, address = asked_by_mail(settings)
     with time_machine.travel(clock.now() + timedelta(days=15)):
         offered = Client().get(address)
         assert (offered.status_code, b'name="new_link"' in offered.content) == (410, True)

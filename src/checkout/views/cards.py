@@ -164,16 +164,6 @@ class PlanCardView(_CardRefresh, TemplateView):  # type: ignore[misc]
         outstanding = ObjectPaymentPlan.objects.outstanding_payment_plans.filter(pk=self.access.plan.pk)
         return [self.access.plan] if outstanding.exists() else []
 
-    def _left(self) -> list[dict[str, Any]]:
-        plan, locale = self.object_payment_plan, get_language() or "en-gb"
-        return [
-            {
-                "due": datetime.date.fromisoformat(line["due"]),
-                "amount": money.format_money(Decimal(line["amount"]), plan.currency, locale),
-            }
-            for line in plan_cards.what_is_left(plan)
-        ]
-
     def _no_single_plan(self, plans: list[ObjectPaymentPlan]) -> HttpResponse:
         # Nothing is left to pay, and its page says so.
         return redirect("checkout.plan.progress", uuid=self.kwargs["uuid"])
